@@ -147,7 +147,9 @@ func floorDiv[T ~int64](a, b T) T {
 }
 
 // Worth returns floor(shares × amount / TotalShares), in 128 bits.
-func Worth(s Shares, amount Tokens) Tokens { return Tokens(mulDiv(int64(s), int64(amount), int64(TotalShares))) }
+func Worth(s Shares, amount Tokens) Tokens {
+	return Tokens(mulDiv(int64(s), int64(amount), int64(TotalShares)))
+}
 
 // mulDiv returns floor(a*b/c) for non-negative a and b and positive c, saturating at MaxTokens.
 func mulDiv(a, b, c int64) int64 {

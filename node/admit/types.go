@@ -1,0 +1,140 @@
+package admit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy"
+)
+
+// Request is one call for admission.
+type Request struct {
+	policy.Call
+
+	// Wait is how long the caller lets the call queue: 0 means not at all, UseClassDefault (any
+	// negative value) means the class's latency budget, which is also the most that is granted.
+	Wait time.Duration
+
+	// TTL is how long the reservation lives unsettled; 0 means DefaultTTL. At most MaxTTL.
+	TTL time.Duration
+
+	// IdempotencyKey makes a retry get the first answer; "" for none. At most MaxKeyLen bytes. A key
+	// belongs to its tenant.
+	IdempotencyKey string
+}
+
+const (
+	UseClassDefault time.Duration = -1
+	DefaultTTL                    = 2 * time.Minute
+	MaxTTL                        = time.Hour
+	MaxKeyLen                     = 256
+)
+
+// Verdict is the decision on a call.
+type Verdict uint8
+
+const (
+	Admit   Verdict = iota + 1 // may run now
+	Degrade                    // may run now, cheaper, as the advice says
+	Defer                      // may not run now; come back at the named time
+	Deny                       // may not run; waiting cannot help
+)
+
+func (v Verdict) String() string {
+	switch v {
+	case Admit:
+		return "admit"
+	case Degrade:
+		return "degrade"
+	case Defer:
+		return "defer"
+	case Deny:
+		return "deny"
+	}
+	return fmt.Sprintf("verdict(%d)", uint8(v))
+}
+
+// Admitted reports whether the call may run.
+func (v Verdict) Admitted() bool { return v == Admit || v == Degrade }
+
+// Charge is what one budget instance holds for a call, or was charged at settlement.
+type Charge struct {
+	Budget   string            // the budget's name
+	Instance ledger.InstanceID // the instance drawn on
+	Token    string            // the token type
+	Amount   ledger.Tokens     // reserved, or charged
+}
+
+// Answer is what a caller is told about a call: the decision, with its reason.
+type Answer struct {
+	ID         string // "" only when nothing was decided
+	Verdict    Verdict
+	Reserved   []Charge
+	Price      map[string]float64 // by token type: what cost was multiplied by
+	Reason     string             // one sentence, with numbers, fit to be shown to people
+	Code       string             // stable word for programs: see the Code constants
+	RetryAfter time.Duration      // Defer: when to come back; 0 for Deny
+	Revision   int64              // of the policy that decided
+	Node       string
+	Waited     time.Duration // how long the call was queued
+}
+
+// Codes of answers. Append only.
+const (
+	CodeOK        = "ok"
+	CodeNoRule    = "no_rule"          // no rule matches and the policy's default is deny
+	CodeExhausted = "budget_exhausted" // the swarm has no such rights now
+	CodeTooLarge  = "exceeds_limit"    // the call asks for more than the budget can ever hold
+	CodeNoRights  = "rights_elsewhere" // rights exist in the swarm but could not be had in time
+	CodeQueueFull = "queue_full"
+	CodeFenced    = "fenced"   // the node may not act until peers have answered
+	CodeDraining  = "draining" // the node is shutting down
+	CodeBusy      = "too_many_reservations"
+)
+
+// Settlement ends a reservation with the real cost.
+type Settlement struct {
+	// Used states amounts by token type. A type that is absent is computed from Usage if that is set,
+	// and otherwise charged as reserved.
+	Used []policy.Amount
+
+	// Usage, if not nil, is what the provider counted; it is priced by the rule that admitted the call.
+	Usage *Usage
+
+	Outcome string // "ok", "error", "cancelled"; free text up to 64 bytes, kept with the decision
+}
+
+// Usage is a provider's token count.
+type Usage struct {
+	PromptTokens     int64
+	CompletionTokens int64
+}
+
+// Receipt is what a settlement or a release did. Settling twice gives the same receipt as once.
+type Receipt struct {
+	ID       string
+	Charged  []Charge
+	Overrun  ledger.Tokens // real cost above the reservation, over all charges
+	Repeated bool          // an earlier call had already ended this reservation
+	Late     bool          // the reservation had expired before
+}
+
+// Errors of settlement and admission. They are wrapped with details; test with errors.Is.
+var (
+	ErrUnknownID = errors.New("unknown reservation")
+	ErrInvalid   = errors.New("invalid request") // the caller's mistake: the message names the field
+)
+
+// Admitter is the node as its doors (HTTP API, proxy, later gRPC) see it. Safe for concurrent use.
+type Admitter interface {
+	// Admit decides on a call; it may block up to the wait that the request allows. An error means
+	// that nothing was decided and nothing is reserved: ErrInvalid, or ctx ended while it was queued.
+	Admit(ctx context.Context, r *Request) (Answer, error)
+	// Settle books the real cost and ends the reservation. ErrUnknownID if this node has none of that id.
+	Settle(id string, s Settlement) (Receipt, error)
+	// Release gives everything back; for calls that never ran.
+	Release(id string) (Receipt, error)
+}
