@@ -1,0 +1,197 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+)
+
+// Node is what the HTTP API serves. All methods are safe for concurrent use.
+type Node interface {
+	admit.Admitter
+
+	// Decision tells of a recent decision of this node: the last some ten thousands are kept.
+	Decision(id string) (Decision, error) // admit.ErrUnknownID
+
+	Budgets() []Budget
+	// Budget tells of one budget with its instances; ErrUnknownBudget.
+	Budget(name string) (Budget, error)
+	Members() []Member
+	Policy() Policy
+	// ApplyPolicy checks a document and, if it is newer than the present one, adopts and gossips it.
+	// by says who asked. ErrConflict if it is not newer, admit.ErrInvalid if it is wrong.
+	ApplyPolicy(ctx context.Context, src []byte, by string) (Policy, error)
+	// Mint tops an instance up at this node. ErrUnknownBudget, admit.ErrInvalid.
+	Mint(ctx context.Context, m MintRequest) (MintReceipt, error)
+	Status() Status
+	// SetFaults cuts or slows gossip with named peers; ErrDisabled without --faults.
+	SetFaults(f Faults) error
+}
+
+// Errors of a Node, wrapped with details; test with errors.Is.
+var (
+	ErrUnknownBudget = errors.New("unknown budget")
+	ErrConflict      = errors.New("conflict")
+	ErrDisabled      = errors.New("disabled")
+	ErrNotReady      = errors.New("not ready")
+)
+
+// Decision is one decision with its path, as `swarmpurse explain` shows it.
+type Decision struct {
+	ID       string        `json:"id"`
+	Node     string        `json:"node"`
+	At       time.Time     `json:"at"`
+	Decision string        `json:"decision"`
+	Code     string        `json:"code"`
+	Reason   string        `json:"reason"`
+	Tenant   string        `json:"tenant,omitempty"`
+	Agent    string        `json:"agent,omitempty"`
+	Run      string        `json:"run,omitempty"`
+	Class    string        `json:"class"`
+	Model    string        `json:"model,omitempty"`
+	Rules    []string      `json:"rules"`
+	Revision int64         `json:"policy_revision"`
+	WaitedMS float64       `json:"waited_ms"`
+	Reserved []Charge      `json:"reserved"`
+	State    string        `json:"state"` // reserved, settled, released, expired, refused
+	Charged  []Charge      `json:"charged,omitempty"`
+	Outcome  string        `json:"outcome,omitempty"`
+	Expires  *time.Time    `json:"expires,omitempty"`
+	Overrun  ledger.Tokens `json:"overrun,omitempty"`
+}
+
+// Charge is an amount at one budget instance.
+type Charge struct {
+	Budget   string        `json:"budget"`
+	Instance string        `json:"instance"`
+	Token    string        `json:"token"`
+	Amount   ledger.Tokens `json:"amount"`
+}
+
+// Budget is one budget with its instances, as this node sees the swarm.
+type Budget struct {
+	Name      string     `json:"name"`
+	Token     string     `json:"token"`
+	Supply    string     `json:"supply"`  // "10M per 24h", "50000/s burst 100000"
+	Ceiling   string     `json:"ceiling"` // hard, soft 10%, observe
+	Per       []string   `json:"per,omitempty"`
+	Price     float64    `json:"price"`
+	Instances []Instance `json:"instances"`
+	Truncated int        `json:"truncated,omitempty"` // instances left out of this answer
+}
+
+// Instance is one instance: this node's account and the sum over all rows that this node knows.
+type Instance struct {
+	Instance string        `json:"instance"` // "tenant-day/search"
+	Limit    ledger.Tokens `json:"limit"`    // amount per window, grant, burst, slots; with top-ups
+	Local    Account       `json:"local"`
+	Swarm    Account       `json:"swarm"`
+	// Overspend is what the swarm spent and reserved above what was issued; always 0 on hard ceilings.
+	Overspend ledger.Tokens `json:"overspend"`
+	// StalenessMS is the age of the oldest row in Swarm, of holders that are alive.
+	StalenessMS int64      `json:"staleness_ms"`
+	WindowStart *time.Time `json:"window_start,omitempty"`
+	WindowEnd   *time.Time `json:"window_end,omitempty"`
+	Holders     []Holder   `json:"holders,omitempty"` // only from GET /v1/budgets/{name}
+}
+
+// Account is the state of one account or a sum of accounts, in tokens of the present window.
+type Account struct {
+	Shares   ledger.Shares `json:"shares"`
+	Issued   ledger.Tokens `json:"issued"`
+	Rights   ledger.Tokens `json:"rights"` // what may be spent now (DESIGN: balance)
+	Reserved ledger.Tokens `json:"reserved"`
+	Spent    ledger.Tokens `json:"spent"`
+	Lapsed   ledger.Tokens `json:"lapsed"`
+	Debt     ledger.Tokens `json:"debt,omitempty"`
+	Overrun  ledger.Tokens `json:"overrun,omitempty"`
+	Demand   float64       `json:"demand"` // tokens per second asked for, smoothed
+	Unmet    float64       `json:"unmet"`  // the part of it that could not be served
+}
+
+// Holder is one holder's account as gossiped.
+type Holder struct {
+	Node    string `json:"node"`
+	Gen     string `json:"generation"`
+	Alive   bool   `json:"alive"`
+	Version uint64 `json:"version"`
+	AgeMS   int64  `json:"age_ms"`
+	Account
+}
+
+// Member is one node of the swarm.
+type Member struct {
+	Name       string  `json:"name"`
+	Status     string  `json:"status"` // alive, leaving, left, failed
+	Gossip     string  `json:"gossip"`
+	HTTP       string  `json:"http,omitempty"`
+	Zone       string  `json:"zone,omitempty"`
+	Generation string  `json:"generation,omitempty"`
+	Version    string  `json:"version,omitempty"`
+	Revision   int64   `json:"policy_revision,omitempty"`
+	Founder    bool    `json:"founder,omitempty"`
+	Self       bool    `json:"self,omitempty"`
+	RTTMS      float64 `json:"rtt_ms"`
+}
+
+// Policy is the policy that the node runs.
+type Policy struct {
+	Revision int64     `json:"revision"`
+	Hash     string    `json:"hash"`
+	Since    time.Time `json:"since"`
+	By       string    `json:"by,omitempty"`
+	Source   string    `json:"source"` // the YAML document
+	Warnings []string  `json:"warnings,omitempty"`
+}
+
+// MintRequest tops up one instance; grants and windows only. The tokens are issued at the node that
+// is asked, into the present window.
+type MintRequest struct {
+	Budget string        `json:"budget"`
+	Key    []string      `json:"key,omitempty"` // values of the budget's `per`, in its order
+	Amount ledger.Tokens `json:"amount"`
+	Why    string        `json:"why,omitempty"`
+	// ID makes the top-up happen once, however often it is sent; made by the client, at most 64 bytes.
+	ID string `json:"id"`
+	By string `json:"-"`
+}
+
+// MintReceipt says what a top-up did.
+type MintReceipt struct {
+	Instance string        `json:"instance"`
+	Minted   ledger.Tokens `json:"minted"`
+	Limit    ledger.Tokens `json:"limit"` // with all top-ups that this node knows
+	Repeated bool          `json:"repeated,omitempty"`
+}
+
+// Status is the node's own state.
+type Status struct {
+	Node       string            `json:"node"`
+	Version    string            `json:"version"`
+	Cluster    string            `json:"cluster"`
+	Generation string            `json:"generation"`
+	Charter    string            `json:"charter,omitempty"`
+	Zone       string            `json:"zone,omitempty"`
+	Ready      bool              `json:"ready"`
+	Reasons    []string          `json:"reasons,omitempty"` // why not ready, each with what to do
+	Durable    bool              `json:"durable"`
+	Started    time.Time         `json:"started"`
+	Addresses  map[string]string `json:"addresses"` // gossip, http
+	// Gossip traffic since the start, in bytes, all of the pool's.
+	GossipSent     int64 `json:"gossip_bytes_sent"`
+	GossipReceived int64 `json:"gossip_bytes_received"`
+	// ConservationError is what the ledger's equation is off by on this node, in tokens; always 0.
+	ConservationError ledger.Tokens    `json:"conservation_error"`
+	Decisions         map[string]int64 `json:"decisions"` // by verdict, since the start
+	Waiting           int              `json:"waiting"`   // calls queued now
+	Active            int              `json:"active"`    // reservations not ended yet
+}
+
+// Faults is the body of POST /debug/faults: it replaces the faults set before.
+type Faults struct {
+	Drop  []string          `json:"drop"`  // peers by name, "*" for all
+	Delay map[string]string `json:"delay"` // by peer, as "50ms"
+}
