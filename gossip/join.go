@@ -1,0 +1,193 @@
+package gossip
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	enoughSeeds  = 3 // joined at start; membership gossips on from there
+	maxBackoff   = 30 * time.Second
+	maxSnapPeers = 256 // read from a snapshot as places to rejoin
+)
+
+// join finds the cluster and keeps looking for lost parts of it. Serf tries again whom it has seen
+// fail; this loop is for those that it never met in this life: seeds that were not up yet, and peers
+// of the last life when none of them answered at once.
+func (p *Pool) join(ctx context.Context, places []string) {
+	if len(places) == 0 {
+		return
+	}
+	if !pause(ctx, p.jitter(p.tune.JoinJitter)) {
+		return
+	}
+	backoff := time.Second
+	for try := 1; ; try++ {
+		n := 0
+		p.shuffle(places)
+		for _, at := range places {
+			if n < enoughSeeds && p.joinOne(ctx, at) {
+				n++
+			}
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if n > 0 {
+			p.log.Info().Int("joined", n).Int("alive", len(p.look().alive)+1).Msg("joined the cluster")
+			break
+		}
+		if len(p.Alive()) > 0 { // they found us
+			break
+		}
+		wait := backoff/2 + p.jitter(backoff/2)
+		p.log.Warn().Strs("seeds", places).Int("try", try).Dur("next", wait).
+			Msg("no seed could be joined; going on alone, check that they run, their addresses, cluster name and keys")
+		if !pause(ctx, wait) {
+			return
+		}
+		backoff = min(2*backoff, maxBackoff)
+	}
+	// A first push/pull can meet a seed that itself is just joining: ask one again when it has settled.
+	if !pause(ctx, p.tune.JoinAgain) {
+		return
+	}
+	p.joinOne(ctx, places[0])
+	for pause(ctx, p.tune.RejoinInterval/2+p.jitter(p.tune.RejoinInterval)) {
+		p.shuffle(places)
+		for _, at := range places {
+			if !p.livesAt(at) {
+				p.joinOne(ctx, at)
+				break // one at a time: this is a slow loop
+			}
+		}
+	}
+}
+
+func (p *Pool) joinOne(ctx context.Context, at string) bool {
+	if ctx.Err() != nil || p.isSelf(at) {
+		return false
+	}
+	// The true says: do not replay old user events; we use none.
+	if _, err := p.serf.Join([]string{at}, true); err != nil {
+		p.log.Debug().Err(err).Str("seed", at).Msg("seed not joined")
+		return false
+	}
+	signal(p.changed)
+	return true
+}
+
+// isSelf knows our own address in the list of seeds, which all nodes of a cluster may share;
+// memberlist would join itself and call it a success.
+func (p *Pool) isSelf(at string) bool {
+	v := p.view.Load()
+	me, ok := v.byName[p.opts.Name]
+	for _, addr := range resolve(at) {
+		if addr == p.addr || (ok && addr == v.members[me].Addr) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Pool) livesAt(at string) bool {
+	v := p.view.Load()
+	for _, addr := range resolve(at) {
+		if name, ok := v.byAddr[addr]; ok && v.members[v.byName[name]].Status == Alive {
+			return true
+		}
+	}
+	return false
+}
+
+// resolve makes host:port comparable; nothing if the name is not known now.
+func resolve(at string) []string {
+	host, port, err := net.SplitHostPort(at)
+	if err != nil {
+		return nil
+	}
+	if ip := net.ParseIP(host); ip != nil {
+		return []string{net.JoinHostPort(ip.String(), port)}
+	}
+	ips, err := net.LookupIP(host)
+	if err != nil {
+		return nil
+	}
+	out := make([]string, 0, len(ips))
+	for _, ip := range ips {
+		out = append(out, net.JoinHostPort(ip.String(), port))
+	}
+	return out
+}
+
+// pause waits, or answers false when ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (p *Pool) jitter(most time.Duration) time.Duration {
+	if most <= 0 {
+		return 0
+	}
+	p.randMu.Lock()
+	defer p.randMu.Unlock()
+	return time.Duration(p.opts.Rand.Int64N(int64(most)))
+}
+
+func (p *Pool) shuffle(s []string) {
+	p.randMu.Lock()
+	defer p.randMu.Unlock()
+	p.opts.Rand.Shuffle(len(s), func(i, j int) { s[i], s[j] = s[j], s[i] })
+}
+
+// snapshotPeers reads from serf's snapshot where peers were last seen alive. Serf tries each of them
+// once when it starts; we go on trying. Lines that mean nothing are passed over, as serf does.
+func snapshotPeers(path, self string) ([]string, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("gossip: cannot read the snapshot of peers: %w; make it readable or remove it", err)
+	}
+	defer f.Close()
+	at := make(map[string]string)
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		if rest, ok := strings.CutPrefix(lines.Text(), "alive: "); ok {
+			if i := strings.LastIndexByte(rest, ' '); i > 0 && len(at) < 1<<16 {
+				at[rest[:i]] = rest[i+1:]
+			}
+		} else if name, ok := strings.CutPrefix(lines.Text(), "not-alive: "); ok {
+			delete(at, name)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("gossip: snapshot of peers %s: %w; remove it, it only saves the search for seeds", path, err)
+	}
+	delete(at, self)
+	var out []string
+	for _, addr := range at {
+		if checkHostPort("snapshot", addr, false) == nil && len(out) < maxSnapPeers {
+			out = append(out, addr)
+		}
+	}
+	return out, nil
+}

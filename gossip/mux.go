@@ -1,0 +1,80 @@
+package gossip
+
+import (
+	"sync/atomic"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// mux stands between memberlist and serf's delegate. serf.Create sets its own delegate just before it
+// creates the memberlist, so transport.FinalAdvertiseAddr puts mux around it.
+type mux struct {
+	serf  memberlist.Delegate
+	p     *Pool
+	ready atomic.Bool // serf.Create has returned
+}
+
+func (m *mux) NodeMeta(limit int) []byte { return m.serf.NodeMeta(limit) }
+
+func (m *mux) GetBroadcasts(overhead, limit int) [][]byte {
+	return m.serf.GetBroadcasts(overhead, limit)
+}
+
+// NotifyMsg comes from memberlist's packet goroutine and from one for each stream. It neither blocks
+// nor keeps the buffer.
+func (m *mux) NotifyMsg(msg []byte) {
+	if isOurs(msg) {
+		m.p.inbox.accept(msg)
+		return
+	}
+	// Serf answers queries and relays through its memberlist field, which serf.Create sets after
+	// memberlist has begun to deliver.
+	if !m.ready.Load() {
+		m.p.count.drop(dropEarly)
+		return
+	}
+	m.serf.NotifyMsg(msg)
+}
+
+func (m *mux) LocalState(join bool) []byte {
+	buf := m.serf.LocalState(join)
+	state := m.p.opts.Delegate.LocalState(join)
+	if len(state) == 0 {
+		return buf
+	}
+	if len(state) > MaxState {
+		m.p.count.drop(dropState)
+		m.p.log.Error().Int("bytes", len(state)).Int("limit", MaxState).Msg("own state is too large to push; peers get none of it")
+		return buf
+	}
+	return appendState(buf, m.p.opts.Name, state)
+}
+
+func (m *mux) MergeRemoteState(buf []byte, join bool) {
+	serfs, ours := splitState(buf)
+	m.serf.MergeRemoteState(serfs, join)
+	if ours == nil {
+		return
+	}
+	from, state, err := decodeState(ours)
+	switch {
+	case err != nil:
+		m.p.count.drop(reasonOf(err))
+	case m.p.net.faults.drops(from):
+		m.p.count.drop(dropFault)
+	case from == m.p.opts.Name: // also memberlist joining itself
+		m.p.count.drop(dropOwnName)
+	default:
+		m.p.opts.Delegate.MergeState(state, join)
+	}
+}
+
+func reasonOf(err error) reason {
+	switch err {
+	case errKind:
+		return dropKind
+	case errVersion:
+		return dropVersion
+	}
+	return dropMalformed
+}
