@@ -1,0 +1,182 @@
+package apitest
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/api"
+)
+
+const admitBody = `{"tenant":"search","agent":"crawler-17","class":"standard","model":"gpt-4o","prompt_tokens":1200,"max_output_tokens":600}`
+
+// BenchmarkAdmitSettle runs admit and settle, each one request, over keep-alive connections against
+// the API in front of node, and the same JSON against a bare net/http handler, at one and at 64
+// connections. The client is a loop over raw sockets, so that it is the servers that are compared.
+// node must admit every call.
+func BenchmarkAdmitSettle(b *testing.B, node api.Node) {
+	server, err := api.New(api.Options{Node: node})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, conns := range []int{1, 64} {
+		b.Run(fmt.Sprintf("c%d", conns), func(b *testing.B) {
+			for _, s := range []struct {
+				name    string
+				handler http.Handler
+			}{{"swarmpurse", server.Handler()}, {"bare", bareHandler()}} {
+				b.Run(s.name, func(b *testing.B) { benchmarkHandler(b, s.handler, conns) })
+			}
+		})
+	}
+}
+
+func benchmarkHandler(b *testing.B, h http.Handler, conns int) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
+	go func() { _ = srv.Serve(ln) }()
+	defer srv.Close()
+	clients := make([]*rawClient, conns)
+	for i := range clients {
+		if clients[i], err = dialRaw(ln.Addr().String()); err != nil {
+			b.Fatal(err)
+		}
+		defer clients[i].conn.Close()
+	}
+	var left atomic.Int64
+	left.Store(int64(b.N))
+	b.ReportAllocs()
+	b.ResetTimer()
+	var wg sync.WaitGroup
+	for _, c := range clients {
+		wg.Go(func() {
+			for left.Add(-2) >= -1 { // an admit and a settle count as two
+				if err := c.admitAndSettle(); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s")
+}
+
+// rawClient writes requests and reads answers with as little work as can be.
+type rawClient struct {
+	conn   net.Conn
+	r      *bufio.Reader
+	admit  []byte
+	out    []byte
+	answer []byte
+}
+
+func dialRaw(addr string) (*rawClient, error) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	c := &rawClient{conn: conn, r: bufio.NewReader(conn)}
+	c.admit = appendRequest(nil, "/v1/admit", []byte(admitBody))
+	return c, nil
+}
+
+func appendRequest(b []byte, path string, body []byte) []byte {
+	b = fmt.Appendf(b, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", path, len(body))
+	return append(b, body...)
+}
+
+func (c *rawClient) admitAndSettle() error {
+	if err := c.roundTrip(c.admit); err != nil {
+		return err
+	}
+	const mark = `"id":"`
+	_, rest, ok := bytes.Cut(c.answer, []byte(mark))
+	id, _, ok2 := bytes.Cut(rest, []byte(`"`))
+	if !ok || !ok2 {
+		return fmt.Errorf("no id in %s", c.answer)
+	}
+	body := fmt.Appendf(nil, `{"id":"%s","used":{"compute":1432},"outcome":"ok"}`, id)
+	c.out = appendRequest(c.out[:0], "/v1/settle", body)
+	return c.roundTrip(c.out)
+}
+
+func (c *rawClient) roundTrip(req []byte) error {
+	if _, err := c.conn.Write(req); err != nil {
+		return err
+	}
+	length := -1
+	for first := true; ; first = false {
+		line, err := c.r.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if first && !bytes.HasPrefix(line, []byte("HTTP/1.1 200 ")) {
+			return fmt.Errorf("answer: %s", line)
+		}
+		if len(line) == 0 {
+			break
+		}
+		if v, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if length, err = strconv.Atoi(string(v)); err != nil {
+				return err
+			}
+		}
+	}
+	if length < 0 {
+		return fmt.Errorf("answer without a length")
+	}
+	if cap(c.answer) < length {
+		c.answer = make([]byte, length)
+	}
+	c.answer = c.answer[:length]
+	_, err := io.ReadFull(c.r, c.answer)
+	return err
+}
+
+// bareHandler decodes and encodes the same JSON with encoding/json and does nothing else: no bounds,
+// no fence, no metrics, no decision.
+func bareHandler() http.Handler {
+	mux := http.NewServeMux()
+	var next atomic.Int64
+	reply := func(w http.ResponseWriter, v any) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(v)
+	}
+	mux.HandleFunc("POST /v1/admit", func(w http.ResponseWriter, r *http.Request) {
+		var req api.AdmitRequest
+		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		reply(w, api.AdmitAnswer{
+			ID: "fake-" + strconv.FormatInt(next.Add(1), 10), Decision: "admit", Code: "ok", Reason: "rights at hand",
+			Reserved: map[string]ledger.Tokens{"pot": ledger.Tokens(req.PromptTokens + req.MaxOutputTokens)},
+			Policy:   api.PolicyRef{Revision: 1}, Node: "fake",
+		})
+	})
+	mux.HandleFunc("POST /v1/settle", func(w http.ResponseWriter, r *http.Request) {
+		var req api.SettleRequest
+		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		reply(w, api.Receipt{ID: req.ID, Charged: map[string]ledger.Tokens{"pot": req.Used["compute"]}})
+	})
+	return mux
+}

@@ -1,0 +1,317 @@
+// Package apitest holds a small Node for tests of the HTTP API and of the CLI, and the benchmark that
+// compares the API with a bare handler. Nothing that ships imports it.
+package apitest
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/api"
+)
+
+// Node is an api.Node with one purse of compute tokens, the budget "pot". A call costs what it states
+// as compute, else prompt and output together. Everything is in memory, nothing expires. The zero
+// value is a node with an empty pot. Safe for concurrent use.
+type Node struct {
+	Now      func() time.Time // nil: a fixed instant, so that output can be compared
+	NotReady []string         // reasons; none: the node is ready
+	Check    func(src []byte) (revision int64, warnings []string, err error)
+
+	mu        sync.Mutex
+	limit     ledger.Tokens
+	spent     ledger.Tokens
+	reserved  ledger.Tokens
+	next      int
+	open      map[string]*call
+	keys      map[string]string // tenant + "\x00" + idempotency key → id
+	mints     map[string]api.MintReceipt
+	pol       api.Policy
+	lastFault api.Faults
+	forgetful bool
+}
+
+type call struct {
+	answer   admit.Answer
+	req      admit.Request
+	state    string
+	receipt  admit.Receipt
+	outcome  string
+	reserved ledger.Tokens
+}
+
+// Instance is the one instance of the fake's budget.
+const Instance ledger.InstanceID = "pot@0123456789ab"
+
+// Epoch is the instant that a Node without Now lives in.
+var Epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// New makes a node with limit tokens in its pot.
+func New(limit ledger.Tokens) *Node {
+	return &Node{
+		limit: limit,
+		open:  map[string]*call{},
+		keys:  map[string]string{},
+		mints: map[string]api.MintReceipt{},
+		pol: api.Policy{
+			Revision: 1, Hash: "5f1a", Since: Epoch, By: "start",
+			Source: "apiVersion: swarmpurse/v1\nrevision: 1\n",
+		},
+	}
+}
+
+// NewForgetful makes a node that keeps nothing of a settled call, so that a benchmark may run as long
+// as it likes.
+func NewForgetful(limit ledger.Tokens) *Node {
+	n := New(limit)
+	n.forgetful = true
+	return n
+}
+
+func (n *Node) now() time.Time {
+	if n.Now == nil {
+		return Epoch
+	}
+	return n.Now()
+}
+
+// Admit implements admit.Admitter.
+func (n *Node) Admit(ctx context.Context, r *admit.Request) (admit.Answer, error) {
+	if err := ctx.Err(); err != nil {
+		return admit.Answer{}, err
+	}
+	cost := ledger.Tokens(r.PromptTokens + r.MaxOutputTokens)
+	for _, a := range r.Tokens {
+		if a.Token == "compute" {
+			cost = a.Amount
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	key := ""
+	if r.IdempotencyKey != "" {
+		key = r.Tenant + "\x00" + r.IdempotencyKey
+		if id, ok := n.keys[key]; ok {
+			return n.open[id].answer, nil
+		}
+	}
+	n.next++
+	a := admit.Answer{ID: "fake-" + strconv.Itoa(n.next), Node: "fake", Revision: n.pol.Revision}
+	switch left := n.limit - n.spent - n.reserved; {
+	case r.Tenant == "stranger":
+		a.Verdict, a.Code, a.Reason = admit.Deny, admit.CodeNoRule, "no rule matches, and the policy denies what no rule matches"
+	case cost > n.limit:
+		a.Verdict, a.Code = admit.Deny, admit.CodeTooLarge
+		a.Reason = fmt.Sprintf("budget %q: asked for %d tokens, it can never hold more than %d", "pot", cost, n.limit)
+	case cost > left:
+		a.Verdict, a.Code, a.RetryAfter = admit.Defer, admit.CodeExhausted, 3200*time.Millisecond
+		a.Reason = fmt.Sprintf("budget %q: asked for %d tokens, %d left", "pot", cost, left)
+	default:
+		a.Verdict, a.Code, a.Reason = admit.Admit, admit.CodeOK, "rights at hand"
+		a.Reserved = []admit.Charge{{Budget: "pot", Instance: Instance, Token: "compute", Amount: cost}}
+		n.reserved += cost
+	}
+	c := &call{answer: a, req: *r, state: "refused"}
+	if a.Verdict.Admitted() {
+		c.state, c.reserved = "reserved", cost
+	}
+	n.open[a.ID] = c
+	if key != "" {
+		n.keys[key] = a.ID
+	}
+	return a, nil
+}
+
+// Settle implements admit.Admitter.
+func (n *Node) Settle(id string, s admit.Settlement) (admit.Receipt, error) {
+	return n.end(id, "settled", s.Outcome, func(reserved ledger.Tokens) ledger.Tokens {
+		for _, a := range s.Used {
+			if a.Token == "compute" {
+				return a.Amount
+			}
+		}
+		if s.Usage != nil {
+			return ledger.Tokens(s.Usage.PromptTokens + s.Usage.CompletionTokens)
+		}
+		return reserved
+	})
+}
+
+// Release implements admit.Admitter.
+func (n *Node) Release(id string) (admit.Receipt, error) {
+	return n.end(id, "released", "", func(ledger.Tokens) ledger.Tokens { return 0 })
+}
+
+func (n *Node) end(id, state, outcome string, charge func(ledger.Tokens) ledger.Tokens) (admit.Receipt, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c := n.open[id]
+	if c == nil || c.state == "refused" {
+		return admit.Receipt{}, fmt.Errorf("%w %q: it was never made here, or is too old to be remembered", admit.ErrUnknownID, id)
+	}
+	if c.state != "reserved" {
+		r := c.receipt
+		r.Repeated = true
+		return r, nil
+	}
+	cost := charge(c.reserved)
+	c.state, c.outcome = state, outcome
+	c.receipt = admit.Receipt{
+		ID:      id,
+		Charged: []admit.Charge{{Budget: "pot", Instance: Instance, Token: "compute", Amount: cost}},
+		Overrun: max(0, cost-c.reserved),
+	}
+	n.reserved -= c.reserved
+	n.spent += cost
+	if n.forgetful {
+		n.spent -= cost
+		delete(n.open, id)
+	}
+	return c.receipt, nil
+}
+
+// Decision implements api.Node.
+func (n *Node) Decision(id string) (api.Decision, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c := n.open[id]
+	if c == nil {
+		return api.Decision{}, fmt.Errorf("%w: decision %q", admit.ErrUnknownID, id)
+	}
+	d := api.Decision{
+		ID: id, Node: "fake", At: n.now(), Decision: c.answer.Verdict.String(), Code: c.answer.Code, Reason: c.answer.Reason,
+		Tenant: c.req.Tenant, Agent: c.req.Agent, Run: c.req.Run, Class: "standard", Model: c.req.Model,
+		Rules: []string{"rule 1: everything"}, Revision: c.answer.Revision,
+		Reserved: charges(c.answer.Reserved), State: c.state, Charged: charges(c.receipt.Charged), Outcome: c.outcome, Overrun: c.receipt.Overrun,
+	}
+	return d, nil
+}
+
+func charges(in []admit.Charge) []api.Charge {
+	out := make([]api.Charge, len(in))
+	for i, c := range in {
+		out[i] = api.Charge{Budget: c.Budget, Instance: c.Instance.Name(), Token: c.Token, Amount: c.Amount}
+	}
+	return out
+}
+
+// Budgets implements api.Node.
+func (n *Node) Budgets() []api.Budget {
+	b, _ := n.Budget("pot")
+	for i := range b.Instances {
+		b.Instances[i].Holders = nil
+	}
+	return []api.Budget{b}
+}
+
+// Budget implements api.Node.
+func (n *Node) Budget(name string) (api.Budget, error) {
+	if name != "pot" {
+		return api.Budget{}, fmt.Errorf("%w %q: the policy has: pot", api.ErrUnknownBudget, name)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	acc := api.Account{
+		Shares: ledger.TotalShares, Issued: n.limit, Rights: n.limit - n.spent - n.reserved,
+		Reserved: n.reserved, Spent: n.spent, Demand: 12.5,
+	}
+	return api.Budget{
+		Name: "pot", Token: "compute", Supply: fmt.Sprintf("grant of %d", n.limit), Ceiling: "hard", Price: 1,
+		Instances: []api.Instance{{
+			Instance: Instance.Name(), Limit: n.limit, Local: acc, Swarm: acc,
+			Holders: []api.Holder{{Node: "fake", Gen: "1", Alive: true, Version: 7, Account: acc}},
+		}},
+	}, nil
+}
+
+// Members implements api.Node.
+func (n *Node) Members() []api.Member {
+	return []api.Member{
+		{Name: "fake", Status: "alive", Gossip: "127.0.0.1:7946", HTTP: "127.0.0.1:7070", Generation: "1", Version: "test", Revision: 1, Founder: true, Self: true},
+		{Name: "other", Status: "failed", Gossip: "127.0.0.1:7947", Zone: "eu-west", RTTMS: 1.25},
+	}
+}
+
+// Policy implements api.Node.
+func (n *Node) Policy() api.Policy {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.pol
+}
+
+// ApplyPolicy implements api.Node. Without Check every document is taken as the next revision.
+func (n *Node) ApplyPolicy(_ context.Context, src []byte, by string) (api.Policy, error) {
+	revision, warnings := n.Policy().Revision+1, []string(nil)
+	if n.Check != nil {
+		var err error
+		if revision, warnings, err = n.Check(src); err != nil {
+			return api.Policy{}, fmt.Errorf("%w: %w", admit.ErrInvalid, err)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if revision <= n.pol.Revision {
+		return api.Policy{}, fmt.Errorf("%w: revision %d is not newer than the present %d: raise it", api.ErrConflict, revision, n.pol.Revision)
+	}
+	n.pol = api.Policy{Revision: revision, Hash: "c0de", Since: n.now(), By: by, Source: string(src), Warnings: warnings}
+	return n.pol, nil
+}
+
+// Mint implements api.Node.
+func (n *Node) Mint(_ context.Context, m api.MintRequest) (api.MintReceipt, error) {
+	if m.Budget != "pot" {
+		return api.MintReceipt{}, fmt.Errorf("%w %q: the policy has: pot", api.ErrUnknownBudget, m.Budget)
+	}
+	if len(m.Key) != 0 {
+		return api.MintReceipt{}, fmt.Errorf("%w: budget %q has no per: give no key", admit.ErrInvalid, m.Budget)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r, ok := n.mints[m.ID]; ok {
+		r.Repeated = true
+		return r, nil
+	}
+	n.limit += m.Amount
+	r := api.MintReceipt{Instance: Instance.Name(), Minted: m.Amount, Limit: n.limit}
+	n.mints[m.ID] = r
+	return r, nil
+}
+
+// Status implements api.Node.
+func (n *Node) Status() api.Status {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return api.Status{
+		Node: "fake", Version: "test", Cluster: "swarmpurse", Generation: "1", Ready: len(n.NotReady) == 0, Reasons: n.NotReady,
+		Started: Epoch, Addresses: map[string]string{"gossip": "127.0.0.1:7946", "http": "127.0.0.1:7070"},
+		Decisions: map[string]int64{"admit": int64(n.next)}, Active: len(n.open),
+	}
+}
+
+// SetFaults implements api.Node.
+func (n *Node) SetFaults(f api.Faults) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lastFault = f
+	return nil
+}
+
+// LastFaults is what SetFaults was given last.
+func (n *Node) LastFaults() api.Faults {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.lastFault
+}
+
+// Totals tells what the pot holds, for tests that nothing changed.
+func (n *Node) Totals() (limit, spent, reserved ledger.Tokens) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.limit, n.spent, n.reserved
+}
+
+var _ api.Node = (*Node)(nil)

@@ -1,0 +1,251 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DefaultNode is where a Client finds a node that was started with no --http.
+const DefaultNode = "http://127.0.0.1:7070"
+
+// maxAnswer bounds what a Client reads; the longest answer is all budgets with their instances.
+const maxAnswer = 32 << 20
+
+// Client speaks the API to one node. Safe for concurrent use. Calls take as long as their context
+// allows. Errors are *Error for what the node answered and *UnreachableError when it did not.
+type Client struct {
+	base string // "http://host:port", no slash at the end
+	node string // as the user wrote it, for errors
+	http *http.Client
+}
+
+// UnreachableError says that a node did not answer.
+type UnreachableError struct {
+	Node string
+	Err  error
+}
+
+func (e *UnreachableError) Error() string { return fmt.Sprintf("node %s: %v", e.Node, e.Err) }
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// Hint names the next thing to try.
+func (e *UnreachableError) Hint() string {
+	if errors.Is(e.Err, context.DeadlineExceeded) {
+		return "the node is slow or stopped; give it longer with --timeout"
+	}
+	return "is it running? start one with: swarmpurse node; or name another with --node"
+}
+
+// NewClient makes a client for "http://host:port", "https://…" (a reverse proxy), "host:port" or
+// "unix:/path". "" means DefaultNode.
+func NewClient(node string) (*Client, error) {
+	if node == "" {
+		node = DefaultNode
+	}
+	transport := &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		DialContext:         (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout: 5 * time.Second,
+		MaxIdleConns:        256,
+		MaxIdleConnsPerHost: 256, // load generators keep as many calls going
+		IdleConnTimeout:     time.Minute,
+		DisableCompression:  true,
+	}
+	c := &Client{node: node, http: &http.Client{
+		Transport: transport,
+		// A redirect would send a mint or a key somewhere else.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+	if path, ok := strings.CutPrefix(node, unixPrefix); ok {
+		path = strings.TrimPrefix(path, "//") // unix:///run/x.sock
+		if path == "" {
+			return nil, fmt.Errorf("node %q: the socket's path is missing, as in unix:/run/swarmpurse.sock", node)
+		}
+		transport.Proxy = nil
+		dial := transport.DialContext
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, "unix", path) }
+		c.base = "http://localhost"
+		return c, nil
+	}
+	full := node
+	if !strings.Contains(full, "://") {
+		full = "http://" + full
+	}
+	u, err := url.Parse(full)
+	if err != nil || u.Host == "" || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("node %q: write http://host:port, host:port or unix:/path", node)
+	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("node %q: a query or fragment has no meaning here", node)
+	}
+	c.base = strings.TrimRight(u.String(), "/")
+	return c, nil
+}
+
+// Close lets go of idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Admit asks for a decision. Refusals (defer and deny) are answers, not errors.
+func (c *Client) Admit(ctx context.Context, r AdmitRequest) (AdmitAnswer, error) {
+	var out AdmitAnswer
+	err := c.post(ctx, "/v1/admit", r, &out)
+	return out, err
+}
+
+// Settle books the real cost of a call and ends its reservation.
+func (c *Client) Settle(ctx context.Context, r SettleRequest) (Receipt, error) {
+	var out Receipt
+	err := c.post(ctx, "/v1/settle", r, &out)
+	return out, err
+}
+
+// Release gives a reservation back whole.
+func (c *Client) Release(ctx context.Context, id string) (Receipt, error) {
+	var out Receipt
+	err := c.post(ctx, "/v1/release", ReleaseRequest{ID: id}, &out)
+	return out, err
+}
+
+// Mint tops an instance up.
+func (c *Client) Mint(ctx context.Context, m MintRequest) (MintReceipt, error) {
+	var out MintReceipt
+	err := c.post(ctx, "/v1/mint", m, &out)
+	return out, err
+}
+
+// Budgets lists all budgets.
+func (c *Client) Budgets(ctx context.Context) ([]Budget, error) {
+	var out budgetList
+	err := c.get(ctx, "/v1/budgets", &out)
+	return out.Budgets, err
+}
+
+// Budget tells of one budget, with the holders of its instances.
+func (c *Client) Budget(ctx context.Context, name string) (Budget, error) {
+	var out Budget
+	err := c.get(ctx, "/v1/budgets/"+url.PathEscape(name), &out)
+	return out, err
+}
+
+// Members lists the swarm as that node sees it.
+func (c *Client) Members(ctx context.Context) ([]Member, error) {
+	var out memberList
+	err := c.get(ctx, "/v1/members", &out)
+	return out.Members, err
+}
+
+// Decision tells of a recent decision of that node.
+func (c *Client) Decision(ctx context.Context, id string) (Decision, error) {
+	var out Decision
+	err := c.get(ctx, "/v1/decisions/"+url.PathEscape(id), &out)
+	return out, err
+}
+
+// Policy is the policy that the node runs, with its document.
+func (c *Client) Policy(ctx context.Context) (Policy, error) {
+	var out Policy
+	err := c.get(ctx, "/v1/policy", &out)
+	return out, err
+}
+
+// PutPolicy has the node check a document, adopt it and gossip it.
+func (c *Client) PutPolicy(ctx context.Context, src []byte) (Policy, error) {
+	var out Policy
+	err := c.do(ctx, http.MethodPut, "/v1/policy", "application/yaml", src, &out)
+	return out, err
+}
+
+// Status is the node's own state.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var out Status
+	err := c.get(ctx, "/v1/status", &out)
+	return out, err
+}
+
+// Faults cuts or slows the node's gossip; it replaces the faults set before.
+func (c *Client) Faults(ctx context.Context, f Faults) error {
+	return c.post(ctx, "/debug/faults", f, &Faults{})
+}
+
+func (c *Client) get(ctx context.Context, path string, out any) error {
+	return c.do(ctx, http.MethodGet, path, "", nil, out)
+}
+
+func (c *Client) post(ctx context.Context, path string, in, out any) error {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return c.do(ctx, http.MethodPost, path, "application/json", body, out)
+}
+
+func (c *Client) do(ctx context.Context, method, path, contentType string, body []byte, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
+	if err != nil {
+		return fmt.Errorf("node %s: %w", c.node, err)
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var ue *url.Error // repeats method and URL, which only clutter
+		if errors.As(err, &ue) {
+			err = ue.Err
+		}
+		return &UnreachableError{Node: c.node, Err: err}
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return &UnreachableError{Node: c.node, Err: fmt.Errorf("the answer broke off: %w", err)}
+	}
+	if len(data) > maxAnswer {
+		return c.notOurs(resp, nil, fmt.Sprintf("the answer is longer than %d bytes", maxAnswer))
+	}
+	refusal := path == "/v1/admit" && resp.StatusCode == http.StatusTooManyRequests
+	if resp.StatusCode != http.StatusOK && !refusal {
+		return c.readError(resp, data)
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return c.notOurs(resp, data, "the answer is not what a node says")
+	}
+	if a, ok := out.(*AdmitAnswer); ok && a.Decision == "" {
+		return c.notOurs(resp, data, "the answer holds no decision")
+	}
+	return nil
+}
+
+func (c *Client) readError(resp *http.Response, data []byte) error {
+	var b wireError
+	if err := json.Unmarshal(data, &b); err != nil || b.Error.Message == "" {
+		return c.notOurs(resp, data, "the answer is not what a node says")
+	}
+	e := &Error{Status: resp.StatusCode, Message: clip(b.Error.Message, maxMessageLen), Type: b.Error.Type, Code: b.Error.Code}
+	if b.Error.Param != nil {
+		e.Param = *b.Error.Param
+	}
+	if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 && n < 1<<31 {
+		e.RetryAfter = time.Duration(n) * time.Second
+	}
+	return e
+}
+
+func (c *Client) notOurs(resp *http.Response, data []byte, what string) *Error {
+	msg := fmt.Sprintf("node %s: HTTP status %d: %s", c.node, resp.StatusCode, what)
+	if len(data) > 0 {
+		msg += fmt.Sprintf(": %q", clip(string(data), maxErrorBodyForHint))
+	}
+	return &Error{Status: resp.StatusCode, Type: typeOf(resp.StatusCode), Code: ErrCodeNotOurs, Message: msg}
+}

@@ -1,0 +1,409 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/policy"
+)
+
+// Bounds of what a caller may send. They keep one request from filling the node's memory of
+// decisions; the whole body is bounded by MaxBody before.
+const (
+	MaxBody         = 1 << 20 // bytes
+	maxWordLen      = 256     // tenant, agent, run, class, model, one data set
+	maxTokenNameLen = 64      // a token type, an attribute's name
+	maxDataSets     = 64
+	maxAttributes   = 32
+	maxAttributeLen = 1024
+	maxIDLen        = 128
+	maxOutcomeLen   = 64
+	maxMintKeys     = 16
+	maxMintIDLen    = 64
+	maxWhyLen       = 512
+	maxFaultPeers   = 1024
+	maxFaultDelay   = time.Minute
+)
+
+// Amounts decode to pointers so that null, which encoding/json would take for 0, can be told from 0:
+// a call that states null tokens must not run for nothing.
+type amountMap map[string]*int64
+
+type admitBody struct {
+	Tenant          string            `json:"tenant"`
+	Agent           string            `json:"agent"`
+	Run             string            `json:"run"`
+	Class           string            `json:"class"`
+	Model           string            `json:"model"`
+	PromptTokens    int64             `json:"prompt_tokens"`
+	MaxOutputTokens int64             `json:"max_output_tokens"`
+	Tokens          amountMap         `json:"tokens"`
+	Data            []string          `json:"data"`
+	Attributes      map[string]string `json:"attributes"`
+	Wait            string            `json:"wait"`
+	TTL             string            `json:"ttl"`
+	IdempotencyKey  string            `json:"idempotency_key"`
+}
+
+// decodeAdmit reads and checks the body of POST /v1/admit.
+func decodeAdmit(body []byte, req *admit.Request) error {
+	var b admitBody
+	if err := decodeJSON(body, &b); err != nil {
+		return err
+	}
+	for _, f := range [...]struct {
+		name, value string
+		max         int
+	}{
+		{"tenant", b.Tenant, maxWordLen},
+		{"agent", b.Agent, maxWordLen},
+		{"run", b.Run, maxWordLen},
+		{"class", b.Class, maxWordLen},
+		{"model", b.Model, maxWordLen},
+		{"idempotency_key", b.IdempotencyKey, admit.MaxKeyLen},
+	} {
+		if err := checkLen(f.name, f.value, f.max); err != nil {
+			return err
+		}
+	}
+	if err := checkAmount("prompt_tokens", b.PromptTokens); err != nil {
+		return err
+	}
+	if err := checkAmount("max_output_tokens", b.MaxOutputTokens); err != nil {
+		return err
+	}
+	stated, err := b.Tokens.amounts("tokens")
+	if err != nil {
+		return err
+	}
+	if len(b.Data) > maxDataSets {
+		return tooMany("data", len(b.Data), maxDataSets)
+	}
+	for i, d := range b.Data {
+		if len(d) > maxWordLen {
+			return checkLen(fmt.Sprintf("data[%d]", i), d, maxWordLen)
+		}
+	}
+	if len(b.Attributes) > maxAttributes {
+		return tooMany("attributes", len(b.Attributes), maxAttributes)
+	}
+	for k, v := range b.Attributes {
+		if err := checkName("attributes", k); err != nil {
+			return err
+		}
+		if len(v) > maxAttributeLen {
+			return checkLen("attributes."+k, v, maxAttributeLen)
+		}
+	}
+	wait := admit.UseClassDefault
+	if b.Wait != "" {
+		if wait, err = parseDuration("wait", b.Wait, 0); err != nil {
+			return err
+		}
+	}
+	var ttl time.Duration
+	if b.TTL != "" {
+		if ttl, err = parseDuration("ttl", b.TTL, admit.MaxTTL); err != nil {
+			return err
+		}
+		if ttl == 0 {
+			return badRequest(ErrCodeRange, "ttl", `"ttl" must be above 0: leave it out for the default of %v`, admit.DefaultTTL)
+		}
+	}
+	*req = admit.Request{
+		Call: policy.Call{
+			Tenant: b.Tenant, Agent: b.Agent, Run: b.Run, Class: b.Class, Model: b.Model,
+			PromptTokens: b.PromptTokens, MaxOutputTokens: b.MaxOutputTokens,
+			Tokens: stated, Data: b.Data, Attributes: b.Attributes,
+		},
+		Wait: wait, TTL: ttl, IdempotencyKey: b.IdempotencyKey,
+	}
+	return nil
+}
+
+type settleBody struct {
+	ID      string    `json:"id"`
+	Used    amountMap `json:"used"`
+	Usage   *Usage    `json:"usage"`
+	Outcome string    `json:"outcome"`
+}
+
+// decodeSettle reads and checks the body of POST /v1/settle.
+func decodeSettle(body []byte) (id string, s admit.Settlement, err error) {
+	var b settleBody
+	if err := decodeJSON(body, &b); err != nil {
+		return "", s, err
+	}
+	if err := checkID("id", b.ID); err != nil {
+		return "", s, err
+	}
+	if err := checkLen("outcome", b.Outcome, maxOutcomeLen); err != nil {
+		return "", s, err
+	}
+	if s.Used, err = b.Used.amounts("used"); err != nil {
+		return "", s, err
+	}
+	if b.Usage != nil {
+		if s.Usage, err = b.Usage.counts(); err != nil {
+			return "", s, err
+		}
+	}
+	s.Outcome = b.Outcome
+	return b.ID, s, nil
+}
+
+// counts reads whichever form the provider uses.
+func (u *Usage) counts() (*admit.Usage, error) {
+	for _, f := range [...]struct {
+		name string
+		v    *int64
+	}{
+		{"usage.prompt_tokens", u.PromptTokens},
+		{"usage.completion_tokens", u.CompletionTokens},
+		{"usage.input_tokens", u.InputTokens},
+		{"usage.output_tokens", u.OutputTokens},
+		{"usage.cache_creation_input_tokens", u.CacheCreationTokens},
+		{"usage.cache_read_input_tokens", u.CacheReadTokens},
+	} {
+		if f.v != nil {
+			if err := checkAmount(f.name, *f.v); err != nil {
+				return nil, err
+			}
+		}
+	}
+	value := func(p *int64) int64 {
+		if p == nil {
+			return 0
+		}
+		return *p
+	}
+	var out admit.Usage
+	switch {
+	// Gateways that translate between providers send both forms; chat's is the one that is complete.
+	case u.PromptTokens != nil || u.CompletionTokens != nil:
+		out.PromptTokens, out.CompletionTokens = value(u.PromptTokens), value(u.CompletionTokens)
+	case u.InputTokens != nil || u.OutputTokens != nil:
+		out.PromptTokens = value(u.InputTokens) + value(u.CacheCreationTokens) + value(u.CacheReadTokens)
+		out.CompletionTokens = value(u.OutputTokens)
+		if err := checkAmount("usage.input_tokens", out.PromptTokens); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, badRequest(ErrCodeMissing, "usage",
+			`"usage" holds no count that is known: send the provider's own object, with prompt_tokens and completion_tokens or input_tokens and output_tokens, or state amounts in "used"`)
+	}
+	return &out, nil
+}
+
+func decodeRelease(body []byte) (string, error) {
+	var b ReleaseRequest
+	if err := decodeJSON(body, &b); err != nil {
+		return "", err
+	}
+	return b.ID, checkID("id", b.ID)
+}
+
+func decodeMint(body []byte) (MintRequest, error) {
+	var b struct {
+		MintRequest
+		Amount *int64 `json:"amount"`
+	}
+	if err := decodeJSON(body, &b); err != nil {
+		return MintRequest{}, err
+	}
+	m := b.MintRequest
+	if m.Budget == "" {
+		return m, badRequest(ErrCodeMissing, "budget", `"budget" is missing: name the budget to top up`)
+	}
+	if b.Amount == nil {
+		return m, badRequest(ErrCodeMissing, "amount", `"amount" is missing: say how many tokens to mint`)
+	}
+	if err := checkAmount("amount", *b.Amount); err != nil {
+		return m, err
+	}
+	if *b.Amount == 0 {
+		return m, badRequest(ErrCodeRange, "amount", `"amount" must be above 0`)
+	}
+	m.Amount = ledger.Tokens(*b.Amount)
+	if m.ID == "" {
+		return m, badRequest(ErrCodeMissing, "id", `"id" is missing: send any text that is this top-up's own; sent again it mints nothing, so a retry is safe`)
+	}
+	if len(m.Key) > maxMintKeys {
+		return m, tooMany("key", len(m.Key), maxMintKeys)
+	}
+	for i, k := range m.Key {
+		if err := checkLen(fmt.Sprintf("key[%d]", i), k, maxWordLen); err != nil {
+			return m, err
+		}
+	}
+	return m, errors.Join(checkLen("budget", m.Budget, maxWordLen), checkLen("id", m.ID, maxMintIDLen), checkLen("why", m.Why, maxWhyLen))
+}
+
+func decodeFaults(body []byte) (Faults, error) {
+	var f Faults
+	if err := decodeJSON(body, &f); err != nil {
+		return f, err
+	}
+	if len(f.Drop) > maxFaultPeers {
+		return f, tooMany("drop", len(f.Drop), maxFaultPeers)
+	}
+	if len(f.Delay) > maxFaultPeers {
+		return f, tooMany("delay", len(f.Delay), maxFaultPeers)
+	}
+	for i, p := range f.Drop {
+		if err := checkLen(fmt.Sprintf("drop[%d]", i), p, ledger.MaxNameLen); err != nil {
+			return f, err
+		}
+	}
+	for p, d := range f.Delay {
+		if len(p) > ledger.MaxNameLen {
+			return f, checkLen("delay", p, ledger.MaxNameLen)
+		}
+		if _, err := parseDuration("delay."+p, d, maxFaultDelay); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+// decodeJSON decodes one JSON object. Unknown fields are ignored, anything after the object is an error.
+func decodeJSON(body []byte, v any) error {
+	trimmed := bytes.TrimLeft(body, " \t\r\n")
+	if len(trimmed) == 0 {
+		return badRequest(ErrCodeMalformed, "", "the body is empty: send a JSON object")
+	}
+	err := json.Unmarshal(body, v)
+	var syntax *json.SyntaxError
+	var typ *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		if trimmed[0] != '{' { // null decodes into anything
+			return badRequest(ErrCodeType, "", "the body must be a JSON object")
+		}
+		return nil
+	case errors.As(err, &syntax):
+		return badRequest(ErrCodeMalformed, "", "malformed JSON at byte %d: %s", syntax.Offset, syntax.Error())
+	case errors.As(err, &typ):
+		if typ.Field == "" {
+			return badRequest(ErrCodeType, "", "the body must be a JSON object, not %s", article(typ.Value))
+		}
+		// The embedded struct of mint would show in the path.
+		field := strings.TrimPrefix(typ.Field, "MintRequest.")
+		return badRequest(ErrCodeType, field, "%q must be %s, not %s (byte %d)", field, want(typ.Type), article(clip(typ.Value, maxEchoLen)), typ.Offset)
+	}
+	return badRequest(ErrCodeMalformed, "", "malformed JSON: %s", err.Error())
+}
+
+// want describes what a field takes.
+func want(t reflect.Type) string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch t.Kind() {
+	case reflect.String:
+		return "a string"
+	case reflect.Int64:
+		return fmt.Sprintf("an integer from 0 to %d", ledger.MaxTokens)
+	case reflect.Slice:
+		return "a list of strings"
+	case reflect.Map, reflect.Struct:
+		return "an object"
+	}
+	return "a " + t.Kind().String()
+}
+
+func article(value string) string {
+	switch value {
+	case "array", "object":
+		return "an " + value
+	case "string", "bool":
+		return "a " + value
+	}
+	return value // "number 1.5"
+}
+
+// amounts checks stated amounts and orders them by name.
+func (m amountMap) amounts(field string) ([]policy.Amount, error) {
+	if len(m) == 0 {
+		return nil, nil
+	}
+	if len(m) > policy.MaxStatedTokens {
+		return nil, tooMany(field, len(m), policy.MaxStatedTokens)
+	}
+	out := make([]policy.Amount, 0, len(m))
+	for name, v := range m {
+		if err := checkName(field, name); err != nil {
+			return nil, err
+		}
+		if v == nil {
+			return nil, badRequest(ErrCodeType, field+"."+name, "%q must be an integer from 0 to %d, not null", field+"."+name, ledger.MaxTokens)
+		}
+		if *v < 0 || *v > int64(ledger.MaxTokens) {
+			return nil, checkAmount(field+"."+name, *v)
+		}
+		out = append(out, policy.Amount{Token: name, Amount: ledger.Tokens(*v)})
+	}
+	if len(out) > 1 {
+		slices.SortFunc(out, func(a, b policy.Amount) int { return strings.Compare(a.Token, b.Token) })
+	}
+	return out, nil
+}
+
+func checkAmount(field string, n int64) error {
+	if n < 0 || n > int64(ledger.MaxTokens) {
+		return badRequest(ErrCodeRange, field, "%q is %d: it must be from 0 to %d", field, n, ledger.MaxTokens)
+	}
+	return nil
+}
+
+func checkLen(field, s string, limit int) error {
+	if len(s) > limit {
+		return badRequest(ErrCodeTooLong, clip(field, maxEchoLen), "%q has %d bytes: at most %d are allowed", clip(field, maxEchoLen), len(s), limit)
+	}
+	return nil
+}
+
+func checkName(field, name string) error {
+	if name == "" {
+		return badRequest(ErrCodeInvalid, field, "%q has an empty name in it", field)
+	}
+	if len(name) > maxTokenNameLen {
+		return badRequest(ErrCodeTooLong, field, "%q has the name %q of %d bytes in it: at most %d are allowed",
+			field, clip(name, maxEchoLen), len(name), maxTokenNameLen)
+	}
+	return nil
+}
+
+func checkID(field, id string) error {
+	if id == "" {
+		return badRequest(ErrCodeMissing, field, "%q is missing: send the id that admit answered", field)
+	}
+	return checkLen(field, id, maxIDLen)
+}
+
+func tooMany(field string, n, limit int) *Error {
+	return badRequest(ErrCodeTooMany, field, "%q has %d entries: at most %d are allowed", field, n, limit)
+}
+
+// parseDuration reads a duration of 0 or more, at most limit if that is not 0.
+func parseDuration(field, s string, limit time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, badRequest(ErrCodeInvalid, clip(field, maxEchoLen), `%q is %q: write a duration like "250ms", "2s" or "1m30s"`, clip(field, maxEchoLen), clip(s, maxEchoLen))
+	}
+	if d < 0 {
+		return 0, badRequest(ErrCodeRange, field, "%q is %v: it must not be negative", field, d)
+	}
+	if limit > 0 && d > limit {
+		return 0, badRequest(ErrCodeRange, field, "%q is %v: at most %v is allowed", field, d, limit)
+	}
+	return d, nil
+}

@@ -1,0 +1,224 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/node/admit"
+)
+
+func (s *Server) admit(w http.ResponseWriter, r *http.Request) error {
+	buf := buffers.Get().(*[]byte)
+	defer putBuffer(buf)
+	body, err := s.jsonBody(w, r, buf)
+	if err != nil {
+		return err
+	}
+	var req admit.Request
+	if err := decodeAdmit(body, &req); err != nil {
+		return err
+	}
+	answer, err := s.node.Admit(r.Context(), &req)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if !answer.Verdict.Admitted() {
+		status = http.StatusTooManyRequests
+		if answer.RetryAfter > 0 {
+			w.Header().Set("Retry-After", strconv.FormatInt(ceilDiv(answer.RetryAfter, time.Second), 10))
+		}
+	}
+	// The request's strings are copies, so its buffer can carry the answer.
+	*buf = appendAnswer(body[:0], &answer)
+	writeBody(w, status, *buf)
+	return nil
+}
+
+func (s *Server) settle(w http.ResponseWriter, r *http.Request) error {
+	buf := buffers.Get().(*[]byte)
+	defer putBuffer(buf)
+	body, err := s.jsonBody(w, r, buf)
+	if err != nil {
+		return err
+	}
+	id, settlement, err := decodeSettle(body)
+	if err != nil {
+		return err
+	}
+	receipt, err := s.node.Settle(id, settlement)
+	if err != nil {
+		return err
+	}
+	*buf = appendReceipt(body[:0], &receipt)
+	writeBody(w, http.StatusOK, *buf)
+	return nil
+}
+
+func (s *Server) release(w http.ResponseWriter, r *http.Request) error {
+	buf := buffers.Get().(*[]byte)
+	defer putBuffer(buf)
+	body, err := s.jsonBody(w, r, buf)
+	if err != nil {
+		return err
+	}
+	id, err := decodeRelease(body)
+	if err != nil {
+		return err
+	}
+	receipt, err := s.node.Release(id)
+	if err != nil {
+		return err
+	}
+	*buf = appendReceipt(body[:0], &receipt)
+	writeBody(w, http.StatusOK, *buf)
+	return nil
+}
+
+func (s *Server) mint(w http.ResponseWriter, r *http.Request) error {
+	buf := buffers.Get().(*[]byte)
+	defer putBuffer(buf)
+	body, err := s.jsonBody(w, r, buf)
+	if err != nil {
+		return err
+	}
+	m, err := decodeMint(body)
+	if err != nil {
+		return err
+	}
+	m.By = by(r)
+	receipt, err := s.node.Mint(r.Context(), m)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, receipt)
+}
+
+func (s *Server) budgets(w http.ResponseWriter, _ *http.Request) error {
+	list := budgetList{Budgets: s.node.Budgets()}
+	if list.Budgets == nil {
+		list.Budgets = []Budget{}
+	}
+	return writeJSON(w, http.StatusOK, list)
+}
+
+func (s *Server) budget(w http.ResponseWriter, r *http.Request) error {
+	b, err := s.node.Budget(r.PathValue("name"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, b)
+}
+
+func (s *Server) members(w http.ResponseWriter, _ *http.Request) error {
+	list := memberList{Members: s.node.Members()}
+	if list.Members == nil {
+		list.Members = []Member{}
+	}
+	return writeJSON(w, http.StatusOK, list)
+}
+
+func (s *Server) decision(w http.ResponseWriter, r *http.Request) error {
+	d, err := s.node.Decision(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, d)
+}
+
+// policy answers JSON, or the document alone with `Accept: application/yaml` or ?raw=1.
+func (s *Server) policy(w http.ResponseWriter, r *http.Request) error {
+	p := s.node.Policy()
+	if !wantsYAML(r) {
+		return writeJSON(w, http.StatusOK, p)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/yaml")
+	h.Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write([]byte(p.Source))
+	return nil
+}
+
+func wantsYAML(r *http.Request) bool {
+	if raw, err := strconv.ParseBool(r.URL.Query().Get("raw")); err == nil {
+		return raw
+	}
+	accept := r.Header.Get("Accept")
+	return strings.Contains(accept, "application/yaml") && !strings.Contains(accept, "application/json")
+}
+
+// putPolicy takes the document as it is, whatever media type the tool at hand names: browsers ask
+// before they send a PUT across origins, and are refused.
+func (s *Server) putPolicy(w http.ResponseWriter, r *http.Request) error {
+	buf := buffers.Get().(*[]byte)
+	defer putBuffer(buf)
+	body, err := s.readBody(w, r, buf)
+	if err != nil {
+		return err
+	}
+	if len(body) == 0 {
+		return badRequest(ErrCodeMissing, "", "the body is empty: send the policy's YAML")
+	}
+	p, err := s.node.ApplyPolicy(r.Context(), append([]byte(nil), body...), by(r))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, p)
+}
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) error {
+	return writeJSON(w, http.StatusOK, s.node.Status())
+}
+
+// health says that the process answers, nothing more: what restarts a node must not do so because a
+// peer is away.
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
+	writeBody(w, http.StatusOK, []byte(`{"status":"ok"}`+"\n"))
+	return nil
+}
+
+func (s *Server) ready(w http.ResponseWriter, _ *http.Request) error {
+	st := s.node.Status()
+	status := http.StatusOK
+	if !st.Ready {
+		status = http.StatusServiceUnavailable
+	}
+	return writeJSON(w, status, readiness{Ready: st.Ready, Reasons: st.Reasons})
+}
+
+func (s *Server) faults(w http.ResponseWriter, r *http.Request) error {
+	buf := buffers.Get().(*[]byte)
+	defer putBuffer(buf)
+	body, err := s.jsonBody(w, r, buf)
+	if err != nil {
+		return err
+	}
+	f, err := decodeFaults(body)
+	if err != nil {
+		return err
+	}
+	if err := s.node.SetFaults(f); err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, f)
+}
+
+// by names who asked, as well as a door without logins can.
+func by(r *http.Request) string {
+	if r.RemoteAddr == "" || r.RemoteAddr == "@" {
+		return "unix socket"
+	}
+	return r.RemoteAddr
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err // a NaN that a Node gave us
+	}
+	writeBody(w, status, append(body, '\n'))
+	return nil
+}

@@ -1,0 +1,250 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	stdlog "log"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+	"golang.org/x/net/netutil"
+)
+
+// Options make a Server. Node is required, everything else has a default.
+type Options struct {
+	Node Node
+
+	// Proxy serves /openai/ and /t/, which are unknown paths without it. It is given requests that
+	// have passed the fence against browsers, and does its own reading, bounding and refusing.
+	Proxy http.Handler
+
+	// Metrics serves /metrics, which is an unknown path without it.
+	Metrics http.Handler
+
+	// Faults mounts POST /debug/faults.
+	Faults bool
+
+	Logger     zerolog.Logger        // the zero value is silent
+	Registerer prometheus.Registerer // for swarmpurse_http_*; nil: the metrics are kept but shown nowhere
+
+	// MaxConns bounds the connections of each listener; more wait in the kernel's queue. Every agent
+	// keeps a few open. 0 means 16,384, at some 10 kB each.
+	MaxConns int
+
+	// BodyTimeout is how long a body may take to arrive once its headers have; 0 means 10 s. The
+	// proxy bounds its own.
+	BodyTimeout time.Duration
+
+	// Grace is how long calls in flight may take to end after the context of Serve has; 0 means 10 s.
+	Grace time.Duration
+}
+
+const (
+	defaultMaxConns    = 16384
+	defaultBodyTimeout = 10 * time.Second
+	defaultGrace       = 10 * time.Second
+	readHeaderTimeout  = 10 * time.Second
+	idleTimeout        = 5 * time.Minute // agents think between calls; a new connection costs more than an idle one
+	maxHeaderBytes     = 64 << 10
+)
+
+// Server is the HTTP door of one node. Safe for concurrent use.
+type Server struct {
+	node        Node
+	log         zerolog.Logger
+	metrics     *metrics
+	mux         *http.ServeMux
+	http        *http.Server
+	origin      *http.CrossOriginProtection
+	bodyTimeout time.Duration
+	maxConns    int
+	grace       time.Duration
+}
+
+// New builds a server that listens nowhere yet: see Serve and Handler.
+func New(o Options) (*Server, error) {
+	if o.Node == nil {
+		return nil, errors.New("api: Options.Node is missing")
+	}
+	if o.MaxConns < 0 || o.BodyTimeout < 0 || o.Grace < 0 {
+		return nil, fmt.Errorf("api: MaxConns %d, BodyTimeout %v and Grace %v must not be negative", o.MaxConns, o.BodyTimeout, o.Grace)
+	}
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		node:        o.Node,
+		log:         o.Logger,
+		metrics:     m,
+		mux:         http.NewServeMux(),
+		origin:      http.NewCrossOriginProtection(),
+		bodyTimeout: orDefault(o.BodyTimeout, defaultBodyTimeout),
+		maxConns:    orDefault(o.MaxConns, defaultMaxConns),
+		grace:       orDefault(o.Grace, defaultGrace),
+	}
+	s.routes(o)
+	s.http = &http.Server{
+		Handler: s.mux,
+		// No ReadTimeout and no WriteTimeout: they would cut streams. Bodies have their own deadline.
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          stdlog.New(httpLog{o.Logger}, "", 0),
+	}
+	return s, nil
+}
+
+func (s *Server) routes(o Options) {
+	s.handle("/v1/admit", methods{"POST": s.admit})
+	s.handle("/v1/settle", methods{"POST": s.settle})
+	s.handle("/v1/release", methods{"POST": s.release})
+	s.handle("/v1/mint", methods{"POST": s.mint})
+	s.handle("/v1/budgets", methods{"GET": s.budgets})
+	s.handle("/v1/budgets/{name}", methods{"GET": s.budget})
+	s.handle("/v1/members", methods{"GET": s.members})
+	s.handle("/v1/decisions/{id}", methods{"GET": s.decision})
+	s.handle("/v1/policy", methods{"GET": s.policy, "PUT": s.putPolicy})
+	s.handle("/v1/status", methods{"GET": s.status})
+	s.handle("/healthz", methods{"GET": s.health})
+	s.handle("/readyz", methods{"GET": s.ready})
+	if o.Metrics != nil {
+		s.handle("/metrics", methods{"GET": passThrough(o.Metrics)})
+	}
+	if o.Faults {
+		s.handle("/debug/faults", methods{"POST": s.faults})
+	}
+	for path, h := range map[string]http.HandlerFunc{
+		"/debug/pprof/":        pprof.Index,
+		"/debug/pprof/cmdline": pprof.Cmdline,
+		"/debug/pprof/profile": pprof.Profile,
+		"/debug/pprof/symbol":  pprof.Symbol,
+		"/debug/pprof/trace":   pprof.Trace,
+	} {
+		s.handle(path, methods{"GET": loopbackOnly(h)})
+	}
+	if o.Proxy != nil {
+		s.handle("/openai/", methods{"": passThrough(o.Proxy)})
+		s.handle("/t/", methods{"": passThrough(o.Proxy)})
+	}
+	s.handle("/", methods{"": func(w http.ResponseWriter, r *http.Request) error {
+		return newError(http.StatusNotFound, ErrCodePath, "", "there is nothing at %q: the calls are under /v1/, as POST /v1/admit or GET /v1/budgets", clip(r.URL.Path, maxEchoLen))
+	}})
+}
+
+// Handler is the server without its listener: for tests and for mounting elsewhere.
+func (s *Server) Handler() http.Handler { return s.mux }
+
+// Serve answers on ln until ctx ends or Shutdown is called, then lets calls in flight end, for at
+// most Grace, and returns nil. It may be called for several listeners at once. It refuses a TCP
+// listener that is not on loopback, see Listen.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	if err := checkLoopback(ln.Addr()); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		grace, cancel := context.WithTimeout(context.Background(), s.grace)
+		defer cancel()
+		if err := s.Shutdown(grace); err != nil {
+			s.log.Warn().Err(err).Msg("http: calls were cut off")
+		}
+	})
+	s.log.Info().Str("address", ln.Addr().String()).Msg("http: listening")
+	err := s.http.Serve(netutil.LimitListener(ln, s.maxConns))
+	if !stop() {
+		<-ended
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("http: %w", err)
+}
+
+// Shutdown stops listening and waits until calls in flight have ended. When ctx ends first it cuts
+// them off and says so.
+func (s *Server) Shutdown(ctx context.Context) error {
+	err := s.http.Shutdown(ctx)
+	if err == nil {
+		return nil
+	}
+	n := s.metrics.inFlightNow.Load()
+	if cerr := s.http.Close(); cerr != nil {
+		err = errors.Join(err, cerr)
+	}
+	return fmt.Errorf("http: %d calls had not ended: %w", n, err)
+}
+
+type handler func(http.ResponseWriter, *http.Request) error
+
+// methods holds a path's handlers by method; "" takes any.
+type methods map[string]handler
+
+func (m methods) find(method string) (handler, error) {
+	if h, ok := m[""]; ok {
+		return h, nil
+	}
+	if h, ok := m[method]; ok {
+		return h, nil
+	}
+	if h, ok := m["GET"]; ok && method == http.MethodHead {
+		return h, nil // net/http drops the body
+	}
+	allow := m.allow()
+	return nil, newError(http.StatusMethodNotAllowed, ErrCodeMethod, "", "%s is not allowed here: use %s", clip(method, maxEchoLen), allow)
+}
+
+func (m methods) allow() string {
+	var names []string
+	for name := range m {
+		names = append(names, name)
+		if name == "GET" {
+			names = append(names, "HEAD")
+		}
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+func passThrough(h http.Handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		h.ServeHTTP(w, r)
+		return nil
+	}
+}
+
+// loopbackOnly guards what shows the process's memory. Serve refuses other listeners today; this
+// holds on the day when it no longer does.
+func loopbackOnly(h http.HandlerFunc) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+		if !ok || checkLoopback(addr) != nil {
+			return newError(http.StatusForbidden, ErrCodeHost, "", "%s is served on loopback only", r.URL.Path)
+		}
+		h(w, r)
+		return nil
+	}
+}
+
+// httpLog takes net/http's own lines: handshakes and broken connections, nobody's alarm.
+type httpLog struct{ log zerolog.Logger }
+
+func (l httpLog) Write(p []byte) (int, error) {
+	l.log.Debug().Msg("http: " + strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+func orDefault[T int | time.Duration](v, d T) T {
+	if v == 0 {
+		return d
+	}
+	return v
+}

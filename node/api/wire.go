@@ -1,0 +1,92 @@
+package api
+
+import "github.com/swarmpurse/swarmpurse/ledger"
+
+// AdmitRequest is the body of POST /v1/admit. Durations are Go's: "250ms", "2s", "1m30s".
+type AdmitRequest struct {
+	Tenant          string                   `json:"tenant,omitempty"`
+	Agent           string                   `json:"agent,omitempty"`
+	Run             string                   `json:"run,omitempty"`
+	Class           string                   `json:"class,omitempty"` // absent: the policy's default class
+	Model           string                   `json:"model,omitempty"`
+	PromptTokens    int64                    `json:"prompt_tokens,omitempty"`
+	MaxOutputTokens int64                    `json:"max_output_tokens,omitempty"`
+	Tokens          map[string]ledger.Tokens `json:"tokens,omitempty"` // by token type: states costs outright
+	Data            []string                 `json:"data,omitempty"`
+	Attributes      map[string]string        `json:"attributes,omitempty"`
+	Wait            string                   `json:"wait,omitempty"` // absent: the class's latency budget; "0s": not at all
+	TTL             string                   `json:"ttl,omitempty"`  // absent: two minutes; at most an hour
+	IdempotencyKey  string                   `json:"idempotency_key,omitempty"`
+}
+
+// AdmitAnswer is the answer to POST /v1/admit, with status 200 for admit and degrade and 429 for
+// defer and deny.
+type AdmitAnswer struct {
+	ID           string                   `json:"id,omitempty"` // names the reservation, and the decision
+	Decision     string                   `json:"decision"`     // admit, degrade, defer, deny
+	Reserved     map[string]ledger.Tokens `json:"reserved"`     // by budget name
+	Price        map[string]float64       `json:"price,omitempty"`
+	Reason       string                   `json:"reason"`
+	Code         string                   `json:"code"`
+	RetryAfterMS int64                    `json:"retry_after_ms,omitempty"` // with defer
+	Policy       PolicyRef                `json:"policy"`
+	Node         string                   `json:"node"`
+	WaitedMS     float64                  `json:"waited_ms"`
+}
+
+// Admitted reports whether the call may run.
+func (a AdmitAnswer) Admitted() bool { return a.Decision == "admit" || a.Decision == "degrade" }
+
+// PolicyRef names the policy that decided.
+type PolicyRef struct {
+	Revision int64 `json:"revision"`
+}
+
+// SettleRequest is the body of POST /v1/settle. With neither Used nor Usage the reservation is
+// charged as it stands.
+type SettleRequest struct {
+	ID      string                   `json:"id"`
+	Used    map[string]ledger.Tokens `json:"used,omitempty"`    // by token type
+	Usage   *Usage                   `json:"usage,omitempty"`   // the provider's own object, priced by the node
+	Outcome string                   `json:"outcome,omitempty"` // "ok", "error", "cancelled" or a word of yours
+}
+
+// Usage is the part of a provider's usage object that is read: OpenAI's chat form (prompt and
+// completion), OpenAI's responses and Anthropic's form (input and output). Other fields are ignored.
+type Usage struct {
+	PromptTokens     *int64 `json:"prompt_tokens,omitempty"`
+	CompletionTokens *int64 `json:"completion_tokens,omitempty"`
+	InputTokens      *int64 `json:"input_tokens,omitempty"`
+	OutputTokens     *int64 `json:"output_tokens,omitempty"`
+	// Anthropic counts cached input beside input_tokens, not inside it.
+	CacheCreationTokens *int64 `json:"cache_creation_input_tokens,omitempty"`
+	CacheReadTokens     *int64 `json:"cache_read_input_tokens,omitempty"`
+}
+
+// ReleaseRequest is the body of POST /v1/release.
+type ReleaseRequest struct {
+	ID string `json:"id"`
+}
+
+// Receipt is the answer to POST /v1/settle and /v1/release.
+type Receipt struct {
+	ID       string                   `json:"id"`
+	Charged  map[string]ledger.Tokens `json:"charged"` // by budget name
+	Overrun  ledger.Tokens            `json:"overrun"`
+	Repeated bool                     `json:"repeated"`
+	Late     bool                     `json:"late"`
+}
+
+// budgetList, memberList and readiness are answers that stay objects, so that they can grow.
+type budgetList struct {
+	Budgets []Budget `json:"budgets"`
+}
+
+type memberList struct {
+	Members []Member `json:"members"`
+}
+
+type readiness struct {
+	Ready   bool     `json:"ready"`
+	Reasons []string `json:"reasons,omitempty"`
+}
