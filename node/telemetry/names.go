@@ -1,0 +1,111 @@
+package telemetry
+
+import (
+	"slices"
+	"strings"
+)
+
+// Type is a metric's type in Prometheus' words.
+type Type string
+
+const (
+	Counter   Type = "counter"
+	Gauge     Type = "gauge"
+	Histogram Type = "histogram"
+)
+
+// Metric describes one metric.
+type Metric struct {
+	Name   string
+	Type   Type
+	Help   string
+	Labels []string
+}
+
+const (
+	labelBudget    = "budget"
+	labelClass     = "class"
+	labelCode      = "code"
+	labelDirection = "direction"
+	labelKind      = "kind"
+	labelPath      = "path"
+	labelReason    = "reason"
+	labelResult    = "result"
+	labelState     = "state"
+	labelToken     = "token"
+	labelVerdict   = "verdict"
+)
+
+var (
+	decisionsTotal   = Metric{"swarmpurse_decisions_total", Counter, "Decisions on calls, by verdict (admit, degrade, defer, deny), reason code and class.", []string{labelVerdict, labelCode, labelClass}}
+	admissionSeconds = Metric{"swarmpurse_admission_seconds", Histogram, "Time from a call's arrival to its decision: path local was decided at once, path waited had to queue.", []string{labelPath}}
+	waitSeconds      = Metric{"swarmpurse_wait_seconds", Histogram, "Time that calls spent in the queue, by class; calls decided at once are not counted.", []string{labelClass}}
+
+	reservationsActive  = Metric{"swarmpurse_reservations_active", Gauge, "Reservations that are neither settled, released nor expired.", nil}
+	reservationsExpired = Metric{"swarmpurse_reservations_expired_total", Counter, "Reservations that ended by their TTL, because nobody settled or released them.", nil}
+	settlementsTotal    = Metric{"swarmpurse_settlements_total", Counter, "Reservations ended by their caller: settled, released, late (after expiry) or repeated (already ended).", []string{labelResult}}
+	chargedTokens       = Metric{"swarmpurse_charged_tokens_total", Counter, "Tokens charged at settlement.", []string{labelBudget}}
+	overrunTokens       = Metric{"swarmpurse_overrun_tokens_total", Counter, "Real cost above what was reserved; booked as debt and paid before the next admission.", []string{labelBudget}}
+
+	budgetInstances = Metric{"swarmpurse_budget_instances", Gauge, "Instances of a budget that this node has an account for.", []string{labelBudget, labelToken}}
+	budgetLimit     = Metric{"swarmpurse_budget_limit_tokens", Gauge, "Limit of a budget, summed over the instances that this node knows.", []string{labelBudget, labelToken}}
+	budgetRights    = Metric{"swarmpurse_budget_rights_tokens", Gauge, "Tokens that this node may spend on its own word now.", []string{labelBudget, labelToken}}
+	budgetReserved  = Metric{"swarmpurse_budget_reserved_tokens", Gauge, "Tokens set aside at this node for calls that are not settled.", []string{labelBudget, labelToken}}
+	budgetSpent     = Metric{"swarmpurse_budget_spent_tokens", Gauge, "Tokens spent at this node in the windows that it still keeps.", []string{labelBudget, labelToken}}
+	budgetIssued    = Metric{"swarmpurse_budget_issued_tokens", Gauge, "Tokens minted at this node from its shares in the windows that it still keeps.", []string{labelBudget, labelToken}}
+	budgetLapsed    = Metric{"swarmpurse_budget_lapsed_tokens", Gauge, "Rights of this node gone by decay, expiry, burn or the end of a window.", []string{labelBudget, labelToken}}
+	budgetDebt      = Metric{"swarmpurse_budget_debt_tokens", Gauge, "Overrun that this node has not paid yet.", []string{labelBudget, labelToken}}
+	conservation    = Metric{"swarmpurse_conservation_error_tokens", Gauge, "Absolute difference between tokens issued and tokens accounted for at this node. Anything but 0 is a bug of swarmpurse.", []string{labelBudget, labelToken}}
+
+	transfersTotal    = Metric{"swarmpurse_transfers_total", Counter, "Transfers of rights or shares between this node and others, by direction (in, out).", []string{labelDirection, labelKind}}
+	transferredTokens = Metric{"swarmpurse_transferred_tokens_total", Counter, "Rights moved between this node and others, by direction (in, out).", []string{labelBudget, labelDirection}}
+	asksTotal         = Metric{"swarmpurse_asks_total", Counter, "Asks for rights that this node sent, by how they ended: granted, refused or unanswered.", []string{labelResult}}
+	asksReceived      = Metric{"swarmpurse_asks_received_total", Counter, "Asks for rights that reached this node, by its answer: granted or refused.", []string{labelResult}}
+	askSeconds        = Metric{"swarmpurse_ask_seconds", Histogram, "Time from an ask to its answer.", nil}
+
+	members       = Metric{"swarmpurse_members", Gauge, "Members of the pool as this node sees them: alive, failed or left.", []string{labelState}}
+	rowsKnown     = Metric{"swarmpurse_rows_known", Gauge, "Rows that this node keeps, of its own accounts and of others.", nil}
+	rowsSent      = Metric{"swarmpurse_rows_sent_total", Counter, "Rows sent to peers.", nil}
+	rowsReceived  = Metric{"swarmpurse_rows_received_total", Counter, "Rows received from peers: news, stale (known or older) or refused.", []string{labelResult}}
+	rowAge        = Metric{"swarmpurse_row_age_seconds", Gauge, "Age of the oldest row of a live member: how stale this node's picture of the swarm may be.", nil}
+	gossipBytes   = Metric{"swarmpurse_gossip_bytes_total", Counter, "Bytes of swarmpurse's own messages over gossip, by direction (in, out).", []string{labelDirection}}
+	gossipDropped = Metric{"swarmpurse_gossip_dropped_total", Counter, "Messages from peers that were dropped: malformed, too_fast (over the limit of one peer) or overflow (inbox full).", []string{labelReason}}
+
+	queueDepth  = Metric{"swarmpurse_queue_calls", Gauge, "Calls that wait for tokens now.", []string{labelClass}}
+	queueTokens = Metric{"swarmpurse_queue_tokens", Gauge, "Tokens that the waiting calls ask for.", []string{labelClass}}
+
+	policyRevision = Metric{"swarmpurse_policy_revision", Gauge, "Revision of the policy in force.", nil}
+	policyInfo     = Metric{"swarmpurse_policy_info", Gauge, "Always 1; the label names the policy in force by the first 12 digits of its hash.", []string{"hash"}}
+	policyChanges  = Metric{"swarmpurse_policy_changes_total", Counter, "Policy documents that were applied or refused.", []string{labelResult}}
+
+	storeCommits = Metric{"swarmpurse_store_commits_total", Counter, "Transactions on the data directory, by result (ok, error).", []string{labelResult}}
+	storeSeconds = Metric{"swarmpurse_store_commit_seconds", Histogram, "Time of one transaction on the data directory, with its syncs.", nil}
+	storeWrites  = Metric{"swarmpurse_store_writes_total", Counter, "Records written or deleted by transactions that succeeded.", nil}
+	storeBytes   = Metric{"swarmpurse_store_written_bytes_total", Counter, "Bytes of keys and values in transactions that succeeded.", nil}
+
+	buildInfo    = Metric{"swarmpurse_build_info", Gauge, "Always 1; the labels say what is running.", []string{"version", "revision", "goversion"}}
+	scrapeErrors = Metric{"swarmpurse_scrape_errors_total", Counter, "Scrapes at which the node's state could not be had, so that its gauges were left out.", nil}
+)
+
+var all = []Metric{
+	decisionsTotal, admissionSeconds, waitSeconds,
+	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
+	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, budgetDebt, conservation,
+	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
+	members, rowsKnown, rowsSent, rowsReceived, rowAge, gossipBytes, gossipDropped,
+	queueDepth, queueTokens,
+	policyRevision, policyInfo, policyChanges,
+	storeCommits, storeSeconds, storeWrites, storeBytes,
+	buildInfo, scrapeErrors,
+}
+
+// Names returns every metric of this package, sorted by name. The Go runtime's and the process's own
+// metrics (go_, process_) come from client_golang and are not listed.
+func Names() []Metric {
+	ms := slices.Clone(all)
+	for i := range ms {
+		ms[i].Labels = slices.Clone(ms[i].Labels)
+	}
+	slices.SortFunc(ms, func(a, b Metric) int { return strings.Compare(a.Name, b.Name) })
+	return ms
+}

@@ -1,0 +1,162 @@
+package telemetry
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Source is asked for the node's state at every scrape. It must return within a bounded time; false means
+// that the state could not be had, which is counted, and leaves the gauges out of that scrape.
+type Source func() (State, bool)
+
+// State is what a node holds at one moment.
+type State struct {
+	ReservationsActive int
+	Budgets            []BudgetState // one for each budget of the policy
+	Queues             []QueueState  // one for each class
+	RowsKnown          int
+	RowAgeSeconds      float64 // of the oldest row of a live member
+	MembersAlive       int
+	MembersFailed      int
+	MembersLeft        int
+}
+
+// BudgetState is one budget, summed over the instances that the node has an account for. Amounts are
+// tokens of this node, but for Limit, which is the swarm's.
+type BudgetState struct {
+	Budget string
+	Token  string // the token type
+
+	Instances int
+	Limit     int64
+	Rights    int64
+	Reserved  int64
+	Spent     int64
+	Issued    int64
+	Lapsed    int64
+	Debt      int64
+
+	// ConservationError is the sum over instances of |issued - accounted for|; 0 unless we have a bug.
+	ConservationError int64
+}
+
+// QueueState is the queue of one class.
+type QueueState struct {
+	Class  string
+	Calls  int
+	Tokens int64
+}
+
+// stateCollector turns a State into metrics at scrape time.
+type stateCollector struct {
+	m *Metrics
+}
+
+var stateMetrics = []Metric{
+	reservationsActive, budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
+	budgetDebt, conservation, queueDepth, queueTokens, rowsKnown, rowAge, members,
+}
+
+var stateDescs = func() map[string]*prometheus.Desc {
+	ds := make(map[string]*prometheus.Desc, len(stateMetrics))
+	for _, m := range stateMetrics {
+		ds[m.Name] = prometheus.NewDesc(m.Name, m.Help, m.Labels, nil)
+	}
+	return ds
+}()
+
+func (c stateCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, m := range stateMetrics {
+		ch <- stateDescs[m.Name]
+	}
+}
+
+func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
+	src := c.m.source.Load()
+	if src == nil {
+		return
+	}
+	st, ok := (*src)()
+	if !ok {
+		c.m.scrapeErrors.Inc()
+		return
+	}
+	send := func(m Metric, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(stateDescs[m.Name], prometheus.GaugeValue, v, labels...)
+	}
+	send(reservationsActive, float64(st.ReservationsActive))
+	send(rowsKnown, float64(st.RowsKnown))
+	send(rowAge, st.RowAgeSeconds)
+	send(members, float64(st.MembersAlive), "alive")
+	send(members, float64(st.MembersFailed), "failed")
+	send(members, float64(st.MembersLeft), "left")
+	for _, b := range mergeBudgets(st.Budgets) {
+		send(budgetInstances, float64(b.Instances), b.Budget, b.Token)
+		send(budgetLimit, float64(b.Limit), b.Budget, b.Token)
+		send(budgetRights, float64(b.Rights), b.Budget, b.Token)
+		send(budgetReserved, float64(b.Reserved), b.Budget, b.Token)
+		send(budgetSpent, float64(b.Spent), b.Budget, b.Token)
+		send(budgetIssued, float64(b.Issued), b.Budget, b.Token)
+		send(budgetLapsed, float64(b.Lapsed), b.Budget, b.Token)
+		send(budgetDebt, float64(b.Debt), b.Budget, b.Token)
+		send(conservation, float64(b.ConservationError), b.Budget, b.Token)
+	}
+	for _, q := range mergeQueues(st.Queues) {
+		send(queueDepth, float64(q.Calls), q.Class)
+		send(queueTokens, float64(q.Tokens), q.Class)
+	}
+}
+
+// mergeBudgets adds up entries of one budget and token type, and what is beyond MaxBudgets as "other":
+// one label set twice in a scrape would make Prometheus refuse all of it.
+func mergeBudgets(in []BudgetState) []BudgetState {
+	type key struct{ budget, token string }
+	at := make(map[key]int, len(in))
+	var out []BudgetState
+	for _, b := range in {
+		b.Budget, b.Token = labelValue(b.Budget), labelValue(b.Token)
+		k := key{b.Budget, b.Token}
+		i, ok := at[k]
+		if !ok && len(out) >= MaxBudgets {
+			b.Budget, b.Token = other, other
+			k = key{other, other}
+			i, ok = at[k]
+		}
+		if !ok {
+			at[k] = len(out)
+			out = append(out, b)
+			continue
+		}
+		o := &out[i]
+		o.Instances += b.Instances
+		o.Limit += b.Limit
+		o.Rights += b.Rights
+		o.Reserved += b.Reserved
+		o.Spent += b.Spent
+		o.Issued += b.Issued
+		o.Lapsed += b.Lapsed
+		o.Debt += b.Debt
+		o.ConservationError += b.ConservationError
+	}
+	return out
+}
+
+func mergeQueues(in []QueueState) []QueueState {
+	at := make(map[string]int, len(in))
+	var out []QueueState
+	for _, q := range in {
+		q.Class = labelValue(q.Class)
+		i, ok := at[q.Class]
+		if !ok && len(out) >= MaxClasses {
+			q.Class = other
+			i, ok = at[other]
+		}
+		if !ok {
+			at[q.Class] = len(out)
+			out = append(out, q)
+			continue
+		}
+		out[i].Calls += q.Calls
+		out[i].Tokens += q.Tokens
+	}
+	return out
+}
