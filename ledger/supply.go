@@ -104,16 +104,13 @@ func (c Calendar) At(now Instant) (w Window, start, end Instant) {
 	case c.Months > 0:
 		t := time.UnixMilli(int64(now)).In(c.loc())
 		w = floorDiv(Window(t.Year())*12+Window(t.Month()-1), Window(c.Months))
-		return w, c.month(w), c.month(w + 1)
+		return w, c.month(w), c.endOf(w)
 	case c.Length == 0:
 		return 0, minInstant, maxInstant
 	case c.Length < dayMillis:
-		// The standard offset of the location at the epoch: fixed, so ordinals never step back.
-		_, off := time.UnixMilli(0).In(c.loc()).Zone()
-		shift := Instant(off) * 1000
-		w = Window(floorDiv(now+shift, Instant(c.Length)))
-		start = Instant(w)*Instant(c.Length) - shift
-		return w, start, start + Instant(c.Length)
+		w = Window(floorDiv(now+c.shift(), Instant(c.Length)))
+		end = c.endOf(w)
+		return w, end - Instant(c.Length), end
 	default:
 		t := time.UnixMilli(int64(now)).In(c.loc())
 		days := Window(c.Length / dayMillis)
@@ -121,8 +118,27 @@ func (c Calendar) At(now Instant) (w Window, start, end Instant) {
 		y, m, d := t.Date()
 		day := Window(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix()/86400) - 4
 		w = floorDiv(day, days)
-		return w, c.day(w * days), c.day((w + 1) * days)
+		return w, c.day(w * days), c.endOf(w)
 	}
+}
+
+// endOf returns the first instant after window w.
+func (c Calendar) endOf(w Window) Instant {
+	switch {
+	case c.Months > 0:
+		return c.month(w + 1)
+	case c.Length == 0:
+		return maxInstant
+	case c.Length < dayMillis:
+		return Instant(w+1)*Instant(c.Length) - c.shift()
+	}
+	return c.day((w + 1) * Window(c.Length/dayMillis))
+}
+
+// shift is the location's offset at the epoch: fixed, so that ordinals of short windows never step back.
+func (c Calendar) shift() Instant {
+	_, off := time.UnixMilli(0).In(c.loc()).Zone()
+	return Instant(off) * 1000
 }
 
 func (c Calendar) month(w Window) Instant {

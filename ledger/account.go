@@ -1,0 +1,375 @@
+package ledger
+
+import (
+	"math"
+	"sync"
+)
+
+// Account is one node's side of one instance: its shares, rights, reservations and spending.
+//
+// Fields change in two ways. What lets the account spend less is applied at once and told to others
+// only after it is durable; what lets it spend more is applied only after it is durable (DESIGN 3.4,
+// rule 0). Only the replica's owner does either. The admission path, from any goroutine, only moves
+// tokens between rights, reserved and spent, below the durable mark.
+type Account struct {
+	id   InstanceID
+	self Holder
+	seq  uint64 // order of locking
+
+	mu   sync.Mutex // guards all below
+	spec Spec
+	s    State
+	// rights is the balance, kept by hand on every movement. It must equal what State derives;
+	// Audit compares the two.
+	rights Tokens
+
+	last  Instant // the greatest time seen: clock steps back mint nothing
+	end   Instant // of the present window; the far future without windows
+	ready bool    // the first issue is durable
+
+	accrual accrual // Rate only
+	decayed Instant // when decay was last taken
+
+	overdraftPart Tokens // Soft: this node's part of the overdraft, 0 for other ceilings
+
+	// phantom is what a crash left reserved on Slots; it returns at phantomUntil.
+	phantom      Tokens
+	phantomUntil Instant
+
+	// Signals, read and reset by the owner's tick.
+	touched  bool
+	asked    Tokens // asked for since the last tick
+	refused  Tokens // of it, what could not be served from here
+	wantMark Tokens // the mark that somebody lacked since the last tick
+	wantTill Instant
+	demand   ewma
+	unmet    ewma
+	meanCall ewma
+
+	notify func(*Account) // tells the owner of the first touch since a tick; must not block
+}
+
+// State is what of an account is durable, as a value without pointers. All amounts are of the present
+// window. Everything only grows within a window, but for Reserved, Mark and Debt.
+type State struct {
+	Genesis   Shares // founding shares, 0 without a seat
+	SharesIn  Shares // sum of shares ever credited
+	SharesOut Shares // sum of shares ever given
+	// Arriving is the part of the shares that counts only for windows from ArrivingFirst on.
+	Arriving      Shares
+	ArrivingFirst Window
+
+	Window  Window
+	Issues  bool   // whether Window was issued; false only before the first issue
+	Counted Shares // the shares that this window's issue counted
+
+	Base      Tokens // issued by shares
+	Cut       Tokens // part of Base taken back (lapsed) because the limit fell
+	Rolled    Tokens // rolled over from the window before
+	Minted    Tokens // top-ups
+	Overdrawn Tokens // issued beyond the limit: soft overdraft, and what observe meters
+	In, Out   Tokens // rights moved
+	Spent     Tokens
+	Lapsed    Tokens
+	Reserved  Tokens
+	Debt      Tokens // overrun not yet paid
+	Overrun   Tokens // overrun ever, over all windows
+
+	// Mark bounds Spent + Reserved durably: after a crash all up to it counts as spent.
+	Mark Tokens
+	// MarkTill bounds the expiry of reservations on Slots durably.
+	MarkTill Instant
+
+	// Past is what earlier windows came to, for reports.
+	Past Past
+
+	At Instant // when this state was written
+}
+
+// Past sums up the windows that have ended.
+type Past struct {
+	Issued, Spent, Lapsed Tokens
+}
+
+// Shares is what the holder owns now.
+func (s *State) Shares() Shares { return s.Genesis + s.SharesIn - s.SharesOut }
+
+// Issued is all that was ever minted here in this window.
+func (s *State) Issued() Tokens { return s.Base + s.Rolled + s.Minted + s.Overdrawn }
+
+// owned is what this account may use or has used.
+func (s *State) owned() Tokens { return s.Issued() + s.In - s.Out - s.Lapsed }
+
+// Balance is what may still be spent.
+func (s *State) Balance() Tokens { return s.owned() - s.Spent - s.Reserved }
+
+func (s *State) used() Tokens { return s.Spent + s.Reserved }
+
+// ID names the account's instance.
+func (a *Account) ID() InstanceID { return a.id }
+
+// Spec returns the present spec. Safe for concurrent use.
+func (a *Account) Spec() Spec {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.spec
+}
+
+// Short says why a reservation was not made. Enough means that it was.
+type Short uint8
+
+const (
+	Enough    Short = iota
+	NoRights        // rights are missing here; peers may have some
+	NoMark          // rights are here, but not yet covered by the durable mark: wait for the disk
+	NotIssued       // the present window is not issued yet: wait for the disk
+)
+
+// Take is one account's part of a reservation.
+type Take struct {
+	Account *Account
+	Amount  Tokens
+	// Window is set by Reserve: the window that the tokens belong to. Settlement wants it back.
+	Window Window
+}
+
+// Reserve sets tokens aside on all accounts, or on none. takes must be in the order of Sort and name
+// no account twice. expires is when the reservation's TTL ends. It returns Enough, or why not and at
+// which take the rights were short first. With overdraw, Soft accounts may use their part of the
+// overdraft. It allocates nothing. Safe for concurrent use.
+func Reserve(now, expires Instant, takes []Take, overdraw bool) (Short, int) {
+	for i := range takes {
+		takes[i].Account.mu.Lock()
+	}
+	why, at := Enough, -1
+	for i := range takes {
+		if w := takes[i].Account.room(now, expires, takes[i].Amount, overdraw); w != Enough {
+			why, at = w, i
+			break
+		}
+	}
+	for i := range takes {
+		a, n := takes[i].Account, takes[i].Amount
+		if why == Enough {
+			takes[i].Window = a.take(n)
+		}
+		a.touch()
+	}
+	for i := range takes {
+		takes[i].Account.mu.Unlock()
+	}
+	return why, at
+}
+
+// Sort puts takes into the one order in which accounts are locked.
+func Sort(takes []Take) {
+	for i := 1; i < len(takes); i++ { // few, and usually in order: insertion sort allocates nothing
+		for j := i; j > 0 && takes[j].Account.seq < takes[j-1].Account.seq; j-- {
+			takes[j], takes[j-1] = takes[j-1], takes[j]
+		}
+	}
+}
+
+// room decides whether n can be taken now.
+func (a *Account) room(now, expires Instant, n Tokens, overdraw bool) Short {
+	a.advance(now)
+	if !a.ready || a.last >= a.end {
+		return NotIssued
+	}
+	if a.s.Debt > 0 {
+		a.payDebt()
+	}
+	if a.rights < n+a.s.Debt && !a.mayOverdraw(n, overdraw) {
+		return NoRights
+	}
+	if a.s.Debt > 0 { // rights are there to pay it: the mark is what lacks
+		a.wantMark = max(a.wantMark, a.s.used()+a.s.Debt+n)
+		return NoMark
+	}
+	if a.s.used()+n > a.s.Mark {
+		a.wantMark = max(a.wantMark, a.s.used()+n)
+		return NoMark
+	}
+	if a.spec.Kind == Slots && expires > a.s.MarkTill {
+		a.wantMark = max(a.wantMark, a.s.used()+n)
+		a.wantTill = max(a.wantTill, expires)
+		return NoMark
+	}
+	return Enough
+}
+
+// mayOverdraw reports whether the shortfall of n may be issued beyond the limit.
+func (a *Account) mayOverdraw(n Tokens, overdraw bool) bool {
+	switch a.spec.Ceiling {
+	case Observe:
+		return true
+	case Soft:
+		return overdraw && a.s.Overdrawn+(n+a.s.Debt-a.rights) <= a.overdraftPart
+	}
+	return false
+}
+
+// take moves n from rights to reserved. room said that it may.
+func (a *Account) take(n Tokens) Window {
+	if lack := n - a.rights; lack > 0 { // overdraw: Observe and Soft only
+		a.s.Overdrawn += lack
+		a.rights += lack
+	}
+	a.rights -= n
+	a.s.Reserved += n
+	if a.spec.Kind == Rate {
+		a.accrual.spend(n)
+	}
+	a.asked += n
+	if a.meanCall == 0 {
+		a.meanCall = ewma(n)
+	} else {
+		a.meanCall += (ewma(n) - a.meanCall) / 64
+	}
+	return a.s.Window
+}
+
+// Missed tells the account of a call that could not be served from its rights: demand that peers
+// should see. Safe for concurrent use.
+func (a *Account) Missed(n Tokens) {
+	a.mu.Lock()
+	a.asked += n
+	a.refused += n
+	a.touch()
+	a.mu.Unlock()
+}
+
+// touch puts the account on the owner's list, once a tick.
+func (a *Account) touch() {
+	if !a.touched {
+		a.touched = true
+		if a.notify != nil {
+			a.notify(a)
+		}
+	}
+}
+
+// advance brings what grows by time up to now. Turns of windows are the owner's, since they are durable.
+func (a *Account) advance(now Instant) {
+	if now <= a.last {
+		return
+	}
+	a.last = now
+	if a.spec.Kind == Rate && a.ready {
+		a.mint()
+	}
+}
+
+// Settle ends a reservation of `reserved` tokens made in window w: `used` are charged, the rest returns.
+// What was used above the reservation is debt, paid before the next admission. A refund whose window has
+// ended is dropped. On Slots everything returns and nothing is spent. It returns what was charged and
+// the overrun. Safe for concurrent use; the caller sees to it that it happens once.
+func (a *Account) Settle(now Instant, reserved, used Tokens, w Window) (charged, overrun Tokens) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.advance(now)
+	a.touch()
+	if a.spec.Kind == Slots {
+		a.s.Reserved -= reserved
+		a.rights += reserved
+		return 0, 0
+	}
+	over := max(0, used-reserved)
+	if w != a.s.Window {
+		// The window's turn booked the reservation as spent in full.
+		a.owe(over)
+		return reserved + over, over
+	}
+	kept := min(used, reserved)
+	a.s.Reserved -= reserved
+	a.s.Spent += kept
+	a.rights += reserved - kept
+	if a.spec.Kind == Rate {
+		a.clampRate() // a refund may not lift the balance above what the shares allow
+	}
+	a.owe(over)
+	return kept + over, over
+}
+
+// owe books an overrun as debt and pays what can be paid.
+func (a *Account) owe(n Tokens) {
+	if n == 0 && a.s.Debt == 0 {
+		return
+	}
+	a.s.Debt += n
+	a.s.Overrun += n
+	a.payDebt()
+}
+
+// payDebt turns rights into spending until the debt is paid, the rights are used up or the mark is
+// reached. Observe issues what it lacks.
+func (a *Account) payDebt() {
+	if a.spec.Ceiling == Observe && a.rights < a.s.Debt {
+		lack := a.s.Debt - a.rights
+		a.s.Overdrawn += lack
+		a.rights += lack
+	}
+	pay := max(0, min(a.s.Debt, a.rights, a.s.Mark-a.s.used()))
+	a.s.Debt -= pay
+	a.s.Spent += pay
+	a.rights -= pay
+	if a.spec.Kind == Rate {
+		a.accrual.spend(pay)
+	}
+	if a.s.Debt > 0 && a.rights > 0 {
+		a.wantMark = max(a.wantMark, a.s.used()+min(a.s.Debt, a.rights))
+	}
+}
+
+// Rights returns what could be reserved here now. Safe for concurrent use.
+func (a *Account) Rights(now Instant) Tokens {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.advance(now)
+	if !a.ready || a.last >= a.end {
+		return 0
+	}
+	return max(0, a.rights-a.s.Debt)
+}
+
+// State returns a copy of the account's state at now. Safe for concurrent use.
+func (a *Account) State(now Instant) State {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.advance(now)
+	return a.s
+}
+
+// Audit checks the account's own equations and returns what they are off by: always 0, or there is a
+// bug. Safe for concurrent use.
+func (a *Account) Audit() Tokens {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	off := abs(a.rights - a.s.Balance())
+	off += max(0, -a.rights) + max(0, -a.s.Reserved) + max(0, -a.s.Debt)
+	if a.spec.Kind != Slots {
+		off += max(0, a.s.used()-a.s.Mark)
+	}
+	if a.s.Shares() < 0 || a.s.Shares() > TotalShares {
+		off++
+	}
+	return off
+}
+
+func abs(t Tokens) Tokens {
+	if t < 0 {
+		return -t
+	}
+	return t
+}
+
+// ewma smooths a rate (tokens per second) with a time constant, for signals only.
+type ewma float64
+
+func (e *ewma) add(perSecond float64, dt, constant Millis) {
+	w := 1 - math.Exp(-float64(dt)/float64(constant))
+	*e += ewma(w * (perSecond - float64(*e)))
+	if *e < 1e-6 {
+		*e = 0
+	}
+}

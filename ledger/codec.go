@@ -1,0 +1,422 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// The wire: a byte for the kind, a byte for the version, then one msgpack array. A decoder ignores fields
+// at the end of an array that it does not know, so a newer peer may add some; it refuses what would make
+// it allocate beyond the bounds, and amounts out of range.
+const (
+	kindRows byte = iota + 1
+	kindAsk
+	kindRefuse
+	kindTransfer
+	kindAck
+	kindSeatPass
+	kindSeatAck
+	kindDigest
+
+	wireVersion byte = 1
+)
+
+// Bounds of decoding.
+const (
+	maxRowsDecoded    = 4096
+	maxHoldersDecoded = 1 << 16
+	maxExtraFields    = 64
+)
+
+// ErrWire is wrapped by every decoding error.
+var ErrWire = errors.New("malformed ledger message")
+
+type writer struct {
+	buf bytes.Buffer
+	enc *msgpack.Encoder
+}
+
+func newWriter(kind byte) *writer {
+	w := &writer{}
+	w.enc = msgpack.NewEncoder(&w.buf)
+	w.enc.UseCompactInts(true)
+	w.buf.WriteByte(kind)
+	w.buf.WriteByte(wireVersion)
+	return w
+}
+
+// Writing to a bytes.Buffer does not fail, so neither does encoding into one.
+func (w *writer) must(err error) {
+	if err != nil {
+		panic(fmt.Sprintf("BUG: encoding: %v", err))
+	}
+}
+func (w *writer) array(n int)     { w.must(w.enc.EncodeArrayLen(n)) }
+func (w *writer) str(s string)    { w.must(w.enc.EncodeString(s)) }
+func (w *writer) bytes(b []byte)  { w.must(w.enc.EncodeBytes(b)) }
+func (w *writer) uint(n uint64)   { w.must(w.enc.EncodeUint(n)) }
+func (w *writer) bool(b bool)     { w.must(w.enc.EncodeBool(b)) }
+func (w *writer) holder(h Holder) { w.str(h.Node); w.uint(h.Gen) }
+func (w *writer) done() []byte    { return w.buf.Bytes() }
+func (w *writer) int(n int64)     { w.must(w.enc.EncodeInt(n)) }
+func (w *writer) ints(ns ...int64) {
+	for _, n := range ns {
+		w.int(n)
+	}
+}
+
+type reader struct {
+	dec *msgpack.Decoder
+	err error
+}
+
+func newReader(b []byte, kind byte) *reader {
+	r := &reader{}
+	switch {
+	case len(b) < 2 || b[0] != kind:
+		r.fail("not a record of kind %d", kind)
+	case b[1] < wireVersion:
+		r.fail("version %d is older than %d", b[1], wireVersion)
+	default:
+		r.dec = msgpack.NewDecoder(bytes.NewReader(b[2:]))
+	}
+	return r
+}
+
+func (r *reader) fail(format string, args ...any) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: %s", ErrWire, fmt.Sprintf(format, args...))
+	}
+}
+
+// read runs one decoding step unless an earlier one failed.
+func read[T any](r *reader, f func() (T, error)) (v T) {
+	if r.err != nil {
+		return v
+	}
+	v, err := f()
+	if err != nil {
+		var zero T
+		r.fail("%v", err)
+		return zero
+	}
+	return v
+}
+
+// array reads an array's length, which must be at least need and at most most.
+func (r *reader) array(need, most int) int {
+	n := read(r, func() (int, error) { return r.dec.DecodeArrayLen() })
+	if r.err == nil && (n < need || n > most) {
+		r.fail("an array of %d where %d to %d were expected", n, need, most)
+	}
+	if r.err != nil {
+		return 0
+	}
+	return n
+}
+
+// record reads the head of an array of at least need fields and returns how many unknown ones follow.
+func (r *reader) record(need int) int { return max(0, r.array(need, need+maxExtraFields)-need) }
+
+// skip passes over fields of a newer version.
+func (r *reader) skip(n int) {
+	for range n {
+		if r.err != nil {
+			return
+		}
+		if err := r.dec.Skip(); err != nil {
+			r.fail("%v", err)
+		}
+	}
+}
+
+func (r *reader) str(most int) string {
+	n := read(r, func() (int, error) { return r.dec.DecodeBytesLen() })
+	if r.err == nil && (n < 0 || n > most) {
+		r.fail("a string of %d bytes, at most %d are allowed", n, most)
+	}
+	if r.err != nil || n == 0 {
+		return ""
+	}
+	b := make([]byte, n)
+	if err := r.dec.ReadFull(b); err != nil {
+		r.fail("%v", err)
+		return ""
+	}
+	return string(b)
+}
+
+func (r *reader) uint() uint64 {
+	return read(r, func() (uint64, error) { return r.dec.DecodeUint64() })
+}
+func (r *reader) int() int64 { return read(r, func() (int64, error) { return r.dec.DecodeInt64() }) }
+func (r *reader) bool() bool { return read(r, func() (bool, error) { return r.dec.DecodeBool() }) }
+
+// tokens reads an amount: never negative, and bounded so that sums of a few cannot overflow.
+func (r *reader) tokens() Tokens {
+	n := Tokens(r.int())
+	if n < 0 || n > 1<<60 {
+		r.fail("an amount of %d tokens", n)
+		return 0
+	}
+	return n
+}
+
+func (r *reader) shares() Shares {
+	n := Shares(r.int())
+	if n < 0 || n > 1<<60 {
+		r.fail("%d shares", n)
+		return 0
+	}
+	return n
+}
+
+func (r *reader) holder() Holder {
+	h := Holder{Node: r.str(MaxNameLen), Gen: r.uint()}
+	if r.err == nil && h.Node == "" {
+		r.fail("a holder without a name")
+	}
+	return h
+}
+
+func (r *reader) instance() InstanceID {
+	id := InstanceID(r.str(MaxInstanceIDLen))
+	if r.err == nil {
+		if _, _, _, err := id.Split(); err != nil {
+			r.fail("%v", err)
+		}
+	}
+	return id
+}
+
+func (r *reader) instant() Instant {
+	t := Instant(r.int())
+	if t < minInstant || t > maxInstant {
+		r.fail("an instant of %d", t)
+	}
+	return t
+}
+
+func (r *reader) window() Window {
+	w := Window(r.int())
+	if w < -1<<50 || w > 1<<50 {
+		r.fail("a window of %d", w)
+	}
+	return w
+}
+
+func (r *reader) charterID() (id CharterID) {
+	s := r.str(len(id))
+	if r.err == nil && len(s) != len(id) {
+		r.fail("a charter id of %d bytes", len(s))
+	}
+	copy(id[:], s)
+	return id
+}
+
+// Encode makes the bytes of a message for peers.
+func Encode(m any) []byte { return encodeMessage(m) }
+
+func encodeMessage(m any) []byte {
+	switch m := m.(type) {
+	case []Row:
+		w := newWriter(kindRows)
+		w.array(len(m))
+		for i := range m {
+			w.row(&m[i])
+		}
+		return w.done()
+	case *Ask:
+		w := newWriter(kindAsk)
+		w.array(8)
+		w.uint(m.ID)
+		w.holder(m.From)
+		w.str(string(m.Instance))
+		w.ints(int64(m.Window), int64(m.Need), int64(m.Want), int64(m.At))
+		return w.done()
+	case *Refuse:
+		w := newWriter(kindRefuse)
+		w.array(5)
+		w.uint(m.ID)
+		w.holder(m.From)
+		w.str(string(m.Instance))
+		w.array(2 * len(m.Donors))
+		for _, d := range m.Donors {
+			w.holder(d)
+		}
+		return w.done()
+	case *Transfer:
+		w := newWriter(kindTransfer)
+		w.array(11)
+		w.holder(m.From)
+		w.holder(m.To)
+		w.str(string(m.Instance))
+		w.ints(int64(m.Window), int64(m.Out), int64(m.SharesOut), int64(m.First), int64(m.Asked))
+		w.uint(m.AskID)
+		return w.done()
+	case *Ack:
+		w := newWriter(kindAck)
+		w.array(8)
+		w.holder(m.From)
+		w.holder(m.To)
+		w.str(string(m.Instance))
+		w.ints(int64(m.Window), int64(m.In), int64(m.SharesIn))
+		return w.done()
+	case *SeatPass:
+		w := newWriter(kindSeatPass)
+		w.array(10)
+		w.seat(&m.Seat)
+		w.holder(m.From)
+		w.holder(m.To)
+		w.bytes(m.Charter[:])
+		w.array(len(m.Used))
+		for _, h := range m.Used {
+			w.uint(h)
+		}
+		return w.done()
+	case *SeatAck:
+		w := newWriter(kindSeatAck)
+		w.array(6)
+		w.int(int64(m.Index))
+		w.uint(m.Serial)
+		w.holder(m.From)
+		w.holder(m.To)
+		return w.done()
+	case *Digest:
+		w := newWriter(kindDigest)
+		w.array(5)
+		w.holder(m.From)
+		w.bytes(m.Charter[:])
+		w.array(4 * len(m.Seats))
+		for i := range m.Seats {
+			w.seat(&m.Seats[i])
+		}
+		w.array(5 * len(m.Holders))
+		for _, h := range m.Holders {
+			w.holder(h.Holder)
+			w.int(int64(h.Rows))
+			w.uint(h.Highest)
+			w.uint(h.Hash)
+		}
+		return w.done()
+	}
+	panic(fmt.Sprintf("BUG: unknown message %T", m))
+}
+
+func (w *writer) seat(s *Seat) {
+	w.int(int64(s.Index))
+	w.uint(s.Serial)
+	w.holder(s.Holder)
+}
+
+func (r *reader) seat() Seat {
+	s := Seat{Index: int(r.int()), Serial: r.uint(), Holder: r.holder()}
+	if r.err == nil && (s.Index < 0 || s.Index >= MaxFounders) {
+		r.fail("a seat number %d", s.Index)
+	}
+	return s
+}
+
+const rowFields = 18
+
+func (w *writer) row(m *Row) {
+	w.array(rowFields)
+	w.holder(m.Holder)
+	w.str(string(m.Instance))
+	w.uint(m.Version)
+	w.ints(int64(m.Window), int64(m.Shares), int64(m.Issued), int64(m.Minted), int64(m.Overdrawn), int64(m.In),
+		int64(m.Out), int64(m.Spent), int64(m.Reserved), int64(m.Lapsed), int64(m.Debt), int64(m.Surplus),
+		int64(m.Demand), int64(m.Unmet))
+}
+
+func (r *reader) row() (m Row) {
+	more := r.record(rowFields)
+	m = Row{
+		Holder: r.holder(), Instance: r.instance(), Version: r.uint(), Window: r.window(), Shares: r.shares(),
+		Issued: r.tokens(), Minted: r.tokens(), Overdrawn: r.tokens(), In: r.tokens(), Out: r.tokens(),
+		Spent: r.tokens(), Reserved: r.tokens(), Lapsed: r.tokens(), Debt: r.tokens(), Surplus: r.tokens(),
+		Demand: r.tokens(), Unmet: r.tokens(),
+	}
+	r.skip(more)
+	if r.err == nil && m.Shares > TotalShares {
+		r.fail("a row of %d shares", m.Shares)
+	}
+	return m
+}
+
+// Decode reads a message from a peer. It never panics and allocates no more than the bytes it is given
+// can fill. A kind that this version does not know gives nil and no error.
+func Decode(b []byte) (any, error) {
+	if len(b) < 2 {
+		return nil, fmt.Errorf("%w: %d bytes", ErrWire, len(b))
+	}
+	r := newReader(b, b[0])
+	var m any
+	switch b[0] {
+	case kindRows:
+		var rows []Row
+		for range r.array(0, maxRowsDecoded) {
+			if rows = append(rows, r.row()); r.err != nil {
+				break
+			}
+		}
+		m = rows
+	case kindAsk:
+		more := r.record(8)
+		m = &Ask{ID: r.uint(), From: r.holder(), Instance: r.instance(), Window: r.window(), Need: r.tokens(), Want: r.tokens(), At: r.instant()}
+		r.skip(more)
+	case kindRefuse:
+		more := r.record(5)
+		f := &Refuse{ID: r.uint(), From: r.holder(), Instance: r.instance()}
+		for range r.array(0, 2*MaxHints) / 2 {
+			f.Donors = append(f.Donors, r.holder())
+		}
+		r.skip(more)
+		m = f
+	case kindTransfer:
+		more := r.record(11)
+		m = &Transfer{From: r.holder(), To: r.holder(), Instance: r.instance(), Window: r.window(), Out: r.tokens(),
+			SharesOut: r.shares(), First: r.window(), Asked: r.instant(), AskID: r.uint()}
+		r.skip(more)
+	case kindAck:
+		more := r.record(8)
+		m = &Ack{From: r.holder(), To: r.holder(), Instance: r.instance(), Window: r.window(), In: r.tokens(), SharesIn: r.shares()}
+		r.skip(more)
+	case kindSeatPass:
+		more := r.record(10)
+		p := &SeatPass{Seat: r.seat(), From: r.holder(), To: r.holder(), Charter: r.charterID()}
+		for range r.array(0, min(MaxUsed, len(b))) {
+			p.Used = append(p.Used, r.uint())
+		}
+		r.skip(more)
+		m = p
+	case kindSeatAck:
+		more := r.record(6)
+		m = &SeatAck{Index: int(r.int()), Serial: r.uint(), From: r.holder(), To: r.holder()}
+		r.skip(more)
+	case kindDigest:
+		more := r.record(5)
+		d := &Digest{From: r.holder(), Charter: r.charterID()}
+		for range r.array(0, 4*MaxFounders) / 4 {
+			d.Seats = append(d.Seats, r.seat())
+		}
+		for range r.array(0, min(5*maxHoldersDecoded, len(b))) / 5 {
+			h := HolderDigest{Holder: r.holder(), Rows: int(r.int()), Highest: r.uint(), Hash: r.uint()}
+			if h.Rows < 0 || h.Rows > MaxRows {
+				r.fail("a digest of %d rows", h.Rows)
+			}
+			d.Holders = append(d.Holders, h)
+		}
+		r.skip(more)
+		m = d
+	default:
+		return nil, nil
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return m, nil
+}

@@ -1,0 +1,124 @@
+package ledger
+
+// Messages that nodes exchange about the ledger. All are idempotent: loss, duplication and reorder of
+// any of them are harmless.
+
+// Row is the summary of an account that all nodes know. Only its holder writes it; of two rows of one
+// holder and instance the higher version is the truth.
+type Row struct {
+	Holder   Holder
+	Instance InstanceID
+	Version  uint64 // one counter for all rows of the holder; never goes down, across restarts too
+	Window   Window
+	Shares   Shares
+
+	Issued, Minted, Overdrawn, In, Out, Spent, Reserved, Lapsed, Debt Tokens
+
+	Surplus Tokens // what the holder would give away now
+	Demand  Tokens // asked for, tokens per second, smoothed
+	Unmet   Tokens // the part of it that was not served
+}
+
+// Balance is the rights that the holder had when it wrote the row.
+func (r *Row) Balance() Tokens {
+	return r.Issued + r.In - r.Out - r.Spent - r.Lapsed - r.Reserved
+}
+
+// Ask wants rights of one instance from a donor.
+type Ask struct {
+	ID       uint64 // of the asker, to match the answer with
+	From     Holder
+	Instance InstanceID
+	Window   Window
+	Need     Tokens  // what a waiting call lacks
+	Want     Tokens  // with a prefetch for calls to come; at least Need
+	At       Instant // the asker's clock; borrowed rate rights lapse by it
+}
+
+// Refuse answers an ask that gets nothing.
+type Refuse struct {
+	ID       uint64
+	From     Holder
+	Instance InstanceID
+	Donors   []Holder // the best donors that the refuser knows, at most MaxHints
+}
+
+// MaxHints bounds the donors that a refusal names.
+const MaxHints = 3
+
+// Transfer tells the cumulative values of what From ever gave to To: rights in a window, and shares.
+// The receiver takes the maximum of what it was told.
+type Transfer struct {
+	From, To  Holder
+	Instance  InstanceID
+	Window    Window
+	Out       Tokens
+	SharesOut Shares
+	First     Window  // the first window for whose issue all these shares count
+	Asked     Instant // Rate: when the oldest rights not yet acknowledged were asked for, To's clock
+	AskID     uint64  // the ask that this answers, or 0
+}
+
+// Ack tells the giver what the receiver has durably credited.
+type Ack struct {
+	From, To Holder // From is the receiver of the transfer
+	Instance InstanceID
+	Window   Window
+	In       Tokens
+	SharesIn Shares
+}
+
+// SeatPass hands a founder's seat on: the right to hold its part of all shares of every instance that no
+// holder of the seat has used yet.
+type SeatPass struct {
+	Seat    Seat
+	From    Holder
+	To      Holder
+	Used    []uint64 // hashes of the instances whose genesis ran under this seat
+	Charter CharterID
+}
+
+// SeatAck tells that the seat is durably taken over.
+type SeatAck struct {
+	Index  int
+	Serial uint64
+	From   Holder
+	To     Holder
+}
+
+// Seat is who may run a founder's genesis. The serial grows with every hand-over, which only the present
+// holder can make, so of two the higher is the truth.
+type Seat struct {
+	Index  int
+	Serial uint64
+	Holder Holder
+}
+
+// Digest tells which rows a node has, so that a peer can send what it lacks.
+type Digest struct {
+	From    Holder
+	Charter CharterID
+	Seats   []Seat
+	Holders []HolderDigest
+}
+
+// HolderDigest sums up all rows of one holder: their number, the highest version and a hash that does
+// not depend on their order.
+type HolderDigest struct {
+	Holder  Holder
+	Rows    int
+	Highest uint64
+	Hash    uint64
+}
+
+// Send is a message for one peer, by node name.
+type Send struct {
+	To      string
+	Message any // *Ask, *Refuse, *Transfer, *Ack, *SeatPass, *SeatAck, []Row
+}
+
+// Spread is a row that all nodes should know, heavier first.
+type Spread struct {
+	Row    Row
+	Weight float64
+}

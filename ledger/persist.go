@@ -1,0 +1,300 @@
+package ledger
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Keys on disk. An account and its entries are apart, so that a transfer writes two small records however
+// many peers an account has dealt with.
+const (
+	keyAccount = "account/" // + instance
+	keyEntry   = "entry/"   // + instance NUL node NUL generation
+	keyUsed    = "used/"    // + seat / hash of instance
+	keySeat    = "seat/"    // + seat
+	keyPass    = "pass/"    // + seat
+	keyCharter = "charter"
+	keyBallot  = "ballot"
+	keyVersion = "version"
+	keyMint    = "mints"
+)
+
+func entryKey(id InstanceID, peer Holder) string {
+	return keyEntry + string(id) + "\x00" + peer.Node + "\x00" + strconv.FormatUint(peer.Gen, 16)
+}
+func usedKey(seat int, h uint64) string { return fmt.Sprintf("%s%d/%016x", keyUsed, seat, h) }
+func seatKey(i int) string              { return keySeat + strconv.Itoa(i) }
+func passKey(i int) string              { return keyPass + strconv.Itoa(i) }
+
+// Records on disk have the form of messages, with kinds of their own.
+const (
+	kindState byte = iota + 64
+	kindEntry
+	kindCharter
+	kindSeat
+	kindVersion
+	kindMints
+)
+
+func encodeState(s *State) []byte {
+	w := newWriter(kindState)
+	w.array(26)
+	w.ints(int64(s.Genesis), int64(s.SharesIn), int64(s.SharesOut), int64(s.Arriving), int64(s.ArrivingFirst), int64(s.Window))
+	w.bool(s.Issues)
+	w.ints(int64(s.Counted), int64(s.Base), int64(s.Cut), int64(s.Rolled), int64(s.Minted), int64(s.Overdrawn),
+		int64(s.In), int64(s.Out), int64(s.Spent), int64(s.Lapsed), int64(s.Reserved), int64(s.Debt), int64(s.Overrun),
+		int64(s.Mark), int64(s.MarkTill), int64(s.Past.Issued), int64(s.Past.Spent), int64(s.Past.Lapsed), int64(s.At))
+	return w.done()
+}
+
+func decodeState(b []byte) (*State, error) {
+	r := newReader(b, kindState)
+	more := r.record(26)
+	s := &State{
+		Genesis: r.shares(), SharesIn: r.shares(), SharesOut: r.shares(), Arriving: r.shares(), ArrivingFirst: r.window(),
+		Window: r.window(), Issues: r.bool(), Counted: r.shares(), Base: r.tokens(), Cut: r.tokens(), Rolled: r.tokens(),
+		Minted: r.tokens(), Overdrawn: r.tokens(), In: r.tokens(), Out: r.tokens(), Spent: r.tokens(), Lapsed: r.tokens(),
+		Reserved: r.tokens(), Debt: r.tokens(), Overrun: r.tokens(), Mark: r.tokens(), MarkTill: r.instant(),
+		Past: Past{Issued: r.tokens(), Spent: r.tokens(), Lapsed: r.tokens()}, At: r.instant(),
+	}
+	r.skip(more)
+	if r.err != nil {
+		return nil, r.err
+	}
+	if s.Shares() < 0 || s.Shares() > TotalShares || s.Arriving > s.Shares() {
+		return nil, fmt.Errorf("%w: an account with %d shares, %d of them arriving", ErrWire, s.Shares(), s.Arriving)
+	}
+	return s, nil
+}
+
+func encodeEntry(e *Entry) []byte {
+	w := newWriter(kindEntry)
+	w.array(9)
+	w.ints(int64(e.SharesOut), int64(e.SharesIn), int64(e.First), int64(e.Window), int64(e.Out), int64(e.In),
+		int64(e.AckedShares), int64(e.AckedOut), int64(e.Asked))
+	return w.done()
+}
+
+func decodeEntry(b []byte) (*Entry, error) {
+	r := newReader(b, kindEntry)
+	more := r.record(9)
+	e := &Entry{SharesOut: r.shares(), SharesIn: r.shares(), First: r.window(), Window: r.window(), Out: r.tokens(),
+		In: r.tokens(), AckedShares: r.shares(), AckedOut: r.tokens(), Asked: r.instant()}
+	r.skip(more)
+	return e, r.err
+}
+
+func encodeCharter(c *Charter) []byte {
+	w := newWriter(kindCharter)
+	w.array(3)
+	w.bytes(c.ID[:])
+	w.str(c.Cluster)
+	w.array(2 * len(c.Founders))
+	for _, f := range c.Founders {
+		w.holder(f)
+	}
+	return w.done()
+}
+
+// EncodeCharter makes the bytes of a charter for a joiner.
+func EncodeCharter(c *Charter) []byte { return encodeCharter(c) }
+
+// DecodeCharter reads what EncodeCharter made. It is safe on bytes from peers.
+func DecodeCharter(b []byte) (Charter, error) {
+	r := newReader(b, kindCharter)
+	more := r.record(3)
+	c := Charter{ID: r.charterID(), Cluster: r.str(MaxNameLen)}
+	for range r.array(0, 2*MaxFounders) / 2 {
+		c.Founders = append(c.Founders, r.holder())
+	}
+	r.skip(more)
+	if r.err == nil {
+		r.err = c.shape()
+	}
+	return c, r.err
+}
+
+func encodeSeat(s *Seat) []byte {
+	w := newWriter(kindSeat)
+	w.array(4)
+	w.seat(s)
+	return w.done()
+}
+
+func encodeVersion(v uint64) []byte {
+	w := newWriter(kindVersion)
+	w.array(1)
+	w.uint(v)
+	return w.done()
+}
+
+func encodeMints(m *mintLog) []byte {
+	w := newWriter(kindMints)
+	w.array(2 * len(m.order))
+	for _, id := range m.order {
+		w.str(id)
+		w.int(int64(m.seen[id]))
+	}
+	return w.done()
+}
+
+// maxMintID bounds the id of a top-up, in bytes.
+const maxMintID = 128
+
+// Load fills a new replica with what Writes made durable in earlier lives of this directory. Every account
+// comes back as a crash leaves it: all up to its mark counts as spent. An error names the record; the
+// replica must not be used then.
+func (r *Replica) Load(now Instant, records []Write) error {
+	slices.SortFunc(records, func(a, b Write) int { return cmp.Compare(a.Key, b.Key) })
+	// The charter and seats first: the order of keys would bring accounts before them.
+	for _, w := range records {
+		var err error
+		switch {
+		case w.Key == keyCharter:
+			var c Charter
+			if c, err = DecodeCharter(w.Value); err == nil {
+				r.charter = c
+				r.seatAll()
+			}
+		case w.Key == keyBallot:
+			var c Charter
+			if c, err = DecodeCharter(w.Value); err == nil {
+				r.ballot = &Ballot{Charter: c, Voter: r.self}
+			}
+		case w.Key == keyVersion:
+			d := newReader(w.Value, kindVersion)
+			d.record(1)
+			r.version = d.uint()
+			r.versionMark = r.version
+			err = d.err
+		case w.Key == keyMint:
+			d := newReader(w.Value, kindMints)
+			for range d.array(0, 2*maxMints) / 2 {
+				r.minted.add(d.str(maxMintID), d.tokens())
+			}
+			err = d.err
+		}
+		if err != nil {
+			return fmt.Errorf("record %q: %w", w.Key, err)
+		}
+	}
+	for _, pass := range []func(Write) error{r.loadSeat, r.loadUsed, func(w Write) error { return r.loadAccount(now, w) }, r.loadEntry} {
+		for _, w := range records {
+			if err := pass(w); err != nil {
+				return fmt.Errorf("record %q: %w", w.Key, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *Replica) loadSeat(w Write) error {
+	if s, ok := strings.CutPrefix(w.Key, keySeat); ok {
+		d := newReader(w.Value, kindSeat)
+		d.record(4)
+		seat := d.seat()
+		if d.err == nil && (strconv.Itoa(seat.Index) != s || seat.Index >= len(r.seats.of)) {
+			d.fail("a seat %d that the charter does not have", seat.Index)
+		}
+		if d.err != nil {
+			return d.err
+		}
+		r.seats.of[seat.Index] = seat
+		r.seats.used[seat.Index] = nil
+		if seat.Holder == r.self {
+			r.seats.used[seat.Index] = map[uint64]bool{}
+		}
+	}
+	if _, ok := strings.CutPrefix(w.Key, keyPass); ok {
+		m, err := Decode(w.Value)
+		p, isPass := m.(*SeatPass)
+		if err != nil || !isPass || p.Seat.Index >= len(r.seats.of) {
+			return fmt.Errorf("%w: not a seat's hand-over: %v", ErrWire, err)
+		}
+		r.seats.pass[p.Seat.Index] = p
+	}
+	return nil
+}
+
+func (r *Replica) loadUsed(w Write) error {
+	s, ok := strings.CutPrefix(w.Key, keyUsed)
+	if !ok {
+		return nil
+	}
+	var i int
+	var h uint64
+	if _, err := fmt.Sscanf(s, "%d/%x", &i, &h); err != nil || i < 0 || i >= len(r.seats.of) {
+		return fmt.Errorf("%w: not an instance used under a seat", ErrWire)
+	}
+	if r.seats.used[i] != nil { // passed on since: no longer ours to keep
+		r.seats.used[i][h] = true
+	}
+	return nil
+}
+
+func (r *Replica) loadAccount(now Instant, w Write) error {
+	id, ok := strings.CutPrefix(w.Key, keyAccount)
+	if !ok {
+		return nil
+	}
+	s, err := decodeState(w.Value)
+	if err != nil {
+		return err
+	}
+	in, err := r.instance(InstanceID(id))
+	if err != nil {
+		return err
+	}
+	spec, known := r.cfg.Resolve(in.id)
+	if !known {
+		// The budget is gone from the policy. The record stays on disk for the day it comes back.
+		in.parked = s
+		return nil
+	}
+	r.revive(now, in, spec, s)
+	return nil
+}
+
+// revive makes the account of a record that was loaded.
+func (r *Replica) revive(now Instant, in *instance, spec Spec, s *State) {
+	a := r.attach(in, spec)
+	a.s = *s
+	a.restore(now)
+	r.nextTurn = min(r.nextTurn, a.end)
+	in.parked = nil
+	r.mark(in) // what was restored is written again, so that the mark is what is spent
+	r.activate(in)
+}
+
+func (r *Replica) loadEntry(w Write) error {
+	s, ok := strings.CutPrefix(w.Key, keyEntry)
+	if !ok {
+		return nil
+	}
+	parts := strings.Split(s, "\x00")
+	if len(parts) != 3 {
+		return fmt.Errorf("%w: not the key of an entry", ErrWire)
+	}
+	gen, err := strconv.ParseUint(parts[2], 16, 64)
+	if err != nil {
+		return fmt.Errorf("%w: not the key of an entry: %v", ErrWire, err)
+	}
+	e, err := decodeEntry(w.Value)
+	if err != nil {
+		return err
+	}
+	in, ok := r.instances[InstanceID(parts[0])]
+	if !ok {
+		return fmt.Errorf("%w: an entry of an account that is not there", ErrWire)
+	}
+	edge := r.edge(in, Holder{parts[1], gen})
+	edge.Entry = *e
+	if in.account != nil && e.open(in.account.s.Window) {
+		r.unacked = append(r.unacked, &edgeRef{in, edge})
+		edge.tries = 1
+	}
+	return nil
+}

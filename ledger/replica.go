@@ -1,0 +1,392 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+)
+
+// Limits bound what a replica keeps.
+const (
+	MaxInstances = 1 << 16 // accounts and instances known by rows
+	MaxRows      = 1 << 20 // rows known, over all instances
+	MaxOpen      = 1 << 16 // transfers not acknowledged
+)
+
+// Errors of a replica. Wrapped with details; test with errors.Is.
+var (
+	ErrFull      = errors.New("too many instances")
+	ErrNoCharter = errors.New("the cluster has no charter yet")
+	ErrUnknown   = errors.New("unknown instance")
+	ErrNoTopUp   = errors.New("this supply takes no top-ups")
+	ErrTooMuch   = errors.New("amount out of range")
+	ErrFenced    = errors.New("fenced: peers know a later state of this node")
+)
+
+// Config makes a Replica.
+type Config struct {
+	Self     Holder
+	Strategy Strategy
+	Rand     *rand.Rand
+	// Resolve tells what an instance is by the present policy; false if it names no budget of it.
+	Resolve func(InstanceID) (Spec, bool)
+}
+
+// Replica is one node's whole ledger: its own accounts and what it knows of others'.
+//
+// It is driven in batches. Inputs (Open, Receive, Want, Tick, …) may be given in any number; then Writes
+// returns what must be made durable, and after that Commit applies what had to wait for it and returns
+// what to do. Nothing that Commit returns may be done before the writes are durable. If they fail, Abort
+// forgets the batch safely.
+type Replica struct {
+	cfg     Config
+	self    Holder
+	charter Charter
+	seats   seats
+	ballot  *Ballot
+	minted  mintLog
+
+	instances map[InstanceID]*instance
+	order     []*instance // in order of first sight: iteration never follows a map
+	seq       uint64
+	rows      int
+	holders   map[Holder]*holderSum
+	peers     []Peer
+	peerIndex map[string]int
+
+	version     uint64 // of the last row built
+	versionMark uint64 // durable: versions up to it may be used
+	versionNext uint64 // what this batch makes durable
+	fenced      bool
+
+	touched  touchList
+	active   []*instance
+	unacked  []*edgeRef
+	nextTurn Instant
+	lastSlow Instant
+	askID    uint64
+
+	batch   batch
+	scratch View
+}
+
+// Peer is a live or dead member, as the failure detector sees it.
+type Peer struct {
+	Holder   Holder // Gen 0 while unknown
+	Alive    bool
+	Distance Millis
+}
+
+// instance is all that this node knows of one instance.
+type instance struct {
+	id      InstanceID
+	account *Account // nil if there is none here
+	edges   map[Holder]*edge
+	rows    []*known // sorted by holder
+
+	active   bool
+	tickedAt Instant
+	sent     Row // the row that peers were sent last
+	sentAt   Instant
+	waiting  Tokens
+	driftAt  Instant
+	asks     []outstanding
+	refusals []refusal
+	hints    []Holder
+
+	changes []change
+	dirty   bool
+
+	// parked is a durable account whose budget the present policy does not have.
+	parked *State
+}
+
+type known struct {
+	Row
+	at Instant
+}
+
+// change is a step that makes an account able to spend more: applied when durable.
+type change struct {
+	edge  *edge
+	apply func(*State, *Entry)
+	then  func() // under the account's lock, right after apply
+}
+
+type edgeRef struct {
+	in *instance
+	e  *edge
+}
+
+type batch struct {
+	dirty   []*instance
+	edges   []*edgeRef
+	meta    []Write
+	sends   []Send
+	spreads []Spread
+	grown   []*Account
+}
+
+// Effects is what the driver must do after a batch is durable.
+type Effects struct {
+	Sends   []Send
+	Spreads []Spread
+	// Grown are the accounts that may serve more than before: waiting calls should be tried again.
+	Grown []*Account
+}
+
+// NewReplica returns an empty replica; Load fills it from disk.
+func NewReplica(c Config) *Replica {
+	if c.Self.IsZero() || c.Strategy == nil || c.Rand == nil || c.Resolve == nil {
+		panic("BUG: incomplete ledger.Config")
+	}
+	return &Replica{
+		cfg: c, self: c.Self,
+		instances: map[InstanceID]*instance{},
+		holders:   map[Holder]*holderSum{},
+		peerIndex: map[string]int{},
+		minted:    mintLog{seen: map[string]Tokens{}},
+		nextTurn:  maxInstant,
+	}
+}
+
+// Self returns the holder that this replica writes for.
+func (r *Replica) Self() Holder { return r.self }
+
+// Charter returns the cluster's charter; its ID is zero until there is one.
+func (r *Replica) Charter() Charter { return r.charter }
+
+// Fenced reports that peers know a later state of this holder than its own disk does, so it may not act.
+func (r *Replica) Fenced() bool { return r.fenced }
+
+// SetPeers replaces what is known of the membership. peers need not be sorted.
+func (r *Replica) SetPeers(peers []Peer) {
+	r.peers = slices.Clone(peers)
+	slices.SortFunc(r.peers, func(a, b Peer) int { return a.Holder.Compare(b.Holder) })
+	clear(r.peerIndex)
+	for i, p := range r.peers {
+		r.peerIndex[p.Holder.Node] = i
+	}
+}
+
+// alive returns the peer if it is live in that very generation.
+func (r *Replica) alive(h Holder) (Peer, bool) {
+	i, ok := r.peerIndex[h.Node]
+	if !ok || !r.peers[i].Alive || r.peers[i].Holder.Gen != h.Gen {
+		return Peer{}, false
+	}
+	return r.peers[i], true
+}
+
+// members counts the live nodes, this one included.
+func (r *Replica) members() int {
+	n := 1
+	for _, p := range r.peers {
+		if p.Alive {
+			n++
+		}
+	}
+	return n
+}
+
+// instance returns the record of id, making one if there is room.
+func (r *Replica) instance(id InstanceID) (*instance, error) {
+	if in, ok := r.instances[id]; ok {
+		return in, nil
+	}
+	if len(r.order) >= MaxInstances {
+		return nil, fmt.Errorf("%w: this node knows %d already; use fewer values of `per`", ErrFull, len(r.order))
+	}
+	in := &instance{id: id, edges: map[Holder]*edge{}}
+	r.instances[id] = in
+	r.order = append(r.order, in)
+	return in, nil
+}
+
+// Open returns this node's account of an instance, making it if there is none: with the founding shares if
+// this node holds a seat, without any otherwise. A new account can be used after the next Commit.
+func (r *Replica) Open(now Instant, id InstanceID) (*Account, error) {
+	if r.fenced {
+		return nil, ErrFenced
+	}
+	if r.charter.ID.IsZero() {
+		return nil, ErrNoCharter
+	}
+	if in, ok := r.instances[id]; ok && in.account != nil {
+		return in.account, nil
+	}
+	spec, ok := r.cfg.Resolve(id)
+	if !ok {
+		return nil, fmt.Errorf("%w: %q is no budget of the present policy", ErrUnknown, id.Name())
+	}
+	in, err := r.instance(id)
+	if err != nil {
+		return nil, err
+	}
+	if in.parked != nil {
+		r.revive(now, in, spec, in.parked)
+		return in.account, nil
+	}
+	a := r.attach(in, spec)
+	a.last = now
+	genesis, err := r.genesis(id)
+	if err != nil {
+		return nil, err
+	}
+	r.grow(in, change{apply: func(s *State, _ *Entry) { s.Genesis = genesis }})
+	a.mu.Lock()
+	w, end, _ := a.due(now)
+	r.turn(in, now, w, end)
+	a.mu.Unlock()
+	r.activate(in)
+	return a, nil
+}
+
+func (r *Replica) attach(in *instance, spec Spec) *Account {
+	r.seq++
+	a := &Account{id: in.id, self: r.self, seq: r.seq, spec: spec, end: maxInstant}
+	a.notify = func(*Account) { r.touched.add(in) }
+	in.account = a
+	r.overdraft(a)
+	return a
+}
+
+// Account returns this node's account of an instance, or nil.
+func (r *Replica) Account(id InstanceID) *Account {
+	if in, ok := r.instances[id]; ok {
+		return in.account
+	}
+	return nil
+}
+
+// turn adds the change that issues window w. Caller holds the account's lock.
+func (r *Replica) turn(in *instance, now Instant, w Window, end Instant) {
+	a := in.account
+	a.advance(now)
+	chunk := a.chunk()
+	issue := a.issue(w, a.rollover(), chunk)
+	r.grow(in, change{
+		apply: func(s *State, _ *Entry) { issue(s) },
+		then:  func() { a.opened(now, end) },
+	})
+}
+
+// Respec takes over a new policy: the worth of shares changes at once, shares do not. Accounts whose
+// instance the policy no longer has stay as they are.
+func (r *Replica) Respec(now Instant) {
+	for _, in := range r.order {
+		a := in.account
+		if a == nil {
+			continue
+		}
+		spec, ok := r.cfg.Resolve(in.id)
+		if !ok {
+			continue
+		}
+		a.mu.Lock()
+		a.advance(now)
+		a.spec = spec
+		r.overdraft(a)
+		if spec.Kind == Rate {
+			a.retune()
+			a.clampRate()
+		} else if a.ready {
+			a.end = spec.Calendar.endOf(a.s.Window)
+		}
+		a.mu.Unlock()
+		r.activate(in)
+	}
+	r.nextTurn = now // look at every window once
+}
+
+func (r *Replica) overdraft(a *Account) {
+	a.overdraftPart = 0
+	if a.spec.Ceiling == Soft {
+		a.overdraftPart = Tokens(mulDiv(int64(a.spec.Amount), a.spec.OverdraftPPM, 1_000_000)) / Tokens(r.members())
+	}
+}
+
+// Mint tops up an instance by amount here and now. id makes it happen once; a repeat returns true. The
+// tokens are usable after the next Commit.
+func (r *Replica) Mint(now Instant, inst InstanceID, amount Tokens, id string) (repeated bool, err error) {
+	if len(id) > maxMintID {
+		return false, fmt.Errorf("%w: the id of a top-up has at most %d bytes", ErrTooMuch, maxMintID)
+	}
+	if amount <= 0 || amount > MaxTokens {
+		return false, fmt.Errorf("%w: a top-up is 1 to %d tokens, not %d", ErrTooMuch, MaxTokens, amount)
+	}
+	a, err := r.Open(now, inst)
+	if err != nil {
+		return false, err
+	}
+	in := r.instances[inst]
+	spec := a.Spec()
+	if spec.Kind != Grant && spec.Kind != Windowed {
+		return false, fmt.Errorf("%w: %q is a %s; only grants and windows do", ErrNoTopUp, inst.Name(), spec.Kind)
+	}
+	if done, ok := r.minted.seen[id]; ok && id != "" {
+		if done != amount {
+			return true, fmt.Errorf("%w: top-up %q was of %d tokens, not %d", ErrTooMuch, id, done, amount)
+		}
+		return true, nil
+	}
+	if st := a.State(now); st.Minted+amount > MaxTokens {
+		return false, fmt.Errorf("%w: top-ups of %q would pass %d tokens", ErrTooMuch, inst.Name(), MaxTokens)
+	}
+	r.minted.add(id, amount)
+	r.meta(keyMint, encodeMints(&r.minted))
+	r.grow(in, change{apply: func(s *State, _ *Entry) { s.Minted += amount }})
+	return false, nil
+}
+
+// mintLog remembers the last top-ups by id, so that a repeated one does nothing.
+type mintLog struct {
+	seen  map[string]Tokens
+	order []string
+}
+
+const maxMints = 1024
+
+func (m *mintLog) add(id string, n Tokens) {
+	if id == "" {
+		return
+	}
+	if len(m.order) == maxMints {
+		delete(m.seen, m.order[0])
+		m.order = m.order[1:]
+	}
+	m.seen[id] = n
+	m.order = append(m.order, id)
+}
+
+// genesis returns the founding shares of an instance that this node holds by its seats, and books them as
+// used. Without a seat it is 0.
+func (r *Replica) genesis(id InstanceID) (Shares, error) {
+	var n Shares
+	h := hashID(id)
+	for i := range r.seats.of {
+		if r.seats.of[i].Holder != r.self || r.seats.used[i][h] {
+			continue
+		}
+		if len(r.seats.used[i]) >= MaxUsed {
+			return 0, fmt.Errorf("%w: a founder's seat is used for %d", ErrFull, MaxUsed)
+		}
+		r.seats.used[i][h] = true
+		r.meta(usedKey(i, h), []byte{1})
+		n += r.charter.seatShares(i)
+	}
+	return n, nil
+}
+
+// unuse takes back what genesis booked in a batch that was aborted.
+func (r *Replica) unuse(id InstanceID) {
+	h := hashID(id)
+	for i := range r.seats.of {
+		key := usedKey(i, h)
+		if j := slices.IndexFunc(r.batch.meta, func(w Write) bool { return w.Key == key }); j >= 0 {
+			r.batch.meta = slices.Delete(r.batch.meta, j, j+1)
+			delete(r.seats.used[i], h)
+		}
+	}
+}

@@ -1,0 +1,250 @@
+package ledger
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// holderSum is the digest of all rows known of one holder, kept up to date row by row.
+type holderSum struct {
+	rows    int
+	highest uint64
+	hash    uint64
+}
+
+// learn merges a row from a peer. Merge keeps, of two rows of one holder and instance, the one with the
+// higher version: a maximum, so idempotent, commutative and associative. News travels on.
+func (r *Replica) learn(now Instant, row *Row) error {
+	if row.Holder.Node == r.self.Node && row.Holder.Gen >= r.self.Gen {
+		if row.Holder.Gen > r.self.Gen || row.Version > r.version {
+			r.fenced = true
+			return fmt.Errorf("%w: a row of %v with version %d, ours is %d", ErrFenced, row.Holder, row.Version, r.version)
+		}
+		return nil
+	}
+	in, err := r.instance(row.Instance)
+	if err != nil {
+		return err
+	}
+	news, err := r.merge(now, in, row)
+	if news {
+		r.batch.spreads = append(r.batch.spreads, Spread{*row, weightOfNews})
+		if in.account != nil && in.waiting > 0 && row.Surplus > 0 {
+			r.batch.grown = append(r.batch.grown, in.account)
+		}
+	}
+	return err
+}
+
+// weightOfNews is the weight of a row that is passed on.
+const weightOfNews = 0.5
+
+func (r *Replica) merge(now Instant, in *instance, row *Row) (news bool, err error) {
+	i, ok := slices.BinarySearchFunc(in.rows, row.Holder, func(k *known, h Holder) int { return k.Holder.Compare(h) })
+	sum := r.holders[row.Holder]
+	if ok {
+		k := in.rows[i]
+		if row.Version <= k.Version {
+			return false, nil
+		}
+		sum.hash ^= rowHash(&k.Row)
+		k.Row, k.at = *row, now
+	} else {
+		if r.rows >= MaxRows {
+			return false, fmt.Errorf("%w: %d rows are known", ErrFull, r.rows)
+		}
+		r.rows++
+		in.rows = slices.Insert(in.rows, i, &known{*row, now})
+		if sum == nil {
+			sum = &holderSum{}
+			r.holders[row.Holder] = sum
+		}
+		sum.rows++
+	}
+	sum.hash ^= rowHash(row)
+	sum.highest = max(sum.highest, row.Version)
+	return true, nil
+}
+
+func rowHash(row *Row) uint64 {
+	b := make([]byte, 0, 64)
+	b = append(b, row.Instance...)
+	b = binary.BigEndian.AppendUint64(b, row.Version)
+	h := sha256.Sum256(b)
+	return binary.BigEndian.Uint64(h[:8])
+}
+
+// row builds this node's present row of an instance, without a version.
+func (r *Replica) row(now Instant, in *instance, v *View) Row {
+	s := in.account.State(now)
+	return Row{
+		Holder: r.self, Instance: in.id, Window: s.Window, Shares: s.Shares(),
+		Issued: s.Issued(), Minted: s.Minted, Overdrawn: s.Overdrawn, In: s.In, Out: s.Out,
+		Spent: s.Spent, Reserved: s.Reserved, Lapsed: s.Lapsed, Debt: s.Debt,
+		Surplus: r.cfg.Strategy.Surplus(v),
+		Demand:  Tokens(v.Demand), Unmet: Tokens(v.Unmet),
+	}
+}
+
+// emit sends the row if it changed enough to matter since peers were sent one. It reports whether a change
+// is still unsent.
+func (r *Replica) emit(now Instant, in *instance) (unsent bool) {
+	if !in.account.started() || in.dirty {
+		return true // what a row shows is durable first
+	}
+	v := r.view(now, in)
+	row := r.row(now, in, v)
+	last := in.sent
+	row.Version = last.Version
+	if row == last {
+		return false
+	}
+	if r.version+1 >= r.versionMark {
+		return true // versions are durable before they are used: the next batch brings more
+	}
+	weight := r.cfg.Strategy.Weight(v, &last, &row, Millis(now-in.sentAt))
+	if weight <= 0 {
+		return true
+	}
+	r.version++
+	row.Version = r.version
+	in.sent, in.sentAt = row, now
+	r.batch.spreads = append(r.batch.spreads, Spread{row, weight})
+	return false
+}
+
+// view gathers what a strategy may look at. It is valid until the next call.
+func (r *Replica) view(now Instant, in *instance) *View {
+	a := in.account
+	v := &r.scratch
+	a.mu.Lock()
+	a.advance(now)
+	*v = View{
+		Now: now, Self: r.self, Spec: a.spec, Share: a.s.Shares(), Window: a.s.Window,
+		Givable: a.givable(), Demand: float64(a.demand), Unmet: float64(a.unmet),
+		MeanCall: Tokens(a.meanCall), Waiting: in.waiting, Peers: v.Peers[:0], Rand: r.cfg.Rand.IntN,
+	}
+	if a.ready && a.last < a.end {
+		v.Rights = max(0, a.rights-a.s.Debt)
+	}
+	a.mu.Unlock()
+	v.Members = 1
+	for _, p := range r.peers {
+		if !p.Alive {
+			continue
+		}
+		v.Members++
+		if p.Holder.Gen == 0 || p.Holder == r.self {
+			continue
+		}
+		pv := PeerView{Holder: p.Holder, Distance: p.Distance}
+		if i, ok := slices.BinarySearchFunc(in.rows, p.Holder, func(k *known, h Holder) int { return k.Holder.Compare(h) }); ok {
+			pv.Row, pv.Age = &in.rows[i].Row, Millis(now-in.rows[i].at)
+		}
+		pv.Founder = slices.ContainsFunc(r.seats.of, func(s Seat) bool { return s.Holder == p.Holder })
+		pv.Refused = slices.ContainsFunc(in.refusals, func(f refusal) bool { return f.by == p.Holder && now < f.until })
+		pv.Asked = slices.ContainsFunc(in.asks, func(o outstanding) bool { return o.to == p.Holder })
+		v.Peers = append(v.Peers, pv)
+	}
+	return v
+}
+
+// Known is one holder's account as this node knows it.
+type Known struct {
+	Row
+	At    Instant // when it was learned; now for this node's own
+	Alive bool
+}
+
+// Rows lists all that is known of an instance, this node's account first.
+func (r *Replica) Rows(now Instant, id InstanceID) []Known {
+	in, ok := r.instances[id]
+	if !ok {
+		return nil
+	}
+	var ks []Known
+	if in.account != nil && in.account.started() {
+		row := r.row(now, in, r.view(now, in))
+		row.Version = in.sent.Version
+		ks = append(ks, Known{row, now, true})
+	}
+	for _, k := range in.rows {
+		_, alive := r.alive(k.Holder)
+		ks = append(ks, Known{k.Row, k.at, alive})
+	}
+	return ks
+}
+
+// Instances lists the instances that are known, in order of first sight.
+func (r *Replica) Instances() []InstanceID {
+	ids := make([]InstanceID, len(r.order))
+	for i, in := range r.order {
+		ids[i] = in.id
+	}
+	return ids
+}
+
+// Digest sums up the rows that are known, this node's own included, for a peer to compare.
+func (r *Replica) Digest() *Digest {
+	d := &Digest{From: r.self, Charter: r.charter.ID, Seats: slices.Clone(r.seats.of)}
+	own := HolderDigest{Holder: r.self}
+	for _, in := range r.order {
+		if in.sent.Version > 0 {
+			own.Rows++
+			own.Highest = max(own.Highest, in.sent.Version)
+			own.Hash ^= rowHash(&in.sent)
+		}
+	}
+	d.Holders = append(d.Holders, own)
+	for h, s := range r.holders {
+		d.Holders = append(d.Holders, HolderDigest{h, s.rows, s.highest, s.hash})
+	}
+	slices.SortFunc(d.Holders, func(a, b HolderDigest) int { return a.Holder.Compare(b.Holder) })
+	return d
+}
+
+// rowsPerMessage keeps a message of rows well below what a peer accepts.
+const rowsPerMessage = 512
+
+// receiveDigest sends the peer the rows of every holder of which it knows others than we do.
+func (r *Replica) receiveDigest(now Instant, m *Digest) error {
+	if !m.Charter.IsZero() && !r.charter.ID.IsZero() && m.Charter != r.charter.ID {
+		return fmt.Errorf("node %s belongs to a cluster founded by charter %v, this one by %v: they never merge",
+			m.From.Node, m.Charter, r.charter.ID)
+	}
+	r.learnSeats(m.Seats)
+	theirs := make(map[Holder]HolderDigest, len(m.Holders))
+	for _, h := range m.Holders {
+		theirs[h.Holder] = h
+	}
+	if h, ok := theirs[r.self]; ok && h.Highest > r.version {
+		r.fenced = true
+		return fmt.Errorf("%w: %s knows version %d of us, ours is %d", ErrFenced, m.From.Node, h.Highest, r.version)
+	}
+	var rows []Row
+	flush := func(most int) {
+		if len(rows) > most {
+			r.send(m.From.Node, rows)
+			rows = nil
+		}
+	}
+	for _, own := range r.Digest().Holders {
+		if theirs[own.Holder] == own || own.Holder == m.From {
+			continue
+		}
+		for _, in := range r.order {
+			if own.Holder == r.self {
+				if in.sent.Version > 0 {
+					rows = append(rows, in.sent)
+				}
+			} else if i, ok := slices.BinarySearchFunc(in.rows, own.Holder, func(k *known, h Holder) int { return k.Holder.Compare(h) }); ok {
+				rows = append(rows, in.rows[i].Row)
+			}
+			flush(rowsPerMessage - 1)
+		}
+	}
+	flush(0)
+	return nil
+}

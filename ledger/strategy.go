@@ -1,0 +1,60 @@
+package ledger
+
+// Strategy decides where rights and shares go. The ledger is safe whatever it answers: a strategy can
+// only make it slow or unfair. Package placement has the one that nodes use. Methods must not keep the
+// view, which is reused.
+type Strategy interface {
+	// Donors names whom to ask for need tokens, as indexes into v.Peers, best first and at most n, and how
+	// much to want of each.
+	Donors(v *View, need Tokens, n int) (peers []int, want Tokens)
+	// Give says how many rights the donor gives for an ask; the ledger gives no more than it can.
+	Give(v *View, ask *Ask) Tokens
+	// Surplus is what the row should say that the holder would give.
+	Surplus(v *View) Tokens
+	// Drift names the peer that should get shares, and how many; -1 for none.
+	Drift(v *View) (peer int, n Shares)
+	// Weight says how much a row matters now that it changed from what peers were sent last; 0 means it
+	// need not be sent yet. age is the time since that.
+	Weight(v *View, last, now *Row, age Millis) float64
+}
+
+// View is what a strategy may look at: this node's account of one instance and what it knows of others.
+type View struct {
+	Now   Instant
+	Self  Holder
+	Spec  Spec
+	Share Shares
+	// Rights can be spent here now; Givable is the part of them that could leave.
+	Rights, Givable Tokens
+	Demand, Unmet   float64 // tokens per second
+	MeanCall        Tokens
+	// Waiting is what the first waiting call needs in all, 0 if none waits.
+	Waiting Tokens
+	Window  Window
+	Peers   []PeerView // live holders other than this one, sorted by holder
+	Members int        // live nodes, this one included
+	// Rand is the replica's dice.
+	Rand func(n int) int
+}
+
+// PeerView is what is known of one live peer for one instance.
+type PeerView struct {
+	Holder   Holder
+	Row      *Row // nil if none is known
+	Age      Millis
+	Distance Millis // estimated round trip, 0 if unknown
+	Founder  bool   // holds a seat: may own shares of an instance of which no row is known
+	Refused  bool   // refused us lately
+	Asked    bool   // an ask to it is outstanding
+}
+
+// Outlook is what waiting can bring at one instance.
+type Outlook struct {
+	Local    Tokens  // rights here
+	Swarm    Tokens  // rights of all live holders known, here included, and on the way
+	Reserved Tokens  // reserved everywhere: may come back
+	Capacity Tokens  // the most that the instance can ever have at once
+	NextAt   Instant // when new rights come: the window's end, or when a rate will have refilled need; 0 never
+	Asking   bool    // an ask is outstanding or will be sent soon
+	Known    bool    // rows of others, or all shares, are known
+}

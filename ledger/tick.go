@@ -1,0 +1,164 @@
+package ledger
+
+import (
+	"math"
+	"slices"
+)
+
+const (
+	demandConstant = 5_000 // ms, smoothing of demand
+	slowTick       = 1_000 // ms between looks at what only time changes
+	driftPause     = 5_000 // ms between share transfers of one instance
+	versionChunk   = 1024
+)
+
+// activate puts an instance on the list that ticks look at.
+func (r *Replica) activate(in *instance) {
+	if !in.active && in.account != nil {
+		in.active = true
+		r.active = append(r.active, in)
+	}
+}
+
+// Tick does what time brings: windows turn, marks move ahead of spending, rights decay, changed rows are
+// sent, unacknowledged transfers are told again, shares drift. Call it some 20 times a second; a tick in
+// which nothing moved costs nothing.
+func (r *Replica) Tick(now Instant) {
+	for _, in := range r.touched.take() {
+		r.activate(in)
+	}
+	if now >= r.nextTurn {
+		r.turnAll(now)
+	}
+	slow := now >= r.lastSlow+slowTick
+	if slow {
+		r.lastSlow = now
+	}
+	r.active = slices.DeleteFunc(r.active, func(in *instance) bool {
+		quiet := r.tickOne(now, in, slow)
+		if quiet {
+			in.active = false
+		}
+		return quiet
+	})
+	r.repeat(now)
+	if slow {
+		r.repeatSeats(now)
+	}
+}
+
+// turnAll issues every window that has begun.
+func (r *Replica) turnAll(now Instant) {
+	r.nextTurn = maxInstant
+	for _, in := range r.order {
+		a := in.account
+		if a == nil || in.dirty && !a.started() {
+			continue
+		}
+		a.mu.Lock()
+		a.advance(now)
+		if w, end, turn := a.due(now); turn {
+			r.turn(in, now, w, end)
+			r.activate(in)
+		} else {
+			r.nextTurn = min(r.nextTurn, a.end)
+		}
+		a.mu.Unlock()
+	}
+}
+
+// tickOne looks at one active instance. It reports whether nothing is left to do for it.
+func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
+	a := in.account
+	if a == nil {
+		return true
+	}
+	a.mu.Lock()
+	a.advance(now)
+	a.touched = false
+	if dt := Millis(now - in.tickedAt); dt > 0 {
+		if in.tickedAt == 0 {
+			dt = 50
+		}
+		sec := float64(dt) / 1000
+		a.demand.add(float64(a.asked)/sec, dt, demandConstant)
+		a.unmet.add(float64(a.refused)/sec, dt, demandConstant)
+		a.asked, a.refused = 0, 0
+		in.tickedAt = now
+	}
+	if a.ready && !in.dirty {
+		if grow := a.reconcile(); grow > 0 {
+			w := a.s.Window
+			r.grow(in, change{apply: func(s *State, _ *Entry) {
+				if s.Window == w {
+					s.Base += grow
+				}
+			}})
+		}
+		if mark, till := a.extend(); mark > 0 || till > 0 {
+			w := a.s.Window
+			r.grow(in, change{apply: func(s *State, _ *Entry) {
+				if s.Window == w {
+					s.Mark = max(s.Mark, mark)
+				}
+				s.MarkTill = max(s.MarkTill, till)
+			}})
+		}
+		a.wantMark, a.wantTill = 0, 0
+	}
+	if slow {
+		a.decay()
+	}
+	if a.phantom > 0 && now >= a.phantomUntil {
+		a.s.Reserved -= a.phantom
+		a.rights += a.phantom
+		a.phantom = 0
+	}
+	busy := a.demand > 0 || a.unmet > 0 || a.phantom > 0 || in.waiting > 0 || len(in.asks) > 0 ||
+		a.spec.HalfLife > 0 && a.rights > 0 || !a.ready || a.s.Debt > 0 || a.accrual.lent > 0
+	a.mu.Unlock()
+
+	if r.emit(now, in) {
+		busy = true
+	}
+	if slow && now >= in.driftAt+driftPause && !in.dirty {
+		in.driftAt = now
+		r.drift(now, in)
+	}
+	return !busy
+}
+
+// drift moves shares toward demand, as the strategy says. Grants and slots are issued once, so that
+// their shares are worth nothing later.
+func (r *Replica) drift(now Instant, in *instance) {
+	a := in.account
+	if k := a.Spec().Kind; k != Windowed && k != Rate || !a.started() {
+		return
+	}
+	v := r.view(now, in)
+	i, n := r.cfg.Strategy.Drift(v)
+	if i < 0 || n <= 0 {
+		return
+	}
+	e := r.edge(in, v.Peers[i].Holder)
+	a.mu.Lock()
+	given := a.giveShares(e, min(n, v.Share/2), now)
+	a.mu.Unlock()
+	if given > 0 {
+		r.mark(in)
+		r.markEdge(in, e)
+		e.tries = 0
+		r.tell(now, in, e, 0)
+	}
+}
+
+// Conservation returns what the equations of this node's accounts are off by: always 0, or there is a bug.
+func (r *Replica) Conservation() Tokens {
+	var off Tokens
+	for _, in := range r.order {
+		if in.account != nil && !in.dirty {
+			off = Tokens(math.Min(float64(off)+float64(in.account.Audit()), float64(MaxTokens)))
+		}
+	}
+	return off
+}

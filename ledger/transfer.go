@@ -1,0 +1,137 @@
+package ledger
+
+// Entry is an account's pairwise record with one other holder: cumulative counters of what was moved.
+// Amounts are of Window; shares are of all time.
+type Entry struct {
+	SharesOut, SharesIn Shares
+	First               Window // the latest first window that shares out carry
+
+	Window  Window
+	Out, In Tokens
+
+	// What the peer has acknowledged. Told is when we told it last, for the pace of repeats.
+	AckedShares Shares
+	AckedOut    Tokens
+	// Asked is when the oldest lent rate rights not acknowledged were asked for (the peer's clock).
+	Asked Instant
+}
+
+// at brings the entry to window w: rights moved in older windows are gone with them.
+func (e *Entry) at(w Window) {
+	if e.Window != w {
+		e.Window, e.Out, e.In, e.AckedOut, e.Asked = w, 0, 0, 0, 0
+	}
+}
+
+// open reports whether the peer has not acknowledged all that it was given.
+func (e *Entry) open(w Window) bool {
+	return e.SharesOut > e.AckedShares || e.Window == w && e.Out > e.AckedOut
+}
+
+// edge is an entry with its bookkeeping in memory.
+type edge struct {
+	Entry
+	peer  Holder
+	dirty bool
+	told  Instant
+	tries int
+	// lapses is when the rate rights that this batch credits lapse.
+	lapses Instant
+}
+
+// giveRights moves up to n rights out, as far as they are there, and returns how many. They leave the
+// balance at once and are told to the peer only when durable. Caller holds mu.
+func (a *Account) giveRights(e *edge, n Tokens, asked Instant) Tokens {
+	n = min(n, a.givable())
+	if n <= 0 {
+		return 0
+	}
+	e.at(a.s.Window)
+	if a.spec.Kind == Rate && (e.Out == e.AckedOut || asked < e.Asked) {
+		e.Asked = asked
+	}
+	e.Out += n
+	a.s.Out += n
+	a.rights -= n
+	if a.spec.Kind != Rate {
+		a.s.Mark = min(a.s.Mark, max(a.s.owned(), a.s.used()))
+	}
+	return n
+}
+
+// givable is the rights that may leave: not what is owed, and of a rate not what is borrowed.
+func (a *Account) givable() Tokens {
+	if !a.ready || a.last >= a.end || a.spec.Ceiling == Observe {
+		return 0
+	}
+	n := a.rights - a.s.Debt
+	if a.spec.Kind == Rate {
+		n = min(n, a.rights-a.accrual.lent)
+	}
+	return max(0, n)
+}
+
+// giveShares moves shares out. They count for the receiver from the first window that neither this
+// account nor anyone before it has issued them for. Caller holds mu.
+func (a *Account) giveShares(e *edge, n Shares, now Instant) Shares {
+	n = min(n, a.s.Shares())
+	if n <= 0 {
+		return 0
+	}
+	first := a.s.Window + 1
+	if a.s.Arriving > 0 {
+		first = max(first, a.s.ArrivingFirst+1)
+	}
+	if w, _, _ := a.spec.Calendar.At(max(now, a.last)); w+1 > first {
+		first = w + 1
+	}
+	if a.spec.Kind != Windowed {
+		first = 0
+	}
+	e.First = max(e.First, first)
+	e.SharesOut += n
+	a.s.SharesOut += n
+	a.s.Arriving = min(a.s.Arriving, a.s.Shares())
+	if a.spec.Kind == Rate {
+		a.advance(now)
+		a.retune()
+		a.clampRate()
+	}
+	return n
+}
+
+// credit returns the change that books what a transfer tells above what is booked when the change is
+// applied, which is when it is durable; nil if there is nothing to book now. Caller holds mu.
+func (a *Account) credit(e *edge, t *Transfer) func(*State, *Entry) {
+	in := e.In
+	if e.Window != a.s.Window {
+		in = 0
+	}
+	moreRights := a.ready && t.Window == a.s.Window && t.Out > in
+	if !moreRights && t.SharesOut <= e.SharesIn {
+		return nil
+	}
+	windowed := a.spec.Kind == Windowed
+	return func(s *State, e *Entry) {
+		if d := t.SharesOut - e.SharesIn; d > 0 {
+			e.SharesIn += d
+			s.SharesIn += d
+			if windowed {
+				// Late is safe: all that is still on the way counts from the latest first window.
+				first := t.First
+				if s.Issues {
+					first = max(first, s.Window+1)
+				}
+				s.ArrivingFirst = max(s.ArrivingFirst, first)
+				s.Arriving += d
+			}
+		}
+		if moreRights && s.Window == t.Window {
+			e.at(t.Window)
+			if d := t.Out - e.In; d > 0 {
+				e.In += d
+				s.In += d
+			}
+		}
+	}
+}
