@@ -1,21 +1,14 @@
 package gossip
 
 import (
-	"bufio"
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"net"
-	"os"
-	"strings"
 	"time"
 )
 
 const (
-	enoughSeeds  = 3 // joined at start; membership gossips on from there
-	maxBackoff   = 30 * time.Second
-	maxSnapPeers = 256 // read from a snapshot as places to rejoin
+	enoughSeeds = 3 // joined at start; membership gossips on from there
+	maxBackoff  = 30 * time.Second
 )
 
 // join finds the cluster and keeps looking for lost parts of it. Serf tries again whom it has seen
@@ -152,42 +145,4 @@ func (p *Pool) shuffle(s []string) {
 	p.randMu.Lock()
 	defer p.randMu.Unlock()
 	p.opts.Rand.Shuffle(len(s), func(i, j int) { s[i], s[j] = s[j], s[i] })
-}
-
-// snapshotPeers reads from serf's snapshot where peers were last seen alive. Serf tries each of them
-// once when it starts; we go on trying. Lines that mean nothing are passed over, as serf does.
-func snapshotPeers(path, self string) ([]string, error) {
-	if path == "" {
-		return nil, nil
-	}
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("gossip: cannot read the snapshot of peers: %w; make it readable or remove it", err)
-	}
-	defer f.Close()
-	at := make(map[string]string)
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if rest, ok := strings.CutPrefix(lines.Text(), "alive: "); ok {
-			if i := strings.LastIndexByte(rest, ' '); i > 0 && len(at) < 1<<16 {
-				at[rest[:i]] = rest[i+1:]
-			}
-		} else if name, ok := strings.CutPrefix(lines.Text(), "not-alive: "); ok {
-			delete(at, name)
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("gossip: snapshot of peers %s: %w; remove it, it only saves the search for seeds", path, err)
-	}
-	delete(at, self)
-	var out []string
-	for _, addr := range at {
-		if checkHostPort("snapshot", addr, false) == nil && len(out) < maxSnapPeers {
-			out = append(out, addr)
-		}
-	}
-	return out, nil
 }

@@ -39,7 +39,7 @@ type Options struct {
 	KeyringFile string
 
 	Join         []string          // seeds, host:port; our own address among them is passed over
-	SnapshotPath string            // where the known peers are kept, to rejoin after a restart; "" forgets them
+	SnapshotPath string            // where serf keeps peers and clocks, to rejoin after a restart; "" forgets them
 	Tags         map[string]string // told to all peers; at most MaxTags bytes encoded
 	Zone         string            // also told as the tag "zone"
 

@@ -11,7 +11,6 @@ const (
 	outboxBytes = 8 << 20
 	maxWaving   = 256 // packets that wait for their later waves
 	waveGap     = 100 * time.Millisecond
-	waveLate    = 2 * time.Second // a wave later than this says nothing new
 )
 
 // outbox spreads items: each goes to Fanout random peers at once, and to as many others a moment
@@ -182,11 +181,6 @@ func (o *outbox) step(now time.Time, b *bucket, later []wave) (time.Duration, []
 			return min(wait, d), later
 		}
 		w.items = o.fresh(w.items)
-		if len(w.items) > 0 && now.Sub(w.due) > waveLate {
-			o.p.count.dropN(dropWave, len(w.items))
-			o.forget(w.items)
-			w.items = nil
-		}
 		if len(w.items) == 0 {
 			later = later[1:]
 			continue
@@ -269,10 +263,10 @@ func (o *outbox) push(w *wave, now time.Time, later []wave) []wave {
 		o.forget(w.items)
 		return later
 	}
-	if len(later) >= maxWaving {
-		o.p.count.dropN(dropWave, len(w.items))
-		o.forget(w.items)
-		return later
+	if len(later) >= maxWaving { // no time for later waves: first waves go before them
+		o.p.count.dropN(dropWave, len(later[0].items))
+		o.forget(later[0].items)
+		later = later[1:]
 	}
 	o.remember(w.items)
 	w.due = now.Add(waveGap)

@@ -36,6 +36,7 @@ type Pool struct {
 
 	changed chan struct{} // serf may have changed
 	seen    chan struct{} // the view has changed
+	moved   chan struct{} // the same, for the list of peers on disk
 	retag   chan struct{} // tags wait to be told
 
 	randMu sync.Mutex // guards opts.Rand
@@ -71,7 +72,7 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 		}
 		o.Keys = keys
 	}
-	places, err := snapshotPeers(o.SnapshotPath, o.Name)
+	places, err := knownPeers(o.SnapshotPath, o.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	p := &Pool{
 		opts: o, tune: o.Tuning.orProduction(),
 		log:     o.Logger.With().Str("component", "gossip").Logger(),
-		changed: make(chan struct{}, 1), seen: make(chan struct{}, 1), retag: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), seen: make(chan struct{}, 1), moved: make(chan struct{}, 1), retag: make(chan struct{}, 1),
 		done: make(chan struct{}),
 		tags: o.allTags(),
 	}
@@ -156,6 +157,7 @@ func (p *Pool) start() error {
 	}
 	p.wg.Go(p.watch)
 	p.wg.Go(p.announce)
+	p.wg.Go(p.remember)
 	p.wg.Go(p.tell)
 	p.wg.Go(p.inbox.deliver)
 	p.wg.Go(p.outbox.run)

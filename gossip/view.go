@@ -162,6 +162,7 @@ func (p *Pool) watch() {
 		p.view.Store(now)
 		if !slices.EqualFunc(old.members, now.members, Member.same) {
 			signal(p.seen)
+			signal(p.moved)
 		}
 	}
 }
