@@ -1,0 +1,194 @@
+package llm
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/swarmpurse/swarmpurse/policy"
+)
+
+// The headers that name a caller. None of them is ever forwarded.
+const (
+	headerPrefix = "X-Swarmpurse-"
+	HeaderTenant = headerPrefix + "Tenant"
+	HeaderAgent  = headerPrefix + "Agent"
+	HeaderRun    = headerPrefix + "Run"
+	HeaderClass  = headerPrefix + "Class"
+	HeaderData   = headerPrefix + "Data" // data sets that the call reads, comma separated
+)
+
+// The headers of replies.
+const (
+	HeaderDecision = headerPrefix + "Decision" // id of the decision, for `swarmpurse explain`
+	HeaderNode     = headerPrefix + "Node"
+	HeaderPrice    = headerPrefix + "Price" // "compute=1.5", comma separated
+)
+
+// KeyPrefix marks a swarmpurse key.
+const KeyPrefix = "sp_"
+
+// minProviderKey is the shortest token that is taken for a provider's own key where the node holds
+// one: real ones have 40 bytes and more, placeholders like "dummy" or "not-needed" have few.
+const minProviderKey = 20
+
+const (
+	maxName     = 128 // bytes of a tenant, agent, run or class
+	maxDataSets = 64
+)
+
+// bearer returns the token of an Authorization header, "" if there is none.
+func bearer(h http.Header) string {
+	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// identify fills in who calls: the key decides, then path and headers, which must not contradict it
+// or one another. The error is ready to be sent.
+func (p *Proxy) identify(r *http.Request, rt Route, c *policy.Call) *apiError {
+	for _, f := range []struct {
+		name, header string
+		path         string
+		into         *string
+	}{
+		{"tenant", HeaderTenant, rt.Tenant, &c.Tenant},
+		{"agent", HeaderAgent, rt.Agent, &c.Agent},
+		{"run", HeaderRun, "", &c.Run},
+		{"class", HeaderClass, "", &c.Class},
+	} {
+		v := r.Header.Get(f.header)
+		if v != "" && f.path != "" && v != f.path {
+			return invalid(f.name, "the path says %s %q and %s says %q: state it once", f.name, clip(f.path), f.header, clip(v))
+		}
+		if v == "" {
+			v = f.path
+		}
+		if err := checkName(f.name, v); err != nil {
+			return err
+		}
+		*f.into = v
+	}
+	for _, line := range r.Header.Values(HeaderData) {
+		for d := range strings.SplitSeq(line, ",") {
+			if d = strings.TrimSpace(d); d == "" {
+				continue
+			}
+			if err := checkName("data", d); err != nil {
+				return err
+			}
+			if c.Data = append(c.Data, d); len(c.Data) > maxDataSets {
+				return invalid("data", "%s names more than %d data sets", HeaderData, maxDataSets)
+			}
+		}
+	}
+
+	key := bearer(r.Header)
+	if !strings.HasPrefix(key, KeyPrefix) {
+		return nil
+	}
+	var k Caller
+	ok := false
+	if p.o.Caller != nil {
+		k, ok = p.o.Caller(key)
+	}
+	if !ok {
+		return wrongKey(key)
+	}
+	if c.Tenant != "" && c.Tenant != k.Tenant {
+		return forbidden("this key is tenant %q's and cannot spend as tenant %q", k.Tenant, clip(c.Tenant))
+	}
+	if k.Agent != "" && c.Agent != "" && c.Agent != k.Agent {
+		return forbidden("this key is agent %q's and cannot act as agent %q", k.Agent, clip(c.Agent))
+	}
+	c.Tenant = k.Tenant
+	if k.Agent != "" {
+		c.Agent = k.Agent
+	}
+	if len(k.Classes) > 0 {
+		if c.Class == "" {
+			c.Class = k.Classes[0]
+		} else if !slices.Contains(k.Classes, c.Class) {
+			return forbidden("this key may use class %s, not %q", strings.Join(k.Classes, ", "), clip(c.Class))
+		}
+	}
+	return nil
+}
+
+func checkName(field, v string) *apiError {
+	if len(v) > maxName {
+		return invalid(field, "the %s has %d bytes, at most %d are allowed", field, len(v), maxName)
+	}
+	for i := range len(v) {
+		if v[i] < ' ' || v[i] == 0x7f {
+			return invalid(field, "the %s holds a control character", field)
+		}
+	}
+	return nil
+}
+
+// clip bounds what is quoted back to a caller.
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}
+
+// authorize puts the right Authorization into an outgoing header. Where the node holds a key, none, a
+// swarmpurse key and a placeholder are swapped for it; a provider's own key passes. Where it holds
+// none, only swarmpurse keys are taken out.
+func authorize(h http.Header, u *Upstream) {
+	key := bearer(h)
+	ours := strings.HasPrefix(key, KeyPrefix)
+	switch {
+	case u.Key != "" && (ours || len(key) < minProviderKey):
+		h.Set("Authorization", "Bearer "+u.Key)
+	case ours:
+		h.Del("Authorization")
+	}
+	// Where some clients put the key instead. It must not leave the swarm there either.
+	for _, name := range []string{"Api-Key", "X-Api-Key"} {
+		if strings.HasPrefix(h.Get(name), KeyPrefix) {
+			h.Del(name)
+		}
+	}
+}
+
+var hopByHop = []string{
+	"Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// dropHopByHop removes what concerns one connection only (RFC 9110, 7.6.1), and our own headers.
+func dropHopByHop(h http.Header) {
+	for _, line := range h.Values("Connection") {
+		for name := range strings.SplitSeq(line, ",") {
+			h.Del(strings.TrimSpace(name))
+		}
+	}
+	for _, name := range hopByHop {
+		h.Del(name)
+	}
+	for name := range h {
+		if len(name) > len(headerPrefix) && strings.EqualFold(name[:len(headerPrefix)], headerPrefix) {
+			delete(h, name)
+		}
+	}
+}
+
+// priceHeader is "" when everything costs its base price.
+func priceHeader(price map[string]float64) string {
+	names := make([]string, 0, len(price))
+	for n := range price {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	for i, n := range names {
+		names[i] = fmt.Sprintf("%s=%g", n, price[n])
+	}
+	return strings.Join(names, ", ")
+}

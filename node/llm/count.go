@@ -1,0 +1,149 @@
+package llm
+
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
+
+// What the chat format adds to the text itself, as OpenAI's cookbook counts it ("How to count tokens
+// with tiktoken"): for each message, for a message that has a name, and for priming the reply.
+const (
+	perMessage   = 3
+	perName      = 1
+	replyPriming = 3
+)
+
+// Estimates for what cannot be tokenized. The provider's own count settles the call in the end.
+const (
+	// imageLow and imageHigh are what an image costs gpt-4o at low detail, and at most at high detail
+	// (85 and 170 for each of 8 tiles of 512 pixels). gpt-4o-mini states more tokens for the same.
+	imageLow, imageHigh         = 85, 85 + 8*170
+	imageLowMini, imageHighMini = 2833, 2833 + 8*5667
+
+	// audioBytes of base64 make one token: 10 tokens a second at 64 kbit/s.
+	audioBytes = 1000
+	// fileBytes of base64 make one token: six bytes of the file.
+	fileBytes = 8
+)
+
+// Chat counts the prompt of a chat completion. body must be a valid JSON object.
+//
+// The texts of messages are counted exactly; tools, functions, tool calls and response formats by
+// their JSON text, which is a little more than what the provider's own shorter form takes; images,
+// audio and files by a fixed estimate.
+func (c *Counter) Chat(model, body string) int64 {
+	t := c.tally(model)
+	for _, m := range gjson.Get(body, "messages").Array() {
+		t.message(model, m)
+	}
+	t.add(replyPriming)
+	for _, field := range []string{"tools", "functions", "response_format"} {
+		if v := gjson.Get(body, field); v.IsObject() || v.IsArray() {
+			t.text(v.Raw)
+		}
+	}
+	return t.total()
+}
+
+// message counts every field that it meets, repeated and unknown ones too: whatever the upstream
+// makes of those, it reads no more than that.
+func (t *tally) message(model string, m gjson.Result) {
+	t.add(perMessage)
+	m.ForEach(func(k, v gjson.Result) bool {
+		switch {
+		case k.Str == "tool_call_id":
+		case k.Str == "name":
+			t.add(perName)
+			t.text(v.String())
+		case v.Type == gjson.String:
+			t.text(v.Str)
+		case k.Str == "content" && v.IsArray():
+			v.ForEach(func(_, part gjson.Result) bool {
+				t.part(model, part)
+				return true
+			})
+		case v.IsArray() || v.IsObject():
+			t.text(v.Raw)
+		}
+		return true
+	})
+}
+
+func (t *tally) part(model string, part gjson.Result) {
+	switch part.Get("type").Str {
+	case "image_url":
+		low, high := int64(imageLow), int64(imageHigh)
+		if strings.HasPrefix(model, "gpt-4o-mini") {
+			low, high = imageLowMini, imageHighMini
+		}
+		if part.Get("image_url.detail").Str == "low" {
+			t.add(low)
+		} else {
+			t.add(high)
+		}
+	case "input_audio":
+		t.add(1 + int64(len(part.Get("input_audio.data").Raw))/audioBytes)
+	case "file":
+		t.add(1 + int64(len(part.Get("file.file_data").Raw))/fileBytes)
+	default: // text, refusal, and what is not known yet
+		if s := part.Get("text"); s.Type == gjson.String {
+			t.text(s.Str)
+		} else if part.Type == gjson.String {
+			t.text(part.Str)
+		} else {
+			t.text(part.Raw)
+		}
+	}
+}
+
+// Completions counts the prompts of a completion, and how many there are. body must be a valid JSON
+// object.
+func (c *Counter) Completions(model, body string) (tokens, prompts int64) {
+	return c.inputs(model, gjson.Get(body, "prompt"))
+}
+
+// Embeddings counts the inputs of an embedding. body must be a valid JSON object.
+func (c *Counter) Embeddings(model, body string) int64 {
+	tokens, _ := c.inputs(model, gjson.Get(body, "input"))
+	return tokens
+}
+
+// inputs counts a string, an array of strings, an array of token numbers, or an array of those.
+func (c *Counter) inputs(model string, v gjson.Result) (tokens, n int64) {
+	t := c.tally(model)
+	if !v.IsArray() {
+		t.text(v.String())
+		return t.total(), 1
+	}
+	numbers := int64(0)
+	v.ForEach(func(_, e gjson.Result) bool {
+		switch {
+		case e.Type == gjson.String:
+			t.text(e.Str)
+			n++
+		case e.IsArray():
+			e.ForEach(func(_, _ gjson.Result) bool { t.add(1); return true })
+			n++
+		default:
+			numbers++
+		}
+		return true
+	})
+	if numbers > 0 {
+		t.add(numbers)
+		n++
+	}
+	return t.total(), max(n, 1)
+}
+
+// mulTokens multiplies amounts that are not negative, and stops at the largest that a call may have.
+func mulTokens(a, b int64) int64 {
+	const most = int64(ledger.MaxTokens)
+	if a > 0 && b > most/a {
+		return most
+	}
+	return min(a*b, most)
+}

@@ -1,0 +1,202 @@
+package llm_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/openai/openai-go/v3"
+	"github.com/openai/openai-go/v3/option"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/llm"
+	"github.com/swarmpurse/swarmpurse/node/llm/standin"
+)
+
+// fakeAdmitter admits everything, unless told otherwise, and writes down how each reservation ends.
+type fakeAdmitter struct {
+	mu      sync.Mutex
+	answer  func(*admit.Request) (admit.Answer, error) // nil: admit
+	settle  func(string, admit.Settlement)             // called before a settlement is written down
+	entries []*entry
+}
+
+// entry is one reservation.
+type entry struct {
+	req   admit.Request
+	ended int  // how often it was settled or released: once
+	freed bool // by Release
+	usage *admit.Usage
+	out   string
+}
+
+// charged is what a budget on all tokens is charged.
+func (e *entry) charged() int64 {
+	switch {
+	case e.freed:
+		return 0
+	case e.usage != nil:
+		return e.usage.PromptTokens + e.usage.CompletionTokens
+	}
+	return e.req.PromptTokens + e.req.MaxOutputTokens
+}
+
+func (f *fakeAdmitter) Admit(ctx context.Context, r *admit.Request) (admit.Answer, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.answer != nil {
+		if a, err := f.answer(r); err != nil || !a.Verdict.Admitted() {
+			return a, err
+		}
+	}
+	f.entries = append(f.entries, &entry{req: *r})
+	return admit.Answer{ID: fmt.Sprint(len(f.entries) - 1), Verdict: admit.Admit, Node: "n1",
+		Price: map[string]float64{"compute": 1.5}}, nil
+}
+
+func (f *fakeAdmitter) end(id string, set func(*entry)) (admit.Receipt, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var i int
+	if _, err := fmt.Sscan(id, &i); err != nil || i >= len(f.entries) {
+		return admit.Receipt{}, admit.ErrUnknownID
+	}
+	f.entries[i].ended++
+	set(f.entries[i])
+	return admit.Receipt{ID: id}, nil
+}
+
+func (f *fakeAdmitter) Settle(id string, s admit.Settlement) (admit.Receipt, error) {
+	if f.settle != nil {
+		f.settle(id, s)
+	}
+	return f.end(id, func(e *entry) { e.usage, e.out = s.Usage, s.Outcome })
+}
+
+func (f *fakeAdmitter) Release(id string) (admit.Receipt, error) {
+	return f.end(id, func(e *entry) { e.freed = true })
+}
+
+// all returns a copy of the entries.
+func (f *fakeAdmitter) all() []entry {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]entry, len(f.entries))
+	for i, e := range f.entries {
+		out[i] = *e
+	}
+	return out
+}
+
+// only returns the one entry, once it has ended.
+func (f *fakeAdmitter) only(t *testing.T) entry {
+	t.Helper()
+	eventually(t, "one reservation that has ended", func() bool {
+		all := f.all()
+		return len(all) == 1 && all[0].ended > 0
+	})
+	e := f.all()[0]
+	if e.ended != 1 {
+		t.Fatalf("the reservation ended %d times", e.ended)
+	}
+	return e
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never came true: %s", what)
+		}
+	}
+}
+
+// bed is a proxy in front of an upstream.
+type bed struct {
+	fake  *fakeAdmitter
+	proxy *llm.Proxy
+	url   string
+	reg   *prometheus.Registry
+	model *standin.Server // nil if the upstream is the test's own
+}
+
+var counter = llm.NewCounter() // encoders take a while to load
+
+// newBed puts a proxy in front of upstream; nil stands for a stand-in model server.
+func newBed(t testing.TB, upstream http.Handler, set func(*llm.Options)) *bed {
+	t.Helper()
+	b := &bed{fake: &fakeAdmitter{}, reg: prometheus.NewRegistry()}
+	if upstream == nil {
+		var err error
+		if b.model, err = standin.New(standin.Options{Counter: counter}); err != nil {
+			t.Fatal(err)
+		}
+		upstream = b.model
+	}
+	up := httptest.NewServer(upstream)
+	t.Cleanup(up.Close)
+	u, err := url.Parse(up.URL + "/v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := llm.Options{Admitter: b.fake, Counter: counter, Registerer: b.reg, Node: "n1",
+		Upstreams: []llm.Upstream{{Name: llm.OpenAI, URL: u, Key: "sk-provider-key-of-the-node"}}}
+	if set != nil {
+		set(&o)
+	}
+	if b.proxy, err = llm.New(o); err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	for _, pattern := range llm.Patterns() {
+		mux.Handle(pattern, b.proxy)
+	}
+	srv := httptest.NewServer(mux)
+	t.Cleanup(func() {
+		srv.CloseClientConnections()
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := b.proxy.Drain(ctx); err != nil {
+			t.Errorf("drain: %v", err)
+		}
+		srv.Close()
+	})
+	b.url = srv.URL
+	return b
+}
+
+// client is the official client, changed in nothing but its base URL.
+func (b *bed) client(opts ...option.RequestOption) openai.Client {
+	return openai.NewClient(append([]option.RequestOption{
+		option.WithBaseURL(b.url + "/openai/v1/"), option.WithAPIKey("dummy"),
+	}, opts...)...)
+}
+
+// agree demands that the reservations were charged what the model server counted, to the token.
+func (b *bed) agree(t *testing.T) {
+	t.Helper()
+	eventually(t, "the model server is at rest and every reservation has ended", func() bool {
+		for _, e := range b.fake.all() {
+			if e.ended == 0 {
+				return false
+			}
+		}
+		return b.model.Stats().InFlight == 0
+	})
+	var charged int64
+	for i, e := range b.fake.all() {
+		if e.ended != 1 {
+			t.Errorf("reservation %d ended %d times", i, e.ended)
+		}
+		charged += e.charged()
+	}
+	if got := b.model.Stats().Total.Tokens(); got != charged {
+		t.Errorf("the model server counted %d tokens, the reservations were charged %d", got, charged)
+	}
+}

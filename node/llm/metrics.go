@@ -1,0 +1,100 @@
+package llm
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// outcome is how a call ended, for metrics and for the settlement.
+type outcome string
+
+const (
+	outOK           outcome = "ok"
+	outClientGone   outcome = "client_gone"  // it was read to its end all the same
+	outCut          outcome = "cut"          // we cut the upstream: too slow, drained long enough, shut down
+	outBroken       outcome = "broken"       // the upstream broke off, or its reply cannot be understood
+	outUpstream     outcome = "upstream"     // the upstream answered with an error
+	outUnreachable  outcome = "unreachable"  // no answer from the upstream
+	outDeferred     outcome = "deferred"     // by admission
+	outDenied       outcome = "denied"       // by admission
+	outInvalid      outcome = "invalid"      // the caller's mistake
+	outUnauthorized outcome = "unauthorized" // a wrong key, or one that may not do this
+	outLeft         outcome = "left"         // the client went before the call was admitted or sent
+	outBusy         outcome = "busy"         // one of the proxy's own bounds, or shutting down
+	outNoUpstream   outcome = "no_upstream"  // none is configured
+	outFailed       outcome = "failed"       // admission failed
+	outPanic        outcome = "panic"        // a bug of ours
+)
+
+type metrics struct {
+	calls      *prometheus.CounterVec   // endpoint, outcome
+	replies    *prometheus.CounterVec   // upstream, status
+	tokens     *prometheus.CounterVec   // endpoint, direction, source
+	miscount   *prometheus.CounterVec   // direction
+	unreserved *prometheus.CounterVec   // ending
+	duration   *prometheus.HistogramVec // endpoint
+	firstByte  *prometheus.HistogramVec // endpoint
+	overhead   *prometheus.HistogramVec // stage
+	inFlight   prometheus.Gauge
+	buffered   prometheus.Gauge
+	settleErrs prometheus.Counter
+	overrun    prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "swarmpurse_proxy_" + name, Help: help}, labels)
+	}
+	seconds := func(name, help string, from, factor float64, n int, label string) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "swarmpurse_proxy_" + name, Help: help, Buckets: prometheus.ExponentialBuckets(from, factor, n),
+		}, []string{label})
+	}
+	m := &metrics{
+		calls:      counter("calls_total", "Calls by endpoint and how they ended.", "endpoint", "outcome"),
+		replies:    counter("upstream_replies_total", "Replies of upstreams by status: 2xx, 3xx, 4xx, 429, 5xx.", "upstream", "status"),
+		tokens:     counter("tokens_total", "Tokens settled, as the upstream reported them or as counted by the proxy.", "endpoint", "direction", "source"),
+		miscount:   counter("prompt_miscount_tokens_total", "How far the counted prompt lay over or under what the upstream reported.", "direction"),
+		unreserved: counter("reservations_ended_total", "Reservations by how they ended: usage, counted, whole, released.", "ending"),
+		duration:   seconds("duration_seconds", "Time from request to the end of the reply.", 0.001, 2.5, 15, "endpoint"),
+		firstByte:  seconds("first_byte_seconds", "Time from request to the first byte for the client.", 0.001, 2.5, 13, "endpoint"),
+		overhead:   seconds("stage_seconds", "Time before forwarding: prepare (read, parse and count), admit (decide and wait).", 0.00001, 4, 12, "stage"),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "swarmpurse_proxy_in_flight",
+			Help: "Calls in the proxy now."}),
+		buffered: prometheus.NewGauge(prometheus.GaugeOpts{Name: "swarmpurse_proxy_buffered_bytes",
+			Help: "Bytes of request bodies held in memory now."}),
+		settleErrs: prometheus.NewCounter(prometheus.CounterOpts{Name: "swarmpurse_proxy_settle_errors_total",
+			Help: "Settlements and releases that failed. The reservation then ends by its time to live."}),
+		overrun: prometheus.NewCounter(prometheus.CounterOpts{Name: "swarmpurse_proxy_overrun_tokens_total",
+			Help: "Real cost above the reservation, over all budgets."}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.calls, m.replies, m.tokens, m.miscount, m.unreserved, m.duration,
+		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) stage(name string, since time.Time) {
+	m.overhead.WithLabelValues(name).Observe(time.Since(since).Seconds())
+}
+
+func statusClass(code int) string {
+	switch {
+	case code == 429:
+		return "429"
+	case code >= 500:
+		return "5xx"
+	case code >= 400:
+		return "4xx"
+	case code >= 300:
+		return "3xx"
+	}
+	return "2xx"
+}

@@ -1,0 +1,122 @@
+package llm
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/node/admit"
+)
+
+// apiError is an error in the provider's form, with its HTTP status.
+type apiError struct {
+	status  int
+	outcome outcome // how it is counted
+	header  http.Header
+
+	Message string  `json:"message"`
+	Type    string  `json:"type"`
+	Param   *string `json:"param"`
+	Code    *string `json:"code"`
+}
+
+func (e *apiError) Error() string { return e.Message }
+
+func invalid(param, format string, args ...any) *apiError {
+	e := &apiError{status: http.StatusBadRequest, outcome: outInvalid, Type: "invalid_request_error",
+		Message: fmt.Sprintf(format, args...)}
+	if param != "" {
+		e.Param = &param
+	}
+	return e
+}
+
+func forbidden(format string, args ...any) *apiError {
+	e := invalid("", format, args...)
+	e.status, e.outcome = http.StatusForbidden, outUnauthorized
+	return e.code("permission_denied")
+}
+
+func wrongKey(key string) *apiError {
+	shown := key
+	if len(shown) > 7 {
+		shown = shown[:7] + "***"
+	}
+	e := invalid("", "Incorrect API key provided: %s. This node knows no such swarmpurse key.", shown)
+	e.status, e.outcome = http.StatusUnauthorized, outUnauthorized
+	return e.code("invalid_api_key")
+}
+
+// unavailable is an error of ours or of the upstream's, not of the caller.
+func unavailable(status int, out outcome, code, format string, args ...any) *apiError {
+	e := &apiError{status: status, outcome: out, Type: "server_error", Message: fmt.Sprintf(format, args...)}
+	return e.code(code)
+}
+
+func (e *apiError) code(c string) *apiError {
+	e.Code = &c
+	return e
+}
+
+func (e *apiError) with(name, value string) *apiError {
+	if e.header == nil {
+		e.header = http.Header{}
+	}
+	e.header.Set(name, value)
+	return e
+}
+
+func (e *apiError) write(w http.ResponseWriter) {
+	h := w.Header()
+	for name, v := range e.header {
+		h[name] = v
+	}
+	h.Set("Content-Type", "application/json")
+	w.WriteHeader(e.status)
+	_ = json.NewEncoder(w).Encode(map[string]*apiError{"error": e}) // a client that is gone cannot be told
+}
+
+// patience is the longest that the provider's clients wait of themselves; when told to come back later
+// than that, they try again after a few seconds instead, in vain.
+const patience = time.Minute
+
+// refusal is what a deferred or denied call gets: a 429 as the provider would send it, which every
+// client already knows how to treat. Its type says what ran out, as theirs does.
+func refusal(a *admit.Answer) *apiError {
+	e := &apiError{status: http.StatusTooManyRequests, outcome: outDeferred, Message: a.Reason, Type: "tokens"}
+	e.code("rate_limit_exceeded")
+	switch a.Code {
+	case admit.CodeQueueFull, admit.CodeBusy, admit.CodeFenced, admit.CodeDraining:
+		e.Type = "requests"
+	case admit.CodeNoRule:
+		// The provider's word for "your plan does not allow this", which clients do not retry.
+		e.Type = "insufficient_quota"
+	}
+	if e.Message == "" {
+		e.Message = "Rate limit reached."
+	}
+	if a.ID != "" {
+		e.with("X-Request-Id", a.ID) // which clients show with the error
+	}
+	if a.Verdict == admit.Deny {
+		e.outcome = outDenied
+		return e.with("X-Should-Retry", "false")
+	}
+	wait := max(a.RetryAfter, time.Millisecond)
+	if wait > patience {
+		e.with("X-Should-Retry", "false")
+	}
+	e.with("Retry-After-Ms", strconv.FormatInt(int64((wait+time.Millisecond-1)/time.Millisecond), 10))
+	e.with("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
+	e.with("X-Ratelimit-Reset-"+ratelimitKind(e.Type), wait.Round(time.Millisecond).String())
+	return e
+}
+
+func ratelimitKind(errorType string) string {
+	if errorType == "tokens" {
+		return "Tokens"
+	}
+	return "Requests"
+}

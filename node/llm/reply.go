@@ -1,0 +1,368 @@
+package llm
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"github.com/swarmpurse/swarmpurse/node/admit"
+)
+
+const (
+	// holdReply is how much of a JSON reply is held back until it is settled, so that whoever sees the
+	// end of a reply sees the budgets settled. Longer replies stream.
+	holdReply = 1 << 20
+
+	// afterDone is how long the end of a stream may take after it said [DONE].
+	afterDone = time.Second
+
+	readSize = 32 << 10
+)
+
+// reply carries an upstream's reply to the client and settles. It ends the reservation on every path.
+func (x *exchange) reply(ctx context.Context, resp *http.Response) {
+	ours := x.w.Header().Clone()
+	dropHopByHop(resp.Header)
+	h := x.w.Header()
+	for name, v := range resp.Header {
+		h[name] = v
+	}
+	for name, v := range ours { // the decision's headers are ours to state
+		h[name] = v
+	}
+	body, decoded, err := decodeBody(resp)
+	if err != nil {
+		x.settleWhole(outBroken)
+		for name := range resp.Header {
+			h.Del(name)
+		}
+		unavailable(http.StatusBadGateway, outBroken, "upstream_broken",
+			"The upstream %q sent a reply whose encoding is broken.", x.up.Name).write(x.w)
+		return
+	}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if decoded || kind == "text/event-stream" {
+		h.Del("Content-Length")
+	}
+	switch {
+	case kind == "text/event-stream":
+		x.stream(ctx, resp, body)
+	default:
+		x.document(ctx, resp, body, kind == "application/json" || strings.HasSuffix(kind, "+json"))
+	}
+}
+
+// decodeBody undoes gzip, which we did not ask for but some upstreams send all the same.
+func decodeBody(resp *http.Response) (io.Reader, bool, error) {
+	if !strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") || resp.Body == http.NoBody || resp.Request.Method == http.MethodHead {
+		return resp.Body, false, nil
+	}
+	z, err := gzip.NewReader(resp.Body)
+	if err != nil {
+		return nil, false, err
+	}
+	resp.Header.Del("Content-Encoding")
+	return z, true, nil
+}
+
+// status writes the status line and headers, once.
+func (x *exchange) status(code int) {
+	if !x.sent {
+		x.sent = true
+		x.w.WriteHeader(code)
+	}
+}
+
+// write sends bytes to the client, unless it has gone. It never fails: the call goes on to its end.
+func (x *exchange) write(p []byte) {
+	if x.gone || len(p) == 0 {
+		return
+	}
+	if x.ttfb == 0 {
+		x.ttfb = time.Since(x.start)
+	}
+	if _, err := x.w.Write(p); err != nil {
+		x.lost()
+	}
+}
+
+func (x *exchange) flush() {
+	if x.gone {
+		return
+	}
+	if err := x.rc.Flush(); err != nil {
+		x.lost()
+	}
+}
+
+// lost notes that the client has gone. From here on the upstream is only read to know the usage.
+func (x *exchange) lost() {
+	x.gone = true
+	x.giveUp = time.AfterFunc(x.p.o.Drain.Time, func() { x.cancel(errDrained) })
+}
+
+// deadline bounds the next write to the client.
+func (x *exchange) deadline() {
+	if !x.gone {
+		_ = x.rc.SetWriteDeadline(time.Now().Add(x.p.o.WriteTimeout)) // not every writer has one
+	}
+}
+
+// read reads the next piece, and bounds what is read for a client that has gone.
+func (x *exchange) read(body io.Reader, buf []byte) (int, error) {
+	n, err := body.Read(buf)
+	if x.gone || x.r.Context().Err() != nil {
+		x.gone = true
+		if x.goneRead += int64(n); x.goneRead > x.p.o.Drain.Bytes && err == nil {
+			x.cancel(errDrained)
+			err = errDrained
+		}
+	}
+	return n, err
+}
+
+// complete is the outcome of a reply that came to its end.
+func (x *exchange) complete(status int) outcome {
+	switch {
+	case status >= 400:
+		return outUpstream
+	case x.gone:
+		return outClientGone
+	}
+	return outOK
+}
+
+// incomplete ends a call whose reply broke off: what the upstream has done by then is not known.
+func (x *exchange) incomplete(ctx context.Context) {
+	out := outBroken
+	if context.Cause(ctx) != nil {
+		out = outCut
+	}
+	x.settleWhole(out)
+	x.outcome = out
+	x.p.o.Logger.Warn().Str("id", x.id).Str("upstream", x.up.Name).AnErr("cause", context.Cause(ctx)).Msg("the reply broke off")
+	x.abort()
+}
+
+// document carries a reply that is not a stream of events.
+func (x *exchange) document(ctx context.Context, resp *http.Response, body io.Reader, isJSON bool) {
+	var finder usageFinder
+	var held bytes.Buffer
+	whole := true // held has all of the reply
+	buf := make([]byte, readSize)
+	var end error
+	for end == nil {
+		var n int
+		n, end = x.read(body, buf)
+		if n == 0 {
+			continue
+		}
+		if isJSON {
+			_, _ = finder.Write(buf[:n])
+			if held.Len()+n <= holdReply && whole {
+				held.Write(buf[:n])
+				continue
+			}
+		}
+		whole = false
+		x.deadline()
+		x.status(resp.StatusCode)
+		x.write(held.Bytes())
+		held.Reset()
+		x.write(buf[:n])
+		x.flush()
+	}
+	if end != io.EOF {
+		if !x.sent && !x.gone {
+			x.brokeEarly(ctx)
+			return
+		}
+		x.incomplete(ctx)
+		return
+	}
+	x.settleDocument(resp.StatusCode, finder.usage(), held.Bytes(), whole && isJSON)
+	if held.Len() > 0 && x.r.Method != http.MethodHead {
+		x.w.Header().Set("Content-Length", strconv.Itoa(held.Len()))
+	}
+	x.deadline()
+	x.status(resp.StatusCode)
+	x.write(held.Bytes())
+	x.endWrite()
+}
+
+// endWrite sends what is still buffered and takes the deadline off again: the connection lives on.
+func (x *exchange) endWrite() {
+	x.flush()
+	_ = x.rc.SetWriteDeadline(time.Time{})
+	if x.gone && x.outcome == outOK {
+		x.outcome = outClientGone
+	}
+}
+
+// brokeEarly tells a client, to whom nothing was sent yet, that the reply broke off.
+func (x *exchange) brokeEarly(ctx context.Context) {
+	out := outBroken
+	if context.Cause(ctx) != nil {
+		out = outCut
+	}
+	x.settleWhole(out)
+	h := x.w.Header()
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag"} {
+		h.Del(name)
+	}
+	unavailable(http.StatusBadGateway, out, "upstream_broken",
+		"The upstream %q broke off in the middle of its reply.", x.up.Name).write(x.w)
+}
+
+// settleDocument ends the reservation of a reply that came to its end.
+func (x *exchange) settleDocument(status int, u *admit.Usage, body []byte, readable bool) {
+	out := x.complete(status)
+	switch {
+	case u != nil:
+		x.settle(out, *u, false)
+	case status >= 400:
+		x.release(out)
+	case x.plan == nil:
+		x.settle(out, admit.Usage{}, true) // a call without tokens: it costs what the policy says for one
+	case x.ep == epEmbeddings:
+		x.settle(out, admit.Usage{PromptTokens: x.plan.prompt}, true)
+	case readable && gjson.ValidBytes(body):
+		t := texts{c: x.p.o.Counter, model: x.plan.model}
+		t.add(gjson.ParseBytes(body))
+		x.settle(out, admit.Usage{PromptTokens: x.plan.prompt, CompletionTokens: t.total()}, true)
+	default:
+		x.settleWhole(out) // a success that we cannot read: nobody can say what it used
+	}
+}
+
+// stream carries a reply of server-sent events, each as soon as it is whole.
+func (x *exchange) stream(ctx context.Context, resp *http.Response, body io.Reader) {
+	s := streamState{x: x}
+	if x.plan != nil {
+		s.texts = &texts{c: x.p.o.Counter, model: x.plan.model}
+	}
+	x.deadline()
+	x.status(resp.StatusCode)
+	x.flush()
+	buf := make([]byte, readSize)
+	var end error
+	for end == nil {
+		var n int
+		n, end = x.read(body, buf)
+		if n > 0 {
+			x.deadline()
+			s.split.feed(buf[:n], s.event)
+			x.flush()
+		}
+		if s.done && end == nil && s.after == nil {
+			s.after = time.AfterFunc(afterDone, func() { x.cancel(nil) })
+		}
+	}
+	if s.after != nil {
+		s.after.Stop()
+	}
+	s.split.rest(s.event)
+	if end != io.EOF && !s.done {
+		if x.ended { // the usage came before: what is missing costs nothing
+			x.abort()
+			return
+		}
+		x.incomplete(ctx)
+		return
+	}
+	s.settle(resp.StatusCode)
+	x.endWrite()
+}
+
+// abort breaks a client's connection off, as the upstream broke ours, after the call was settled: it
+// is the one way to tell a client that its reply is not whole.
+func (x *exchange) abort() {
+	if x.gone {
+		return
+	}
+	if x.outcome == outOK {
+		x.outcome = outBroken
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// streamState is what is known of a stream so far.
+type streamState struct {
+	x      *exchange
+	split  splitter
+	data   []byte
+	usage  *admit.Usage // the last one seen
+	done   bool         // [DONE] was seen
+	failed bool         // an error event was seen
+	after  *time.Timer
+	texts  *texts // what went through, for upstreams that tell no usage
+}
+
+// event looks into one event and passes it on.
+func (s *streamState) event(event []byte, whole bool) {
+	if !whole || !s.look(event) {
+		s.x.write(event)
+	}
+}
+
+// look reports whether an event must be kept from the client.
+func (s *streamState) look(event []byte) (drop bool) {
+	s.data = eventData(event, s.data)
+	data := bytes.TrimSpace(s.data)
+	if len(data) == 0 || data[0] != '{' {
+		s.done = s.done || string(data) == "[DONE]"
+		return false
+	}
+	v := gjson.ParseBytes(data)
+	if e := v.Get("error"); e.IsObject() {
+		s.failed = true
+	}
+	if s.texts != nil {
+		s.texts.add(v)
+	}
+	u := parseUsage(v.Get("usage"))
+	if u == nil && s.x.plan == nil {
+		u = parseUsage(v.Get("response.usage")) // the Responses API tells it in its last event
+	}
+	if u == nil {
+		return false
+	}
+	s.usage = u
+	if s.x.plan == nil {
+		return false
+	}
+	if c := v.Get("choices"); c.IsArray() && c.Get("#").Int() == 0 {
+		// The chunk that include_usage asks for. It says the final amounts, so the client may know the
+		// call as settled from here on.
+		s.x.settle(s.x.complete(http.StatusOK), *u, false)
+		return !s.x.plan.wantUsage
+	}
+	return false
+}
+
+// settle ends the reservation at the end of a stream.
+func (s *streamState) settle(status int) {
+	x := s.x
+	out := x.complete(status)
+	switch {
+	case x.ended:
+	case s.usage != nil:
+		x.settle(out, *s.usage, false)
+	case status >= 400:
+		x.release(out)
+	case s.failed:
+		x.settleWhole(outUpstream) // it had begun: what it did before it failed is not known
+	case s.texts == nil:
+		x.settle(out, admit.Usage{}, true)
+	default:
+		x.settle(out, admit.Usage{PromptTokens: x.plan.prompt, CompletionTokens: s.texts.total()}, true)
+	}
+}
