@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/swarmpurse/swarmpurse/node/api"
+)
+
+func newBudgetsCommand(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "budgets [NAME]",
+		Short: "Show the budgets: limits, spending, rights here and in the swarm",
+		Long: `Show all budgets with their instances, or one with the holders of its rights, as one node sees them.
+
+RIGHTS HERE is what the asked node may spend on its own word, RIGHTS SWARM what all nodes may together.
+OVERSPEND must be 0 on hard ceilings. STALE is the age of the oldest word from a living node in the sum.`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeBudgets,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, ctx, done, err := a.client(cmd, 0)
+			if err != nil {
+				return err
+			}
+			defer done()
+			if len(args) == 1 {
+				b, err := client.Budget(ctx, args[0])
+				if err != nil {
+					return err
+				}
+				return a.print(b, func(w *strings.Builder) { printBudget(w, b) })
+			}
+			list, err := client.Budgets(ctx)
+			if err != nil {
+				return err
+			}
+			return a.print(struct {
+				Budgets []api.Budget `json:"budgets"`
+			}{list}, func(w *strings.Builder) { printBudgets(w, list) })
+		},
+	}
+	return a.withClient(c)
+}
+
+func (a *app) completeBudgets(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	a.timeout = time.Second
+	client, ctx, done, err := a.client(cmd, 0)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	defer done()
+	list, err := client.Budgets(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	names := make([]string, len(list))
+	for i, b := range list {
+		names[i] = b.Name
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func printBudgets(w *strings.Builder, list []api.Budget) {
+	if len(list) == 0 {
+		w.WriteString("the policy has no budgets\n")
+		return
+	}
+	t := newTable("instance", "token", "ceiling", "supply", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→overspend", "→demand/s", "→stale")
+	for _, b := range list {
+		appendInstances(t, b)
+	}
+	w.WriteString(t.Render() + "\n")
+}
+
+func appendInstances(t table.Writer, b api.Budget) {
+	for _, i := range b.Instances {
+		t.AppendRow(table.Row{
+			clean(i.Instance), clean(b.Token), clean(b.Ceiling), clean(b.Supply), tokens(i.Limit), tokens(i.Swarm.Spent), tokens(i.Swarm.Reserved),
+			tokens(i.Local.Rights), tokens(i.Swarm.Rights), tokens(i.Overspend), number(i.Swarm.Demand), age(i.StalenessMS),
+		})
+	}
+	if len(b.Instances) == 0 {
+		t.AppendRow(table.Row{clean(b.Name), clean(b.Token), clean(b.Ceiling), clean(b.Supply), "not used yet"})
+	}
+	if b.Truncated > 0 {
+		t.AppendRow(table.Row{fmt.Sprintf("%s: %d more instances", clean(b.Name), b.Truncated)})
+	}
+}
+
+func printBudget(w *strings.Builder, b api.Budget) {
+	fields(w, "budget", clean(b.Name), "token", clean(b.Token), "supply", clean(b.Supply), "ceiling", clean(b.Ceiling),
+		"per", clean(strings.Join(b.Per, ", ")), "price", number(b.Price))
+	if len(b.Instances) == 0 {
+		w.WriteString("\nnot used yet\n")
+		return
+	}
+	for _, i := range b.Instances {
+		window := ""
+		if i.WindowEnd != nil {
+			window = "until " + instant(*i.WindowEnd)
+		}
+		w.WriteByte('\n')
+		fields(w, "instance", clean(i.Instance), "limit", tokens(i.Limit), "window", window, "overspend", tokens(i.Overspend), "stale", age(i.StalenessMS))
+		w.WriteByte('\n')
+		t := newTable("holder", "→age", "→shares %", "→issued", "→rights", "→reserved", "→spent", "→lapsed", "→debt", "→demand/s", "→unmet/s")
+		row := func(name, age string, x api.Account) {
+			t.AppendRow(table.Row{
+				name, age, fmt.Sprintf("%.2f", float64(x.Shares)/1e7), tokens(x.Issued), tokens(x.Rights), tokens(x.Reserved), tokens(x.Spent),
+				tokens(x.Lapsed), tokens(x.Debt), number(x.Demand), number(x.Unmet),
+			})
+		}
+		for _, h := range i.Holders {
+			name := clean(h.Node)
+			if !h.Alive {
+				name += " (away)"
+			}
+			row(name, age(h.AgeMS), h.Account)
+		}
+		row("all", "", i.Swarm)
+		w.WriteString(t.Render() + "\n")
+	}
+	if b.Truncated > 0 {
+		fmt.Fprintf(w, "\n%d more instances\n", b.Truncated)
+	}
+}
+
+// age of a row: 0 is this node's own.
+func age(ms int64) string {
+	return (time.Duration(ms) * time.Millisecond).Round(100 * time.Millisecond).String()
+}
