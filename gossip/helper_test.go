@@ -68,6 +68,12 @@ func (r *recorder) MembersChanged() {
 	r.changes++
 }
 
+func (r *recorder) push(state string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state = state
+}
+
 func (r *recorder) has(payload string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

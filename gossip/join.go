@@ -8,14 +8,15 @@ import (
 
 const (
 	enoughSeeds = 3 // joined at start; membership gossips on from there
+	somePeers   = 8 // of the last life, tried in one pass after the seeds
 	maxBackoff  = 30 * time.Second
 )
 
 // join finds the cluster and keeps looking for lost parts of it. Serf tries again whom it has seen
 // fail; this loop is for those that it never met in this life: seeds that were not up yet, and peers
 // of the last life when none of them answered at once.
-func (p *Pool) join(ctx context.Context, places []string) {
-	if len(places) == 0 {
+func (p *Pool) join(ctx context.Context, seeds, peers []string) {
+	if len(seeds)+len(peers) == 0 {
 		return
 	}
 	if !pause(ctx, p.jitter(p.tune.JoinJitter)) {
@@ -24,8 +25,7 @@ func (p *Pool) join(ctx context.Context, places []string) {
 	backoff := time.Second
 	for try := 1; ; try++ {
 		n := 0
-		p.shuffle(places)
-		for _, at := range places {
+		for _, at := range p.places(seeds, peers) {
 			if n < enoughSeeds && p.joinOne(ctx, at) {
 				n++
 			}
@@ -41,7 +41,7 @@ func (p *Pool) join(ctx context.Context, places []string) {
 			break
 		}
 		wait := backoff/2 + p.jitter(backoff/2)
-		p.log.Warn().Strs("seeds", places).Int("try", try).Dur("next", wait).
+		p.log.Warn().Strs("seeds", seeds).Int("known", len(peers)).Int("try", try).Dur("next", wait).
 			Msg("no seed could be joined; going on alone, check that they run, their addresses, cluster name and keys")
 		if !pause(ctx, wait) {
 			return
@@ -52,16 +52,26 @@ func (p *Pool) join(ctx context.Context, places []string) {
 	if !pause(ctx, p.tune.JoinAgain) {
 		return
 	}
-	p.joinOne(ctx, places[0])
+	for _, at := range p.places(seeds, peers) {
+		if p.joinOne(ctx, at) {
+			break
+		}
+	}
 	for pause(ctx, p.tune.RejoinInterval/2+p.jitter(p.tune.RejoinInterval)) {
-		p.shuffle(places)
-		for _, at := range places {
-			if !p.livesAt(at) {
+		for _, at := range p.places(seeds, peers) {
+			if !p.isSelf(at) && !p.livesAt(at) {
 				p.joinOne(ctx, at)
 				break // one at a time: this is a slow loop
 			}
 		}
 	}
+}
+
+// places is what to try in one pass, in an order by chance, so that not all start with one seed.
+func (p *Pool) places(seeds, peers []string) []string {
+	p.shuffle(seeds)
+	p.shuffle(peers)
+	return append(append([]string(nil), seeds...), peers[:min(len(peers), somePeers)]...)
 }
 
 func (p *Pool) joinOne(ctx context.Context, at string) bool {

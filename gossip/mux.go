@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"fmt"
 	"sync/atomic"
 
 	"github.com/hashicorp/memberlist"
@@ -67,6 +68,24 @@ func (m *mux) MergeRemoteState(buf []byte, join bool) {
 	default:
 		m.p.opts.Delegate.MergeState(state, join)
 	}
+}
+
+// maxMembers bounds what a holder of the key can make this node remember.
+const maxMembers = 32768
+
+// newcomers is asked by memberlist about every node that is said to live. With it, memberlist also
+// refuses messages that lack the protocol versions.
+type newcomers struct{ p *Pool }
+
+func (n newcomers) NotifyAlive(node *memberlist.Node) error {
+	if len(node.Name) == 0 || len(node.Name) > MaxName {
+		return fmt.Errorf("its name has %d bytes, 1 to %d are allowed", len(node.Name), MaxName)
+	}
+	v := n.p.view.Load()
+	if _, known := v.byName[node.Name]; !known && len(v.members) >= maxMembers {
+		return fmt.Errorf("%d members are known, this node keeps no more", len(v.members))
+	}
+	return nil
 }
 
 func reasonOf(err error) reason {

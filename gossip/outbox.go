@@ -253,7 +253,7 @@ func (o *outbox) push(w *wave, now time.Time, later []wave) []wave {
 			}
 		}
 	} else {
-		frame := appendMessages(make([]byte, 0, size+3*len(payloads)+maxFrameHead), o.p.opts.Name, payloads...)
+		frame := o.p.frame(payloads, size)
 		for _, to := range w.peers[:n] {
 			o.p.sendPacket(to, frame, len(payloads), size)
 		}

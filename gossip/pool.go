@@ -72,11 +72,11 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 		}
 		o.Keys = keys
 	}
-	places, err := knownPeers(o.SnapshotPath, o.Name)
+	peers, err := knownPeers(o.SnapshotPath, o.Name)
 	if err != nil {
 		return nil, err
 	}
-	places = append(append([]string(nil), o.Join...), places...)
+	seeds := append([]string(nil), o.Join...)
 
 	p := &Pool{
 		opts: o, tune: o.Tuning.orProduction(),
@@ -95,7 +95,7 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p.cancel = cancel
-	p.wg.Go(func() { p.join(background, places) })
+	p.wg.Go(func() { p.join(background, seeds, peers) })
 	return p, nil
 }
 
@@ -125,6 +125,11 @@ func (p *Pool) start() error {
 		return err
 	}
 	p.net = newTransport(p, inner, conf)
+	// Serf leaves a goroutine behind when Create fails, so what can fail for a user's reason is tried before.
+	if err := p.try(inner, conf); err != nil {
+		_ = p.net.Shutdown()
+		return err
+	}
 	conf.Transport = p.net
 	p.addr = net.JoinHostPort(bound(conf.BindAddr), strconv.Itoa(conf.BindPort))
 
@@ -137,7 +142,7 @@ func (p *Pool) start() error {
 		_ = p.net.Shutdown()
 		close(p.done)
 		p.wg.Wait()
-		return p.explain(err)
+		return fmt.Errorf("gossip: %w", err)
 	}
 	if p.net.mux == nil || conf.Delegate != memberlist.Delegate(p.net.mux) {
 		_ = p.serf.Shutdown()
@@ -197,15 +202,18 @@ func (p *Pool) listen(conf *memberlist.Config) (*memberlist.NetTransport, error)
 	return nil, fmt.Errorf("gossip: --gossip %s: cannot listen: %w", p.opts.Bind, err)
 }
 
-func (p *Pool) explain(err error) error {
-	switch msg := err.Error(); {
-	case strings.Contains(msg, "snapshot"):
-		return fmt.Errorf("gossip: %s: %w; make it writable or remove it, it only saves the search for seeds", p.opts.SnapshotPath, err)
-	case strings.Contains(msg, "advertise"), strings.Contains(msg, "private IP"):
+func (p *Pool) try(inner *memberlist.NetTransport, conf *memberlist.Config) error {
+	if _, _, err := inner.FinalAdvertiseAddr(conf.AdvertiseAddr, conf.AdvertisePort); err != nil {
 		return fmt.Errorf("gossip: no address to tell peers: %w; set --advertise host:port", err)
-	default:
-		return fmt.Errorf("gossip: %w", err)
 	}
+	if p.opts.SnapshotPath == "" {
+		return nil
+	}
+	f, err := os.OpenFile(p.opts.SnapshotPath, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("gossip: cannot keep the list of peers: %w; make its directory writable", err)
+	}
+	return f.Close()
 }
 
 func bound(ip string) string {
@@ -329,11 +337,13 @@ func (p *Pool) memberlistConfig() (*memberlist.Config, error) {
 	}
 	conf.Label = p.opts.Cluster
 	conf.UDPBufferSize = wirePacket
+	conf.EnableCompression = false // 100 µs and 84 kB of garbage a packet, for rows that hardly shrink
 	conf.ProbeInterval, conf.ProbeTimeout = p.tune.ProbeInterval, p.tune.ProbeTimeout
 	conf.GossipInterval, conf.PushPullInterval = p.tune.GossipInterval, p.tune.PushPullInterval
 	conf.SuspicionMult = p.tune.SuspicionMult
 	conf.GossipToTheDeadTime = 10 * time.Minute
 	conf.DeadNodeReclaimTime = 5 * time.Second // a restarted node may come back at another address
+	conf.Alive = newcomers{p}
 	if len(p.opts.Keys) > 0 {
 		ring, err := memberlist.NewKeyring(p.opts.Keys, p.opts.Keys[0])
 		if err != nil {

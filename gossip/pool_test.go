@@ -8,6 +8,7 @@ import (
 )
 
 func TestTwoNodesTalk(t *testing.T) {
+	t.Parallel()
 	nodes := swarm(t, 2)
 	a, b := nodes[0], nodes[1]
 
@@ -49,6 +50,7 @@ func TestTwoNodesTalk(t *testing.T) {
 }
 
 func TestLeaveAndClose(t *testing.T) {
+	t.Parallel()
 	nodes := swarm(t, 3)
 	if err := nodes[2].Leave(context.Background()); err != nil {
 		t.Fatal(err)
@@ -73,5 +75,59 @@ func TestLeaveAndClose(t *testing.T) {
 	defer nodes[0].rec.mu.Unlock()
 	if nodes[0].rec.changes == 0 {
 		t.Error("MembersChanged was never called")
+	}
+}
+
+// A leave that nobody waits for still ends in a closed pool.
+func TestLeaveInNoTime(t *testing.T) {
+	t.Parallel()
+	nodes := swarm(t, 2)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := nodes[1].Leave(ctx)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if err := nodes[1].Send("n0", []byte("x")); !errors.Is(err, ErrClosed) {
+		t.Errorf("Send after the end: %v", err)
+	}
+	nodes[1].Spread("k", 1, []byte("x")) // no effect, no panic
+}
+
+// A peer that takes nothing costs Send a bounded queue.
+func TestQueueFull(t *testing.T) {
+	t.Parallel()
+	l := newLane(1000)
+	for range peerQueue {
+		if err := l.put("a", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.put("a", []byte("x")); !errors.Is(err, ErrQueueFull) || !strings.Contains(err.Error(), "256 messages") {
+		t.Errorf("%v", err)
+	}
+	if err := l.put("b", make([]byte, MaxPayload)); err != nil { // others are not concerned
+		t.Errorf("%v", err)
+	}
+	to, msgs, size, ok := l.take()
+	if to != "a" || !ok || len(msgs) != peerQueue || size != peerQueue {
+		t.Errorf("took %d messages, %d bytes for %s", len(msgs), size, to)
+	}
+	if err := l.put("a", []byte("meanwhile")); err != nil { // a is with a worker
+		t.Fatal(err)
+	}
+	if to, _, _, _ := l.take(); to != "b" {
+		t.Errorf("took %s twice at a time", to)
+	}
+	if n := l.done("a", true); n != 1 {
+		t.Errorf("discarded %d", n)
+	}
+	l.done("b", false)
+	if l.len() != 0 || l.bytes != 0 || len(l.queues) != 0 || len(l.ready) != 0 {
+		t.Errorf("left: %+v", l)
+	}
+	l.close()
+	if _, _, _, ok := l.take(); ok {
+		t.Error("took from a closed lane")
 	}
 }

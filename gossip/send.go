@@ -182,7 +182,7 @@ func (p *Pool) sendPackets() {
 		if !ok {
 			return
 		}
-		p.sendPacket(to, appendMessages(nil, p.opts.Name, msgs...), len(msgs), size)
+		p.sendPacket(to, p.frame(msgs, size), len(msgs), size)
 		p.packets.done(to, false)
 	}
 }
@@ -195,7 +195,7 @@ func (p *Pool) sendStreams() {
 		}
 		sent := false
 		if node := p.node(to); node != nil {
-			err := p.memberlist().SendReliable(node, appendMessages(nil, p.opts.Name, msgs...))
+			err := p.memberlist().SendReliable(node, p.frame(msgs, size))
 			if sent = err == nil; !sent {
 				p.log.Debug().Err(err).Str("peer", to).Int("messages", len(msgs)).Msg("stream not sent")
 			}
@@ -208,6 +208,11 @@ func (p *Pool) sendStreams() {
 		// Whatever else waits would hold this worker for another timeout each.
 		p.count.dropN(dropGone, len(msgs)+p.streams.done(to, true))
 	}
+}
+
+// frame makes one frame of payloads that are size bytes together.
+func (p *Pool) frame(payloads [][]byte, size int) []byte {
+	return appendMessages(make([]byte, 0, size+5*len(payloads)+maxFrameHead), p.opts.Name, payloads...)
 }
 
 func (p *Pool) sendPacket(to string, frame []byte, messages, bytes int) bool {

@@ -57,16 +57,60 @@ func TestRelayCarriesOn(t *testing.T) {
 func TestStateAtJoin(t *testing.T) {
 	t.Parallel()
 	a := open(t, "a")
-	a.rec.state = "state of a"
+	a.rec.push("state of a")
 	b := open(t, "b", func(o *Options) {
 		o.Delegate.(*recorder).state = "state of b"
 	}, joining(a))
-	eventually(t, func() error { return want(b.rec.merged("state of a"), "b merged %q", b.rec.states) })
-	eventually(t, func() error { return want(a.rec.merged("state of b"), "a merged %q", a.rec.states) })
+	eventually(t, func() error { return want(b.rec.merged("state of a"), "b merged nothing of a") })
+	eventually(t, func() error { return want(a.rec.merged("state of b"), "a merged nothing of b") })
 	b.rec.mu.Lock()
 	defer b.rec.mu.Unlock()
 	if b.rec.states[0] != "true: state of a" {
 		t.Errorf("first contact was not marked as join: %q", b.rec.states)
+	}
+}
+
+// A node whose seeds are not there runs alone, says so, and joins when one comes up. Its own address
+// among the seeds is no seed.
+func TestSeedComesLater(t *testing.T) {
+	t.Parallel()
+	place := open(t, "place")
+	addr := place.Addr()
+	if err := place.Close(); err != nil {
+		t.Fatal(err)
+	}
+	self := open(t, "self")
+	own := self.Addr()
+	if err := self.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := open(t, "b", func(o *Options) { o.Bind, o.Join = own, []string{own, addr} })
+	eventually(t, func() error {
+		return want(strings.Contains(b.log.String(), "no seed could be joined"), "b does not say that it is alone")
+	})
+	a := open(t, "a", func(o *Options) { o.Bind = addr })
+	allAlive(t, a, b)
+}
+
+func TestNewcomers(t *testing.T) {
+	t.Parallel()
+	p := bare()
+	full := &view{members: make([]Member, maxMembers), byName: map[string]int{"old": 0}}
+	for _, tc := range []struct {
+		name string
+		view *view
+		ok   bool
+	}{
+		{"n1", &view{}, true},
+		{"", &view{}, false},
+		{strings.Repeat("n", MaxName+1), &view{}, false},
+		{"old", full, true},
+		{"new", full, false},
+	} {
+		p.view.Store(tc.view)
+		if err := (newcomers{p}).NotifyAlive(&memberlist.Node{Name: tc.name}); (err == nil) != tc.ok {
+			t.Errorf("%.20q among %d: %v", tc.name, len(tc.view.members), err)
+		}
 	}
 }
 
@@ -86,7 +130,8 @@ func TestStrangersNeverMerge(t *testing.T) {
 			t.Parallel()
 			a := open(t, "a", encrypted)
 			b := open(t, "b", encrypted, tc.change, joining(a))
-			a.rec.state, b.rec.state = "a", "b"
+			a.rec.push("a")
+			b.rec.push("b")
 			eventually(t, func() error { return want(a.Stats().Dropped[tc.reason] > 0, "a dropped %v", a.Stats().Dropped) })
 			eventually(t, func() error {
 				return want(strings.Contains(b.log.String(), "no seed could be joined"), "b does not say that it is alone")
@@ -228,9 +273,7 @@ func TestFaultsNeedLeave(t *testing.T) {
 func TestPlainSerfNode(t *testing.T) {
 	t.Parallel()
 	nodes := swarm(t, 2)
-	nodes[0].rec.mu.Lock()
-	nodes[0].rec.state = strings.Repeat("our state ", 1000)
-	nodes[0].rec.mu.Unlock()
+	nodes[0].rec.push(strings.Repeat("our state ", 1000))
 
 	log := &syncBuffer{}
 	conf := serf.DefaultConfig()

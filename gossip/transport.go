@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	maxDial      = 5 * time.Second  // memberlist would wait 10 s for a host that is gone
+	maxDial      = 3 * time.Second  // memberlist would wait 10 s for a host that is gone
 	maxStreamAge = 60 * time.Second // memberlist sets no deadline when it sends a message by stream
 	maxStreams   = 1024             // open at a time, both directions
 )
