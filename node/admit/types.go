@@ -73,7 +73,7 @@ type Answer struct {
 	ID         string // "" only when nothing was decided
 	Verdict    Verdict
 	Reserved   []Charge
-	Price      map[string]float64 // by token type: what cost was multiplied by
+	Price      map[string]float64 // by budget: what cost was multiplied by
 	Reason     string             // one sentence, with numbers, fit to be shown to people
 	Code       string             // stable word for programs: see the Code constants
 	RetryAfter time.Duration      // Defer: when to come back; 0 for Deny

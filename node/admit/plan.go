@@ -1,0 +1,130 @@
+package admit
+
+import (
+	"hash/maphash"
+	"math/bits"
+	"sync"
+	"sync/atomic"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy"
+)
+
+// bound is a plan with the accounts that it draws on.
+type bound struct {
+	key   policy.Key
+	hash  uint64
+	plan  *policy.Plan
+	takes []boundTake // in the ledger's order of locking
+	shard uint32
+}
+
+// boundTake is one draw with its account.
+type boundTake struct {
+	draw    *policy.Draw
+	account *ledger.Account
+	gate    *gate
+}
+
+// gate counts the calls that wait at an instance: while there are any, newcomers queue behind them.
+type gate struct {
+	id      ledger.InstanceID
+	shard   uint32 // where records of this instance start
+	waiting atomic.Int32
+
+	// The owner's, while it goes through the queue.
+	blocked bool
+	need    ledger.Tokens // what the ledger was told that the first waiting call needs
+}
+
+// MaxPlans bounds the plans kept for one policy revision; beyond it the oldest half is forgotten, and comes
+// back at the next call that needs it.
+const MaxPlans = 1 << 16
+
+// revision is a policy with the plans that were made from it.
+type revision struct {
+	policy *policy.Policy
+	seed   maphash.Seed
+	table  atomic.Pointer[table]
+
+	mu    sync.Mutex // guards order and changes of table
+	order []*bound
+}
+
+// table is an open-addressed hash table that is read without a lock: entries are only ever added, and a
+// larger table replaces it.
+type table struct {
+	slots []atomic.Pointer[bound]
+	n     int
+}
+
+func newRevision(p *policy.Policy) *revision {
+	r := &revision{policy: p, seed: maphash.MakeSeed()}
+	r.table.Store(newTable(256))
+	return r
+}
+
+func newTable(n int) *table { return &table{slots: make([]atomic.Pointer[bound], n)} }
+
+// hash mixes the fields; blank ones, which are most, cost nothing.
+func (r *revision) hash(k *policy.Key) uint64 {
+	h := uint64(0)
+	for _, s := range [...]string{k.Tenant, k.Agent, k.Run, k.Class, k.Model, k.Extra} {
+		if s != "" {
+			h ^= maphash.String(r.seed, s)
+		}
+		h = bits.RotateLeft64(h, 11) * 0x9e3779b97f4a7c15
+	}
+	return h
+}
+
+func (r *revision) get(k *policy.Key) *bound {
+	h := r.hash(k)
+	t := r.table.Load()
+	mask := uint64(len(t.slots) - 1)
+	for i := h >> 7; ; i++ {
+		b := t.slots[i&mask].Load()
+		if b == nil {
+			return nil
+		}
+		if b.hash == h && b.key == *k {
+			return b
+		}
+	}
+}
+
+func (r *revision) put(b *bound) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b.hash = r.hash(&b.key)
+	r.order = append(r.order, b)
+	t := r.table.Load()
+	switch {
+	case len(r.order) > MaxPlans:
+		r.order = append([]*bound(nil), r.order[len(r.order)/2:]...)
+		r.rebuild(len(t.slots))
+	case 2*(t.n+1) > len(t.slots):
+		r.rebuild(2 * len(t.slots))
+	default:
+		t.add(b)
+	}
+}
+
+func (r *revision) rebuild(size int) {
+	t := newTable(size)
+	for _, b := range r.order {
+		t.add(b)
+	}
+	r.table.Store(t)
+}
+
+func (t *table) add(b *bound) {
+	mask := uint64(len(t.slots) - 1)
+	for i := b.hash >> 7; ; i++ {
+		if t.slots[i&mask].Load() == nil {
+			t.slots[i&mask].Store(b)
+			t.n++
+			return
+		}
+	}
+}
