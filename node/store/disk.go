@@ -456,6 +456,8 @@ func (d *disk) release() error {
 		errs = append(errs, d.file.Close())
 	case d.db != nil:
 		errs = append(errs, guarded(d.db.Close))
+	case d.file != nil:
+		d.file.Close() // bbolt's Open failed; mostly it has closed the file itself
 	}
 	if d.seq.f != nil {
 		errs = append(errs, d.seq.f.Close())
