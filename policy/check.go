@@ -1,0 +1,128 @@
+package policy
+
+import (
+	"fmt"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
+
+// Warning is something that a document may say but that can hardly be meant.
+type Warning struct {
+	Pos     Pos
+	Message string
+}
+
+func (w Warning) String() string { return w.Pos.String() + ": warning: " + w.Message }
+
+// smallLimit is fewer model tokens than many a single call may use.
+const smallLimit = 4096
+
+// Check looks for what Parse allows but nobody means: budgets that nothing draws on, rules that are
+// never reached, limits that do nothing. Warnings come in the order of the document.
+func Check(p *Policy) []Warning {
+	var list []Warning
+	warn := func(at Pos, format string, args ...any) {
+		list = append(list, Warning{at, fmt.Sprintf(format, args...)})
+	}
+	drawn, used := map[*Budget]bool{}, map[string]bool{}
+	for _, r := range p.rules {
+		for _, w := range r.draws {
+			drawn[w.budget] = true
+		}
+	}
+	for _, b := range p.budgets {
+		used[b.Token] = true
+	}
+	for _, t := range p.tokens {
+		if !used[t.name] {
+			warn(t.pos, "no budget caps token type %q", t.name)
+		}
+	}
+	for _, b := range p.budgets {
+		if !drawn[b] {
+			warn(b.Pos, "no rule draws on budget %q, so it caps nothing", b.Name)
+		}
+		p.checkLimits(b, warn)
+	}
+	p.checkRules(warn)
+	if len(p.rules) == 0 {
+		fate := "refused"
+		if p.admit {
+			fate = "admitted uncounted"
+		}
+		warn(Pos{File: p.file, Line: 1, Column: 1}, "there are no rules, so every call is %s", fate)
+	}
+	return list
+}
+
+func (p *Policy) checkLimits(b *Budget, warn func(Pos, string, ...any)) {
+	s := b.Spec
+	if s.Ceiling != ledger.Observe && s.Kind != ledger.Slots && s.Amount < smallLimit && unitLinear[b.Unit].i[2] > 0 {
+		word := "amount"
+		if s.Kind == ledger.Rate {
+			word = "burst"
+		}
+		warn(b.Pos, "budget %q: a call that may use more than its %s of %d tokens can never run", b.Name, word, s.Amount)
+	}
+	if s.Ceiling == ledger.Soft && priceDown(s.Amount, s.OverdraftPPM) == 0 {
+		warn(b.Pos, "budget %q: the soft part of its limit of %d is less than one token, so it is hard", b.Name, s.Amount)
+	}
+	if s.RolloverPPM > 0 && priceDown(s.Amount, s.RolloverPPM) == 0 {
+		warn(b.Pos, "budget %q: the rollover of its amount of %d is less than one token, so nothing is carried over", b.Name, s.Amount)
+	}
+	if t := p.tokenBy[b.Token]; t.halfLife > 0 && (s.Kind == ledger.Rate || s.Kind == ledger.Slots) {
+		warn(b.Pos, "budget %q: the decay of token type %q does not touch a supply of kind %s", b.Name, t.name, s.Kind)
+	}
+	if b.pricePPM != million && s.Kind == ledger.Slots {
+		warn(b.Pos, "budget %q: with a price of %v a call takes more or less than one slot", b.Name, b.Price)
+	}
+}
+
+// priceDown is floor(n·ppm/10^6).
+func priceDown(n ledger.Tokens, ppm int64) int64 {
+	return int64(n)/million*ppm + int64(n)%million*ppm/million
+}
+
+func (p *Policy) checkRules(warn func(Pos, string, ...any)) {
+	var stopped *rule                // an unconditional stop
+	certain := map[*Budget]*rule{}   // drawn by a rule that always matches
+	unstopped := map[*Budget]*rule{} // and so that no stop can come before it
+	mayStop := false
+	for _, r := range p.rules {
+		if stopped != nil {
+			warn(r.pos, "%s is never reached: %s always matches and says stop", ruleTitle(r), ruleTitle(stopped))
+			continue
+		}
+		always := r.when == nil || r.when.always()
+		for _, w := range r.draws {
+			if first := certain[w.budget]; first != nil && first.costOf(w.budget) != w.cost.source {
+				warn(w.pos, "%s never sets the cost of budget %q: %s, which always matches, has drawn on it already",
+					ruleTitle(r), w.budget.Name, ruleTitle(first))
+			}
+			if always && certain[w.budget] == nil {
+				certain[w.budget] = r
+				if !mayStop {
+					unstopped[w.budget] = r
+				}
+			}
+		}
+		if r.stop {
+			mayStop = true
+			if always {
+				stopped = r
+			}
+		}
+	}
+	if len(unstopped) > MaxDraws {
+		warn(p.rules[0].pos, "every call draws on %d budgets, but at most %d are allowed, so every call fails", len(unstopped), MaxDraws)
+	}
+}
+
+func (r *rule) costOf(b *Budget) string {
+	for _, w := range r.draws {
+		if w.budget == b {
+			return w.cost.source
+		}
+	}
+	return ""
+}

@@ -1,0 +1,50 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCheck(t *testing.T) {
+	p := mustParse(t, head+`tokens:
+  c: {unit: token, decay: {half_life: 1h}}
+  s: {unit: slot}
+  unused: {unit: token}
+budgets:
+  - {name: a, token: c, supply: {grant: 1M}}
+  - {name: idle, token: c, supply: {grant: 1M}}
+  - {name: small, token: c, supply: {rate: 10/s, burst: 100}}
+  - {name: seen, token: c, supply: {grant: 5}, ceiling: observe}
+  - {name: slots, token: s, supply: {slots: 5}, ceiling: {soft: 10%}, price: {base: 2}}
+  - {name: roll, token: c, supply: {window: 1h, amount: 5000, rollover: 0.01%}}
+rules:
+  - {name: one, draw: [a, small, seen]}
+  - {name: two, when: model == "x", draw: [a, roll], cost: {c: 5}}
+  - {name: last, draw: [slots], stop: true}
+  - {name: never, draw: [slots]}
+`)
+	want := `p.yaml:6:3: warning: no budget caps token type "unused"
+p.yaml:9:5: warning: no rule draws on budget "idle", so it caps nothing
+p.yaml:10:5: warning: budget "small": a call that may use more than its burst of 100 tokens can never run
+p.yaml:10:5: warning: budget "small": the decay of token type "c" does not touch a supply of kind rate
+p.yaml:12:5: warning: budget "slots": the soft part of its limit of 5 is less than one token, so it is hard
+p.yaml:12:5: warning: budget "slots": with a price of 2 a call takes more or less than one slot
+p.yaml:13:5: warning: budget "roll": the rollover of its amount of 5000 is less than one token, so nothing is carried over
+p.yaml:16:44: warning: rule "two" never sets the cost of budget "a": rule "one", which always matches, has drawn on it already
+p.yaml:18:5: warning: rule "never" is never reached: rule "last" always matches and says stop`
+	var got []string
+	for _, w := range Check(p) {
+		got = append(got, w.String())
+	}
+	if s := strings.Join(got, "\n"); s != want {
+		t.Errorf("got:\n%s\nwant:\n%s", s, want)
+	}
+	for src, want := range map[string]string{
+		head:                    "p.yaml:1:1: warning: there are no rules, so every call is refused",
+		head + "default: admit": "p.yaml:1:1: warning: there are no rules, so every call is admitted uncounted",
+	} {
+		if w := Check(mustParse(t, src)); len(w) != 1 || w[0].String() != want {
+			t.Errorf("%v", w)
+		}
+	}
+}

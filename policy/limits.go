@@ -1,0 +1,34 @@
+package policy
+
+// Limits on documents. They bound what a document from a peer can cost.
+const (
+	MaxSource    = 1 << 20 // bytes of a document
+	MaxTokenType = 64      // token types
+	MaxClasses   = 64
+	MaxBudgets   = 1024
+	MaxRules     = 1024
+	MaxDraws     = 16 // budgets that one rule draws on, and that one call draws on
+	MaxPer       = 6  // attributes in one budget's per
+	MaxName      = 64 // bytes of a name
+	MaxExpr      = 4096
+	MaxWeight    = 1000
+
+	maxVisits = 200_000 // nodes of the YAML tree, aliases followed
+	maxDepth  = 24      // levels of the YAML tree, aliases followed
+	maxAttrs  = 64      // attributes that one policy's rules may look at by name
+)
+
+// Limits on calls; Valid checks them.
+const (
+	MaxFieldLen     = 256 // bytes of tenant, agent, run, class, model, and of one attribute's name or a data set
+	MaxAttributes   = 64
+	MaxAttributeLen = 1024 // bytes of one attribute's value
+	MaxData         = 256  // data sets
+)
+
+// maxExtra bounds Key.Extra in bytes: a call whose attributes are larger is matched afresh each time.
+const maxExtra = 4096
+
+// celCost bounds the evaluation of one expression, in CEL's cost units (one is about the cost of
+// comparing two numbers). Parse refuses an expression that could need more for the largest call.
+const celCost = 20_000

@@ -1,0 +1,133 @@
+package policy
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"cel.dev/cel-go/common/types"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
+
+// Plan is what a policy says of a call, but for amounts: its class, and what it draws on. It never
+// changes and is shared by all calls with one Key.
+type Plan struct {
+	Policy  *Policy
+	Class   *Class
+	Matched bool     // some rule matched
+	Admit   bool     // whether the call may run at all: some rule matched, or the default is admit
+	Rules   []string // the rules that matched, in order: names, or "rule 3"
+	Draws   []Draw   // empty for a call that is not counted
+}
+
+// Draw is one budget that a call draws on.
+type Draw struct {
+	Budget *Budget
+	Values []string // of the budget's per, in its order; none is empty
+	Cost   *Cost
+	Rule   string // the rule that said so
+
+	matched *activation // what a cost that is not linear looks at; nil for linear ones
+}
+
+// Match finds the plan of a call: all rules that match apply, in order, until one says stop. A budget
+// that several rules draw on is drawn once, with the cost that the first of them gives.
+//
+// It fails with a *CallError when the call itself is wrong, or lacks a value that a budget is per, and
+// with a *RuleError when a rule cannot be evaluated; then nothing may run: rules fail closed.
+func (p *Policy) Match(c *Call) (*Plan, error) {
+	if err := p.Valid(c); err != nil {
+		return nil, err
+	}
+	class, ok := p.Class(c.Class)
+	if !ok {
+		return nil, &CallError{"class", fmt.Sprintf("unknown class %q; %s", clip(c.Class), didYouMean(c.Class, p.classNames()))}
+	}
+	plan := &Plan{Policy: p, Class: class}
+	a := &activation{call: c, class: class.Name}
+	var kept *activation
+	for _, r := range p.rules {
+		if r.when != nil {
+			v, err := r.when.eval(a)
+			if err != nil {
+				return nil, &RuleError{Pos: r.when.pos, Rule: r.name, Part: "when", Err: err}
+			}
+			if v != types.True {
+				continue
+			}
+		}
+		plan.Matched = true
+		plan.Rules = append(plan.Rules, r.name)
+		for _, w := range r.draws {
+			if slices.ContainsFunc(plan.Draws, func(d Draw) bool { return d.Budget == w.budget }) {
+				continue
+			}
+			d := Draw{Budget: w.budget, Cost: w.cost, Rule: r.name}
+			for i, per := range w.budget.per {
+				v := per.value(c, class.Name)
+				if v == "" {
+					return nil, missing(w.budget, i, r)
+				}
+				d.Values = append(d.Values, v)
+			}
+			if !w.cost.plain {
+				if kept == nil {
+					kept = a.keep()
+				}
+				d.matched = kept
+			}
+			plan.Draws = append(plan.Draws, d)
+		}
+		if len(plan.Draws) > MaxDraws {
+			return nil, &RuleError{Pos: r.pos, Rule: r.name, Part: "draw",
+				Err: fmt.Errorf("with the rules before it, a call draws on %d budgets, at most %d are allowed", len(plan.Draws), MaxDraws)}
+		}
+		if r.stop {
+			break
+		}
+	}
+	plan.Admit = plan.Matched || p.admit
+	return plan, nil
+}
+
+// keep copies what is seen of a call, since the caller may reuse it.
+func (a *activation) keep() *activation {
+	c := *a.call
+	c.Attributes = maps.Clone(c.Attributes)
+	c.Data = slices.Clone(c.Data)
+	c.Tokens = slices.Clone(c.Tokens)
+	return &activation{call: &c, class: a.class}
+}
+
+// Amount is what to reserve for a call: what it states for the token type, and otherwise the cost
+// times the price, rounded up. c must have passed Valid and share the plan's Key. The result lies
+// between 0 and ledger.MaxTokens; an error is a *RuleError: the cost gave something else. It does not
+// allocate when the cost is linear.
+func (d *Draw) Amount(c *Call) (ledger.Tokens, error) {
+	for i := range c.Tokens {
+		if c.Tokens[i].Token == d.Budget.Token {
+			return c.Tokens[i].Amount, nil
+		}
+	}
+	return d.Settle(c.PromptTokens, c.MaxOutputTokens)
+}
+
+// Settle is what real usage costs: the cost with the provider's count of prompt tokens in place of
+// prompt_tokens and of completion tokens in place of max_output_tokens, times the price, rounded up.
+// All else that the cost looks at is as it was when the call was matched. Errors and allocations are
+// as with Amount; a negative count is a *CallError.
+func (d *Draw) Settle(prompt, completion int64) (ledger.Tokens, error) {
+	if prompt < 0 || prompt > int64(ledger.MaxTokens) {
+		return 0, count("prompt_tokens", prompt)
+	}
+	if completion < 0 || completion > int64(ledger.MaxTokens) {
+		return 0, count("completion_tokens", completion)
+	}
+	return d.Cost.of(d.Budget, prompt, completion, d.matched)
+}
+
+// Instance names the instance that is drawn on.
+func (d *Draw) Instance(charter ledger.CharterID) (ledger.InstanceID, error) {
+	return d.Budget.Instance(charter, d.Values)
+}

@@ -1,0 +1,191 @@
+package policy
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
+
+// Policy is one parsed document. It never changes and is safe for concurrent use.
+type Policy struct {
+	file     string
+	source   []byte
+	hash     [32]byte
+	revision int64
+	zone     *time.Location
+
+	tokens  []*tokenType // in the order of the document, like all lists here
+	classes []Class
+	budgets []*Budget
+	rules   []*rule
+	admit   bool // what a call gets that no rule matches
+
+	tokenBy      map[string]*tokenType
+	classBy      map[string]*Class
+	budgetBy     map[string]*Budget
+	defaultClass *Class
+
+	reads reads // what rules and per look at: what a Key must hold
+}
+
+type tokenType struct {
+	name     string
+	pos      Pos
+	unit     string
+	unitPos  Pos
+	halfLife ledger.Millis
+}
+
+// Class is a priority class. Calls that wait are served by Weight, for at most LatencyBudget.
+type Class struct {
+	Name          string
+	Weight        int
+	LatencyBudget time.Duration
+	Index         int // in the order of the document
+}
+
+// Budget is a policy's cap on one token type. Its instances are made by Instance.
+type Budget struct {
+	Name  string
+	Token string // token type
+	Unit  string // of the token type
+	Per   []string
+	Spec  ledger.Spec // of every instance; comparable
+	Price float64     // what costs are multiplied by; 1 when the policy does not say
+	Pos   Pos
+
+	pricePPM int64 // Price, exactly
+	per      []attr
+	index    int
+}
+
+// attr is one thing that a budget's per names.
+type attr struct {
+	field int    // fieldTenant …
+	name  string // of the attribute, for fieldAttribute
+}
+
+const (
+	fieldTenant = iota
+	fieldAgent
+	fieldRun
+	fieldClass
+	fieldModel
+	fieldAttribute
+)
+
+var fieldNames = []string{"tenant", "agent", "run", "class", "model"}
+
+type rule struct {
+	name  string // or "rule 3"
+	index int
+	pos   Pos
+	when  *expr // nil: always
+	draws []draw
+	stop  bool
+}
+
+type draw struct {
+	budget *Budget
+	cost   *Cost
+	pos    Pos
+}
+
+// Revision is the document's number; 0 only for the policy that Default returns.
+func (p *Policy) Revision() int64 { return p.revision }
+
+// Hash is the SHA-256 of Source.
+func (p *Policy) Hash() [32]byte { return p.hash }
+
+// Source is the document in canonical form, that is with a byte order mark removed and lines ended by
+// "\n". Parsing it gives the same policy with the same hash. The caller must not change it.
+func (p *Policy) Source() []byte { return p.source }
+
+// File is the name that Parse was given.
+func (p *Policy) File() string { return p.file }
+
+// Location is the time zone that windows are aligned to.
+func (p *Policy) Location() *time.Location { return p.zone }
+
+// AdmitsUnmatched reports whether a call that no rule matches is admitted.
+func (p *Policy) AdmitsUnmatched() bool { return p.admit }
+
+// Newer reports whether a replaces b: the higher revision wins, and of two documents with one
+// revision the higher hash, so that all nodes agree without asking. A nil policy is older than any.
+func Newer(a, b *Policy) bool {
+	switch {
+	case a == nil || b == nil:
+		return a != nil
+	case a.revision != b.revision:
+		return a.revision > b.revision
+	}
+	return bytes.Compare(a.hash[:], b.hash[:]) > 0
+}
+
+// Classes lists the classes in the order of the document. The caller must not change it.
+func (p *Policy) Classes() []Class { return p.classes }
+
+// Class finds a class; "" is the default class.
+func (p *Policy) Class(name string) (*Class, bool) {
+	if name == "" {
+		return p.defaultClass, true
+	}
+	c, ok := p.classBy[name]
+	return c, ok
+}
+
+// Budgets lists the budgets in the order of the document. The caller must not change it.
+func (p *Policy) Budgets() []*Budget { return p.budgets }
+
+// Budget finds a budget by name.
+func (p *Policy) Budget(name string) (*Budget, bool) {
+	b, ok := p.budgetBy[name]
+	return b, ok
+}
+
+// Tokens lists the names of the token types in the order of the document.
+func (p *Policy) Tokens() []string {
+	list := make([]string, len(p.tokens))
+	for i, t := range p.tokens {
+		list[i] = t.name
+	}
+	return list
+}
+
+// Instance names the instance of the budget for these values of its per, in the same order. It fails
+// when the number of values is wrong, one of them is empty, or they make too long a name.
+func (b *Budget) Instance(charter ledger.CharterID, values []string) (ledger.InstanceID, error) {
+	if len(values) != len(b.Per) {
+		if len(b.Per) == 0 {
+			return "", fmt.Errorf("budget %q has one instance only: give no values, not %d", b.Name, len(values))
+		}
+		return "", fmt.Errorf("budget %q is per %s: give %d values, not %d",
+			b.Name, strings.Join(b.Per, ", "), len(b.Per), len(values))
+	}
+	for i, v := range values {
+		if v == "" {
+			return "", fmt.Errorf("budget %q is per %s: the %s is empty", b.Name, strings.Join(b.Per, ", "), b.Per[i])
+		}
+	}
+	return ledger.NewInstanceID(charter, b.Name, b.Token, b.Spec.Kind, b.Per, values)
+}
+
+// Resolve takes an instance's identity apart, also one that comes from a peer: it reports the budget
+// and the values of its per, or false when id is not an instance of this policy under that charter.
+func (p *Policy) Resolve(charter ledger.CharterID, id ledger.InstanceID) (*Budget, []string, bool) {
+	name, values, _, err := id.Split()
+	if err != nil {
+		return nil, nil, false
+	}
+	b, ok := p.budgetBy[name]
+	if !ok {
+		return nil, nil, false
+	}
+	if own, err := b.Instance(charter, values); err != nil || own != id {
+		return nil, nil, false
+	}
+	return b, values, true
+}
