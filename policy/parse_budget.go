@@ -183,7 +183,7 @@ const (
 )
 
 func (d *decoder) window(p *Policy, b *Budget, n *yaml.Node) {
-	const advice = "write a length that divides a day (1h, 6h), whole days (24h, 7d), or month"
+	const advice = "write whole seconds that divide a day (10m, 6h), whole days (24h, 7d), or month"
 	s, ok := d.scalar(n, "window", advice)
 	if !ok {
 		return
@@ -205,8 +205,8 @@ func (d *decoder) window(p *Policy, b *Budget, n *yaml.Node) {
 		}
 		c.Length = ledger.Millis(length.Milliseconds())
 	}
-	if err := c.Valid(); err != nil {
-		d.err(n, advice, "window cannot be %s: %v", clip(s), err)
+	if c.Valid() != nil { // the advice says what is valid
+		d.err(n, advice, "window cannot be %s", clip(s))
 		return
 	}
 	b.Spec.Calendar = c
