@@ -5,7 +5,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/llm/wire"
 )
 
 // What the chat format adds to the text itself, as OpenAI's cookbook counts it ("How to count tokens
@@ -139,11 +139,13 @@ func (c *Counter) inputs(model string, v gjson.Result) (tokens, n int64) {
 	return t.total(), max(n, 1)
 }
 
-// mulTokens multiplies amounts that are not negative, and stops at the largest that a call may have.
-func mulTokens(a, b int64) int64 {
-	const most = int64(ledger.MaxTokens)
-	if a > 0 && b > most/a {
-		return most
+// body counts the prompt of a counted call, and how many prompts it has.
+func (c *Counter) body(e wire.Endpoint, p *wire.Plan) (tokens, prompts int64) {
+	switch e {
+	case wire.Chat:
+		return c.Chat(p.Model, p.Body), 1
+	case wire.Completions:
+		return c.Completions(p.Model, p.Body)
 	}
-	return min(a*b, most)
+	return c.Embeddings(p.Model, p.Body), 1
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/llm/wire"
 )
 
 // exchange is one call on its way through the proxy. One goroutine, the handler's, owns it.
@@ -24,11 +25,11 @@ type exchange struct {
 
 	up   *Upstream
 	rest string // the escaped path after /v1
-	ep   endpoint
+	ep   wire.Endpoint
 	req  admit.Request
-	plan *plan  // of counted calls
-	body string // what is forwarded, where it was read; else r.Body is
-	held int64  // bytes counted in Proxy.buffered
+	plan *wire.Plan // of counted calls
+	body string     // what is forwarded, where it was read; else r.Body is
+	held int64      // bytes counted in Proxy.buffered
 
 	id       string // of the reservation, "" if there is none
 	ended    bool   // it was settled or released
@@ -66,7 +67,7 @@ func (x *exchange) run() *apiError {
 func (x *exchange) prepare() *apiError {
 	since := time.Now()
 	defer x.p.m.stage("prepare", since)
-	if x.ep == epOther {
+	if x.ep == wire.Other {
 		return x.peek()
 	}
 	body, err := x.readBody()
@@ -74,11 +75,14 @@ func (x *exchange) prepare() *apiError {
 		return err
 	}
 	o := &x.p.o
-	if x.plan, err = parsePlan(x.ep, body, outputLimits{def: o.DefaultMaxOutput, max: o.MaxOutput}); err != nil {
-		return err
+	plan, bad := wire.ParsePlan(x.ep, body, wire.OutputLimits{Default: o.DefaultMaxOutput, Max: o.MaxOutput})
+	if bad != nil {
+		return invalid(bad.Param, "%s", bad.Message)
 	}
-	x.plan.count(x.ep, o.Counter)
-	x.req.Model, x.req.PromptTokens, x.req.MaxOutputTokens = x.plan.model, x.plan.prompt, x.plan.maxOutput()
+	var prompts int64
+	x.plan, x.req.Model = plan, plan.Model
+	x.req.PromptTokens, prompts = o.Counter.body(x.ep, plan)
+	x.req.MaxOutputTokens = wire.MulTokens(plan.MaxOutput(), prompts)
 	return nil
 }
 
@@ -194,14 +198,14 @@ func (x *exchange) admit() *apiError {
 		return left()
 	}
 	if x.plan != nil {
-		x.body = x.plan.build(x.plan.perChoice)
+		x.body = x.plan.Build(x.plan.PerChoice)
 	}
 	return nil
 }
 
 // settle ends the reservation with what the call really used; counted says that we counted it
 // ourselves. Only the first of settle, settleWhole and release does anything.
-func (x *exchange) settle(out outcome, u admit.Usage, counted bool) {
+func (x *exchange) settle(out outcome, u wire.Usage, counted bool) {
 	if !x.end(out) {
 		return
 	}
@@ -209,7 +213,7 @@ func (x *exchange) settle(out outcome, u admit.Usage, counted bool) {
 	if counted {
 		source, ending = "counted", "counted"
 	} else if x.plan != nil {
-		if d := x.plan.prompt - u.PromptTokens; d > 0 {
+		if d := x.req.PromptTokens - u.PromptTokens; d > 0 {
 			x.p.m.miscount.WithLabelValues("over").Add(float64(d))
 		} else if d < 0 {
 			x.p.m.miscount.WithLabelValues("under").Add(float64(-d))
@@ -218,7 +222,7 @@ func (x *exchange) settle(out outcome, u admit.Usage, counted bool) {
 	x.p.m.tokens.WithLabelValues(x.ep.String(), "prompt", source).Add(float64(u.PromptTokens))
 	x.p.m.tokens.WithLabelValues(x.ep.String(), "completion", source).Add(float64(u.CompletionTokens))
 	x.p.m.unreserved.WithLabelValues(ending).Inc()
-	x.book(x.p.o.Admitter.Settle(x.id, admit.Settlement{Usage: &u, Outcome: settleOutcome(out)}))
+	x.book(x.p.o.Admitter.Settle(x.id, admit.Settlement{Usage: (*admit.Usage)(&u), Outcome: settleOutcome(out)}))
 }
 
 // settleWhole ends the reservation when nobody can say what the call used: all of it is charged.

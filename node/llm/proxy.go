@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/llm/wire"
 )
 
 // Proxy is an http.Handler for Patterns. It is safe for concurrent use.
@@ -112,7 +113,7 @@ func (p *Proxy) leave() {
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	if err := p.enter(); err != nil {
-		p.m.calls.WithLabelValues(epOther.String(), string(err.outcome)).Inc()
+		p.m.calls.WithLabelValues(wire.Other.String(), string(err.outcome)).Inc()
 		err.write(w)
 		return
 	}
@@ -140,7 +141,7 @@ func (x *exchange) begin() *apiError {
 		return e.code("unknown_url")
 	}
 	var bad bool
-	if x.ep, bad = endpointOf(x.r.Method, rt.Rest); bad {
+	if x.ep, bad = wire.EndpointOf(x.r.Method, rt.Rest); bad {
 		return invalid("", "The path %s must have no dot segments.", clip(rt.Rest))
 	}
 	x.rest = rt.Rest

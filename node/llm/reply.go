@@ -13,7 +13,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
-	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/llm/wire"
 )
 
 const (
@@ -154,7 +154,7 @@ func (x *exchange) incomplete(ctx context.Context) {
 
 // document carries a reply that is not a stream of events.
 func (x *exchange) document(ctx context.Context, resp *http.Response, body io.Reader, isJSON bool) {
-	var finder usageFinder
+	var finder wire.UsageFinder
 	var held bytes.Buffer
 	whole := true // held has all of the reply
 	buf := make([]byte, readSize)
@@ -188,7 +188,7 @@ func (x *exchange) document(ctx context.Context, resp *http.Response, body io.Re
 		x.incomplete(ctx)
 		return
 	}
-	x.settleDocument(resp.StatusCode, finder.usage(), held.Bytes(), whole && isJSON)
+	x.settleDocument(resp.StatusCode, finder.Usage(), held.Bytes(), whole && isJSON)
 	if held.Len() > 0 && x.r.Method != http.MethodHead {
 		x.w.Header().Set("Content-Length", strconv.Itoa(held.Len()))
 	}
@@ -223,7 +223,7 @@ func (x *exchange) brokeEarly(ctx context.Context) {
 }
 
 // settleDocument ends the reservation of a reply that came to its end.
-func (x *exchange) settleDocument(status int, u *admit.Usage, body []byte, readable bool) {
+func (x *exchange) settleDocument(status int, u *wire.Usage, body []byte, readable bool) {
 	out := x.complete(status)
 	switch {
 	case u != nil:
@@ -231,13 +231,13 @@ func (x *exchange) settleDocument(status int, u *admit.Usage, body []byte, reada
 	case status >= 400:
 		x.release(out)
 	case x.plan == nil:
-		x.settle(out, admit.Usage{}, true) // a call without tokens: it costs what the policy says for one
-	case x.ep == epEmbeddings:
-		x.settle(out, admit.Usage{PromptTokens: x.plan.prompt}, true)
+		x.settle(out, wire.Usage{}, true) // a call without tokens: it costs what the policy says for one
+	case x.ep == wire.Embeddings:
+		x.settle(out, wire.Usage{PromptTokens: x.req.PromptTokens}, true)
 	case readable && gjson.ValidBytes(body):
-		t := texts{c: x.p.o.Counter, model: x.plan.model}
+		t := texts{c: x.p.o.Counter, model: x.plan.Model}
 		t.add(gjson.ParseBytes(body))
-		x.settle(out, admit.Usage{PromptTokens: x.plan.prompt, CompletionTokens: t.total()}, true)
+		x.settle(out, wire.Usage{PromptTokens: x.req.PromptTokens, CompletionTokens: t.total()}, true)
 	default:
 		x.settleWhole(out) // a success that we cannot read: nobody can say what it used
 	}
@@ -247,7 +247,7 @@ func (x *exchange) settleDocument(status int, u *admit.Usage, body []byte, reada
 func (x *exchange) stream(ctx context.Context, resp *http.Response, body io.Reader) {
 	s := streamState{x: x}
 	if x.plan != nil {
-		s.texts = &texts{c: x.p.o.Counter, model: x.plan.model}
+		s.texts = &texts{c: x.p.o.Counter, model: x.plan.Model}
 	}
 	x.deadline()
 	x.status(resp.StatusCode)
@@ -259,7 +259,7 @@ func (x *exchange) stream(ctx context.Context, resp *http.Response, body io.Read
 		n, end = x.read(body, buf)
 		if n > 0 {
 			x.deadline()
-			s.split.feed(buf[:n], s.event)
+			s.split.Feed(buf[:n], s.event)
 			x.flush()
 		}
 		if s.done && end == nil && s.after == nil {
@@ -269,7 +269,7 @@ func (x *exchange) stream(ctx context.Context, resp *http.Response, body io.Read
 	if s.after != nil {
 		s.after.Stop()
 	}
-	s.split.rest(s.event)
+	s.split.Rest(s.event)
 	if end != io.EOF && !s.done {
 		if x.ended { // the usage came before: what is missing costs nothing
 			x.abort()
@@ -297,11 +297,11 @@ func (x *exchange) abort() {
 // streamState is what is known of a stream so far.
 type streamState struct {
 	x      *exchange
-	split  splitter
+	split  wire.Splitter
 	data   []byte
-	usage  *admit.Usage // the last one seen
-	done   bool         // [DONE] was seen
-	failed bool         // an error event was seen
+	usage  *wire.Usage // the last one seen
+	done   bool        // [DONE] was seen
+	failed bool        // an error event was seen
 	after  *time.Timer
 	texts  *texts // what went through, for upstreams that tell no usage
 }
@@ -315,7 +315,7 @@ func (s *streamState) event(event []byte, whole bool) {
 
 // look reports whether an event must be kept from the client.
 func (s *streamState) look(event []byte) (drop bool) {
-	s.data = eventData(event, s.data)
+	s.data = wire.EventData(event, s.data)
 	data := bytes.TrimSpace(s.data)
 	if len(data) == 0 || data[0] != '{' {
 		s.done = s.done || string(data) == "[DONE]"
@@ -328,9 +328,9 @@ func (s *streamState) look(event []byte) (drop bool) {
 	if s.texts != nil {
 		s.texts.add(v)
 	}
-	u := parseUsage(v.Get("usage"))
+	u := wire.ParseUsage(v.Get("usage"))
 	if u == nil && s.x.plan == nil {
-		u = parseUsage(v.Get("response.usage")) // the Responses API tells it in its last event
+		u = wire.ParseUsage(v.Get("response.usage")) // the Responses API tells it in its last event
 	}
 	if u == nil {
 		return false
@@ -343,7 +343,7 @@ func (s *streamState) look(event []byte) (drop bool) {
 		// The chunk that include_usage asks for. It says the final amounts, so the client may know the
 		// call as settled from here on.
 		s.x.settle(s.x.complete(http.StatusOK), *u, false)
-		return !s.x.plan.wantUsage
+		return !s.x.plan.WantUsage
 	}
 	return false
 }
@@ -361,8 +361,8 @@ func (s *streamState) settle(status int) {
 	case s.failed:
 		x.settleWhole(outUpstream) // it had begun: what it did before it failed is not known
 	case s.texts == nil:
-		x.settle(out, admit.Usage{}, true)
+		x.settle(out, wire.Usage{}, true)
 	default:
-		x.settle(out, admit.Usage{PromptTokens: x.plan.prompt, CompletionTokens: s.texts.total()}, true)
+		x.settle(out, wire.Usage{PromptTokens: x.req.PromptTokens, CompletionTokens: s.texts.total()}, true)
 	}
 }

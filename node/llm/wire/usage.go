@@ -1,19 +1,23 @@
-package llm
+package wire
 
 import (
 	"github.com/tidwall/gjson"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
-	"github.com/swarmpurse/swarmpurse/node/admit"
 )
 
 // maxUsage bounds the JSON text of a usage object.
 const maxUsage = 16 << 10
 
-// usageFinder watches a JSON document go by and keeps its top-level "usage", in whatever pieces the
+// Usage is what a provider counted.
+type Usage struct {
+	PromptTokens, CompletionTokens int64
+}
+
+// UsageFinder watches a JSON document go by and keeps its top-level "usage", in whatever pieces the
 // document arrives and however long it is: an embedding reply of 100 MB has its usage at the end. It
 // needs no more memory than a usage object. On what is not JSON it finds nothing of use, harmlessly.
-type usageFinder struct {
+type UsageFinder struct {
 	depth  int
 	inStr  bool
 	esc    bool
@@ -28,14 +32,14 @@ type usageFinder struct {
 const usageKey = "usage"
 
 // Write takes the next bytes; it never fails.
-func (f *usageFinder) Write(p []byte) (int, error) {
+func (f *UsageFinder) Write(p []byte) (int, error) {
 	for _, c := range p {
 		f.step(c)
 	}
 	return len(p), nil
 }
 
-func (f *usageFinder) step(c byte) {
+func (f *UsageFinder) step(c byte) {
 	if f.taking {
 		if len(f.buf) >= maxUsage {
 			f.taking, f.buf = false, f.buf[:0]
@@ -88,28 +92,28 @@ func (f *usageFinder) step(c byte) {
 }
 
 // take ends a value at the top level.
-func (f *usageFinder) take() {
+func (f *UsageFinder) take() {
 	if f.taking {
 		f.found = append(f.found[:0], f.buf...)
 		f.taking = false
 	}
 }
 
-// usage returns what was found, nil if there is no usage, or none that makes sense.
-func (f *usageFinder) usage() *admit.Usage {
+// Usage returns what was found, nil if there is no usage, or none that makes sense.
+func (f *UsageFinder) Usage() *Usage {
 	if len(f.found) == 0 || !gjson.ValidBytes(f.found) {
 		return nil
 	}
-	return parseUsage(gjson.ParseBytes(f.found))
+	return ParseUsage(gjson.ParseBytes(f.found))
 }
 
-// parseUsage reads a usage object in either of the provider's spellings. It returns nil unless the
+// ParseUsage reads a usage object in either of the provider's spellings. It returns nil unless the
 // amounts are whole numbers within bounds: a provider's nonsense must not become a charge.
-func parseUsage(v gjson.Result) *admit.Usage {
+func ParseUsage(v gjson.Result) *Usage {
 	if !v.IsObject() {
 		return nil
 	}
-	var u admit.Usage
+	var u Usage
 	some := false
 	for _, f := range []struct {
 		names [2]string

@@ -1,14 +1,14 @@
-package llm
+package wire
 
 import "bytes"
 
-// maxEvent bounds one server-sent event that is looked into. A longer one passes through unread.
-const maxEvent = 1 << 20
+// MaxEvent bounds one server-sent event that is looked into. A longer one passes through unread.
+const MaxEvent = 1 << 20
 
-// splitter cuts a stream of server-sent events at its blank lines, whatever pieces it arrives in.
+// Splitter cuts a stream of server-sent events at its blank lines, whatever pieces it arrives in.
 // Nothing is lost: what it emits, put together, is what it was fed.
 // (WHATWG HTML, "Server-sent events": lines end with CR LF, LF or CR.)
-type splitter struct {
+type Splitter struct {
 	buf   []byte
 	over  bool // the present event is too long: its pieces go out as they come
 	blank bool // nothing on the present line yet
@@ -16,9 +16,9 @@ type splitter struct {
 	begun bool
 }
 
-// feed takes the next bytes. emit gets each event with its final blank line; whole is false for the
-// pieces of an event that is too long. The slice is the splitter's own and valid during the call.
-func (s *splitter) feed(p []byte, emit func(event []byte, whole bool)) {
+// Feed takes the next bytes. emit gets each event with its final blank line; whole is false for the
+// pieces of an event that is too long. The slice is the Splitter's own and valid during the call.
+func (s *Splitter) Feed(p []byte, emit func(event []byte, whole bool)) {
 	if !s.begun {
 		s.begun, s.blank = true, true
 	}
@@ -44,8 +44,8 @@ func (s *splitter) feed(p []byte, emit func(event []byte, whole bool)) {
 	}
 }
 
-func (s *splitter) hold(p []byte, emit func([]byte, bool)) {
-	if s.over || len(s.buf)+len(p) > maxEvent {
+func (s *Splitter) hold(p []byte, emit func([]byte, bool)) {
+	if s.over || len(s.buf)+len(p) > MaxEvent {
 		if len(s.buf) > 0 {
 			emit(s.buf, false)
 			s.buf = s.buf[:0]
@@ -57,9 +57,9 @@ func (s *splitter) hold(p []byte, emit func([]byte, bool)) {
 	s.buf = append(s.buf, p...)
 }
 
-func (s *splitter) emit(tail []byte, emit func([]byte, bool), whole bool) {
+func (s *Splitter) emit(tail []byte, emit func([]byte, bool), whole bool) {
 	switch {
-	case s.over || len(s.buf)+len(tail) > maxEvent:
+	case s.over || len(s.buf)+len(tail) > MaxEvent:
 		s.hold(tail, emit)
 		s.over = false
 	case len(s.buf) == 0:
@@ -71,16 +71,16 @@ func (s *splitter) emit(tail []byte, emit func([]byte, bool), whole bool) {
 	}
 }
 
-// rest emits what came after the last blank line: part of an event, or nothing.
-func (s *splitter) rest(emit func([]byte, bool)) {
+// Rest emits what came after the last blank line: part of an event, or nothing.
+func (s *Splitter) Rest(emit func([]byte, bool)) {
 	if len(s.buf) > 0 {
 		emit(s.buf, false)
 		s.buf = s.buf[:0]
 	}
 }
 
-// eventData returns the data of an event: its data lines joined by LF. into is reused.
-func eventData(event, into []byte) []byte {
+// EventData returns the data of an event: its data lines joined by LF. into is reused.
+func EventData(event, into []byte) []byte {
 	into = into[:0]
 	event = bytes.TrimPrefix(event, []byte("\xEF\xBB\xBF"))
 	first := true

@@ -1,7 +1,8 @@
-package llm
+package wire
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -12,17 +13,35 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 )
 
-// plan is what the body of a counted call asks for, and how to change it. The body itself is kept as
+// FieldError is a mistake of the caller's, in words fit to be sent back.
+type FieldError struct {
+	Param   string // the field, "" for the body as a whole
+	Message string
+}
+
+func (e *FieldError) Error() string { return e.Message }
+
+func bad(param, format string, args ...any) *FieldError {
+	return &FieldError{param, fmt.Sprintf(format, args...)}
+}
+
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}
+
+// Plan is what the body of a counted call asks for, and how to change it. The body itself is kept as
 // it came: only the spans named here are replaced, so every other byte reaches the upstream unchanged
 // and in order.
-type plan struct {
-	body      string
-	model     string
-	prompt    int64 // tokens, as counted
-	perChoice int64 // output limit of one choice
-	choices   int64 // prompts × choices, each of which may be that long
-	stream    bool
-	wantUsage bool // the client itself asked for include_usage
+type Plan struct {
+	Body      string
+	Model     string
+	PerChoice int64 // output limit of one choice
+	Choices   int64 // how many choices of each prompt there may be
+	Stream    bool
+	WantUsage bool // the client itself asked for include_usage
 
 	limits []span // where the client states the output limit
 	insert string // the field to add when it states none
@@ -37,34 +56,35 @@ type edit struct {
 	text string
 }
 
-func (p *plan) maxOutput() int64 { return mulTokens(p.perChoice, p.choices) }
+// MaxOutput is the output limit of the whole call.
+func (p *Plan) MaxOutput() int64 { return MulTokens(p.PerChoice, p.Choices) }
 
 // completionsDefault is how much the provider generates for a completion that states no limit.
 const completionsDefault = 16
 
-// outputLimits are the options that parsePlan needs.
-type outputLimits struct {
-	def int64 // of a chat that states none
-	max int64 // 0 for none
+// OutputLimits are the options that ParsePlan needs, for one choice.
+type OutputLimits struct {
+	Default int64 // of a chat that states none
+	Max     int64 // larger ones are lowered to it; 0 for none
 }
 
 // known are the top-level fields that the proxy itself reads, by endpoint.
-var known = [numEndpoints][]string{
-	epChat:        {"model", "messages", "stream", "stream_options", "max_completion_tokens", "max_tokens", "n", "tools", "functions", "response_format"},
-	epCompletions: {"model", "prompt", "stream", "stream_options", "max_tokens", "n", "best_of"},
-	epEmbeddings:  {"model", "input"},
+var known = [NumEndpoints][]string{
+	Chat:        {"model", "messages", "stream", "stream_options", "max_completion_tokens", "max_tokens", "n", "tools", "functions", "response_format"},
+	Completions: {"model", "prompt", "stream", "stream_options", "max_tokens", "n", "best_of"},
+	Embeddings:  {"model", "input"},
 }
 
-// parsePlan reads the body of a counted call. It counts nothing yet.
+// ParsePlan reads the body of a counted call. It counts nothing yet.
 //
 // A field that it reads may be stated once only, and in its proper case: parsers disagree on what a
 // repeated field means, and some ignore case, so that an upstream might see another limit than we.
-func parsePlan(e endpoint, body string, lim outputLimits) (*plan, *apiError) {
+func ParsePlan(e Endpoint, body string, lim OutputLimits) (*Plan, *FieldError) {
 	trimmed := strings.TrimLeft(body, " \t\r\n")
 	if !json.Valid([]byte(body)) || !strings.HasPrefix(trimmed, "{") {
-		return nil, invalid("", "We could not parse the JSON body of your request: it must be one JSON object.")
+		return nil, bad("", "We could not parse the JSON body of your request: it must be one JSON object.")
 	}
-	p := &plan{body: trimmed, choices: 1}
+	p := &Plan{Body: trimmed, Choices: 1}
 	fields, err := p.fields(e)
 	if err != nil {
 		return nil, err
@@ -74,20 +94,20 @@ func parsePlan(e endpoint, body string, lim outputLimits) (*plan, *apiError) {
 			return nil, wrongType("model", "a string")
 		}
 		if len(m.Str) > 256 {
-			return nil, invalid("model", "'model' has %d bytes, at most 256 are allowed.", len(m.Str))
+			return nil, bad("model", "'model' has %d bytes, at most 256 are allowed.", len(m.Str))
 		}
-		p.model = m.Str
+		p.Model = m.Str
 	}
 	switch e {
-	case epChat:
+	case Chat:
 		if !fields["messages"].IsArray() {
 			return nil, wrongType("messages", "an array of messages")
 		}
-	case epCompletions:
+	case Completions:
 		if v := fields["prompt"]; v.Exists() && v.Type != gjson.Null && v.Type != gjson.String && !v.IsArray() {
 			return nil, wrongType("prompt", "a string or an array")
 		}
-	case epEmbeddings:
+	case Embeddings:
 		if v := fields["input"]; v.Type != gjson.String && !v.IsArray() {
 			return nil, wrongType("input", "a string or an array")
 		}
@@ -100,33 +120,33 @@ func parsePlan(e endpoint, body string, lim outputLimits) (*plan, *apiError) {
 }
 
 // fields collects the known top-level fields, by name, and finds where new ones go.
-func (p *plan) fields(e endpoint) (map[string]gjson.Result, *apiError) {
+func (p *Plan) fields(e Endpoint) (map[string]gjson.Result, *FieldError) {
 	fields := make(map[string]gjson.Result, len(known[e]))
-	var bad *apiError
+	var wrong *FieldError
 	p.end = 1
-	gjson.Parse(p.body).ForEach(func(k, v gjson.Result) bool {
+	gjson.Parse(p.Body).ForEach(func(k, v gjson.Result) bool {
 		p.end = v.Index + len(v.Raw)
 		for _, name := range known[e] {
 			if k.Str == name {
 				if _, twice := fields[name]; twice {
-					bad = invalid(name, "'%s' is stated twice: state it once.", name)
+					wrong = bad(name, "'%s' is stated twice: state it once.", name)
 					return false
 				}
 				fields[name] = v
 			} else if strings.EqualFold(k.Str, name) {
-				bad = invalid(name, "Unrecognized request argument supplied: %s. Did you mean '%s'?", clip(k.Str), name)
+				wrong = bad(name, "Unrecognized request argument supplied: %s. Did you mean '%s'?", clip(k.Str), name)
 				return false
 			}
 		}
 		return true
 	})
-	return fields, bad
+	return fields, wrong
 }
 
-func (p *plan) readStream(fields map[string]gjson.Result) *apiError {
+func (p *Plan) readStream(fields map[string]gjson.Result) *FieldError {
 	switch v := fields["stream"]; {
 	case v.Type == gjson.True:
-		p.stream = true
+		p.Stream = true
 	case v.Exists() && v.Type != gjson.False && v.Type != gjson.Null:
 		return wrongType("stream", "a boolean")
 	}
@@ -136,7 +156,7 @@ func (p *plan) readStream(fields map[string]gjson.Result) *apiError {
 		return wrongType("stream_options", "an object")
 	}
 	var include gjson.Result
-	var bad *apiError
+	var wrong *FieldError
 	end := opts.Index + 1
 	empty := true
 	if opts.IsObject() {
@@ -144,7 +164,7 @@ func (p *plan) readStream(fields map[string]gjson.Result) *apiError {
 			end, empty = v.Index+len(v.Raw), false
 			if strings.EqualFold(k.Str, "include_usage") {
 				if k.Str != "include_usage" || include.Exists() {
-					bad = invalid("stream_options", "'stream_options.include_usage' is stated twice or misspelt: state it once.")
+					wrong = bad("stream_options", "'stream_options.include_usage' is stated twice or misspelt: state it once.")
 					return false
 				}
 				include = v
@@ -153,14 +173,14 @@ func (p *plan) readStream(fields map[string]gjson.Result) *apiError {
 		})
 	}
 	switch {
-	case bad != nil:
-		return bad
+	case wrong != nil:
+		return wrong
 	case include.Exists() && !include.IsBool() && include.Type != gjson.Null:
 		return wrongType("stream_options.include_usage", "a boolean")
-	case !p.stream:
+	case !p.Stream:
 		return nil // whatever it says is the upstream's to judge
 	case include.Type == gjson.True:
-		p.wantUsage = true
+		p.WantUsage = true
 	case include.Exists():
 		p.usage = &edit{span{include.Index, include.Index + len(include.Raw)}, "true"}
 	case opts.IsObject() && empty:
@@ -176,7 +196,7 @@ func (p *plan) readStream(fields map[string]gjson.Result) *apiError {
 }
 
 // readLimits finds the output limit of one choice and how many choices there may be.
-func (p *plan) readLimits(e endpoint, fields map[string]gjson.Result, lim outputLimits) *apiError {
+func (p *Plan) readLimits(e Endpoint, fields map[string]gjson.Result, lim OutputLimits) *FieldError {
 	var null *gjson.Result
 	for _, name := range []string{"max_completion_tokens", "max_tokens"} {
 		v, stated := fields[name]
@@ -191,20 +211,20 @@ func (p *plan) readLimits(e endpoint, fields map[string]gjson.Result, lim output
 		if err != nil {
 			return err
 		}
-		p.perChoice = max(p.perChoice, n)
+		p.PerChoice = max(p.PerChoice, n)
 		p.limits = append(p.limits, span{v.Index, v.Index + len(v.Raw)})
 	}
 	if len(p.limits) == 0 {
-		p.perChoice, p.insert = lim.def, "max_completion_tokens"
-		if e == epCompletions {
-			p.perChoice, p.insert = min(lim.def, completionsDefault), "max_tokens"
+		p.PerChoice, p.insert = lim.Default, "max_completion_tokens"
+		if e == Completions {
+			p.PerChoice, p.insert = min(lim.Default, completionsDefault), "max_tokens"
 		}
 		if null != nil { // a null limit is stated, but says nothing: it is replaced where it stands
 			p.limits, p.insert = []span{{null.Index, null.Index + len(null.Raw)}}, ""
 		}
 	}
-	if lim.max > 0 {
-		p.perChoice = min(p.perChoice, lim.max)
+	if lim.Max > 0 {
+		p.PerChoice = min(p.PerChoice, lim.Max)
 	}
 	most := int64(1)
 	for _, name := range []string{"n", "best_of"} {
@@ -216,30 +236,16 @@ func (p *plan) readLimits(e endpoint, fields map[string]gjson.Result, lim output
 			most = max(most, n)
 		}
 	}
-	p.choices = most
+	p.Choices = most
 	return nil
 }
 
-// count fills in what the prompt costs.
-func (p *plan) count(e endpoint, c *Counter) {
-	switch e {
-	case epChat:
-		p.prompt = c.Chat(p.model, p.body)
-	case epCompletions:
-		var prompts int64
-		p.prompt, prompts = c.Completions(p.model, p.body)
-		p.choices = mulTokens(p.choices, prompts)
-	case epEmbeddings:
-		p.prompt = c.Embeddings(p.model, p.body)
-	}
-}
-
-// build returns the body to forward, with an output limit of at most perChoice for each choice: a
+// Build returns the body to forward, with an output limit of at most perChoice for each choice: a
 // limit that the client states is left as it is written unless it is larger.
-func (p *plan) build(perChoice int64) string {
+func (p *Plan) Build(perChoice int64) string {
 	var edits []edit
 	for _, s := range p.limits {
-		if n, err := natural("", gjson.Parse(p.body[s.from:s.to]), 0); err != nil || n > perChoice {
+		if n, err := natural("", gjson.Parse(p.Body[s.from:s.to]), 0); err != nil || n > perChoice {
 			edits = append(edits, edit{s, strconv.FormatInt(perChoice, 10)})
 		}
 	}
@@ -250,23 +256,23 @@ func (p *plan) build(perChoice int64) string {
 		edits = append(edits, *p.usage)
 	}
 	if len(edits) == 0 {
-		return p.body
+		return p.Body
 	}
 	slices.SortStableFunc(edits, func(a, b edit) int { return a.from - b.from })
 	var b strings.Builder
-	b.Grow(len(p.body) + 80)
+	b.Grow(len(p.Body) + 80)
 	at := 0
 	for _, e := range edits {
-		b.WriteString(p.body[at:e.from])
+		b.WriteString(p.Body[at:e.from])
 		b.WriteString(e.text)
 		at = e.to
 	}
-	b.WriteString(p.body[at:])
+	b.WriteString(p.Body[at:])
 	return b.String()
 }
 
 // natural reads a whole number of at least least, written in whatever way JSON allows.
-func natural(name string, v gjson.Result, least int64) (int64, *apiError) {
+func natural(name string, v gjson.Result, least int64) (int64, *FieldError) {
 	if v.Type != gjson.Number {
 		return 0, wrongType(name, "an integer")
 	}
@@ -275,13 +281,22 @@ func natural(name string, v gjson.Result, least int64) (int64, *apiError) {
 	case err != nil || f != math.Trunc(f):
 		return 0, wrongType(name, "an integer")
 	case f < float64(least):
-		return 0, invalid(name, "Invalid '%s': integer below minimum value. Expected a value >= %d, but got %s instead.", name, least, clip(v.Raw))
+		return 0, bad(name, "Invalid '%s': integer below minimum value. Expected a value >= %d, but got %s instead.", name, least, clip(v.Raw))
 	case f > float64(ledger.MaxTokens):
-		return 0, invalid(name, "Invalid '%s': integer above maximum value. Expected a value <= %d, but got %s instead.", name, int64(ledger.MaxTokens), clip(v.Raw))
+		return 0, bad(name, "Invalid '%s': integer above maximum value. Expected a value <= %d, but got %s instead.", name, int64(ledger.MaxTokens), clip(v.Raw))
 	}
 	return int64(f), nil
 }
 
-func wrongType(name, want string) *apiError {
-	return invalid(name, "Invalid type for '%s': expected %s.", name, want)
+func wrongType(name, want string) *FieldError {
+	return bad(name, "Invalid type for '%s': expected %s.", name, want)
+}
+
+// MulTokens multiplies amounts that are not negative, and stops at the largest that a call may have.
+func MulTokens(a, b int64) int64 {
+	const most = int64(ledger.MaxTokens)
+	if a > 0 && b > most/a {
+		return most
+	}
+	return min(a*b, most)
 }

@@ -1,0 +1,78 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/tidwall/gjson"
+)
+
+func TestUsageFinder(t *testing.T) {
+	use := func(p, c int64) *Usage { return &Usage{PromptTokens: p, CompletionTokens: c} }
+	for _, x := range []struct {
+		name, in string
+		want     *Usage
+	}{
+		{"chat", `{"id":"x","choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}`, use(3, 4)},
+		{"embedding", `{"data":[[1,2]],"usage":{"prompt_tokens":3,"total_tokens":3}}`, use(3, 0)},
+		{"responses", `{"usage":{"input_tokens":5,"input_tokens_details":{"cached_tokens":1},"output_tokens":6}}`, use(5, 6)},
+		{"spaced", "{ \"usage\" :\n {\"prompt_tokens\" : 3 , \"completion_tokens\":4 } }", use(3, 4)},
+		{"not at the top", `{"choices":[{"usage":{"prompt_tokens":3}}],"x":{"usage":{"prompt_tokens":3}}}`, nil},
+		{"in a text", `{"text":"\"usage\":{\"prompt_tokens\":3}"}`, nil},
+		{"a value named so", `{"x":"usage","y":{"prompt_tokens":3}}`, nil},
+		{"null", `{"usage":null}`, nil},
+		{"negative", `{"usage":{"prompt_tokens":-3,"completion_tokens":1}}`, nil},
+		{"not whole", `{"usage":{"prompt_tokens":3.5}}`, nil},
+		{"absurd", `{"usage":{"prompt_tokens":1e300}}`, nil},
+		{"text", `{"usage":{"prompt_tokens":"3"}}`, nil},
+		{"the last counts", `{"usage":{"prompt_tokens":1},"usage":{"prompt_tokens":2}}`, use(2, 0)},
+		{"too long", `{"usage":{"prompt_tokens":1,"x":"` + strings.Repeat("x", maxUsage) + `"}}`, nil},
+		{"cut off", `{"usage":{"prompt_tokens":1`, nil},
+		{"no JSON", `}}]"usage":{"prompt_tokens":1}`, nil},
+	} {
+		for _, size := range []int{1, 2, 7, len(x.in)} {
+			got := find(x.in, size)
+			if (got == nil) != (x.want == nil) || got != nil && *got != *x.want {
+				t.Errorf("%s, in pieces of %d: got %+v, want %+v", x.name, size, got, x.want)
+			}
+		}
+	}
+}
+
+func find(s string, size int) *Usage {
+	var f UsageFinder
+	for len(s) > 0 {
+		n := min(size, len(s))
+		_, _ = f.Write([]byte(s[:n]))
+		s = s[n:]
+	}
+	return f.Usage()
+}
+
+// On valid JSON the finder agrees with a parser that sees the whole document; on anything else it
+// stays within its memory and does not panic.
+func FuzzUsageFinder(f *testing.F) {
+	f.Add([]byte(`{"usage":{"prompt_tokens":3,"completion_tokens":4}}`), uint8(1))
+	f.Add([]byte(`{"a":[{"usage":1}],"usage":{"input_tokens":3,"x":{"y":[1,"}"]}} , "b":"\\\""}`), uint8(3))
+	f.Add([]byte(`[{"usage":{"prompt_tokens":3}}]`), uint8(2))
+	f.Fuzz(func(t *testing.T, b []byte, size uint8) {
+		got := find(string(b), int(size)+1)
+		if !json.Valid(b) || len(b) > maxUsage || bytes.Contains(b, []byte(`\u`)) {
+			return // a key written with escapes is not looked for
+		}
+		var want *Usage
+		if root := gjson.ParseBytes(b); root.IsObject() {
+			root.ForEach(func(k, v gjson.Result) bool {
+				if k.Str == "usage" {
+					want = ParseUsage(v)
+				}
+				return true
+			})
+		}
+		if (got == nil) != (want == nil) || got != nil && *got != *want {
+			t.Fatalf("%q: found %+v, a parser sees %+v", b, got, want)
+		}
+	})
+}
