@@ -15,18 +15,14 @@ import (
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
-// Bounds of what a caller may send. They keep one request from filling the node's memory of
-// decisions; the whole body is bounded by MaxBody before.
+// Bounds of what a caller may send: policy's where policy has one, so that nothing passes the door
+// that a rule may not look at. The whole body is bounded by MaxBody before.
 const (
 	MaxBody         = 1 << 20 // bytes
-	maxWordLen      = 256     // tenant, agent, run, class, model, one data set
-	maxTokenNameLen = 64      // a token type, an attribute's name
-	maxDataSets     = 64
-	maxAttributes   = 32
-	maxAttributeLen = 1024
-	maxIDLen        = 128
+	maxTokenNameLen = policy.MaxName
+	maxIDLen        = 256 // a node's name and a number
 	maxOutcomeLen   = 64
-	maxMintKeys     = 16
+	maxMintKeys     = policy.MaxPer
 	maxMintIDLen    = 64
 	maxWhyLen       = 512
 	maxFaultPeers   = 1024
@@ -63,11 +59,11 @@ func decodeAdmit(body []byte, req *admit.Request) error {
 		name, value string
 		max         int
 	}{
-		{"tenant", b.Tenant, maxWordLen},
-		{"agent", b.Agent, maxWordLen},
-		{"run", b.Run, maxWordLen},
-		{"class", b.Class, maxWordLen},
-		{"model", b.Model, maxWordLen},
+		{"tenant", b.Tenant, policy.MaxFieldLen},
+		{"agent", b.Agent, policy.MaxFieldLen},
+		{"run", b.Run, policy.MaxFieldLen},
+		{"class", b.Class, policy.MaxFieldLen},
+		{"model", b.Model, policy.MaxFieldLen},
 		{"idempotency_key", b.IdempotencyKey, admit.MaxKeyLen},
 	} {
 		if err := checkLen(f.name, f.value, f.max); err != nil {
@@ -84,23 +80,23 @@ func decodeAdmit(body []byte, req *admit.Request) error {
 	if err != nil {
 		return err
 	}
-	if len(b.Data) > maxDataSets {
-		return tooMany("data", len(b.Data), maxDataSets)
+	if len(b.Data) > policy.MaxData {
+		return tooMany("data", len(b.Data), policy.MaxData)
 	}
 	for i, d := range b.Data {
-		if len(d) > maxWordLen {
-			return checkLen(fmt.Sprintf("data[%d]", i), d, maxWordLen)
+		if len(d) > policy.MaxFieldLen {
+			return checkLen(fmt.Sprintf("data[%d]", i), d, policy.MaxFieldLen)
 		}
 	}
-	if len(b.Attributes) > maxAttributes {
-		return tooMany("attributes", len(b.Attributes), maxAttributes)
+	if len(b.Attributes) > policy.MaxAttributes {
+		return tooMany("attributes", len(b.Attributes), policy.MaxAttributes)
 	}
 	for k, v := range b.Attributes {
-		if err := checkName("attributes", k); err != nil {
+		if err := checkName("attributes", k, policy.MaxFieldLen); err != nil {
 			return err
 		}
-		if len(v) > maxAttributeLen {
-			return checkLen("attributes."+k, v, maxAttributeLen)
+		if len(v) > policy.MaxAttributeLen {
+			return checkLen("attributes."+k, v, policy.MaxAttributeLen)
 		}
 	}
 	wait := admit.UseClassDefault
@@ -240,11 +236,11 @@ func decodeMint(body []byte) (MintRequest, error) {
 		return m, tooMany("key", len(m.Key), maxMintKeys)
 	}
 	for i, k := range m.Key {
-		if err := checkLen(fmt.Sprintf("key[%d]", i), k, maxWordLen); err != nil {
+		if err := checkLen(fmt.Sprintf("key[%d]", i), k, policy.MaxFieldLen); err != nil {
 			return m, err
 		}
 	}
-	return m, errors.Join(checkLen("budget", m.Budget, maxWordLen), checkLen("id", m.ID, maxMintIDLen), checkLen("why", m.Why, maxWhyLen))
+	return m, errors.Join(checkLen("budget", m.Budget, policy.MaxFieldLen), checkLen("id", m.ID, maxMintIDLen), checkLen("why", m.Why, maxWhyLen))
 }
 
 func decodeFaults(body []byte) (Faults, error) {
@@ -340,7 +336,7 @@ func (m amountMap) amounts(field string) ([]policy.Amount, error) {
 	}
 	out := make([]policy.Amount, 0, len(m))
 	for name, v := range m {
-		if err := checkName(field, name); err != nil {
+		if err := checkName(field, name, maxTokenNameLen); err != nil {
 			return nil, err
 		}
 		if v == nil {
@@ -371,13 +367,13 @@ func checkLen(field, s string, limit int) error {
 	return nil
 }
 
-func checkName(field, name string) error {
+func checkName(field, name string, limit int) error {
 	if name == "" {
 		return badRequest(ErrCodeInvalid, field, "%q has an empty name in it", field)
 	}
-	if len(name) > maxTokenNameLen {
+	if len(name) > limit {
 		return badRequest(ErrCodeTooLong, field, "%q has the name %q of %d bytes in it: at most %d are allowed",
-			field, clip(name, maxEchoLen), len(name), maxTokenNameLen)
+			field, clip(name, maxEchoLen), len(name), limit)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // Error is an error as it crosses the wire: {"error":{"message","type","code","param"}}. The server
@@ -49,7 +50,7 @@ const (
 	ErrCodeInternal     = "internal_error"
 	ErrCodeNotOurs      = "unexpected_answer" // made by the Client: the answer is no answer of a node
 	statusClientIsGone  = 499                 // nginx's number for it; nobody reads the answer
-	maxMessageLen       = 1024
+	maxMessageLen       = 8192                // a policy's first mistakes, one a line
 	maxEchoLen          = 64
 	maxErrorBodyForHint = 200
 )
@@ -138,9 +139,9 @@ func fromNode(err error) *Error {
 	}
 	e := newError(status, code, "", "%s", err.Error())
 	e.RetryAfter = retry
-	var p interface{ Param() string }
-	if errors.As(err, &p) {
-		e.Param = p.Param()
+	var call *policy.CallError
+	if errors.As(err, &call) {
+		e.Param = clip(call.Field, maxEchoLen)
 	}
 	return e
 }

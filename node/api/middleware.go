@@ -121,7 +121,7 @@ func (s *Server) panicked(rec *recorder, r *http.Request, p any) {
 
 func (s *Server) access(r *http.Request, rec *recorder, took time.Duration) {
 	if e := s.log.Debug(); e.Enabled() {
-		e.Str("method", clip(r.Method, maxEchoLen)).Str("path", clip(r.URL.Path, maxWordLen)).Str("remote", r.RemoteAddr).
+		e.Str("method", clip(r.Method, maxEchoLen)).Str("path", clip(r.URL.Path, maxEchoLen)).Str("remote", r.RemoteAddr).
 			Int("status", rec.status()).Int64("bytes", rec.bytes).Dur("took", took).Msg("http: request")
 	}
 }

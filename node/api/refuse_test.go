@@ -49,10 +49,10 @@ func TestRefusals(t *testing.T) {
 		{"tokens unnamed", "POST /v1/admit", `{"tokens":{"":9}}`, nil, 400, "invalid_request", "tokens", "empty name"},
 		{"tokens long name", "POST /v1/admit", `{"tokens":{"` + long + `":9}}`, nil, 400, "too_long", "tokens", "2000 bytes"},
 		{"too many tokens", "POST /v1/admit", `{"tokens":{` + many(17, `"t%d":1`) + `}}`, nil, 400, "too_many", "tokens", "17 entries: at most 16"},
-		{"too many data", "POST /v1/admit", `{"data":[` + many(65, `"d%d"`) + `]}`, nil, 400, "too_many", "data", "at most 64"},
+		{"too many data", "POST /v1/admit", `{"data":[` + many(257, `"d%d"`) + `]}`, nil, 400, "too_many", "data", "at most 256"},
 		{"long data", "POST /v1/admit", `{"data":["` + long + `"]}`, nil, 400, "too_long", "data[0]", "at most 256"},
 		{"data of numbers", "POST /v1/admit", `{"data":[1]}`, nil, 400, "wrong_type", "data", "must be a string"},
-		{"too many attributes", "POST /v1/admit", `{"attributes":{` + many(33, `"a%d":""`) + `}}`, nil, 400, "too_many", "attributes", "at most 32"},
+		{"too many attributes", "POST /v1/admit", `{"attributes":{` + many(65, `"a%d":""`) + `}}`, nil, 400, "too_many", "attributes", "at most 64"},
 		{"long attribute", "POST /v1/admit", `{"attributes":{"a":"` + long + `"}}`, nil, 400, "too_long", "attributes.a", "at most 1024"},
 		{"attribute an object", "POST /v1/admit", `{"attributes":{"a":{}}}`, nil, 400, "wrong_type", "attributes", "must be a string, not an object"},
 		{"long tenant", "POST /v1/admit", `{"tenant":"` + long + `"}`, nil, 400, "too_long", "tenant", "2000 bytes: at most 256"},
@@ -73,7 +73,7 @@ func TestRefusals(t *testing.T) {
 		{"foreign origin", "POST /v1/admit", `{}`, []string{"Origin: http://evil.example"}, 403, "cross_origin", "", "another origin"},
 		{"settle without id", "POST /v1/settle", `{}`, nil, 400, "missing_field", "id", "the id that admit answered"},
 		{"settle unknown id", "POST /v1/settle", `{"id":"nobody"}`, nil, 404, "unknown_id", "", `"nobody"`},
-		{"settle long id", "POST /v1/settle", `{"id":"` + long + `"}`, nil, 400, "too_long", "id", "at most 128"},
+		{"settle long id", "POST /v1/settle", `{"id":"` + long + `"}`, nil, 400, "too_long", "id", "at most 256"},
 		{"settle negative", "POST /v1/settle", `{"id":"a","used":{"compute":-1}}`, nil, 400, "out_of_range", "used.compute", "is -1"},
 		{"settle overflowing", "POST /v1/settle", `{"id":"a","used":{"compute":9223372036854775807}}`, nil, 400, "out_of_range", "used.compute", "it must be"},
 		{"usage of nobody", "POST /v1/settle", `{"id":"a","usage":{"total":4}}`, nil, 400, "missing_field", "usage", "input_tokens"},
@@ -94,6 +94,8 @@ func TestRefusals(t *testing.T) {
 		{"mint by name", "POST /v1/mint", `{"amount":5,"id":"1"}`, nil, 400, "missing_field", "budget", ""},
 		{"unknown budget", "GET /v1/budgets/tin", "", nil, 404, "unknown_budget", "", ""},
 		{"unknown decision", "GET /v1/decisions/x", "", nil, 404, "unknown_id", "", ""},
+		{"unknown class", "POST /v1/admit", `{"class":"royal"}`, nil, 400, "invalid_request", "class", "no class"},
+		{"escaped id", "GET /v1/decisions/a%2Fb", "", nil, 404, "unknown_id", "", `"a/b"`},
 		{"unknown path", "GET /v2/admit", "", nil, 404, "unknown_path", "", `"/v2/admit"`},
 		{"root", "GET /", "", nil, 404, "unknown_path", "", "under /v1/"},
 		{"proxy not mounted", "POST /openai/v1/chat/completions", "{}", nil, 404, "unknown_path", "", ""},
@@ -126,7 +128,7 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("got  %d %s %q %q\nwant %d %s %q …%q…", resp.StatusCode, got.Error.Code, param, got.Error.Message,
 					tt.status, tt.code, tt.param, tt.msg)
 			}
-			if got.Error.Type == "" || len(got.Error.Message) > 1100 || resp.Header.Get("Content-Type") != "application/json" {
+			if got.Error.Type == "" || len(got.Error.Message) > 500 || resp.Header.Get("Content-Type") != "application/json" {
 				t.Errorf("type %q, message of %d bytes, content type %q", got.Error.Type, len(got.Error.Message), resp.Header.Get("Content-Type"))
 			}
 			if (resp.StatusCode == http.StatusMethodNotAllowed) != (resp.Header.Get("Allow") != "") {

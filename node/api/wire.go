@@ -22,10 +22,10 @@ type AdmitRequest struct {
 // AdmitAnswer is the answer to POST /v1/admit, with status 200 for admit and degrade and 429 for
 // defer and deny.
 type AdmitAnswer struct {
-	ID           string                   `json:"id,omitempty"` // names the reservation, and the decision
-	Decision     string                   `json:"decision"`     // admit, degrade, defer, deny
-	Reserved     map[string]ledger.Tokens `json:"reserved"`     // by budget name
-	Price        map[string]float64       `json:"price,omitempty"`
+	ID           string                   `json:"id,omitempty"`    // names the reservation, and the decision
+	Decision     string                   `json:"decision"`        // admit, degrade, defer, deny
+	Reserved     map[string]ledger.Tokens `json:"reserved"`        // by budget name
+	Price        map[string]float64       `json:"price,omitempty"` // by budget name: what the cost was multiplied by
 	Reason       string                   `json:"reason"`
 	Code         string                   `json:"code"`
 	RetryAfterMS int64                    `json:"retry_after_ms,omitempty"` // with defer

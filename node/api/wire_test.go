@@ -124,11 +124,11 @@ func FuzzDecodeAdmit(f *testing.F) {
 			}
 		}
 		for _, s := range append([]string{r.Tenant, r.Agent, r.Run, r.Class, r.Model, r.IdempotencyKey}, r.Data...) {
-			if len(s) > maxWordLen {
+			if len(s) > policy.MaxFieldLen {
 				t.Errorf("string of %d bytes", len(s))
 			}
 		}
-		if len(r.Data) > maxDataSets || len(r.Attributes) > maxAttributes {
+		if len(r.Data) > policy.MaxData || len(r.Attributes) > policy.MaxAttributes {
 			t.Errorf("%d data sets, %d attributes", len(r.Data), len(r.Attributes))
 		}
 		if r.TTL < 0 || r.TTL > admit.MaxTTL || (r.Wait < 0 && r.Wait != admit.UseClassDefault) {

@@ -12,10 +12,12 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // Node is an api.Node with one purse of compute tokens, the budget "pot". A call costs what it states
-// as compute, else prompt and output together. Everything is in memory, nothing expires. The zero
+// as compute, else prompt and output together. It knows no class "royal" and refuses the tenant
+// "stranger". Everything is in memory, nothing expires. The zero
 // value is a node with an empty pot. Safe for concurrent use.
 type Node struct {
 	Now      func() time.Time // nil: a fixed instant, so that output can be compared
@@ -83,6 +85,9 @@ func (n *Node) now() time.Time {
 func (n *Node) Admit(ctx context.Context, r *admit.Request) (admit.Answer, error) {
 	if err := ctx.Err(); err != nil {
 		return admit.Answer{}, err
+	}
+	if r.Class == "royal" {
+		return admit.Answer{}, fmt.Errorf("%w: %w", admit.ErrInvalid, &policy.CallError{Field: "class", Message: "the policy has no class \"royal\""})
 	}
 	cost := ledger.Tokens(r.PromptTokens + r.MaxOutputTokens)
 	for _, a := range r.Tokens {
