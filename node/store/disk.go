@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // disk is the engine of a store with a directory. Its fields are guarded by Store.mu.
@@ -224,7 +225,7 @@ func (d *disk) openBolt() error {
 		return err
 	})
 	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return &Error{ErrLocked, d.dir.file(dbName), "another program has the database open", "end it: a bbolt tool, a backup, or an older swarmpurse", nil}
 	case errors.Is(err, os.ErrPermission):
 		return d.unreadable(dbName, err)
