@@ -3,6 +3,8 @@ package gossip
 import (
 	"fmt"
 	"net"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -131,4 +133,78 @@ func BenchmarkMembers(b *testing.B) {
 	for b.Loop() {
 		_ = a.Members()
 	}
+}
+
+// Real pools with the timers of production in one process: how long until all have heard of one
+// item, and what an idle node sends. One operation is one item to all.
+func BenchmarkSwarm(b *testing.B) {
+	for _, n := range []int{10, 50} {
+		b.Run(fmt.Sprintf("nodes=%d", n), func(b *testing.B) {
+			heard := make(chan string, 1<<16)
+			var nodes []*testNode
+			for i := range n {
+				node := &relayer{self: i, heard: heard, seen: make(map[string]bool)}
+				t := open(b, fmt.Sprint("n", i), encrypted, func(o *Options) {
+					o.Delegate, o.Tuning, o.BytesPerSecond = node, &Tuning{JoinJitter: time.Millisecond, JoinAgain: time.Hour}, 1<<20
+					if i > 0 {
+						o.Join = []string{nodes[0].Addr()}
+					}
+				})
+				node.pool.Store(t.Pool)
+				nodes = append(nodes, t)
+			}
+			allAlive(b, nodes...)
+			sent := func() (total uint64) {
+				for _, node := range nodes {
+					total += node.Stats().Sent.Bytes
+				}
+				return total
+			}
+			const idle = 5 * time.Second
+			before := sent()
+			time.Sleep(idle)
+			resting := float64(sent()-before) / idle.Seconds() / float64(n)
+
+			lost, before, i := 0, sent(), 0
+			for b.Loop() {
+				item := fmt.Sprintf("%d %d %s", i%n, i, strings.Repeat("x", 110))
+				nodes[i%n].Spread(fmt.Sprint(i), 1, []byte(item))
+				give := time.After(time.Second)
+				for got := 1; got < n; {
+					select {
+					case it := <-heard:
+						if it == item {
+							got++
+						}
+					case <-give:
+						lost += n - got
+						got = n
+					}
+				}
+				i++
+			}
+			b.ReportMetric(float64(sent()-before)/float64(i*n), "B/node/item")
+			b.ReportMetric(resting, "idle-B/node/s")
+			b.ReportMetric(100*float64(lost)/float64(i*n), "%lost")
+		})
+	}
+}
+
+// relayer passes on what it has not heard before, as a node does.
+type relayer struct {
+	sink
+	pool  atomic.Pointer[Pool]
+	self  int
+	heard chan string
+	seen  map[string]bool // used by the one goroutine that calls Receive
+}
+
+func (r *relayer) Receive(from string, payload []byte) {
+	p, item := r.pool.Load(), string(payload)
+	if p == nil || r.seen[item] || strings.HasPrefix(item, fmt.Sprint(r.self, " ")) {
+		return
+	}
+	r.seen[item] = true
+	p.Relay(from, item, 1, payload)
+	r.heard <- item
 }

@@ -2,6 +2,7 @@ package gossip
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"time"
 )
@@ -85,6 +86,37 @@ func (p *Pool) joinOne(ctx context.Context, at string) bool {
 	}
 	signal(p.changed)
 	return true
+}
+
+// Sync asks for a push/pull with a member now instead of at memberlist's leisure (each node does one
+// with a random peer every half minute, more seldom in large pools): after a partition, say. It
+// returns at once; the delegate's LocalState and MergeState see it as a join.
+func (p *Pool) Sync(name string) error {
+	v := p.view.Load()
+	i, ok := v.byName[name]
+	if !ok || v.members[i].Self {
+		return fmt.Errorf("gossip: %w %q among %d members", ErrUnknownPeer, name, len(v.members))
+	}
+	select {
+	case p.syncs <- v.members[i].Addr:
+		return nil
+	default:
+		return fmt.Errorf("gossip: %w: %d members wait to be synced; retry later", ErrQueueFull, cap(p.syncs))
+	}
+}
+
+func (p *Pool) sync() {
+	for {
+		select {
+		case at := <-p.syncs:
+			// As serf reconnects: beneath serf.Join, which would also tell everyone that we joined.
+			if _, err := p.memberlist().Join([]string{at}); err != nil {
+				p.log.Debug().Err(err).Str("peer", at).Msg("not synced")
+			}
+		case <-p.done:
+			return
+		}
+	}
 }
 
 // isSelf knows our own address in the list of seeds, which all nodes of a cluster may share;

@@ -38,6 +38,7 @@ type Pool struct {
 	seen    chan struct{} // the view has changed
 	moved   chan struct{} // the same, for the list of peers on disk
 	retag   chan struct{} // tags wait to be told
+	syncs   chan string   // addresses of members that Sync named
 
 	randMu sync.Mutex // guards opts.Rand
 
@@ -82,8 +83,9 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 		opts: o, tune: o.Tuning.orProduction(),
 		log:     o.Logger.With().Str("component", "gossip").Logger(),
 		changed: make(chan struct{}, 1), seen: make(chan struct{}, 1), moved: make(chan struct{}, 1), retag: make(chan struct{}, 1),
-		done: make(chan struct{}),
-		tags: o.allTags(),
+		syncs: make(chan string, 64),
+		done:  make(chan struct{}),
+		tags:  o.allTags(),
 	}
 	p.view.Store(&view{})
 	p.room = packetRoom(o.Cluster, len(o.Keys) > 0)
@@ -164,6 +166,7 @@ func (p *Pool) start() error {
 	p.wg.Go(p.announce)
 	p.wg.Go(p.remember)
 	p.wg.Go(p.tell)
+	p.wg.Go(p.sync)
 	p.wg.Go(p.inbox.deliver)
 	p.wg.Go(p.outbox.run)
 	p.wg.Go(p.sendPackets)

@@ -3,6 +3,7 @@ package gossip
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -67,6 +68,27 @@ func TestStateAtJoin(t *testing.T) {
 	defer b.rec.mu.Unlock()
 	if b.rec.states[0] != "true: state of a" {
 		t.Errorf("first contact was not marked as join: %q", b.rec.states)
+	}
+}
+
+func TestSync(t *testing.T) {
+	t.Parallel()
+	nodes := swarm(t, 2, func(o *Options) {
+		still := *quick
+		still.PushPullInterval, still.JoinAgain, still.RejoinInterval = time.Hour, time.Hour, time.Hour
+		o.Tuning = &still
+	})
+	nodes[0].rec.push("new in n0")
+	nodes[1].rec.push("new in n1")
+	if err := nodes[0].Sync("n1"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error { return want(nodes[0].rec.merged("new in n1"), "n0 is not synced") })
+	eventually(t, func() error { return want(nodes[1].rec.merged("new in n0"), "n1 is not synced") })
+	for _, name := range []string{"nobody", "n0"} {
+		if err := nodes[0].Sync(name); !errors.Is(err, ErrUnknownPeer) {
+			t.Errorf("Sync(%s): %v", name, err)
+		}
 	}
 }
 
