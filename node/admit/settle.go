@@ -91,7 +91,9 @@ func (e *Engine) close(now ledger.Instant, id ID, to State, outcome string, used
 func (e *Engine) receipt(id ID, r *record, repeated bool) Receipt {
 	rc := Receipt{ID: e.Format(id), Overrun: r.overrun, Late: r.late, Repeated: repeated}
 	for j, h := range r.held() {
-		rc.Charged = append(rc.Charged, charge(&r.bound.takes[j], h.charged))
+		c := charge(&r.bound.takes[j], h.charged)
+		c.Overrun = max(0, h.charged-h.reserved)
+		rc.Charged = append(rc.Charged, c)
 	}
 	return rc
 }
@@ -185,7 +187,7 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 	d := Details{
 		Answer: Answer{
 			ID: e.Format(id), Verdict: r.verdict, Reason: r.reason, Code: r.code, RetryAfter: r.retry,
-			Node: e.cfg.Node, Waited: r.waited,
+			Node: e.cfg.Node, Class: r.class, Waited: r.waited,
 		},
 		At: r.at, Expires: r.expires, State: r.state,
 		Tenant: r.tenant, Agent: r.agent, Run: r.run, Class: r.class, Model: r.model,

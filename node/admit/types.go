@@ -66,6 +66,7 @@ type Charge struct {
 	Instance ledger.InstanceID // the instance drawn on
 	Token    string            // the token type
 	Amount   ledger.Tokens     // reserved, or charged
+	Overrun  ledger.Tokens     // part of what was charged that is above the reservation
 }
 
 // Answer is what a caller is told about a call: the decision, with its reason.
@@ -79,6 +80,7 @@ type Answer struct {
 	RetryAfter time.Duration      // Defer: when to come back; 0 for Deny
 	Revision   int64              // of the policy that decided
 	Node       string
+	Class      string        // that the call ran in
 	Waited     time.Duration // how long the call was queued
 }
 
