@@ -19,6 +19,8 @@ type Account struct {
 	mu   sync.Mutex // guards all below
 	spec Spec
 	s    State
+	// fenced stops the account for good: peers know a later state of it than its own disk does.
+	fenced bool
 	// rights is the balance, kept by hand on every movement. It must equal what State derives;
 	// Audit compares the two.
 	rights Tokens
@@ -173,8 +175,11 @@ func Sort(takes []Take) {
 // room decides whether n can be taken now.
 func (a *Account) room(now, expires Instant, n Tokens, overdraw bool) Short {
 	a.advance(now)
-	if !a.ready || a.last >= a.end {
+	if !a.open() {
 		return NotIssued
+	}
+	if n < 0 || n > MaxTokens {
+		return NoRights
 	}
 	if a.s.Debt > 0 {
 		a.payDebt()
@@ -190,13 +195,17 @@ func (a *Account) room(now, expires Instant, n Tokens, overdraw bool) Short {
 		a.wantMark = max(a.wantMark, a.s.used()+n)
 		return NoMark
 	}
-	if a.spec.Kind == Slots && expires > a.s.MarkTill {
-		a.wantMark = max(a.wantMark, a.s.used()+n)
+	if a.spec.Kind == Slots {
 		a.wantTill = max(a.wantTill, expires)
-		return NoMark
+		if expires > a.s.MarkTill {
+			return NoMark
+		}
 	}
 	return Enough
 }
+
+// open reports whether the present window's rights may be used.
+func (a *Account) open() bool { return a.ready && !a.fenced && a.last < a.end }
 
 // mayOverdraw reports whether the shortfall of n may be issued beyond the limit.
 func (a *Account) mayOverdraw(n Tokens, overdraw bool) bool {
@@ -274,9 +283,17 @@ func (a *Account) Settle(now Instant, reserved, used Tokens, w Window) (charged,
 		a.rights += reserved
 		return 0, 0
 	}
+	used = min(max(used, 0), MaxTokens)
 	over := max(0, used-reserved)
 	if w != a.s.Window {
 		// The window's turn booked the reservation as spent in full.
+		a.owe(over)
+		return reserved + over, over
+	}
+	if a.last >= a.end {
+		// The window is over, though the next is not issued yet: a refund would roll over.
+		a.s.Reserved -= reserved
+		a.s.Spent += reserved
 		a.owe(over)
 		return reserved + over, over
 	}
@@ -302,10 +319,12 @@ func (a *Account) owe(n Tokens) {
 }
 
 // payDebt turns rights into spending until the debt is paid, the rights are used up or the mark is
-// reached. Observe issues what it lacks.
+// reached. Observe issues what it lacks, Soft what its part of the overdraft allows.
 func (a *Account) payDebt() {
-	if a.spec.Ceiling == Observe && a.rights < a.s.Debt {
-		lack := a.s.Debt - a.rights
+	if lack := a.s.Debt - a.rights; lack > 0 && a.spec.Ceiling != Hard {
+		if a.spec.Ceiling == Soft {
+			lack = max(0, min(lack, a.overdraftPart-a.s.Overdrawn))
+		}
 		a.s.Overdrawn += lack
 		a.rights += lack
 	}
@@ -326,7 +345,7 @@ func (a *Account) Rights(now Instant) Tokens {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.advance(now)
-	if !a.ready || a.last >= a.end {
+	if !a.open() {
 		return 0
 	}
 	return max(0, a.rights-a.s.Debt)
@@ -347,9 +366,7 @@ func (a *Account) Audit() Tokens {
 	defer a.mu.Unlock()
 	off := abs(a.rights - a.s.Balance())
 	off += max(0, -a.rights) + max(0, -a.s.Reserved) + max(0, -a.s.Debt)
-	if a.spec.Kind != Slots {
-		off += max(0, a.s.used()-a.s.Mark)
-	}
+	off += max(0, a.s.used()-a.s.Mark)
 	if a.s.Shares() < 0 || a.s.Shares() > TotalShares {
 		off++
 	}
@@ -369,7 +386,7 @@ type ewma float64
 func (e *ewma) add(perSecond float64, dt, constant Millis) {
 	w := 1 - math.Exp(-float64(dt)/float64(constant))
 	*e += ewma(w * (perSecond - float64(*e)))
-	if *e < 1e-6 {
+	if *e < 1e-3 {
 		*e = 0
 	}
 }

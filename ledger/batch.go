@@ -70,7 +70,8 @@ func (r *Replica) Pending() bool {
 // versionsLow reports that the durable mark of row versions should move ahead.
 func (r *Replica) versionsLow() bool { return r.version+versionChunk/2 > r.versionMark }
 
-// Writes returns what this batch must make durable, in one transaction. It may be empty.
+// Writes returns what this batch must make durable, in one transaction. It may be empty. No input may be
+// given between it and Commit or Abort; the admission path goes on meanwhile.
 func (r *Replica) Writes(now Instant) []Write {
 	ws := make([]Write, 0, len(r.batch.dirty)+len(r.batch.edges)+len(r.batch.meta)+1)
 	if r.versionsLow() {
@@ -86,12 +87,16 @@ func (r *Replica) Writes(now Instant) []Write {
 	for _, in := range r.batch.dirty {
 		a := in.account
 		a.mu.Lock()
+		// The admission path goes on below the mark in memory until Commit, so what is written may not be lower.
+		a.s.Mark = min(a.s.Mark, a.mostMark(&a.s))
 		s := a.s
-		a.mu.Unlock()
 		for _, c := range in.changes {
 			c.apply(&s, after[c.edge])
 		}
-		s.At = now
+		s.Mark = min(s.Mark, a.mostMark(&s))
+		a.mu.Unlock()
+		s.At = max(now, s.At)
+		in.writtenMark, in.writtenTill = s.Mark, s.MarkTill
 		ws = append(ws, Write{keyAccount + string(in.id), encodeState(&s)})
 	}
 	for _, ref := range r.batch.edges {
@@ -106,70 +111,98 @@ func (r *Replica) Commit(now Instant) Effects {
 		r.versionMark, r.versionNext = r.versionNext, 0
 	}
 	for _, in := range r.batch.dirty {
-		a := in.account
-		a.mu.Lock()
-		before := a.s.Balance()
-		for _, c := range in.changes {
-			var e *Entry
-			var in0 Tokens
-			if c.edge != nil {
-				e = &c.edge.Entry
-				in0 = a.s.In
-			}
-			c.apply(&a.s, e)
-			if a.spec.Kind == Rate && e != nil && a.s.In > in0 {
-				a.accrual.borrow(a.s.In-in0, c.edge.lapses)
-			}
-			if c.then != nil {
-				c.then()
-			}
-		}
-		a.rights += a.s.Balance() - before
-		if len(in.changes) > 0 {
-			if a.spec.Kind == Rate {
-				a.retune()
-			}
-			a.payDebt()
-			r.batch.grown = append(r.batch.grown, a)
-			a.touch()
-		}
-		r.nextTurn = min(r.nextTurn, a.end)
-		a.mu.Unlock()
-		in.changes = in.changes[:0]
-		in.dirty = false
+		r.commit(now, in)
 	}
 	for _, ref := range r.batch.edges {
 		ref.e.dirty = false
 	}
-	fx := Effects{r.batch.sends, r.batch.spreads, r.batch.grown}
+	r.minted.trim()
+	fx := Effects{r.batch.sends, r.batch.spreads, r.batch.grown, r.batch.events}
 	r.batch = batch{}
 	return fx
 }
 
-// Abort forgets the batch after its writes failed. What was given away stays taken from the balance and
-// is written with the next batch; what was to be added is not, and peers will tell it again.
+func (r *Replica) commit(now Instant, in *instance) {
+	a := in.account
+	a.mu.Lock()
+	a.advance(now) // more shares accrue from now on, not from when the account was last looked at
+	before := a.s.Balance()
+	for _, c := range in.changes {
+		var e *Entry
+		if c.edge != nil {
+			e = &c.edge.Entry
+		}
+		in0, shares0 := a.s.In, a.s.SharesIn
+		c.apply(&a.s, e)
+		if c.edge != nil {
+			r.moved(in, c.edge.peer, GotRights, a.s.In-in0, a.s.SharesIn-shares0)
+		}
+		if d := a.s.In - in0; d > 0 && c.edge != nil && a.spec.Kind == Rate {
+			a.accrual.borrow(d, c.lapses)
+		}
+		if c.then != nil {
+			c.then()
+		}
+	}
+	a.rights += a.s.Balance() - before
+	// Calls were settled since Writes, so the two marks may differ: the disk's is the one that holds.
+	a.s.Mark = min(a.s.Mark, in.writtenMark)
+	a.s.MarkTill = min(a.s.MarkTill, in.writtenTill)
+	if len(in.changes) > 0 {
+		if a.spec.Kind == Rate {
+			a.retune()
+			a.lapseLots()
+		}
+		a.payDebt()
+		r.batch.grown = append(r.batch.grown, a)
+		a.touch()
+	}
+	r.nextTurn = min(r.nextTurn, a.end)
+	a.mu.Unlock()
+	clear(in.changes)
+	in.changes = in.changes[:0]
+	in.dirty = false
+}
+
+// Abort forgets the batch after its writes failed. What was given away stays taken from the balance, what
+// was decided once (charter, vote, seats, genesis) stays decided, and both are written with the next batch.
+// What was to be added is not added: peers will tell it again, windows are issued at the next tick. A
+// top-up of this batch did not happen, and the driver must say so to its caller.
 func (r *Replica) Abort() {
 	r.versionNext = 0
-	for _, in := range r.batch.dirty {
-		in.changes = in.changes[:0]
-		if !in.account.started() {
-			// Its opening failed: nobody may find it half made.
-			in.account = nil
-			r.unuse(in.id)
-			in.dirty = false
+	r.nextTurn = minInstant
+	b := batch{dirty: r.batch.dirty, edges: r.batch.edges}
+	for _, w := range r.batch.meta {
+		if w.Key != keyMint {
+			b.meta = append(b.meta, w)
 		}
 	}
-	b := batch{edges: r.batch.edges, meta: r.batch.meta}
-	for _, in := range r.batch.dirty {
-		if in.dirty {
-			b.dirty = append(b.dirty, in)
-		}
-	}
+	r.minted.undo(r.batch.mints)
 	r.batch = b
+	for _, in := range b.dirty {
+		clear(in.changes)
+		in.changes = in.changes[:0]
+		if !in.account.started() && in.account.fresh() {
+			r.begin(in.account.latest(), in)
+		}
+	}
 }
 
 func (a *Account) started() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.ready
+}
+
+// fresh reports that the account has never been durable.
+func (a *Account) fresh() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.s.Issues && a.s.At == 0
+}
+
+func (a *Account) latest() Instant {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last
 }

@@ -74,7 +74,7 @@ type seats struct {
 }
 
 // MaxUsed bounds the instances that are known per seat.
-const MaxUsed = 1 << 20
+const MaxUsed = 100_000
 
 func hashID(id InstanceID) uint64 {
 	h := sha256.Sum256([]byte(id))

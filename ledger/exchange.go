@@ -28,16 +28,18 @@ type refusal struct {
 	until Instant
 }
 
-// Receive takes one message from a peer. An error says why it was refused; it changed nothing then.
+// Receive takes one message from a peer. An error says why it was refused; what was
+// refused changed nothing then.
 func (r *Replica) Receive(now Instant, m any) error {
 	switch m := m.(type) {
 	case []Row:
+		var first error // one bad row does not keep the others away
 		for i := range m {
-			if err := r.learn(now, &m[i]); err != nil {
-				return err
+			if err := r.learn(now, &m[i]); err != nil && first == nil {
+				first = err
 			}
 		}
-		return nil
+		return first
 	case *Ask:
 		return r.receiveAsk(now, m)
 	case *Refuse:
@@ -56,6 +58,9 @@ func (r *Replica) Receive(now Instant, m any) error {
 	panic(fmt.Sprintf("BUG: unknown message %T", m))
 }
 
+// maxEarly bounds the asks that wait for an account to be opened.
+const maxEarly = 32
+
 func (r *Replica) receiveAsk(now Instant, m *Ask) error {
 	a, err := r.Open(now, m.Instance)
 	if err != nil {
@@ -66,25 +71,66 @@ func (r *Replica) receiveAsk(now Instant, m *Ask) error {
 	}
 	in := r.instances[m.Instance]
 	r.activate(in)
-	v := r.view(now, in)
-	given := Tokens(0)
-	e := r.edge(in, m.From)
-	if n := r.cfg.Strategy.Give(v, m); n > 0 && (m.Window == v.Window) {
-		a.mu.Lock()
-		a.advance(now)
-		given = a.giveRights(e, n, m.At)
-		a.touch()
-		a.mu.Unlock()
-	}
-	if given == 0 {
-		r.send(m.From.Node, &Refuse{ID: m.ID, From: r.self, Instance: m.Instance, Donors: r.hints(v, m.From)})
+	a.mu.Lock()
+	a.advance(now)
+	early := !a.ready || a.last >= a.end && m.Window > a.s.Window
+	a.mu.Unlock()
+	if early && len(in.early) < maxEarly {
+		in.early = append(in.early, m) // answered when the issue is durable
 		return nil
 	}
+	r.answer(now, in, m)
+	return nil
+}
+
+// answerEarly answers the asks that waited for an issue.
+func (r *Replica) answerEarly(now Instant, in *instance) {
+	if len(in.early) == 0 || len(in.changes) > 0 || !in.account.started() {
+		return
+	}
+	asks := in.early
+	in.early = nil
+	for _, m := range asks {
+		r.answer(now, in, m)
+	}
+}
+
+// answer gives rights or refuses. A repeated ask gets nothing more than the repeated transfer.
+func (r *Replica) answer(now Instant, in *instance, m *Ask) {
+	a := in.account
+	v := r.view(now, in)
+	var given Tokens
+	var e *edge
+	if n := r.cfg.Strategy.Give(v, m); n > 0 && m.Window == v.Window && len(r.unacked) < MaxOpen {
+		var err error
+		if e, err = r.edge(in, m.From); err == nil {
+			if e.answered(m.ID) {
+				return
+			}
+			a.mu.Lock()
+			a.advance(now)
+			given = a.giveRights(e, n, m.At)
+			a.touch()
+			a.mu.Unlock()
+		}
+	}
+	if given == 0 {
+		r.event(Event{Kind: RefusedAsk, Instance: in.id, Peer: m.From})
+		r.send(m.From.Node, &Refuse{ID: m.ID, From: r.self, Instance: m.Instance, Donors: r.hints(v, m.From)})
+		return
+	}
+	e.remember(m.ID)
+	r.moved(in, e.peer, GaveRights, given, 0)
+	r.gave(now, in, e, m.ID)
+}
+
+// gave has the peer told of what was just given to it, once that is durable.
+func (r *Replica) gave(now Instant, in *instance, e *edge, ask uint64) {
 	r.mark(in)
 	r.markEdge(in, e)
 	e.tries = 0
-	r.tell(now, in, e, m.ID)
-	return nil
+	r.activate(in)
+	r.tell(now, in, e, ask)
 }
 
 // hints names the best donors that a view knows, for a refusal.
@@ -116,11 +162,17 @@ func (r *Replica) tell(now Instant, in *instance, e *edge, ask uint64) {
 		t.Out = e.Out
 	}
 	r.send(e.peer.Node, t)
-	if e.tries == 0 && !slices.ContainsFunc(r.unacked, func(x *edgeRef) bool { return x.e == e }) {
-		r.unacked = append(r.unacked, &edgeRef{in, e})
-	}
+	r.await(in, e)
 	e.told = now
 	e.tries++
+}
+
+// await puts an edge on the list of those that are told until they are acknowledged.
+func (r *Replica) await(in *instance, e *edge) {
+	if !e.listed {
+		e.listed = true
+		r.unacked = append(r.unacked, &edgeRef{in, e})
+	}
 }
 
 func (a *Account) window() Window {
@@ -134,11 +186,11 @@ func (r *Replica) repeat(now Instant) {
 	sent := 0
 	r.unacked = slices.DeleteFunc(r.unacked, func(x *edgeRef) bool {
 		if !x.e.open(x.in.account.window()) {
-			x.e.tries = 0
+			x.e.tries, x.e.listed = 0, false
 			return true
 		}
-		pause := min(Instant(firstRepeat)<<min(x.e.tries, 10), lastRepeat)
-		if _, ok := r.alive(x.e.peer); ok && !x.e.dirty && now >= x.e.told+pause && sent < repeatsATick {
+		pause := min(Millis(firstRepeat)<<min(x.e.tries, 10), lastRepeat)
+		if _, ok := r.alive(x.e.peer); ok && !x.e.dirty && due(now, x.e.told, pause) && sent < repeatsATick {
 			sent++
 			r.tell(now, x.in, x.e, 0)
 		}
@@ -155,35 +207,38 @@ func (r *Replica) receiveTransfer(now Instant, m *Transfer) error {
 		return err // the giver tells it again
 	}
 	in := r.instances[m.Instance]
-	r.answered(in, m.AskID)
-	e := r.edge(in, m.From)
+	r.answered(now, in, m.AskID)
+	e, err := r.edge(in, m.From)
+	if err != nil {
+		return err
+	}
 	a.mu.Lock()
 	a.advance(now)
-	change := a.credit(e, m)
+	if d := m.SharesOut - e.SharesIn; d > 0 && a.s.Shares()+d > TotalShares {
+		a.mu.Unlock()
+		return fmt.Errorf("%w: a transfer of %d shares on top of %d", ErrTooMuch, d, a.s.Shares())
+	}
+	if m.Out > MaxTokens {
+		a.mu.Unlock()
+		return fmt.Errorf("%w: a transfer of %d tokens", ErrTooMuch, m.Out)
+	}
+	credit := a.credit(e, m)
 	w, ready, lend := a.s.Window, a.ready, a.spec.Lend
 	a.mu.Unlock()
-	if change != nil {
-		lapses := m.Asked + Instant(lend)
-		if e.dirty && e.lapses > 0 {
-			lapses = min(lapses, e.lapses)
-		}
-		e.lapses = lapses
-		r.grow(in, change1(e, change))
+	if credit != nil {
+		r.grow(in, change{edge: e, apply: credit, lapses: m.Asked + Instant(lend)})
 		r.activate(in)
 	}
-	if !ready || m.Window > w {
-		return nil // told again when the window is issued here
-	}
 	// Acknowledge what this batch makes durable. Rights of a window that is over here are acknowledged
-	// without being credited: they lapsed on the way.
-	r.send(m.From.Node, &Ack{
-		From: r.self, To: m.From, Instance: m.Instance, Window: m.Window,
-		In: m.Out, SharesIn: max(m.SharesOut, e.SharesIn),
-	})
+	// without being credited: they lapsed on the way. Those of a window that is not issued here yet are told
+	// again; shares need no window.
+	ack := &Ack{From: r.self, To: m.From, Instance: m.Instance, Window: m.Window, In: m.Out, SharesIn: max(m.SharesOut, e.SharesIn)}
+	if !ready || m.Window > w {
+		ack.In = 0
+	}
+	r.send(m.From.Node, ack)
 	return nil
 }
-
-func change1(e *edge, f func(*State, *Entry)) change { return change{edge: e, apply: f} }
 
 func (r *Replica) receiveAck(m *Ack) error {
 	in, ok := r.instances[m.Instance]
@@ -206,8 +261,14 @@ func (r *Replica) receiveAck(m *Ack) error {
 }
 
 // answered takes an ask off the list.
-func (r *Replica) answered(in *instance, id uint64) {
-	in.asks = slices.DeleteFunc(in.asks, func(o outstanding) bool { return id != 0 && o.id == id })
+func (r *Replica) answered(now Instant, in *instance, id uint64) {
+	in.asks = slices.DeleteFunc(in.asks, func(o outstanding) bool {
+		if id == 0 || o.id != id {
+			return false
+		}
+		r.event(Event{Kind: AskGranted, Instance: in.id, Peer: o.to, Took: Millis(now - o.at)})
+		return true
+	})
 }
 
 func (r *Replica) receiveRefuse(now Instant, m *Refuse) error {
@@ -219,6 +280,7 @@ func (r *Replica) receiveRefuse(now Instant, m *Refuse) error {
 	if i < 0 {
 		return nil // late: given up already
 	}
+	r.event(Event{Kind: AskRefused, Instance: in.id, Peer: m.From, Took: Millis(now - in.asks[i].at)})
 	in.asks = slices.Delete(in.asks, i, i+1)
 	in.refuse(m.From, now+refusalLasts)
 	in.hints = m.Donors
@@ -237,14 +299,31 @@ func (in *instance) refuse(h Holder, until Instant) {
 	in.refusals = append(in.refusals, refusal{h, until})
 }
 
-// edge returns the pairwise record with a peer.
-func (r *Replica) edge(in *instance, peer Holder) *edge {
+// MaxEdges bounds the pairwise records of a replica.
+const MaxEdges = 1 << 20
+
+// edge returns the pairwise record with a peer, making it if there is room.
+func (r *Replica) edge(in *instance, peer Holder) (*edge, error) {
 	e, ok := in.edges[peer]
 	if !ok {
+		if r.edges >= MaxEdges {
+			return nil, fmt.Errorf("%w: %d pairwise records are kept", ErrFull, r.edges)
+		}
+		r.edges++
 		e = &edge{peer: peer}
 		in.edges[peer] = e
 	}
-	return e
+	return e, nil
+}
+
+// sortedEdges lists the pairwise records in an order that does not depend on the map.
+func (in *instance) sortedEdges() []*edge {
+	es := make([]*edge, 0, len(in.edges))
+	for _, e := range in.edges {
+		es = append(es, e)
+	}
+	slices.SortFunc(es, func(a, b *edge) int { return a.peer.Compare(b.peer) })
+	return es
 }
 
 // Waiting tells the replica what the first call that waits at an instance needs in all, 0 for none, and
@@ -260,10 +339,11 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Tokens) {
 	}
 	r.activate(in)
 	in.asks = slices.DeleteFunc(in.asks, func(o outstanding) bool {
-		if now < o.at+askTimeout {
+		if !due(now, o.at, askTimeout) {
 			return false
 		}
 		in.refuse(o.to, now+refusalLasts)
+		r.event(Event{Kind: AskUnanswered, Instance: in.id, Peer: o.to})
 		return true
 	})
 	in.refusals = slices.DeleteFunc(in.refusals, func(f refusal) bool { return now >= f.until })
@@ -325,6 +405,9 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 			out += k.Out
 			inn += k.In
 			minted += k.Minted
+			if _, ok := r.alive(k.Holder); !ok {
+				o.Away += max(0, k.Balance())
+			}
 		}
 	}
 	o.Swarm += max(0, out-inn)

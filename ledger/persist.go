@@ -133,8 +133,9 @@ func encodeVersion(v uint64) []byte {
 
 func encodeMints(m *mintLog) []byte {
 	w := newWriter(kindMints)
-	w.array(2 * len(m.order))
-	for _, id := range m.order {
+	order := m.order[max(0, len(m.order)-maxMints):]
+	w.array(2 * len(order))
+	for _, id := range order {
 		w.str(id)
 		w.int(int64(m.seen[id]))
 	}
@@ -265,6 +266,12 @@ func (r *Replica) revive(now Instant, in *instance, spec Spec, s *State) {
 	a.restore(now)
 	r.nextTurn = min(r.nextTurn, a.end)
 	in.parked = nil
+	for _, e := range in.sortedEdges() {
+		if e.open(a.s.Window) {
+			r.await(in, e)
+			e.tries = 1
+		}
+	}
 	r.mark(in) // what was restored is written again, so that the mark is what is spent
 	r.activate(in)
 }
@@ -290,10 +297,13 @@ func (r *Replica) loadEntry(w Write) error {
 	if !ok {
 		return fmt.Errorf("%w: an entry of an account that is not there", ErrWire)
 	}
-	edge := r.edge(in, Holder{parts[1], gen})
+	edge, err := r.edge(in, Holder{parts[1], gen})
+	if err != nil {
+		return err
+	}
 	edge.Entry = *e
 	if in.account != nil && e.open(in.account.s.Window) {
-		r.unacked = append(r.unacked, &edgeRef{in, edge})
+		r.await(in, edge)
 		edge.tries = 1
 	}
 	return nil

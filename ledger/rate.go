@@ -77,14 +77,8 @@ func (a *Account) retune() {
 
 // mint accrues by shares up to the part of the burst, and lets borrowed lots lapse. Caller holds mu.
 func (a *Account) mint() {
+	a.lapseLots()
 	c := &a.accrual
-	for len(c.lots) > 0 && c.lots[0].expires <= a.last {
-		n := c.lots[0].amount
-		c.lent -= n
-		a.s.Lapsed += n
-		a.rights -= n
-		c.lots = append(c.lots[:0], c.lots[1:]...)
-	}
 	dt := a.last - c.at
 	if dt <= 0 {
 		return
@@ -108,6 +102,18 @@ func (a *Account) mint() {
 	}
 	a.s.Base += n
 	a.rights += n
+}
+
+// lapseLots lets borrowed rights lapse whose time is over. Caller holds mu.
+func (a *Account) lapseLots() {
+	c := &a.accrual
+	for len(c.lots) > 0 && c.lots[0].expires <= a.last {
+		n := c.lots[0].amount
+		c.lent -= n
+		a.s.Lapsed += n
+		a.rights -= n
+		c.lots = append(c.lots[:0], c.lots[1:]...)
+	}
 }
 
 // clampRate lapses own rights above what the shares allow. Caller holds mu.

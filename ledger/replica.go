@@ -66,6 +66,8 @@ type Replica struct {
 	nextTurn Instant
 	lastSlow Instant
 	askID    uint64
+	edges    int    // over all instances
+	heir     Holder // who gets everything that this node owns, while it leaves
 
 	batch   batch
 	scratch View
@@ -91,12 +93,17 @@ type instance struct {
 	sentAt   Instant
 	waiting  Tokens
 	driftAt  Instant
+	news     bool // a row came since drift was last looked at
 	asks     []outstanding
 	refusals []refusal
 	hints    []Holder
+	early    []*Ask // came before the account could answer
 
-	changes []change
-	dirty   bool
+	founding    Shares // what genesis gave, until the account is durable
+	changes     []change
+	dirty       bool
+	writtenMark Tokens // what this batch's Writes made the mark
+	writtenTill Instant
 
 	// parked is a durable account whose budget the present policy does not have.
 	parked *State
@@ -109,9 +116,10 @@ type known struct {
 
 // change is a step that makes an account able to spend more: applied when durable.
 type change struct {
-	edge  *edge
-	apply func(*State, *Entry)
-	then  func() // under the account's lock, right after apply
+	edge   *edge
+	apply  func(*State, *Entry)
+	then   func()  // under the account's lock, right after apply
+	lapses Instant // Rate: when the rights that this credits lapse
 }
 
 type edgeRef struct {
@@ -123,9 +131,11 @@ type batch struct {
 	dirty   []*instance
 	edges   []*edgeRef
 	meta    []Write
+	mints   []string
 	sends   []Send
 	spreads []Spread
 	grown   []*Account
+	events  []Event
 }
 
 // Effects is what the driver must do after a batch is durable.
@@ -134,6 +144,8 @@ type Effects struct {
 	Spreads []Spread
 	// Grown are the accounts that may serve more than before: waiting calls should be tried again.
 	Grown []*Account
+	// Events tells what happened, for metrics and logs.
+	Events []Event
 }
 
 // NewReplica returns an empty replica; Load fills it from disk.
@@ -148,6 +160,7 @@ func NewReplica(c Config) *Replica {
 		peerIndex: map[string]int{},
 		minted:    mintLog{seen: map[string]Tokens{}},
 		nextTurn:  maxInstant,
+		askID:     c.Rand.Uint64() >> 2, // so that asks of an earlier life are not taken for repeats
 	}
 }
 
@@ -168,6 +181,13 @@ func (r *Replica) SetPeers(peers []Peer) {
 	for i, p := range r.peers {
 		r.peerIndex[p.Holder.Node] = i
 	}
+	for _, in := range r.order {
+		if a := in.account; a != nil {
+			a.mu.Lock()
+			r.overdraft(a)
+			a.mu.Unlock()
+		}
+	}
 }
 
 // alive returns the peer if it is live in that very generation.
@@ -179,15 +199,28 @@ func (r *Replica) alive(h Holder) (Peer, bool) {
 	return r.peers[i], true
 }
 
-// members counts the live nodes, this one included.
+// members counts the nodes that this one knows, dead ones and itself included: a node that is cut off must
+// not take the others' parts of an overdraft. A cluster has at least its founders.
 func (r *Replica) members() int {
 	n := 1
 	for _, p := range r.peers {
-		if p.Alive {
+		if p.Holder.Node != r.self.Node {
 			n++
 		}
 	}
-	return n
+	return max(n, len(r.charter.Founders))
+}
+
+// fence stops this replica: it acts no more.
+func (r *Replica) fence() {
+	r.fenced = true
+	for _, in := range r.order {
+		if a := in.account; a != nil {
+			a.mu.Lock()
+			a.fenced = true
+			a.mu.Unlock()
+		}
+	}
 }
 
 // instance returns the record of id, making one if there is room.
@@ -228,19 +261,24 @@ func (r *Replica) Open(now Instant, id InstanceID) (*Account, error) {
 		r.revive(now, in, spec, in.parked)
 		return in.account, nil
 	}
-	a := r.attach(in, spec)
-	a.last = now
-	genesis, err := r.genesis(id)
-	if err != nil {
+	if in.founding, err = r.genesis(id); err != nil {
 		return nil, err
 	}
-	r.grow(in, change{apply: func(s *State, _ *Entry) { s.Genesis = genesis }})
+	a := r.attach(in, spec)
+	a.last = now
+	r.begin(now, in)
+	return a, nil
+}
+
+// begin queues what opens an account: its founding shares and the issue of the present window.
+func (r *Replica) begin(now Instant, in *instance) {
+	a, founding := in.account, in.founding
+	r.grow(in, change{apply: func(s *State, _ *Entry) { s.Genesis = founding }})
 	a.mu.Lock()
 	w, end, _ := a.due(now)
 	r.turn(in, now, w, end)
 	a.mu.Unlock()
 	r.activate(in)
-	return a, nil
 }
 
 func (r *Replica) attach(in *instance, spec Spec) *Account {
@@ -265,7 +303,7 @@ func (r *Replica) turn(in *instance, now Instant, w Window, end Instant) {
 	a := in.account
 	a.advance(now)
 	chunk := a.chunk()
-	issue := a.issue(w, a.rollover(), chunk)
+	issue := a.issue(w, chunk)
 	r.grow(in, change{
 		apply: func(s *State, _ *Entry) { issue(s) },
 		then:  func() { a.opened(now, end) },
@@ -292,7 +330,7 @@ func (r *Replica) Respec(now Instant) {
 			a.retune()
 			a.clampRate()
 		} else if a.ready {
-			a.end = spec.Calendar.endOf(a.s.Window)
+			a.end = a.spec.calendar().endOf(a.s.Window)
 		}
 		a.mu.Unlock()
 		r.activate(in)
@@ -300,6 +338,8 @@ func (r *Replica) Respec(now Instant) {
 	r.nextTurn = now // look at every window once
 }
 
+// overdraft works out this node's equal part of a soft instance's overdraft. Caller holds the account's lock
+// or has the only reference.
 func (r *Replica) overdraft(a *Account) {
 	a.overdraftPart = 0
 	if a.spec.Ceiling == Soft {
@@ -334,8 +374,11 @@ func (r *Replica) Mint(now Instant, inst InstanceID, amount Tokens, id string) (
 	if st := a.State(now); st.Minted+amount > MaxTokens {
 		return false, fmt.Errorf("%w: top-ups of %q would pass %d tokens", ErrTooMuch, inst.Name(), MaxTokens)
 	}
-	r.minted.add(id, amount)
-	r.meta(keyMint, encodeMints(&r.minted))
+	if id != "" {
+		r.minted.add(id, amount)
+		r.batch.mints = append(r.batch.mints, id)
+		r.meta(keyMint, encodeMints(&r.minted))
+	}
 	r.grow(in, change{apply: func(s *State, _ *Entry) { s.Minted += amount }})
 	return false, nil
 }
@@ -349,15 +392,28 @@ type mintLog struct {
 const maxMints = 1024
 
 func (m *mintLog) add(id string, n Tokens) {
-	if id == "" {
-		return
-	}
-	if len(m.order) == maxMints {
-		delete(m.seen, m.order[0])
-		m.order = m.order[1:]
+	if _, ok := m.seen[id]; !ok {
+		m.order = append(m.order, id)
 	}
 	m.seen[id] = n
-	m.order = append(m.order, id)
+}
+
+// undo forgets top-ups that were not made durable: the last ones added.
+func (m *mintLog) undo(ids []string) {
+	for _, id := range ids {
+		delete(m.seen, id)
+	}
+	m.order = m.order[:len(m.order)-len(ids)]
+}
+
+// trim forgets the oldest ones beyond maxMints.
+func (m *mintLog) trim() {
+	if extra := len(m.order) - maxMints; extra > 0 {
+		for _, id := range m.order[:extra] {
+			delete(m.seen, id)
+		}
+		m.order = slices.Clone(m.order[extra:])
+	}
 }
 
 // genesis returns the founding shares of an instance that this node holds by its seats, and books them as
@@ -377,16 +433,4 @@ func (r *Replica) genesis(id InstanceID) (Shares, error) {
 		n += r.charter.seatShares(i)
 	}
 	return n, nil
-}
-
-// unuse takes back what genesis booked in a batch that was aborted.
-func (r *Replica) unuse(id InstanceID) {
-	h := hashID(id)
-	for i := range r.seats.of {
-		key := usedKey(i, h)
-		if j := slices.IndexFunc(r.batch.meta, func(w Write) bool { return w.Key == key }); j >= 0 {
-			r.batch.meta = slices.Delete(r.batch.meta, j, j+1)
-			delete(r.seats.used[i], h)
-		}
-	}
 }

@@ -19,7 +19,7 @@ type holderSum struct {
 func (r *Replica) learn(now Instant, row *Row) error {
 	if row.Holder.Node == r.self.Node && row.Holder.Gen >= r.self.Gen {
 		if row.Holder.Gen > r.self.Gen || row.Version > r.version {
-			r.fenced = true
+			r.fence()
 			return fmt.Errorf("%w: a row of %v with version %d, ours is %d", ErrFenced, row.Holder, row.Version, r.version)
 		}
 		return nil
@@ -29,10 +29,18 @@ func (r *Replica) learn(now Instant, row *Row) error {
 		return err
 	}
 	news, err := r.merge(now, in, row)
+	if err == nil && !news {
+		r.event(Event{Kind: RowStale, Instance: in.id, Peer: row.Holder})
+	}
 	if news {
+		r.event(Event{Kind: RowNews, Instance: in.id, Peer: row.Holder})
 		r.batch.spreads = append(r.batch.spreads, Spread{*row, weightOfNews})
 		if in.account != nil && in.waiting > 0 && row.Surplus > 0 {
 			r.batch.grown = append(r.batch.grown, in.account)
+		}
+		if in.account != nil && row.Demand > 0 {
+			in.news = true // a quiet holder of shares should see where they are needed
+			r.activate(in)
 		}
 	}
 	return err
@@ -94,7 +102,7 @@ func (r *Replica) emit(now Instant, in *instance) (unsent bool) {
 	if !in.account.started() || in.dirty {
 		return true // what a row shows is durable first
 	}
-	v := r.view(now, in)
+	v := r.viewSelf(now, in)
 	row := r.row(now, in, v)
 	last := in.sent
 	row.Version = last.Version
@@ -115,8 +123,9 @@ func (r *Replica) emit(now Instant, in *instance) (unsent bool) {
 	return false
 }
 
-// view gathers what a strategy may look at. It is valid until the next call.
-func (r *Replica) view(now Instant, in *instance) *View {
+// viewSelf is a view without peers: there may be thousands, and a row needs none. It is valid until the next
+// call of it or of view.
+func (r *Replica) viewSelf(now Instant, in *instance) *View {
 	a := in.account
 	v := &r.scratch
 	a.mu.Lock()
@@ -126,10 +135,16 @@ func (r *Replica) view(now Instant, in *instance) *View {
 		Givable: a.givable(), Demand: float64(a.demand), Unmet: float64(a.unmet),
 		MeanCall: Tokens(a.meanCall), Waiting: in.waiting, Peers: v.Peers[:0], Rand: r.cfg.Rand.IntN,
 	}
-	if a.ready && a.last < a.end {
+	if a.open() {
 		v.Rights = max(0, a.rights-a.s.Debt)
 	}
 	a.mu.Unlock()
+	return v
+}
+
+// view gathers what a strategy may look at. It is valid until the next call.
+func (r *Replica) view(now Instant, in *instance) *View {
+	v := r.viewSelf(now, in)
 	v.Members = 1
 	for _, p := range r.peers {
 		if !p.Alive {
@@ -145,6 +160,7 @@ func (r *Replica) view(now Instant, in *instance) *View {
 		}
 		pv.Founder = slices.ContainsFunc(r.seats.of, func(s Seat) bool { return s.Holder == p.Holder })
 		pv.Refused = slices.ContainsFunc(in.refusals, func(f refusal) bool { return f.by == p.Holder && now < f.until })
+		pv.Hinted = slices.Contains(in.hints, p.Holder)
 		pv.Asked = slices.ContainsFunc(in.asks, func(o outstanding) bool { return o.to == p.Holder })
 		v.Peers = append(v.Peers, pv)
 	}
@@ -166,7 +182,7 @@ func (r *Replica) Rows(now Instant, id InstanceID) []Known {
 	}
 	var ks []Known
 	if in.account != nil && in.account.started() {
-		row := r.row(now, in, r.view(now, in))
+		row := r.row(now, in, r.viewSelf(now, in))
 		row.Version = in.sent.Version
 		ks = append(ks, Known{row, now, true})
 	}
@@ -220,7 +236,7 @@ func (r *Replica) receiveDigest(now Instant, m *Digest) error {
 		theirs[h.Holder] = h
 	}
 	if h, ok := theirs[r.self]; ok && h.Highest > r.version {
-		r.fenced = true
+		r.fence()
 		return fmt.Errorf("%w: %s knows version %d of us, ours is %d", ErrFenced, m.From.Node, h.Highest, r.version)
 	}
 	var rows []Row

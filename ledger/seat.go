@@ -70,46 +70,87 @@ func (r *Replica) learnSeats(ss []Seat) {
 	}
 }
 
-// Leave hands everything on to a peer: rights, shares and seats. What is reserved stays, and is charged in
-// full unless it is settled before. Handed reports when the peer has acknowledged all.
+// Leave hands everything on to a peer: rights, shares and seats, now and with every tick what comes back
+// later. What is reserved stays, and is charged in full unless it is settled before. Handed reports when
+// the peer has acknowledged all. If the peer dies meanwhile, call Leave again with another.
 func (r *Replica) Leave(now Instant, to Holder) error {
+	if r.fenced {
+		return ErrFenced
+	}
 	if _, ok := r.alive(to); !ok || to == r.self {
 		return fmt.Errorf("cannot hand rights on to %v: it is not a live peer", to)
 	}
+	r.heir = to
 	for _, in := range r.order {
-		a := in.account
-		if a == nil || in.dirty || !a.started() {
-			continue
-		}
-		e := r.edge(in, to)
-		a.mu.Lock()
-		a.advance(now)
-		shares := a.giveShares(e, a.s.Shares(), now)
-		rights := Tokens(0)
-		if a.spec.Kind != Rate { // a rate moves by its shares; lent rights would only lapse
-			rights = a.giveRights(e, a.givable(), now)
-		}
-		a.touch()
-		a.mu.Unlock()
-		if shares > 0 || rights > 0 {
-			r.mark(in)
-			r.markEdge(in, e)
-			e.tries = 0
-			r.tell(now, in, e, 0)
+		if in.account != nil {
+			r.handOn(now, in)
+			r.activate(in)
 		}
 	}
-	for i := range r.seats.of {
-		if r.seats.of[i].Holder == r.self {
-			r.passSeat(now, i, to)
-		}
-	}
+	r.passSeats(now)
 	return nil
 }
 
-// Handed reports whether nothing that was given away waits for an acknowledgement.
+// passSeats hands the heir every seat that is held here.
+func (r *Replica) passSeats(now Instant) {
+	if _, ok := r.alive(r.heir); !ok {
+		return
+	}
+	for i := range r.seats.of {
+		if r.seats.of[i].Holder == r.self {
+			r.passSeat(now, i, r.heir)
+		}
+	}
+}
+
+// handOn gives the heir all that the account can give. It reports whether there was anything.
+func (r *Replica) handOn(now Instant, in *instance) bool {
+	if _, ok := r.alive(r.heir); !ok || !in.account.started() {
+		return false
+	}
+	a := in.account
+	e, err := r.edge(in, r.heir)
+	if err != nil {
+		return false
+	}
+	a.mu.Lock()
+	a.advance(now)
+	shares := a.giveShares(e, a.s.Shares(), now)
+	rights := Tokens(0)
+	if a.spec.Kind != Rate { // a rate moves by its shares; lent rights would only lapse
+		rights = a.giveRights(e, a.givable(), now)
+	}
+	a.mu.Unlock()
+	if shares == 0 && rights == 0 {
+		return false
+	}
+	r.moved(in, e.peer, GaveRights, rights, shares)
+	r.gave(now, in, e, 0)
+	return true
+}
+
+// Handed reports whether a leaving node has nothing left to give and nothing that it gave away waits for an
+// acknowledgement.
 func (r *Replica) Handed() bool {
 	for _, x := range r.unacked {
 		if x.e.open(x.in.account.window()) {
+			return false
+		}
+	}
+	for _, in := range r.order {
+		a := in.account
+		if a == nil || r.heir.IsZero() {
+			continue
+		}
+		a.mu.Lock()
+		left := !a.ready || a.s.Shares() > 0 || a.spec.Kind != Rate && a.givable() > 0
+		a.mu.Unlock()
+		if left {
+			return false
+		}
+	}
+	for _, s := range r.seats.of {
+		if s.Holder == r.self && !r.heir.IsZero() {
 			return false
 		}
 	}
@@ -138,7 +179,7 @@ func (r *Replica) passSeat(now Instant, i int, to Holder) {
 func (r *Replica) repeatSeats(now Instant) {
 	for i := range r.seats.of {
 		p, ok := r.seats.pass[i]
-		if !ok || now < r.seats.told[i]+firstRepeat {
+		if !ok || !due(now, r.seats.told[i], firstRepeat) {
 			continue
 		}
 		if _, ok := r.alive(p.To); ok {

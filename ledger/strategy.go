@@ -9,12 +9,12 @@ type Strategy interface {
 	Donors(v *View, need Tokens, n int) (peers []int, want Tokens)
 	// Give says how many rights the donor gives for an ask; the ledger gives no more than it can.
 	Give(v *View, ask *Ask) Tokens
-	// Surplus is what the row should say that the holder would give.
+	// Surplus is what the row should say that the holder would give. The view has no peers.
 	Surplus(v *View) Tokens
 	// Drift names the peer that should get shares, and how many; -1 for none.
 	Drift(v *View) (peer int, n Shares)
 	// Weight says how much a row matters now that it changed from what peers were sent last; 0 means it
-	// need not be sent yet. age is the time since that.
+	// need not be sent yet. age is the time since that. The view has no peers.
 	Weight(v *View, last, now *Row, age Millis) float64
 }
 
@@ -45,6 +45,7 @@ type PeerView struct {
 	Distance Millis // estimated round trip, 0 if unknown
 	Founder  bool   // holds a seat: may own shares of an instance of which no row is known
 	Refused  bool   // refused us lately
+	Hinted   bool   // named by the last peer that refused us as one that has surplus
 	Asked    bool   // an ask to it is outstanding
 }
 
@@ -52,6 +53,7 @@ type PeerView struct {
 type Outlook struct {
 	Local    Tokens  // rights here
 	Swarm    Tokens  // rights of all live holders known, here included, and on the way
+	Away     Tokens  // rights that holders out of reach last said they had
 	Reserved Tokens  // reserved everywhere: may come back
 	Capacity Tokens  // the most that the instance can ever have at once
 	NextAt   Instant // when new rights come: the window's end, or when a rate will have refilled need; 0 never

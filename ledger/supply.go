@@ -83,8 +83,8 @@ func (c Calendar) Valid() error {
 		return fmt.Errorf("a window is either a length or a number of months")
 	case c.Length == 0:
 		return nil
-	case c.Length < dayMillis && (c.Length < 1000 || dayMillis%c.Length != 0):
-		return fmt.Errorf("a window shorter than a day must divide a day and last a second or more")
+	case c.Length < dayMillis && (c.Length%1000 != 0 || dayMillis%c.Length != 0):
+		return fmt.Errorf("a window shorter than a day must be whole seconds and divide a day")
 	case c.Length > dayMillis && c.Length%dayMillis != 0:
 		return fmt.Errorf("a window longer than a day must be whole days")
 	}
@@ -98,55 +98,70 @@ func (c Calendar) loc() *time.Location {
 	return c.Loc
 }
 
-// At returns the window that holds now, with its first instant and the first instant after it.
+// At returns the window that holds now, with its first instant and the first instant after it. A window is
+// named by its first second, so that names stay in order when a policy changes the calendar.
 func (c Calendar) At(now Instant) (w Window, start, end Instant) {
 	switch {
 	case c.Months > 0:
-		t := time.UnixMilli(int64(now)).In(c.loc())
-		w = floorDiv(Window(t.Year())*12+Window(t.Month()-1), Window(c.Months))
-		return w, c.month(w), c.endOf(w)
+		y, m, _ := c.date(now)
+		n := floorDiv(y*12+int64(m-1), int64(c.Months))
+		start, end = c.firstOf(0, 1+n*int64(c.Months), 1), c.firstOf(0, 1+(n+1)*int64(c.Months), 1)
 	case c.Length == 0:
 		return 0, minInstant, maxInstant
 	case c.Length < dayMillis:
-		w = Window(floorDiv(now+c.shift(), Instant(c.Length)))
-		end = c.endOf(w)
-		return w, end - Instant(c.Length), end
+		n := floorDiv(now+c.shift(), Instant(c.Length))
+		start = n*Instant(c.Length) - c.shift()
+		end = start + Instant(c.Length)
 	default:
-		t := time.UnixMilli(int64(now)).In(c.loc())
-		days := Window(c.Length / dayMillis)
 		// Days are counted from Monday 1970-01-05, so that a 7-day window is a calendar week.
-		y, m, d := t.Date()
-		day := Window(time.Date(y, m, d, 0, 0, 0, 0, time.UTC).Unix()/86400) - 4
-		w = floorDiv(day, days)
-		return w, c.day(w * days), c.endOf(w)
+		y, m, d := c.date(now)
+		days := int64(c.Length / dayMillis)
+		n := floorDiv(time.Date(int(y), m, d, 0, 0, 0, 0, time.UTC).Unix()/86400-4, days)
+		start, end = c.firstOf(1970, 1, 5+n*days), c.firstOf(1970, 1, 5+(n+1)*days)
 	}
+	return Window(floorDiv(start, 1000)), start, end
 }
 
-// endOf returns the first instant after window w.
+// endOf returns the first instant after the window that begins at w, or that w is in if the calendar has
+// changed since.
 func (c Calendar) endOf(w Window) Instant {
-	switch {
-	case c.Months > 0:
-		return c.month(w + 1)
-	case c.Length == 0:
-		return maxInstant
-	case c.Length < dayMillis:
-		return Instant(w+1)*Instant(c.Length) - c.shift()
-	}
-	return c.day((w + 1) * Window(c.Length/dayMillis))
+	_, _, end := c.At(Instant(w) * 1000)
+	return end
 }
 
-// shift is the location's offset at the epoch: fixed, so that ordinals of short windows never step back.
+// shift is the location's offset at the epoch: fixed, so that short windows stay equally long.
 func (c Calendar) shift() Instant {
 	_, off := time.UnixMilli(0).In(c.loc()).Zone()
 	return Instant(off) * 1000
 }
 
-func (c Calendar) month(w Window) Instant {
-	return Instant(time.Date(0, time.Month(1+int(w)*c.Months), 1, 0, 0, 0, 0, c.loc()).UnixMilli())
+// date returns the day that now belongs to. A day that has begun does not end when clocks are put back
+// over midnight.
+func (c Calendar) date(now Instant) (year int64, month time.Month, day int) {
+	y, m, d := time.UnixMilli(int64(now)).In(c.loc()).Date()
+	if now >= c.firstOf(int64(y), int64(m), int64(d)+1) {
+		y, m, d = time.Date(y, m, d+1, 0, 0, 0, 0, time.UTC).Date()
+	}
+	return int64(y), m, d
 }
 
-func (c Calendar) day(n Window) Instant {
-	return Instant(time.Date(1970, 1, 5+int(n), 0, 0, 0, 0, c.loc()).UnixMilli())
+// firstOf returns the first instant at which the location's date is the given one or a later one. Midnight
+// itself may be missing, or come twice, where clocks change at night.
+func (c Calendar) firstOf(y, m, d int64) Instant {
+	midnight := time.Date(int(y), time.Month(m), int(d), 0, 0, 0, 0, time.UTC)
+	t := midnight.Add(-26 * time.Hour).In(c.loc())
+	for {
+		_, off := t.Zone()
+		from, to := t.ZoneBounds()
+		at := midnight.Add(-time.Duration(off) * time.Second)
+		if !from.IsZero() && at.Before(from) {
+			at = from
+		}
+		if to.IsZero() || at.Before(to) {
+			return Instant(at.UnixMilli())
+		}
+		t = to
+	}
 }
 
 const (
@@ -160,6 +175,14 @@ func floorDiv[T ~int64](a, b T) T {
 		q--
 	}
 	return q
+}
+
+// calendar is the spec's calendar: one window without end for supplies that have no windows.
+func (s *Spec) calendar() Calendar {
+	if s.Kind != Windowed {
+		return Calendar{}
+	}
+	return s.Calendar
 }
 
 // Worth returns floor(shares × amount / TotalShares), in 128 bits.

@@ -24,13 +24,17 @@ func (r *Replica) activate(in *instance) {
 // sent, unacknowledged transfers are told again, shares drift. Call it some 20 times a second; a tick in
 // which nothing moved costs nothing.
 func (r *Replica) Tick(now Instant) {
+	if r.fenced {
+		r.touched.take()
+		return
+	}
 	for _, in := range r.touched.take() {
 		r.activate(in)
 	}
 	if now >= r.nextTurn {
 		r.turnAll(now)
 	}
-	slow := now >= r.lastSlow+slowTick
+	slow := due(now, r.lastSlow, slowTick)
 	if slow {
 		r.lastSlow = now
 	}
@@ -43,17 +47,22 @@ func (r *Replica) Tick(now Instant) {
 	})
 	r.repeat(now)
 	if slow {
+		r.passSeats(now)
 		r.repeatSeats(now)
 	}
 }
+
+// due reports whether pause has passed since at. A clock that stepped back makes everything due, rather
+// than nothing until it has caught up.
+func due(now, at Instant, pause Millis) bool { return now < at || now >= at+Instant(pause) }
 
 // turnAll issues every window that has begun.
 func (r *Replica) turnAll(now Instant) {
 	r.nextTurn = maxInstant
 	for _, in := range r.order {
 		a := in.account
-		if a == nil || in.dirty && !a.started() {
-			continue
+		if a == nil || len(in.changes) > 0 {
+			continue // what waits for the disk comes first; Commit sees to the next turn
 		}
 		a.mu.Lock()
 		a.advance(now)
@@ -85,9 +94,14 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		a.unmet.add(float64(a.refused)/sec, dt, demandConstant)
 		a.asked, a.refused = 0, 0
 		in.tickedAt = now
+	} else if dt < 0 {
+		in.tickedAt = now
 	}
+	lapsed := false
 	if a.ready && !in.dirty {
-		if grow := a.reconcile(); grow > 0 {
+		grow, cut := a.reconcile()
+		lapsed = cut > 0
+		if grow > 0 {
 			w := a.s.Window
 			r.grow(in, change{apply: func(s *State, _ *Entry) {
 				if s.Window == w {
@@ -106,8 +120,8 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		}
 		a.wantMark, a.wantTill = 0, 0
 	}
-	if slow {
-		a.decay()
+	if slow && a.decay() {
+		lapsed = true
 	}
 	if a.phantom > 0 && now >= a.phantomUntil {
 		a.s.Reserved -= a.phantom
@@ -118,21 +132,29 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		a.spec.HalfLife > 0 && a.rights > 0 || !a.ready || a.s.Debt > 0 || a.accrual.lent > 0
 	a.mu.Unlock()
 
+	if lapsed {
+		r.mark(in)
+	}
+	if !r.heir.IsZero() && r.handOn(now, in) {
+		busy = true
+	}
+	r.answerEarly(now, in)
 	if r.emit(now, in) {
 		busy = true
 	}
-	if slow && now >= in.driftAt+driftPause && !in.dirty {
+	if slow && due(now, in.driftAt, driftPause) && !in.dirty {
 		in.driftAt = now
+		in.news = false
 		r.drift(now, in)
 	}
-	return !busy
+	return !busy && !in.news && len(in.early) == 0
 }
 
 // drift moves shares toward demand, as the strategy says. Grants and slots are issued once, so that
 // their shares are worth nothing later.
 func (r *Replica) drift(now Instant, in *instance) {
 	a := in.account
-	if k := a.Spec().Kind; k != Windowed && k != Rate || !a.started() {
+	if k := a.Spec().Kind; k != Windowed && k != Rate || !a.started() || !r.heir.IsZero() {
 		return
 	}
 	v := r.view(now, in)
@@ -140,15 +162,16 @@ func (r *Replica) drift(now Instant, in *instance) {
 	if i < 0 || n <= 0 {
 		return
 	}
-	e := r.edge(in, v.Peers[i].Holder)
+	e, err := r.edge(in, v.Peers[i].Holder)
+	if err != nil || len(r.unacked) >= MaxOpen {
+		return
+	}
 	a.mu.Lock()
 	given := a.giveShares(e, min(n, v.Share/2), now)
 	a.mu.Unlock()
 	if given > 0 {
-		r.mark(in)
-		r.markEdge(in, e)
-		e.tries = 0
-		r.tell(now, in, e, 0)
+		r.moved(in, e.peer, GaveRights, 0, given)
+		r.gave(now, in, e, 0)
 	}
 }
 

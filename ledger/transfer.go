@@ -1,5 +1,7 @@
 package ledger
 
+import "slices"
+
 // Entry is an account's pairwise record with one other holder: cumulative counters of what was moved.
 // Amounts are of Window; shares are of all time.
 type Entry struct {
@@ -31,12 +33,20 @@ func (e *Entry) open(w Window) bool {
 // edge is an entry with its bookkeeping in memory.
 type edge struct {
 	Entry
-	peer  Holder
-	dirty bool
-	told  Instant
-	tries int
-	// lapses is when the rate rights that this batch credits lapse.
-	lapses Instant
+	peer   Holder
+	dirty  bool
+	listed bool // on the list of those not acknowledged
+	told   Instant
+	tries  int
+	asks   [4]uint64 // the last asks of the peer that were answered with rights
+}
+
+// answered reports whether an ask of the peer was answered with rights already.
+func (e *edge) answered(ask uint64) bool { return slices.Contains(e.asks[:], ask) }
+
+func (e *edge) remember(ask uint64) {
+	copy(e.asks[1:], e.asks[:])
+	e.asks[0] = ask
 }
 
 // giveRights moves up to n rights out, as far as they are there, and returns how many. They leave the
@@ -61,7 +71,7 @@ func (a *Account) giveRights(e *edge, n Tokens, asked Instant) Tokens {
 
 // givable is the rights that may leave: not what is owed, and of a rate not what is borrowed.
 func (a *Account) givable() Tokens {
-	if !a.ready || a.last >= a.end || a.spec.Ceiling == Observe {
+	if !a.open() || a.spec.Ceiling == Observe {
 		return 0
 	}
 	n := a.rights - a.s.Debt
@@ -75,14 +85,14 @@ func (a *Account) givable() Tokens {
 // account nor anyone before it has issued them for. Caller holds mu.
 func (a *Account) giveShares(e *edge, n Shares, now Instant) Shares {
 	n = min(n, a.s.Shares())
-	if n <= 0 {
+	if n <= 0 || a.fenced {
 		return 0
 	}
 	first := a.s.Window + 1
 	if a.s.Arriving > 0 {
 		first = max(first, a.s.ArrivingFirst+1)
 	}
-	if w, _, _ := a.spec.Calendar.At(max(now, a.last)); w+1 > first {
+	if w, _, _ := a.spec.calendar().At(max(now, a.last)); w+1 > first {
 		first = w + 1
 	}
 	if a.spec.Kind != Windowed {

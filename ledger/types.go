@@ -26,7 +26,8 @@ type Instant int64
 // Millis is a duration in milliseconds.
 type Millis int64
 
-// Window is the ordinal of a calendar window; 0 always for supplies without windows.
+// Window names a calendar window by its first second, in Unix seconds; 0 always for supplies without
+// windows.
 type Window int64
 
 // MaxNameLen bounds the name of a node, in bytes.

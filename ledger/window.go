@@ -16,7 +16,7 @@ func (s *State) countable(w Window) Shares {
 // stepped back never reopens a window.
 func (a *Account) due(now Instant) (w Window, end Instant, turn bool) {
 	now = max(now, a.last)
-	w, _, end = a.spec.Calendar.At(now)
+	w, _, end = a.spec.calendar().At(now)
 	if a.s.Issues && w <= a.s.Window {
 		return a.s.Window, a.end, false
 	}
@@ -25,24 +25,24 @@ func (a *Account) due(now Instant) (w Window, end Instant, turn bool) {
 
 // issue returns the change that closes the present window, if any, and issues window w: what is reserved
 // counts as spent, unspent rights lapse or roll over, and shares mint anew.
-func (a *Account) issue(w Window, roll, chunk Tokens) func(*State) {
-	spec := a.spec
+func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 	return func(s *State) {
-		if s.Issues {
-			spent := s.Spent + s.Reserved
-			s.Past.Issued += s.Issued()
-			s.Past.Spent += spent
-			s.Past.Lapsed += s.owned() + s.Lapsed - spent - roll
-		}
+		spec := &a.spec // the present one when this is written and applied
 		n := State{
 			Genesis: s.Genesis, SharesIn: s.SharesIn, SharesOut: s.SharesOut,
 			Arriving: s.Arriving, ArrivingFirst: s.ArrivingFirst,
 			Debt: s.Debt, Overrun: s.Overrun, Past: s.Past, MarkTill: s.MarkTill,
-			Window: w, Issues: true, Rolled: roll,
+			Window: w, Issues: true,
 		}
 		n.Counted = n.countable(w)
 		if w >= n.ArrivingFirst {
 			n.Arriving = 0
+		}
+		if s.Issues {
+			n.Rolled = max(0, min(s.Balance(), spec.rollover(n.Counted)))
+			n.Past.Issued += s.Issued()
+			n.Past.Spent += s.used()
+			n.Past.Lapsed += s.Lapsed + s.Balance() - n.Rolled
 		}
 		if spec.Kind != Rate {
 			n.Base = Worth(n.Counted, spec.Amount)
@@ -55,13 +55,14 @@ func (a *Account) issue(w Window, roll, chunk Tokens) func(*State) {
 	}
 }
 
-// rollover returns how much of the present rights the next window keeps: this holder's part of the cap.
-func (a *Account) rollover() Tokens {
-	if a.spec.Kind != Windowed || a.spec.RolloverPPM == 0 {
+// rollover returns the most that shares may carry into the window that counts them. Were it the window
+// that ends, shares given away in between would carry twice: with the giver's old rights and with the
+// receiver's.
+func (s *Spec) rollover(counted Shares) Tokens {
+	if s.Kind != Windowed || s.RolloverPPM == 0 {
 		return 0
 	}
-	limit := Tokens(mulDiv(int64(a.spec.Amount), a.spec.RolloverPPM, 1_000_000))
-	return max(0, min(a.rights, Worth(a.s.Counted, limit)))
+	return Worth(counted, Tokens(mulDiv(int64(s.Amount), s.RolloverPPM, 1_000_000)))
 }
 
 // opened runs after an issue was applied.
@@ -76,20 +77,21 @@ func (a *Account) opened(now Instant, end Instant) {
 	}
 }
 
-// decay lapses unspent rights by the half-life. What lapses is taken at once; disk learns it later, since
-// a crash in between only gives back rights that were issued.
-func (a *Account) decay() {
-	if a.spec.HalfLife == 0 || a.rights <= 0 || !a.ready {
+// decay lapses unspent rights by the half-life, in steps of a thousandth at least, so that the disk is not
+// written for less. It reports whether it did.
+func (a *Account) decay() bool {
+	if a.spec.HalfLife == 0 || a.rights <= 0 || !a.open() || a.spec.Kind == Rate || a.spec.Kind == Slots {
 		a.decayed = a.last
-		return
+		return false
 	}
 	left := math.Exp2(-float64(a.last-a.decayed) / float64(a.spec.HalfLife))
 	n := Tokens(float64(a.rights) * (1 - left))
-	if n < 1 {
-		return // the fraction is not lost: decayed stays where it is
+	if n < max(1, a.rights/1024) {
+		return false // the fraction is not lost: decayed stays where it is
 	}
 	a.decayed = a.last
 	a.lapse(n)
+	return true
 }
 
 func (a *Account) lapse(n Tokens) {
@@ -100,21 +102,21 @@ func (a *Account) lapse(n Tokens) {
 
 // reconcile returns what the present limit lets the counted shares issue in addition, and takes back what
 // it no longer covers as far as it is unspent. Not for Rate, whose worth follows the spec at once.
-func (a *Account) reconcile() (grow Tokens) {
-	if a.spec.Kind == Rate || !a.ready {
-		return 0
+func (a *Account) reconcile() (grow, cut Tokens) {
+	if a.spec.Kind == Rate || !a.open() {
+		return 0, 0
 	}
 	want, have := Worth(a.s.Counted, a.spec.Amount), a.s.Base-a.s.Cut
 	switch {
 	case want > have:
-		return want - have
+		return want - have, 0
 	case want < have:
-		if cut := min(have-want, a.rights); cut > 0 {
+		if cut = min(have-want, a.rights); cut > 0 {
 			a.s.Cut += cut
 			a.lapse(cut)
 		}
 	}
-	return 0
+	return 0, cut
 }
 
 // chunk is how far the durable mark runs ahead of use: about a second of spending, a few calls at least,
@@ -134,31 +136,34 @@ func (a *Account) extend() (mark Tokens, till Instant) {
 	if a.wantMark > 0 {
 		want = max(want, a.wantMark+chunk)
 	}
-	most := MaxTokens
-	if a.spec.Kind != Rate && a.spec.Ceiling != Observe {
-		most = a.s.owned() + max(0, a.overdraftPart-a.s.Overdrawn)
-	}
-	want = min(want, most)
-	if a.wantTill > a.s.MarkTill {
+	want = min(want, a.mostMark(&a.s))
+	// Reservations of slots may live for an hour: a mark on time in good time saves them waiting for the disk.
+	if a.wantTill+30_000 > a.s.MarkTill && a.wantTill > 0 {
 		till = a.wantTill + 60_000
 	}
-	if a.wantMark > a.s.Mark || a.s.Mark-a.s.used() < chunk/2 || till > 0 {
-		if want > a.s.Mark {
-			mark = want
-		}
+	if (a.wantMark > a.s.Mark || a.s.Mark-a.s.used() < chunk/2 || till > 0) && want > a.s.Mark {
+		mark = want
 	}
 	return mark, till
+}
+
+// mostMark is the highest mark that a crash could make good: what the account owns. Rate counts from
+// nothing after a crash, Observe and Soft may overdraw.
+func (a *Account) mostMark(s *State) Tokens {
+	if a.spec.Kind == Rate || a.spec.Ceiling == Observe {
+		return MaxTokens
+	}
+	return max(s.owned()+max(0, a.overdraftPart-s.Overdrawn), s.used())
 }
 
 // restore makes the account what a crash leaves: everything up to the mark counts as spent.
 func (a *Account) restore(now Instant) {
 	s := &a.s
-	switch a.spec.Kind {
-	case Slots:
+	if a.spec.Kind == Slots {
 		a.phantom, a.phantomUntil = s.Mark, s.MarkTill
 		s.Spent, s.Reserved = 0, s.Mark
-	default:
-		s.Spent, s.Reserved = max(s.Spent, s.Mark), 0
+	} else {
+		s.Spent, s.Reserved = max(s.used(), s.Mark), 0
 	}
 	if a.spec.Kind == Rate {
 		// The balance starts at zero: what was minted since the write is not known, and never used again.
@@ -167,19 +172,22 @@ func (a *Account) restore(now Instant) {
 		s.Lapsed += s.Balance()
 	}
 	if lack := -s.Balance(); lack > 0 {
-		s.Overdrawn += lack // Soft and Observe spent it before the crash
+		// Soft and Observe may have spent it before the crash.
+		if a.spec.Ceiling == Hard {
+			s.Spent -= lack
+			s.Debt += lack
+		} else {
+			s.Overdrawn += lack
+		}
 	}
+	s.Mark = max(s.Mark, s.used())
 	a.rights = s.Balance()
 	a.last = max(now, s.At)
-	_, _, a.end = a.spec.Calendar.At(a.last)
+	a.decayed = s.At // rights decay while the node is down, too
 	a.ready = s.Issues
-	a.decayed = a.last
-	if w, _, _ := a.spec.Calendar.At(a.last); a.spec.Kind == Windowed && w != s.Window {
-		if w > s.Window {
-			a.end = a.last // over: the owner turns it before anything is admitted
-		} else {
-			a.end = a.spec.Calendar.endOf(s.Window)
-		}
+	a.end = minInstant // the owner issues before anything is admitted
+	if s.Issues {
+		a.end = a.spec.calendar().endOf(s.Window)
 	}
 	a.accrual.at = a.last
 	a.retune()

@@ -1,0 +1,216 @@
+package ledger_test
+
+import (
+	"testing"
+
+	. "github.com/swarmpurse/swarmpurse/ledger"
+	"pgregory.net/rapid"
+)
+
+func window(amount Tokens, length Millis) Spec {
+	return Spec{Kind: Windowed, Amount: amount, Calendar: Calendar{Length: length}}
+}
+
+// testSpecs is one budget of every sort, each in three policy versions.
+func testSpecs() map[string][]Spec {
+	with := func(s Spec, f func(*Spec)) Spec { f(&s); return s }
+	times := func(s Spec) []Spec {
+		return []Spec{s, with(s, func(s *Spec) { s.Amount /= 2 }), with(s, func(s *Spec) { s.Amount *= 2 })}
+	}
+	grant := Spec{Kind: Grant, Amount: 1000}
+	win := with(window(1000, 20_000), func(s *Spec) { s.RolloverPPM = 100_000 })
+	return map[string][]Spec{
+		"grant":       times(grant),
+		"grant-soft":  times(with(grant, func(s *Spec) { s.Ceiling = Soft; s.OverdraftPPM = 200_000 })),
+		"grant-rots":  times(with(grant, func(s *Spec) { s.HalfLife = 20_000 })),
+		"window":      times(win),
+		"window-cal":  {win, with(win, func(s *Spec) { s.Calendar.Length = 60_000 }), with(win, func(s *Spec) { s.Calendar.Length = 10_000; s.Amount = 700 })},
+		"window-soft": times(with(win, func(s *Spec) { s.Ceiling = Soft; s.OverdraftPPM = 100_000; s.HalfLife = 30_000 })),
+		"window-seen": times(with(win, func(s *Spec) { s.Ceiling = Observe })),
+		"slots":       times(Spec{Kind: Slots, Amount: 24}),
+		"rate":        times(Spec{Kind: Rate, Amount: 500, Per: 100, PerMillis: 1000, Lend: DefaultLend}),
+	}
+}
+
+// swarm draws a world of some of the budgets.
+func swarm(t *rapid.T, names ...string) *world {
+	all := testSpecs()
+	if len(names) == 0 {
+		names = []string{"grant", "grant-soft", "grant-rots", "window", "window-cal", "window-soft", "window-seen", "slots", "rate"}
+		names = rapid.SliceOfNDistinct(rapid.SampledFrom(names), 2, 2, rapid.ID[string]).Draw(t, "budgets")
+	}
+	specs := map[string][]Spec{}
+	for _, n := range names {
+		specs[n] = all[n]
+	}
+	n := rapid.IntRange(2, 4).Draw(t, "nodes")
+	w := newWorld(n, rapid.IntRange(1, n).Draw(t, "founders"), 1, specs)
+	w.fatalf, w.logf = t.Fatalf, t.Logf
+	return w
+}
+
+func (w *world) anyUp(t *rapid.T) *wnode {
+	n := rapid.SampledFrom(w.nodes).Draw(t, "node")
+	if n.r == nil {
+		t.Skip("down")
+	}
+	return n
+}
+
+func (w *world) drawReserve(t *rapid.T, n *wnode) {
+	ids := []InstanceID{rapid.SampledFrom(w.ids).Draw(t, "id")}
+	if len(w.ids) > 1 && rapid.IntRange(0, 3).Draw(t, "both") == 0 {
+		ids = w.ids[:2]
+	}
+	var amounts []Tokens
+	for _, id := range ids {
+		most := max(1, w.specs[id][0].Amount/2)
+		amounts = append(amounts, Tokens(rapid.Int64Range(1, int64(most)).Draw(t, "amount")))
+	}
+	n.reserve(ids, amounts, rapid.Bool().Draw(t, "overdraw"), true)
+}
+
+func (w *world) drawSettle(t *rapid.T, n *wnode) {
+	if len(n.open) > 0 {
+		n.settle(rapid.IntRange(0, len(n.open)-1).Draw(t, "call"), rapid.SampledFrom([]int64{0, 50, 100, 130}).Draw(t, "used %"))
+	}
+}
+
+func (w *world) drawBatch(t *rapid.T, n *wnode) {
+	o := rapid.SampledFrom([]outcome{commit, commit, commit, commit, commit, commit, abort, crashBefore, crashAfter}).Draw(t, "disk")
+	n.batch(o, func() {
+		for range rapid.IntRange(0, 2).Draw(t, "meanwhile") {
+			if rapid.Bool().Draw(t, "settle") {
+				w.drawSettle(t, n)
+			} else if a := n.r.Account(w.ids[0]); a != nil {
+				n.admitOnly(a, Tokens(rapid.Int64Range(1, int64(w.specs[w.ids[0]][0].Amount)/4).Draw(t, "amount")))
+			}
+		}
+	})
+}
+
+// admitOnly reserves as another goroutine would, that does not own the replica.
+func (n *wnode) admitOnly(a *Account, amount Tokens) {
+	takes := []Take{{Account: a, Amount: amount}}
+	if why, _ := Reserve(n.clock(), n.clock()+30_000, takes, true); why == Enough {
+		n.open = append(n.open, &reservation{takes})
+		n.w.model.admitted(n, takes[0])
+	}
+}
+
+// actions is all that can happen to a swarm.
+func (w *world) actions(steps bool) map[string]func(*rapid.T) {
+	acts := map[string]func(*rapid.T){
+		"reserve":  func(t *rapid.T) { w.drawReserve(t, w.anyUp(t)) },
+		"reserve2": func(t *rapid.T) { w.drawReserve(t, w.anyUp(t)) },
+		"settle":   func(t *rapid.T) { w.drawSettle(t, w.anyUp(t)) },
+		"batch":    func(t *rapid.T) { w.drawBatch(t, w.anyUp(t)) },
+		"batch2":   func(t *rapid.T) { w.anyUp(t).batch(commit, nil) },
+		"tick": func(t *rapid.T) {
+			n := w.anyUp(t)
+			n.r.Tick(n.clock())
+			w.drawBatch(t, n)
+		},
+		"round": func(t *rapid.T) { w.round(Millis(rapid.IntRange(1, 400).Draw(t, "ms"))) },
+		"deliver": func(t *rapid.T) {
+			for range rapid.IntRange(1, 6).Draw(t, "packets") {
+				if len(w.net) == 0 {
+					return
+				}
+				k := rapid.IntRange(0, len(w.net)-1).Draw(t, "packet")
+				w.deliver(k, rapid.Bool().Draw(t, "again"))
+			}
+		},
+		"lose": func(t *rapid.T) {
+			if len(w.net) > 0 {
+				k := rapid.IntRange(0, len(w.net)-1).Draw(t, "packet")
+				w.net = append(w.net[:k:k], w.net[k+1:]...)
+			}
+		},
+		"replay": func(t *rapid.T) {
+			if len(w.old) > 0 {
+				w.receive(w.old[rapid.IntRange(0, len(w.old)-1).Draw(t, "packet")])
+			}
+		},
+		"wait": func(t *rapid.T) {
+			w.now += Instant(rapid.SampledFrom([]int{10, 200, 1000, 7000, 20_000, 45_000}).Draw(t, "ms"))
+		},
+		"crash": func(t *rapid.T) { w.anyUp(t).crash() },
+		"restart": func(t *rapid.T) {
+			n := rapid.SampledFrom(w.nodes).Draw(t, "node")
+			if n.r == nil {
+				n.start(uint64(w.now))
+				w.members()
+			}
+		},
+		"mint": func(t *rapid.T) {
+			n := w.anyUp(t)
+			id := rapid.SampledFrom(w.ids).Draw(t, "id")
+			if k := w.specs[id][0].Kind; k != Grant && k != Windowed {
+				t.Skip("takes no top-ups")
+			}
+			name := rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "top-up")
+			repeated, err := n.r.Mint(n.clock(), id, 100, name)
+			if err != nil {
+				t.Fatalf("mint: %v", err)
+			}
+			if !repeated {
+				w.model.mints = append(w.model.mints, mintOf{n.i, id})
+			}
+		},
+		"respec": func(t *rapid.T) {
+			n := w.anyUp(t)
+			n.version = rapid.IntRange(0, 2).Draw(t, "version")
+			n.r.Respec(n.clock())
+		},
+		"partition": func(t *rapid.T) {
+			for _, n := range w.nodes {
+				n.side = rapid.IntRange(0, 1).Draw(t, "side")
+			}
+			w.members()
+		},
+		"heal": func(t *rapid.T) {
+			for _, n := range w.nodes {
+				n.side = 0
+			}
+			w.members()
+		},
+		"leave": func(t *rapid.T) {
+			n, to := w.anyUp(t), w.anyUp(t)
+			if n == to || n.side != to.side {
+				t.Skip("no heir")
+			}
+			if err := n.r.Leave(n.clock(), to.self); err != nil {
+				t.Fatalf("leave: %v", err)
+			}
+			n.left = true
+		},
+		"digest": func(t *rapid.T) {
+			n, to := w.anyUp(t), w.anyUp(t)
+			w.send(n, to.self.Node, n.r.Digest())
+		},
+		"": func(t *rapid.T) { w.check() },
+	}
+	if steps {
+		acts["clock"] = func(t *rapid.T) {
+			n := rapid.SampledFrom(w.nodes).Draw(t, "node")
+			was := n.off
+			n.off = Millis(rapid.SampledFrom([]int{-30_000, -3000, 0, 2000, 25_000}).Draw(t, "off"))
+			w.model.jumps += max(0, n.off-was)
+		}
+	}
+	return acts
+}
+
+// TestSwarmLaws: whatever happens, in whatever order, the invariants hold after every step, and when faults
+// end the swarm comes to rest with nothing stuck.
+func TestSwarmLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := swarm(t)
+		for _, n := range w.nodes {
+			n.off = Millis(rapid.SampledFrom([]int{0, -1500, 900}).Draw(t, "skew"))
+		}
+		t.Repeat(w.actions(true))
+		w.heal(0)
+	})
+}

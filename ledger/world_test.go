@@ -1,0 +1,423 @@
+package ledger_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"strings"
+
+	. "github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/placement"
+)
+
+// world is a small swarm on one goroutine: replicas, their disks and clocks, and a network that may do
+// anything to a packet but change it. check in model_test.go judges it after every step.
+type world struct {
+	fatalf func(string, ...any)
+	logf   func(string, ...any)
+	now    Instant // true time
+	nodes  []*wnode
+	net    []packet
+	old    []packet // delivered before, for replays
+	ids    []InstanceID
+	specs  map[InstanceID][]Spec // by policy version
+	model  *model
+	lossy  func() bool // whether the next packet is lost; nil for never
+}
+
+type wnode struct {
+	w       *world
+	i       int
+	self    Holder
+	disk    map[string][]byte
+	r       *Replica // nil while down
+	off     Millis   // of the clock
+	version int      // of the policy
+	side    int      // of a partition
+	left    bool     // is leaving
+	open    []*reservation
+	highest uint64 // version of a row ever sent
+}
+
+func (n *wnode) GoString() string { return n.self.Node }
+
+type packet struct {
+	from, to int
+	bytes    []byte
+}
+
+// reservation is one admitted call.
+type reservation struct {
+	takes []Take
+}
+
+var testStart = Instant(1_700_000_000_000)
+
+func newWorld(n, founders int, seed uint64, specs map[string][]Spec) *world {
+	w := &world{now: testStart, specs: map[InstanceID][]Spec{}}
+	var fs []Holder
+	for i := range n {
+		h := Holder{Node: fmt.Sprintf("n%d", i), Gen: uint64(i + 1)}
+		w.nodes = append(w.nodes, &wnode{w: w, i: i, self: h, disk: map[string][]byte{}})
+		if i < founders {
+			fs = append(fs, h)
+		}
+	}
+	charter, err := NewCharter("test", fs, [16]byte{byte(seed)})
+	if err != nil {
+		panic(err)
+	}
+	names := slices.Sorted(maps.Keys(specs))
+	for _, name := range names {
+		id, err := NewInstanceID(charter.ID, name, "compute", specs[name][0].Kind, nil, nil)
+		if err != nil {
+			panic(err)
+		}
+		w.ids = append(w.ids, id)
+		w.specs[id] = specs[name]
+	}
+	w.model = newModel(w, charter)
+	for _, nd := range w.nodes {
+		nd.start(seed)
+		if err := nd.r.Found(charter); err != nil {
+			panic(err)
+		}
+	}
+	w.members()
+	for _, nd := range w.nodes {
+		nd.batch(commit, nil)
+	}
+	return w
+}
+
+func (n *wnode) clock() Instant { return n.w.now + Instant(n.off) }
+
+// start brings the node up on its disk.
+func (n *wnode) start(seed uint64) {
+	n.r = NewReplica(Config{
+		Self: n.self, Strategy: placement.Strategy{}, Rand: rand.New(rand.NewPCG(seed, uint64(n.i))),
+		Resolve: func(id InstanceID) (Spec, bool) {
+			ss, ok := n.w.specs[id]
+			if !ok {
+				return Spec{}, false
+			}
+			return ss[n.version%len(ss)], true
+		},
+	})
+	var ws []Write
+	for k, v := range n.disk {
+		ws = append(ws, Write{k, v})
+	}
+	sort.Slice(ws, func(i, j int) bool { return ws[i].Key > ws[j].Key }) // any order must do
+	if err := n.r.Load(n.clock(), ws); err != nil {
+		n.w.fatalf("node %d does not load what it wrote: %v", n.i, err)
+	}
+}
+
+func (n *wnode) crash() {
+	n.r = nil
+	n.open = nil
+	n.w.members()
+}
+
+// members tells every node who is alive, by the partition.
+func (w *world) members() {
+	for _, n := range w.nodes {
+		if n.r == nil {
+			continue
+		}
+		var ps []Peer
+		for _, p := range w.nodes {
+			ps = append(ps, Peer{Holder: p.self, Alive: p.r != nil && p.side == n.side})
+		}
+		n.r.SetPeers(ps)
+	}
+}
+
+type outcome int
+
+const (
+	commit outcome = iota
+	abort
+	crashBefore
+	crashAfter
+)
+
+// batch runs one batch of a node: meanwhile happens between the disk's start and its end.
+func (n *wnode) batch(o outcome, meanwhile func()) {
+	if n.r == nil {
+		return
+	}
+	ws := n.r.Writes(n.clock())
+	if meanwhile != nil {
+		meanwhile()
+	}
+	switch o {
+	case abort:
+		n.r.Abort()
+		return
+	case crashBefore:
+		n.crash()
+		return
+	}
+	n.write(ws)
+	if o == crashAfter {
+		n.crash()
+		return
+	}
+	fx := n.r.Commit(n.clock())
+	for _, s := range fx.Sends {
+		n.w.model.told(n, s.Message)
+		n.w.send(n, s.To, s.Message)
+	}
+	for _, s := range fx.Spreads {
+		if s.Row.Holder == n.self {
+			if s.Row.Version <= n.highest {
+				n.w.fatalf("node %d sends version %d after %d", n.i, s.Row.Version, n.highest)
+			}
+			n.highest = s.Row.Version
+		}
+		for _, p := range n.w.nodes {
+			if p != n {
+				n.w.send(n, p.self.Node, []Row{s.Row})
+			}
+		}
+	}
+}
+
+func (n *wnode) write(ws []Write) {
+	for _, x := range ws {
+		n.w.model.wrote(n, x)
+		if x.Value == nil {
+			delete(n.disk, x.Key)
+		} else {
+			n.disk[x.Key] = x.Value
+		}
+	}
+}
+
+func (w *world) send(from *wnode, to string, m any) {
+	for _, p := range w.nodes {
+		if p.self.Node == to && p != from {
+			w.net = append(w.net, packet{from.i, p.i, Encode(m)})
+		}
+	}
+}
+
+// deliver takes packet k off the net, or leaves it there too.
+func (w *world) deliver(k int, keep bool) {
+	p := w.net[k]
+	if !keep {
+		w.net = slices.Delete(w.net, k, k+1)
+	}
+	w.receive(p)
+}
+
+func (w *world) receive(p packet) {
+	to := w.nodes[p.to]
+	if to.r == nil || to.side != w.nodes[p.from].side {
+		return // lost
+	}
+	if len(w.old) < 256 {
+		w.old = append(w.old, p)
+	} else {
+		w.old[(len(w.net)*31+len(p.bytes))%256] = p
+	}
+	m, err := Decode(p.bytes)
+	if err != nil {
+		w.fatalf("what %d sent does not decode: %v", p.from, err)
+	}
+	if err := to.r.Receive(to.clock(), m); err != nil {
+		w.logf("node %d refuses %T: %v", p.to, m, err)
+	}
+	if to.r.Fenced() {
+		w.fatalf("node %d is fenced by %T %+v from %d", p.to, m, m, p.from)
+	}
+}
+
+// reserve tries one call on a node; what lacks is asked for.
+func (n *wnode) reserve(ids []InstanceID, amounts []Tokens, overdraw, wait bool) bool {
+	if n.r == nil {
+		return false
+	}
+	now := n.clock()
+	var takes []Take
+	for k, id := range ids {
+		a, err := n.r.Open(now, id)
+		if err != nil {
+			n.w.fatalf("node %d opens %s: %v", n.i, id, err)
+			return false
+		}
+		takes = append(takes, Take{Account: a, Amount: amounts[k]})
+	}
+	Sort(takes)
+	why, at := Reserve(now, now+30_000, takes, overdraw)
+	if why != Enough {
+		if why == NoRights && wait {
+			takes[at].Account.Missed(takes[at].Amount)
+			n.r.Waiting(now, takes[at].Account.ID(), takes[at].Amount)
+		}
+		return false
+	}
+	if wait {
+		for _, t := range takes {
+			n.r.Waiting(now, t.Account.ID(), 0)
+		}
+	}
+	n.open = append(n.open, &reservation{takes})
+	for _, t := range takes {
+		n.w.model.admitted(n, t)
+	}
+	return true
+}
+
+// settle ends open reservation k; part is what was used of it, in percent.
+func (n *wnode) settle(k int, part int64) {
+	res := n.open[k]
+	n.open = slices.Delete(n.open, k, k+1)
+	for _, t := range res.takes {
+		used := Tokens(int64(t.Amount) * part / 100)
+		charged, over := t.Account.Settle(n.clock(), t.Amount, used, t.Window)
+		n.w.model.settled(n, t, charged-over)
+	}
+}
+
+// round lets time pass for everybody: every node ticks, writes, and gets its packets.
+func (w *world) round(dt Millis) {
+	w.now += Instant(dt)
+	for _, n := range w.nodes {
+		if n.r != nil {
+			n.r.Tick(n.clock())
+			n.batch(commit, nil)
+		}
+	}
+	for range 4 {
+		ps := w.net
+		w.net = nil
+		for _, p := range ps {
+			if w.lossy == nil || !w.lossy() {
+				w.receive(p)
+			}
+		}
+		for _, n := range w.nodes {
+			if n.r != nil && n.r.Pending() {
+				n.batch(commit, nil)
+			}
+		}
+	}
+}
+
+// heal ends all faults and runs until nothing is left to do.
+func (w *world) heal(latest int) {
+	for _, n := range w.nodes {
+		n.side, n.version, n.off = 0, latest, 0
+		if n.left {
+			n.crash() // it comes back
+			n.left = false
+		}
+		if n.r == nil {
+			n.start(uint64(n.i) + 77)
+		}
+	}
+	w.members()
+	for _, n := range w.nodes {
+		n.r.Respec(n.clock())
+		for _, id := range w.ids {
+			n.r.Waiting(n.clock(), id, 0)
+			if _, err := n.r.Open(n.clock(), id); err != nil {
+				w.fatalf("node %d opens %s: %v", n.i, id, err)
+			}
+		}
+	}
+	why := ""
+	for k := range 600 {
+		w.round(250)
+		w.check()
+		if k%4 == 3 {
+			for i, n := range w.nodes {
+				for j, p := range w.nodes {
+					if i != j {
+						w.send(n, p.self.Node, n.r.Digest())
+					}
+				}
+			}
+		}
+		if why = w.unrest(); why == "" && k > 8 {
+			return
+		}
+	}
+	w.fatalf("150 s after the last fault: %s", why)
+}
+
+// unrest says what keeps the swarm from being at rest, or "".
+func (w *world) unrest() string {
+	for _, n := range w.nodes {
+		if u := n.r.Unacked(); u > 0 {
+			return fmt.Sprintf("node %d has %d transfers not acknowledged", n.i, u)
+		}
+		for _, id := range w.ids {
+			sent, _ := n.r.Sent(id)
+			own := n.r.Rows(n.clock(), id)[0]
+			if own.Holder != n.self {
+				return fmt.Sprintf("node %d has no account of %s", n.i, id)
+			}
+			if w.specs[id][0].Kind != Rate {
+				live := own.Row
+				live.Demand, live.Unmet, live.Surplus = sent.Demand, sent.Unmet, sent.Surplus
+				if live != sent {
+					return fmt.Sprintf("node %d has not sent\n%+v, last\n%+v", n.i, live, sent)
+				}
+			}
+			for _, p := range w.nodes {
+				if p == n {
+					continue
+				}
+				ks := p.r.Rows(p.clock(), id)
+				k := slices.IndexFunc(ks, func(k Known) bool { return k.Holder == n.self })
+				if k < 0 || ks[k].Row != sent {
+					return fmt.Sprintf("node %d does not know the row of node %d for %s", p.i, n.i, id)
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// diskEntries lists the pairwise records on a disk.
+func (n *wnode) diskEntries() map[InstanceID]map[Holder]Entry {
+	out := map[InstanceID]map[Holder]Entry{}
+	for k, v := range n.disk {
+		rest, ok := strings.CutPrefix(k, KeyEntry)
+		if !ok {
+			continue
+		}
+		parts := strings.Split(rest, "\x00")
+		var h Holder
+		h.Node = parts[1]
+		fmt.Sscanf(parts[2], "%x", &h.Gen)
+		e, err := DecodeEntry(v)
+		if err != nil {
+			n.w.fatalf("entry on the disk of %d: %v", n.i, err)
+		}
+		id := InstanceID(parts[0])
+		if out[id] == nil {
+			out[id] = map[Holder]Entry{}
+		}
+		out[id][h] = *e
+	}
+	return out
+}
+
+func (n *wnode) diskState(id InstanceID) *State {
+	v, ok := n.disk[KeyAccount+string(id)]
+	if !ok {
+		return nil
+	}
+	s, err := DecodeState(v)
+	if err != nil {
+		n.w.fatalf("account on the disk of %d: %v", n.i, err)
+	}
+	return s
+}
