@@ -27,7 +27,7 @@ type record struct {
 }
 
 // Open opens the directory, checks every byte that it holds, and returns the store. Every error that is
-// about the directory is an *Error, has a Hint, and leaves the directory as it was. It may take up to
+// about the directory is an *Error, has a Hint, and leaves the directory as it was, but for its lock file. It may take up to
 // LockWait plus the time to read the file once.
 func Open(o Options) (*Store, error) {
 	if err := o.validate(); err != nil {
