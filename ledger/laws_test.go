@@ -92,8 +92,8 @@ func (w *world) drawBatch(t *rapid.T, n *wnode) {
 // admitOnly reserves as another goroutine would, that does not own the replica.
 func (n *wnode) admitOnly(a *Account, amount Tokens) {
 	takes := []Take{{Account: a, Amount: amount}}
-	if why, _ := Reserve(n.clock(), n.clock()+30_000, takes, true); why == Enough {
-		n.open = append(n.open, &reservation{takes})
+	if why, _ := Reserve(n.clock(), n.clock()+ttl, takes, true); why == Enough {
+		n.open = append(n.open, &reservation{takes, n.clock() + ttl})
 		n.w.model.admitted(n, takes[0])
 	}
 }
@@ -106,6 +106,17 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 		"settle":   func(t *rapid.T) { w.drawSettle(t, w.anyUp(t)) },
 		"batch":    func(t *rapid.T) { w.drawBatch(t, w.anyUp(t)) },
 		"batch2":   func(t *rapid.T) { w.anyUp(t).batch(commit, nil) },
+		"serve": func(t *rapid.T) {
+			n, id := w.anyUp(t), rapid.SampledFrom(w.ids).Draw(t, "id")
+			amount := Tokens(rapid.Int64Range(1, int64(w.specs[id][0].Amount)/3).Draw(t, "amount"))
+			for range 8 {
+				if n.r == nil || n.reserve([]InstanceID{id}, []Tokens{amount}, false, true) {
+					return
+				}
+				w.round(20)
+			}
+			n.r.Waiting(n.clock(), id, 0)
+		},
 		"tick": func(t *rapid.T) {
 			n := w.anyUp(t)
 			n.r.Tick(n.clock())
@@ -210,7 +221,9 @@ func TestSwarmLaws(t *testing.T) {
 		for _, n := range w.nodes {
 			n.off = Millis(rapid.SampledFrom([]int{0, -1500, 900}).Draw(t, "skew"))
 		}
-		t.Repeat(w.actions(true))
+		for range 3 {
+			t.Repeat(w.actions(true))
+		}
 		w.heal(0)
 	})
 }

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"slices"
 	"strings"
 
 	. "github.com/swarmpurse/swarmpurse/ledger"
@@ -18,6 +19,34 @@ type model struct {
 	mints   []mintOf          // top-ups that were promised
 	events  map[InstanceID][]event
 	jumps   Millis // what clocks ran ahead of time
+	lost    []lostSlots
+}
+
+// lostSlots is a call whose node forgot it in a crash; it keeps its slots until its TTL ends.
+type lostSlots struct {
+	k       useKey
+	n       Tokens
+	expires Instant
+}
+
+func (m *model) crashed(n *wnode) {
+	for _, r := range n.open {
+		for _, t := range r.takes {
+			if t.Account.Spec().Kind == Slots {
+				m.lost = append(m.lost, lostSlots{useKey{t.Account.ID(), 0, n.i}, t.Amount, r.expires})
+			}
+		}
+	}
+}
+
+func (m *model) expire() {
+	m.lost = slices.DeleteFunc(m.lost, func(l lostSlots) bool {
+		over := m.w.nodes[l.k.node].top >= l.expires
+		if over {
+			m.used[l.k] -= l.n
+		}
+		return over
+	})
 }
 
 type useKey struct {
@@ -39,7 +68,7 @@ type event struct {
 
 func newModel(w *world, c Charter) *model {
 	return &model{w, c, map[useKey]Tokens{}, map[useKey]State{}, map[winKey]Tokens{}, map[winKey]Tokens{}, map[winKey]Tokens{},
-		nil, map[InstanceID][]event{}, 0}
+		nil, map[InstanceID][]event{}, 0, nil}
 }
 
 // mintOf is one top-up of 100 tokens.
@@ -139,6 +168,7 @@ func (m *model) wrote(n *wnode, x Write) {
 // check judges the whole swarm.
 func (w *world) check() {
 	m := w.model
+	m.expire()
 	for _, id := range w.ids {
 		m.checkInstance(id)
 	}

@@ -34,6 +34,7 @@ type wnode struct {
 	disk    map[string][]byte
 	r       *Replica // nil while down
 	off     Millis   // of the clock
+	top     Instant  // the latest that the clock ever showed
 	version int      // of the policy
 	side    int      // of a partition
 	left    bool     // is leaving
@@ -50,8 +51,11 @@ type packet struct {
 
 // reservation is one admitted call.
 type reservation struct {
-	takes []Take
+	takes   []Take
+	expires Instant
 }
+
+const ttl = 30_000
 
 var testStart = Instant(1_700_000_000_000)
 
@@ -92,7 +96,10 @@ func newWorld(n, founders int, seed uint64, specs map[string][]Spec) *world {
 	return w
 }
 
-func (n *wnode) clock() Instant { return n.w.now + Instant(n.off) }
+func (n *wnode) clock() Instant {
+	n.top = max(n.top, n.w.now+Instant(n.off))
+	return n.w.now + Instant(n.off)
+}
 
 // start brings the node up on its disk.
 func (n *wnode) start(seed uint64) {
@@ -118,6 +125,7 @@ func (n *wnode) start(seed uint64) {
 
 func (n *wnode) crash() {
 	n.r = nil
+	n.w.model.crashed(n)
 	n.open = nil
 	n.w.members()
 }
@@ -253,7 +261,7 @@ func (n *wnode) reserve(ids []InstanceID, amounts []Tokens, overdraw, wait bool)
 		takes = append(takes, Take{Account: a, Amount: amounts[k]})
 	}
 	Sort(takes)
-	why, at := Reserve(now, now+30_000, takes, overdraw)
+	why, at := Reserve(now, now+ttl, takes, overdraw)
 	if why != Enough {
 		if why == NoRights && wait {
 			takes[at].Account.Missed(takes[at].Amount)
@@ -266,7 +274,7 @@ func (n *wnode) reserve(ids []InstanceID, amounts []Tokens, overdraw, wait bool)
 			n.r.Waiting(now, t.Account.ID(), 0)
 		}
 	}
-	n.open = append(n.open, &reservation{takes})
+	n.open = append(n.open, &reservation{takes, now + ttl})
 	for _, t := range takes {
 		n.w.model.admitted(n, t)
 	}
