@@ -29,24 +29,17 @@ const (
 
 // reply carries an upstream's reply to the client and settles. It ends the reservation on every path.
 func (x *exchange) reply(ctx context.Context, resp *http.Response) {
-	ours := x.w.Header().Clone()
-	dropHopByHop(resp.Header)
-	h := x.w.Header()
-	for name, v := range resp.Header {
-		h[name] = v
-	}
-	for name, v := range ours { // the decision's headers are ours to state
-		h[name] = v
-	}
 	body, decoded, err := decodeBody(resp)
 	if err != nil {
 		x.settleWhole(outBroken)
-		for name := range resp.Header {
-			h.Del(name)
-		}
 		unavailable(http.StatusBadGateway, outBroken, "upstream_broken",
 			"The upstream %q sent a reply whose encoding is broken.", x.up.Name).write(x.w)
 		return
+	}
+	dropHopByHop(resp.Header) // and what only we may state: the decision's headers
+	h := x.w.Header()
+	for name, v := range resp.Header {
+		h[name] = v
 	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if decoded || kind == "text/event-stream" {
