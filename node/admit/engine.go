@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
-	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/policy"
@@ -15,16 +14,17 @@ import (
 type Config struct {
 	Node string
 	Gen  uint64
-	Rand *rand.Rand // jitter of retry times; the owner's
-	// MaxQueue bounds the calls that wait, 0 means DefaultMaxQueue.
+	Rand *rand.Rand // jitter of retry times, and what tells ids of this run from others'; the owner's
+	// MaxQueue bounds the calls that wait, 0 means DefaultMaxQueue. The last quarter is for the classes of
+	// the greatest weight.
 	MaxQueue int
+	// MaxRecords bounds the decisions that are remembered, and so the open reservations. 0 means the
+	// constant MaxRecords, which is the most. Each takes 256 bytes and what it keeps of the call's strings.
+	MaxRecords int
 }
 
 // DefaultMaxQueue is how many calls may wait at one node.
 const DefaultMaxQueue = 4096
-
-// Grace is how long after its TTL a reservation on a hard ceiling can still be settled with a refund.
-const Grace = 10 * time.Minute
 
 // Ledger is what the engine needs of the replica. *ledger.Replica has it.
 type Ledger interface {
@@ -40,8 +40,10 @@ var _ Ledger = (*ledger.Replica)(nil)
 // Engine decides. One per node.
 type Engine struct {
 	cfg      Config
+	run      uint16
 	rev      atomic.Pointer[revision]
 	draining atomic.Bool
+	fenced   atomic.Bool
 	shards   [numShards]shard
 
 	gates map[ledger.InstanceID]*gate
@@ -53,14 +55,16 @@ func New(now ledger.Instant, c Config, p *policy.Policy) *Engine {
 	if c.Node == "" || c.Rand == nil || p == nil {
 		panic("BUG: incomplete admit.Config")
 	}
-	if c.MaxQueue == 0 {
+	if c.MaxQueue <= 0 {
 		c.MaxQueue = DefaultMaxQueue
 	}
-	e := &Engine{cfg: c, gates: map[ledger.InstanceID]*gate{}}
+	if c.MaxRecords <= 0 {
+		c.MaxRecords = MaxRecords
+	}
+	per := min(max(c.MaxRecords/numShards, 2), maxPerShard)
+	e := &Engine{cfg: c, run: uint16(c.Rand.Uint64() ^ c.Gen), gates: map[ledger.InstanceID]*gate{}}
 	for i := range e.shards {
-		s := &e.shards[i]
-		s.oldest, s.newest = -1, -1
-		s.wheel.reset(now)
+		e.shards[i].init(now, per)
 	}
 	e.rev.Store(newRevision(p))
 	return e
@@ -69,26 +73,32 @@ func New(now ledger.Instant, c Config, p *policy.Policy) *Engine {
 // Policy returns the policy that decides now. Safe for concurrent use.
 func (e *Engine) Policy() *policy.Policy { return e.rev.Load().policy }
 
-// SetPolicy changes the policy for the calls to come; calls that wait keep the plan that they came with.
+// SetPolicy changes the policy for the calls to come; calls that wait keep the plan that they came with, and
+// reservations are settled by the plan that made them. Safe for concurrent use.
 func (e *Engine) SetPolicy(p *policy.Policy) { e.rev.Store(newRevision(p)) }
 
-// Rebind forgets what plans are bound to: after the charter was made, accounts are others.
+// Rebind forgets what plans are bound to: after the charter was made, accounts are others. Safe for
+// concurrent use.
 func (e *Engine) Rebind() { e.SetPolicy(e.Policy()) }
 
-// Drain makes the engine refuse every new call; those that wait go on.
+// Drain makes the engine refuse every new call; those that wait go on. Safe for concurrent use.
 func (e *Engine) Drain() { e.draining.Store(true) }
 
 // Try decides on a call whose plan is known, with the rights that are at hand. false means that the owner
-// must decide by Offer: the plan is new, rights are short, or calls wait already. It allocates nothing.
-// Safe for concurrent use.
+// must decide by Offer: the plan is new, rights are short, or calls wait already. It allocates nothing unless
+// the policy looks at attributes or data sets. Safe for concurrent use.
 func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 	rev := e.rev.Load()
 	key, ok := rev.policy.Key(&r.Call)
-	if !ok || e.draining.Load() {
+	if !ok || e.draining.Load() || e.fenced.Load() {
 		return 0, false
 	}
 	b := rev.get(&key)
-	if b == nil || len(b.takes) > inline || r.TTL < 0 || r.TTL > MaxTTL || rev.policy.Valid(&r.Call) != nil {
+	if b == nil || !b.plan.Admit || len(b.takes) > inline {
+		return 0, false
+	}
+	// What is wrong with a call is said by Offer.
+	if r.TTL < 0 || r.TTL > MaxTTL || len(r.IdempotencyKey) > MaxKeyLen || rev.policy.Valid(&r.Call) != nil {
 		return 0, false
 	}
 	var few [inline]ledger.Take
@@ -104,100 +114,18 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 		}
 		takes[i].Account, takes[i].Amount = t.account, n
 	}
-	expires := expiry(now, r)
-	if why, _ := ledger.Reserve(now, expires, takes, false); why != ledger.Enough {
+	ttl := r.ttl()
+	if why, _ := ledger.Reserve(now, now+ledger.Instant(ttl), takes, false); why != ledger.Enough {
 		return 0, false
 	}
-	return e.admitted(now, expires, r, b, takes, 0)
+	return e.admitted(now, ttl, r, b, takes, 0)
 }
 
-func expiry(now ledger.Instant, r *Request) ledger.Instant {
-	ttl := r.TTL
-	if ttl == 0 {
-		ttl = DefaultTTL
+func (r *Request) ttl() ledger.Millis {
+	if r.TTL == 0 {
+		return ledger.Millis(DefaultTTL.Milliseconds())
 	}
-	return now + ledger.Instant(ttl.Milliseconds())
-}
-
-// admitted records a reservation. If all records hold open reservations it gives the tokens back and returns
-// false.
-func (e *Engine) admitted(now, expires ledger.Instant, r *Request, b *bound, takes []ledger.Take, waited time.Duration) (ID, bool) {
-	// Shards take turns by the millisecond, and instances start at different ones: a hot instance uses all,
-	// and two hot ones meet seldom.
-	first := b.shard + uint32(now)
-	for try := range uint32(numShards) {
-		sh := (first + try) % numShards
-		s := &e.shards[sh]
-		s.mu.Lock()
-		i := s.alloc()
-		if i < 0 {
-			s.mu.Unlock()
-			continue
-		}
-		rec := s.fill(i, now, r, b)
-		rec.state, rec.verdict, rec.code = Reserved, Admit, CodeOK
-		rec.expires, rec.waited = expires, waited
-		rec.n = len(takes)
-		if rec.n > inline {
-			rec.many = make([]held, rec.n)
-		}
-		h := rec.few[:min(rec.n, inline)]
-		if rec.many != nil {
-			h = rec.many
-		}
-		for j := range takes {
-			h[j] = held{reserved: takes[j].Amount, window: takes[j].Window}
-		}
-		s.active++
-		s.counts[Admit]++
-		s.schedule(i, expires)
-		id := makeID(sh, i, rec.seq)
-		s.mu.Unlock()
-		return id, true
-	}
-	for j := range takes {
-		takes[j].Account.Settle(now, takes[j].Amount, 0, takes[j].Window)
-	}
-	return 0, false
-}
-
-// fill starts a record.
-func (s *shard) fill(i int32, now ledger.Instant, r *Request, b *bound) *record {
-	rec := &s.slots[i]
-	s.seq = max(s.seq+1, uint64(now)) // so a restarted engine does not repeat the numbers of the one before
-	*rec = record{
-		seq: s.seq, at: now, bound: b, next: -1, prev: -1,
-		tenant: r.Tenant, agent: r.Agent, run: r.Run, class: r.Class, model: r.Model,
-	}
-	if b != nil {
-		rec.class = b.plan.Class.Name
-	}
-	return rec
-}
-
-// refused records a refusal.
-func (e *Engine) refused(now ledger.Instant, r *Request, b *bound, no refusal, waited time.Duration) ID {
-	first := uint32(now)
-	for try := range uint32(numShards) {
-		sh := (first + try) % numShards
-		s := &e.shards[sh]
-		s.mu.Lock()
-		s.counts[no.verdict]++
-		i := s.alloc()
-		if i < 0 {
-			s.counts[no.verdict]--
-			s.mu.Unlock()
-			continue
-		}
-		rec := s.fill(i, now, r, b)
-		rec.state, rec.verdict, rec.code, rec.reason = Refused, no.verdict, no.code, no.reason
-		rec.retry, rec.waited = no.retry, waited
-		id := makeID(sh, i, rec.seq)
-		s.end(i)
-		s.mu.Unlock()
-		return id
-	}
-	return 0
+	return max(1, ledger.Millis(r.TTL.Milliseconds()))
 }
 
 // ErrNotReady says that the node cannot decide yet; it wraps the ledger's reason.
@@ -206,10 +134,10 @@ var ErrNotReady = errors.New("not ready")
 // plan returns the bound plan of a call, making it. The owner's.
 func (e *Engine) plan(now ledger.Instant, l Ledger, r *Request) (*bound, error) {
 	rev := e.rev.Load()
-	key, cacheable := rev.policy.Key(&r.Call)
 	if err := rev.policy.Valid(&r.Call); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, invalid(err)
 	}
+	key, cacheable := rev.policy.Key(&r.Call)
 	if cacheable {
 		if b := rev.get(&key); b != nil {
 			return b, nil
@@ -217,63 +145,45 @@ func (e *Engine) plan(now ledger.Instant, l Ledger, r *Request) (*bound, error) 
 	}
 	p, err := rev.policy.Match(&r.Call)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return nil, invalid(err)
 	}
-	b := &bound{key: key, plan: p}
-	takes := make([]ledger.Take, len(p.Draws))
-	for i := range p.Draws {
-		d := &p.Draws[i]
-		id, err := d.Instance(l.Charter().ID)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-		}
-		a, err := l.Open(now, id)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrNotReady, err)
-		}
-		takes[i].Account = a
-	}
-	ledger.Sort(takes)
-	for _, t := range takes {
-		for i := range p.Draws {
-			d := &p.Draws[i]
-			if id, _ := d.Instance(l.Charter().ID); id == t.Account.ID() {
-				b.takes = append(b.takes, boundTake{d, t.Account, e.gate(id)})
-				b.shard += e.gate(id).shard
-			}
-		}
+	b, err := e.bind(now, l, p)
+	if err != nil {
+		return nil, err
 	}
 	if cacheable {
+		b.key = key
 		rev.put(b)
 	}
 	return b, nil
 }
 
-func (e *Engine) gate(id ledger.InstanceID) *gate {
-	g, ok := e.gates[id]
-	if !ok {
-		g = &gate{id: id}
-		e.gates[id] = g
-		b := uint32(2166136261)
-		for i := range len(id) {
-			b = (b ^ uint32(id[i])) * 16777619
+// bind finds the accounts that a plan draws on. The owner's.
+func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan) (*bound, error) {
+	b := &bound{plan: p}
+	charter := l.Charter().ID
+	takes := make([]ledger.Take, len(p.Draws))
+	draws := make(map[*ledger.Account]*policy.Draw, len(p.Draws))
+	for i := range p.Draws {
+		d := &p.Draws[i]
+		id, err := d.Instance(charter)
+		if err != nil {
+			return nil, invalid(err)
 		}
-		g.shard = b
-	}
-	return g
-}
-
-// Counts returns how many decisions were made by verdict, how many reservations are open and how many calls
-// wait. Safe for concurrent use, but for waiting, which is the owner's.
-func (e *Engine) Counts() (byVerdict [Deny + 1]int64, active int) {
-	for i := range e.shards {
-		s := &e.shards[i]
-		s.mu.Lock()
-		for v, n := range s.counts {
-			byVerdict[v] += n
+		a, err := l.Open(now, id)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrNotReady, err)
 		}
-		active += s.active
-		s.mu.Unlock()
+		if draws[a] != nil {
+			panic(fmt.Sprintf("BUG: a plan draws on %q twice", id))
+		}
+		takes[i].Account, draws[a] = a, d
 	}
-	return byVerdict, active
+	ledger.Sort(takes)
+	for _, t := range takes {
+		g := e.gate(t.Account.ID())
+		b.takes = append(b.takes, boundTake{draws[t.Account], t.Account, g})
+		b.hash += g.hash
+	}
+	return b, nil
 }

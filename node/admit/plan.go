@@ -12,11 +12,11 @@ import (
 
 // bound is a plan with the accounts that it draws on.
 type bound struct {
-	key   policy.Key
-	hash  uint64
-	plan  *policy.Plan
-	takes []boundTake // in the ledger's order of locking
-	shard uint32
+	key     policy.Key
+	keyHash uint64
+	plan    *policy.Plan
+	takes   []boundTake // in the ledger's order of locking
+	hash    uint32      // where its records start
 }
 
 // boundTake is one draw with its account.
@@ -26,17 +26,6 @@ type boundTake struct {
 	gate    *gate
 }
 
-// gate counts the calls that wait at an instance: while there are any, newcomers queue behind them.
-type gate struct {
-	id      ledger.InstanceID
-	shard   uint32 // where records of this instance start
-	waiting atomic.Int32
-
-	// The owner's, while it goes through the queue.
-	blocked bool
-	need    ledger.Tokens // what the ledger was told that the first waiting call needs
-}
-
 // MaxPlans bounds the plans kept for one policy revision; beyond it the oldest half is forgotten, and comes
 // back at the next call that needs it.
 const MaxPlans = 1 << 16
@@ -44,15 +33,17 @@ const MaxPlans = 1 << 16
 // revision is a policy with the plans that were made from it.
 type revision struct {
 	policy *policy.Policy
-	seed   maphash.Seed
-	table  atomic.Pointer[table]
+	// seed keeps callers from choosing keys that collide. It decides where a plan is stored and never shows.
+	seed  maphash.Seed
+	table atomic.Pointer[table]
+	best  int // the greatest weight of a class
 
 	mu    sync.Mutex // guards order and changes of table
 	order []*bound
 }
 
-// table is an open-addressed hash table that is read without a lock: entries are only ever added, and a
-// larger table replaces it.
+// table is an open-addressed hash table that is read without a lock: entries are only ever added, and
+// another table replaces it.
 type table struct {
 	slots []atomic.Pointer[bound]
 	n     int
@@ -60,6 +51,9 @@ type table struct {
 
 func newRevision(p *policy.Policy) *revision {
 	r := &revision{policy: p, seed: maphash.MakeSeed()}
+	for _, c := range p.Classes() {
+		r.best = max(r.best, c.Weight)
+	}
 	r.table.Store(newTable(256))
 	return r
 }
@@ -69,9 +63,9 @@ func newTable(n int) *table { return &table{slots: make([]atomic.Pointer[bound],
 // hash mixes the fields; blank ones, which are most, cost nothing.
 func (r *revision) hash(k *policy.Key) uint64 {
 	h := uint64(0)
-	for _, s := range [...]string{k.Tenant, k.Agent, k.Run, k.Class, k.Model, k.Extra} {
-		if s != "" {
-			h ^= maphash.String(r.seed, s)
+	for _, s := range [...]*string{&k.Tenant, &k.Agent, &k.Run, &k.Class, &k.Model, &k.Extra} {
+		if *s != "" {
+			h ^= maphash.String(r.seed, *s)
 		}
 		h = bits.RotateLeft64(h, 11) * 0x9e3779b97f4a7c15
 	}
@@ -87,7 +81,7 @@ func (r *revision) get(k *policy.Key) *bound {
 		if b == nil {
 			return nil
 		}
-		if b.hash == h && b.key == *k {
+		if b.keyHash == h && b.key == *k {
 			return b
 		}
 	}
@@ -96,7 +90,7 @@ func (r *revision) get(k *policy.Key) *bound {
 func (r *revision) put(b *bound) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b.hash = r.hash(&b.key)
+	b.keyHash = r.hash(&b.key)
 	r.order = append(r.order, b)
 	t := r.table.Load()
 	switch {
@@ -120,7 +114,7 @@ func (r *revision) rebuild(size int) {
 
 func (t *table) add(b *bound) {
 	mask := uint64(len(t.slots) - 1)
-	for i := b.hash >> 7; ; i++ {
+	for i := b.keyHash >> 7; ; i++ {
 		if t.slots[i&mask].Load() == nil {
 			t.slots[i&mask].Store(b)
 			t.n++

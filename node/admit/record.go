@@ -1,32 +1,23 @@
 package admit
 
 import (
-	"encoding/base32"
-	"encoding/binary"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
-// ID names one decision of this node within one life of its data directory.
-type ID uint64
-
 const (
-	shardBits = 6
-	slotBits  = 14
-	seqBits   = 64 - shardBits - slotBits
 	numShards = 1 << shardBits
 	inline    = 4 // draws kept without an allocation
 )
 
-// MaxRecords bounds the decisions that a node remembers, and so its open reservations: the oldest ended
-// one makes room for a new one.
-const MaxRecords = numShards * perShard
+// MaxRecords bounds the decisions that a node remembers, and so its open reservations.
+const MaxRecords = numShards * maxPerShard
 
-const perShard = 1024
+const maxPerShard = 1024
 
 // State is where a decision stands.
 type State uint8
@@ -56,30 +47,32 @@ func (s State) String() string {
 	return fmt.Sprintf("state(%d)", uint8(s))
 }
 
-// record is one decision.
+// record is one decision. Its size is kept at four cache lines, since a busy node writes them one after
+// the other and finds each one cold.
 type record struct {
 	seq     uint64
+	at      ledger.Instant
+	due     ledger.Instant // when the wheel brings it: the end of the TTL, or of the grace
+	ttl     uint32         // ms
+	waited  uint32         // ms
 	state   State
 	verdict Verdict
 	late    bool
-	ended   bool // on the list of those that may be overwritten
+	n       uint8  // draws
+	booked  uint16 // by draw: charged in full when the TTL or the grace ended
 
-	at, expires ledger.Instant
-	waited      time.Duration
-	retry       time.Duration
-	bound       *bound
-
-	tenant, agent, run, class, model string
-	code, reason, outcome            string
-
-	n       int
-	few     [inline]held
-	many    []held // instead of few when n > inline
-	overrun ledger.Tokens
-
-	// Links: on the wheel while reserved, on the list of ended ones after that. -1 ends a list.
+	// Links: on the wheel while tokens are set aside, on a list of ended ones after that. -1 ends a list.
+	bucket     int16
 	next, prev int32
-	bucket     int32
+
+	bound *bound
+	no    *refusal // why it was refused
+
+	tenant, agent, run, model string
+	outcome                   string
+
+	few  [inline]held
+	many *[policy.MaxDraws]held // instead of few when n > inline
 }
 
 // held is what one instance holds or was charged for a call.
@@ -87,99 +80,118 @@ type held struct {
 	reserved ledger.Tokens
 	charged  ledger.Tokens
 	window   ledger.Window
-	booked   bool // charged in full when the TTL or the grace ended
 }
+
+func (h *held) overrun() ledger.Tokens { return max(0, h.charged-h.reserved) }
 
 func (r *record) held() []held {
 	if r.many != nil {
-		return r.many
+		return r.many[:r.n]
 	}
 	return r.few[:r.n]
 }
 
+// expires is when the TTL ends, as the caller was told.
+func (r *record) expires() ledger.Instant { return r.at + ledger.Instant(r.ttl) }
+
+// chunkLen is how many records a shard takes at once, so that a quiet engine stays small.
+const (
+	chunkBits = 4
+	chunkLen  = 1 << chunkBits
+)
+
 // shard is a part of the records with its own lock.
 type shard struct {
-	mu     sync.Mutex // guards all below
-	slots  []record
-	seq    uint64
-	oldest int32 // list of ended records, oldest first
-	newest int32
-	wheel  wheel
-	active int
-	counts [Deny + 1]int64
-	_      [64]byte // its own cache lines
+	mu      sync.Mutex // guards all below
+	chunks  []*[chunkLen]record
+	len     int32 // records in use
+	most    int32 // bounds len
+	maxOpen int   // bounds active: less than most, so that a refusal always finds room
+	active  int   // reservations with tokens set aside
+	seq     uint64
+	refused list // refusals
+	done    list // reservations that have ended
+	counts  [Deny + 1]int64
+	wheel   wheel
+	_       [64]byte // the next shard's lock is on another cache line
 }
 
-// alloc returns a free slot, or -1 when all hold open reservations.
-func (s *shard) alloc() int32 {
-	if len(s.slots) < perShard {
-		if len(s.slots) == cap(s.slots) {
-			grown := make([]record, len(s.slots), min(perShard, max(64, 2*cap(s.slots))))
-			copy(grown, s.slots)
-			s.slots = grown
-		}
-		s.slots = s.slots[:len(s.slots)+1]
-		return int32(len(s.slots) - 1)
-	}
-	i := s.oldest
-	if i < 0 {
+func (s *shard) init(now ledger.Instant, most int) {
+	s.most = int32(most)
+	s.maxOpen = most - max(1, most/64)
+	s.refused.clear()
+	s.done.clear()
+	s.wheel.reset(now)
+}
+
+func (s *shard) rec(i int32) *record { return &s.chunks[i>>chunkBits][i&(chunkLen-1)] }
+
+// alloc returns a slot for a refusal, which always has one, or for a reservation: -1 when too many are open.
+// The oldest ended record makes room. Refusals may fill a quarter of the records at the cost of ended
+// reservations, no more: a storm of refusals does not make a node forget what it has settled.
+func (s *shard) alloc(refusal bool) int32 {
+	if !refusal && s.active >= s.maxOpen {
 		return -1
 	}
-	s.oldest = s.slots[i].next
-	if s.oldest < 0 {
-		s.newest = -1
+	if s.len < s.most {
+		if s.len == int32(len(s.chunks))*chunkLen {
+			s.chunks = append(s.chunks, new([chunkLen]record))
+		}
+		s.len++
+		return s.len - 1
 	}
+	if s.done.head < 0 || s.refused.n > s.most/4 {
+		return s.pop(&s.refused)
+	}
+	return s.pop(&s.done)
+}
+
+// list is ended records, oldest first.
+type list struct {
+	head, tail, n int32
+}
+
+func (l *list) clear() { *l = list{-1, -1, 0} }
+
+func (s *shard) push(l *list, i int32) {
+	s.rec(i).next = -1
+	if l.tail >= 0 {
+		s.rec(l.tail).next = i
+	} else {
+		l.head = i
+	}
+	l.tail = i
+	l.n++
+}
+
+func (s *shard) pop(l *list) int32 {
+	i := l.head
+	l.head = s.rec(i).next
+	if l.head < 0 {
+		l.tail = -1
+	}
+	l.n--
 	return i
 }
 
-// end puts a record on the list of those that may be overwritten.
-func (s *shard) end(i int32) {
-	r := &s.slots[i]
-	r.ended, r.next = true, -1
-	if s.newest >= 0 {
-		s.slots[s.newest].next = i
-	} else {
-		s.oldest = i
+// fill starts a record in slot i.
+func (s *shard) fill(i int32, now ledger.Instant, r *Request, b *bound) *record {
+	rec := s.rec(i)
+	// Milliseconds since 1970 keep numbers of one life apart from those of lives before, whose records are gone.
+	s.seq = max(s.seq+1, uint64(max(now, 0)))
+	rec.seq, rec.at, rec.bound = s.seq, now, b
+	rec.late, rec.booked, rec.waited = false, 0, 0
+	rec.tenant, rec.agent, rec.run, rec.model = r.Tenant, r.Agent, r.Run, r.Model
+	if rec.no != nil {
+		rec.no = nil
 	}
-	s.newest = i
-}
-
-func makeID(sh uint32, slot int32, seq uint64) ID {
-	return ID(uint64(sh)<<(slotBits+seqBits) | uint64(slot)<<seqBits | seq&(1<<seqBits-1))
-}
-
-func (id ID) split() (sh uint32, slot int32, seq uint64) {
-	return uint32(id >> (slotBits + seqBits)), int32(id >> seqBits & (1<<slotBits - 1)), uint64(id) & (1<<seqBits - 1)
-}
-
-var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
-
-// Format writes an ID as callers see it: the node's name, and a code in which 16 random bits of the node's
-// generation stand, so that an earlier life's ids are not taken for this one's.
-func (e *Engine) Format(id ID) string {
-	var b [10]byte
-	binary.BigEndian.PutUint16(b[:], uint16(e.cfg.Gen))
-	binary.BigEndian.PutUint64(b[2:], uint64(id))
-	return e.cfg.Node + "." + idEncoding.EncodeToString(b[:])
-}
-
-// Parse reads what Format wrote. The error is ErrUnknownID and says which node to ask.
-func (e *Engine) Parse(s string) (ID, error) {
-	i := strings.LastIndexByte(s, '.')
-	if i < 0 || len(s) > ledger.MaxNameLen+32 {
-		return 0, fmt.Errorf("%w %.64q: ids look like NODE.CODE, as admit returned it", ErrUnknownID, s)
+	if rec.outcome != "" {
+		rec.outcome = ""
 	}
-	if s[:i] != e.cfg.Node {
-		return 0, fmt.Errorf("%w %q: it belongs to node %q, this is %q", ErrUnknownID, s, s[:i], e.cfg.Node)
+	if rec.many != nil {
+		rec.many = nil
 	}
-	b, err := idEncoding.DecodeString(s[i+1:])
-	if err != nil || len(b) != 10 || idEncoding.EncodeToString(b) != s[i+1:] {
-		return 0, fmt.Errorf("%w %q: ids look like NODE.CODE, as admit returned it", ErrUnknownID, s)
-	}
-	if binary.BigEndian.Uint16(b) != uint16(e.cfg.Gen) {
-		return 0, fmt.Errorf("%w %q: it was made by an earlier generation of node %q", ErrUnknownID, s, e.cfg.Node)
-	}
-	return ID(binary.BigEndian.Uint64(b[2:])), nil
+	return rec
 }
 
 // find returns the record of id, with its shard locked if it is there.
@@ -187,11 +199,86 @@ func (e *Engine) find(id ID) (*shard, int32, bool) {
 	sh, slot, seq := id.split()
 	s := &e.shards[sh]
 	s.mu.Lock()
-	if int(slot) < len(s.slots) {
-		if r := &s.slots[slot]; r.seq&(1<<seqBits-1) == seq && r.state != 0 {
-			return s, slot, true
-		}
+	if slot < s.len && s.rec(slot).seq&seqMask == seq {
+		return s, slot, true
 	}
 	s.mu.Unlock()
 	return nil, 0, false
 }
+
+// admitted records a reservation of what takes hold. If too many are open it gives the tokens back and returns
+// false.
+func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *bound, takes []ledger.Take, waited ledger.Millis) (ID, bool) {
+	// Shards take turns by the millisecond, and instances start at different ones: a hot instance uses all,
+	// and two hot ones meet seldom.
+	first := b.hash + uint32(now)
+	for try := range uint32(numShards) {
+		sh := (first + try) % numShards
+		s := &e.shards[sh]
+		s.mu.Lock()
+		i := s.alloc(false)
+		if i < 0 {
+			s.mu.Unlock()
+			continue
+		}
+		rec := s.fill(i, now, r, b)
+		rec.state, rec.verdict, rec.n = Reserved, Admit, uint8(len(takes))
+		rec.ttl, rec.waited = uint32(ttl), uint32(waited)
+		h := rec.few[:]
+		if len(takes) > inline {
+			rec.many = new([policy.MaxDraws]held)
+			h = rec.many[:]
+		}
+		for j := range takes {
+			h[j] = held{reserved: takes[j].Amount, window: takes[j].Window}
+		}
+		s.active++
+		s.counts[Admit]++
+		s.schedule(i, now+ledger.Instant(ttl))
+		id := makeID(sh, i, rec.seq)
+		s.mu.Unlock()
+		return id, true
+	}
+	for j := range takes {
+		takes[j].Account.Settle(now, takes[j].Amount, 0, takes[j].Window)
+	}
+	return 0, false
+}
+
+// refused records a refusal.
+func (e *Engine) refused(now ledger.Instant, r *Request, b *bound, no refusal, waited ledger.Millis) ID {
+	sh := uint32(now) % numShards
+	if b != nil {
+		sh = (b.hash + uint32(now)) % numShards
+		no.class = b.plan.Class.Name
+	} else {
+		no.class = r.Class
+	}
+	s := &e.shards[sh]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.alloc(true)
+	rec := s.fill(i, now, r, b)
+	rec.state, rec.verdict, rec.n, rec.no = Refused, no.verdict, 0, &no
+	rec.ttl, rec.waited = 0, uint32(waited)
+	s.counts[no.verdict]++
+	s.push(&s.refused, i)
+	return makeID(sh, i, rec.seq)
+}
+
+// Counts returns how many decisions were made by verdict, and how many reservations have tokens set aside.
+// Safe for concurrent use.
+func (e *Engine) Counts() (byVerdict [Deny + 1]int64, active int) {
+	for i := range e.shards {
+		s := &e.shards[i]
+		s.mu.Lock()
+		for v, n := range s.counts {
+			byVerdict[v] += n
+		}
+		active += s.active
+		s.mu.Unlock()
+	}
+	return byVerdict, active
+}
+
+func (r *record) waitedFor() time.Duration { return time.Duration(r.waited) * time.Millisecond }

@@ -2,15 +2,15 @@ package admit
 
 import "github.com/swarmpurse/swarmpurse/ledger"
 
-// wheel finds the reservations whose time has come: a hashed timing wheel (Varghese and Lauck, SOSP 1987)
-// of one-second buckets, longer than MaxTTL, so that no bucket holds two rounds. Entering and leaving take
-// constant time and no allocation.
+// wheel finds the reservations whose time has come: a hierarchical timing wheel (Varghese and Lauck, SOSP
+// 1987) of 64 seconds and 64 blocks of 64 seconds, which is more than MaxTTL and Grace. Entering and leaving
+// take constant time and no allocation.
 type wheel struct {
-	heads [wheelSize]int32
-	at    int64 // the second up to which buckets were emptied
+	heads [2 * wheelSize]int32 // by second, then by block
+	at    int64                // the second up to which buckets were emptied
 }
 
-const wheelSize = 4096 // seconds; MaxTTL is 3,600
+const wheelSize = 64
 
 func (w *wheel) reset(now ledger.Instant) {
 	for i := range w.heads {
@@ -19,42 +19,107 @@ func (w *wheel) reset(now ledger.Instant) {
 	w.at = int64(now) / 1000
 }
 
+// schedule has due bring record i at the first second that is not before at.
 func (s *shard) schedule(i int32, at ledger.Instant) {
-	sec := max((int64(at)+999)/1000, s.wheel.at+1)
-	b := int32(sec % wheelSize)
-	r := &s.slots[i]
-	r.bucket, r.prev, r.next = b, -1, s.wheel.heads[b]
-	if r.next >= 0 {
-		s.slots[r.next].prev = i
+	r := s.rec(i)
+	r.due = at
+	w := &s.wheel
+	sec := max((int64(at)+999)/1000, w.at+1)
+	b := sec % wheelSize
+	if sec-w.at > wheelSize {
+		block := min(sec/wheelSize, w.at/wheelSize+wheelSize-1) // farther ones go in again when that block begins
+		b = wheelSize + block%wheelSize
 	}
-	s.wheel.heads[b] = i
+	r.bucket, r.prev, r.next = int16(b), -1, w.heads[b]
+	if r.next >= 0 {
+		s.rec(r.next).prev = i
+	}
+	w.heads[b] = i
 }
 
 func (s *shard) unschedule(i int32) {
-	r := &s.slots[i]
+	r := s.rec(i)
 	if r.prev >= 0 {
-		s.slots[r.prev].next = r.next
+		s.rec(r.prev).next = r.next
 	} else {
 		s.wheel.heads[r.bucket] = r.next
 	}
 	if r.next >= 0 {
-		s.slots[r.next].prev = r.prev
+		s.rec(r.next).prev = r.prev
 	}
 }
 
-// due calls f for every record whose second has passed. f must take it off the wheel.
-func (s *shard) due(now ledger.Instant, f func(i int32)) {
+// advance calls f for every record whose time has come. f takes it off the wheel, and may put it back for later.
+func (s *shard) advance(now ledger.Instant, f func(i int32)) {
+	w := &s.wheel
 	sec := int64(now) / 1000
-	if sec-s.wheel.at > wheelSize {
-		s.wheel.at = sec - wheelSize // a long sleep: one round visits every bucket
+	switch {
+	case sec < w.at-1: // beyond rounding: the clock was put back
+		s.rewind(now)
+	case sec-w.at > wheelSize*wheelSize: // a long sleep
+		s.rebuild(sec - 1)
 	}
-	for s.wheel.at < sec {
-		s.wheel.at++
-		b := int32(s.wheel.at % wheelSize)
-		for i := s.wheel.heads[b]; i >= 0; {
-			next := s.slots[i].next
-			f(i)
+	for w.at < sec {
+		if next := w.at + 1; next%wheelSize == 0 {
+			s.spread(wheelSize + next/wheelSize%wheelSize)
+		}
+		w.at++
+		for i := w.heads[w.at%wheelSize]; i >= 0; {
+			r := s.rec(i)
+			next := r.next
+			if r.due > now {
+				s.unschedule(i) // at the edge of what the wheel holds, or rounded
+				s.schedule(i, r.due)
+			} else {
+				f(i)
+			}
 			i = next
 		}
 	}
+}
+
+// spread puts the records of one bucket in again.
+func (s *shard) spread(bucket int64) {
+	i := s.wheel.heads[bucket]
+	s.wheel.heads[bucket] = -1
+	for i >= 0 {
+		r := s.rec(i)
+		next := r.next
+		s.schedule(i, r.due)
+		i = next
+	}
+}
+
+// rebuild puts all records in again, as seen from second at.
+func (s *shard) rebuild(at int64) {
+	w := &s.wheel
+	old := w.heads
+	for b := range w.heads {
+		w.heads[b] = -1
+	}
+	w.at = at
+	for _, i := range old {
+		for i >= 0 {
+			r := s.rec(i)
+			next := r.next
+			s.schedule(i, r.due)
+			i = next
+		}
+	}
+}
+
+// rewind follows a clock that was put back to now: no reservation lives longer from here than it was given in
+// the first place, though the clock says that it was made in the future.
+func (s *shard) rewind(now ledger.Instant) {
+	for _, i := range s.wheel.heads {
+		for ; i >= 0; i = s.rec(i).next {
+			r := s.rec(i)
+			left := ledger.Instant(r.ttl)
+			if r.state == Expired {
+				left = ledger.Instant(Grace.Milliseconds())
+			}
+			r.due = min(r.due, now+left)
+		}
+	}
+	s.rebuild(int64(now)/1000 - 1)
 }

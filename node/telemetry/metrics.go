@@ -41,7 +41,7 @@ type Metrics struct {
 
 	expired, rowsSent, writes, written, scrapeErrors prometheus.Counter
 	settled, asks, asked, rowsIn, dropped            choice
-	bytes, changes, commits                          choice
+	changes, commits                                 choice
 	transfers                                        map[string]choice // by kind, then direction
 	askTime, commitTime                              prometheus.Histogram
 	revision                                         prometheus.Gauge
@@ -85,7 +85,6 @@ const (
 	Stale = "stale"
 
 	Malformed = "malformed"
-	TooFast   = "too_fast"
 	Overflow  = "overflow"
 
 	Applied = "applied"
@@ -110,8 +109,7 @@ func New(o Options) (*Metrics, error) {
 	m.askTime = r.histogram(askSeconds, 0.00025, 12)
 	m.rowsSent = r.counter(rowsSent)
 	m.rowsIn = r.choice(rowsReceived, News, Stale, Refused)
-	m.bytes = r.choice(gossipBytes, In, Out)
-	m.dropped = r.choice(gossipDropped, Malformed, TooFast, Overflow)
+	m.dropped = r.choice(messagesDropped, Malformed, Overflow)
 	m.changes = r.choice(policyChanges, Applied, Refused)
 	m.commits = r.choice(storeCommits, "ok", "error")
 	m.commitTime = r.histogram(storeSeconds, 0.0001, 14)
@@ -339,14 +337,7 @@ func (m *Metrics) RowsReceived(how string, n int) {
 	}
 }
 
-// Gossip counts the bytes of a message of ours: direction In or Out.
-func (m *Metrics) Gossip(direction string, bytes int) {
-	if m != nil {
-		m.bytes.add(direction, amount(bytes))
-	}
-}
-
-// Dropped counts a message that was thrown away: Malformed, TooFast or Overflow.
+// Dropped counts a message that was thrown away: Malformed or Overflow.
 func (m *Metrics) Dropped(why string) {
 	if m != nil {
 		m.dropped.add(why, 1)

@@ -45,7 +45,6 @@ func feed(m *Metrics) {
 	m.Asked(Refused)
 	m.RowsSent(5)
 	m.RowsReceived(News, 4)
-	m.Gossip(Out, 1200)
 	m.Dropped(Malformed)
 	m.PolicyChange(Applied)
 	m.Committed(time.Millisecond, 3, 600, nil)
@@ -121,8 +120,7 @@ func TestWhatIsFedComesOut(t *testing.T) {
 		`swarmpurse_ask_seconds{}`:                                                    1,
 		`swarmpurse_rows_sent_total{}`:                                                5,
 		`swarmpurse_rows_received_total{result=news}`:                                 4,
-		`swarmpurse_gossip_bytes_total{direction=out}`:                                1200,
-		`swarmpurse_gossip_dropped_total{reason=malformed}`:                           1,
+		`swarmpurse_messages_dropped_total{reason=malformed}`:                         1,
 		`swarmpurse_policy_revision{}`:                                                7,
 		`swarmpurse_policy_info{hash=0123456789ab}`:                                   1,
 		`swarmpurse_policy_changes_total{result=applied}`:                             1,

@@ -63,13 +63,12 @@ var (
 	asksReceived      = Metric{"swarmpurse_asks_received_total", Counter, "Asks for rights that reached this node, by its answer: granted or refused.", []string{labelResult}}
 	askSeconds        = Metric{"swarmpurse_ask_seconds", Histogram, "Time from an ask to its answer.", nil}
 
-	members       = Metric{"swarmpurse_members", Gauge, "Members of the pool as this node sees them: alive, failed or left.", []string{labelState}}
-	rowsKnown     = Metric{"swarmpurse_rows_known", Gauge, "Rows that this node keeps, of its own accounts and of others.", nil}
-	rowsSent      = Metric{"swarmpurse_rows_sent_total", Counter, "Rows sent to peers.", nil}
-	rowsReceived  = Metric{"swarmpurse_rows_received_total", Counter, "Rows received from peers: news, stale (known or older) or refused.", []string{labelResult}}
-	rowAge        = Metric{"swarmpurse_row_age_seconds", Gauge, "Age of the oldest row of a live member: how stale this node's picture of the swarm may be.", nil}
-	gossipBytes   = Metric{"swarmpurse_gossip_bytes_total", Counter, "Bytes of swarmpurse's own messages over gossip, by direction (in, out).", []string{labelDirection}}
-	gossipDropped = Metric{"swarmpurse_gossip_dropped_total", Counter, "Messages from peers that were dropped: malformed, too_fast (over the limit of one peer) or overflow (inbox full).", []string{labelReason}}
+	members         = Metric{"swarmpurse_members", Gauge, "Members of the pool as this node sees them: alive, failed or left.", []string{labelState}}
+	rowsKnown       = Metric{"swarmpurse_rows_known", Gauge, "Rows that this node keeps, of its own accounts and of others.", nil}
+	rowsSent        = Metric{"swarmpurse_rows_sent_total", Counter, "Rows sent to peers.", nil}
+	rowsReceived    = Metric{"swarmpurse_rows_received_total", Counter, "Rows received from peers: news, stale (known or older) or refused.", []string{labelResult}}
+	rowAge          = Metric{"swarmpurse_row_age_seconds", Gauge, "Age of the oldest row of a live member: how stale this node's picture of the swarm may be.", nil}
+	messagesDropped = Metric{"swarmpurse_messages_dropped_total", Counter, "Messages from peers that the node dropped: malformed, or overflow (its queue was full). What the pool drops is in swarmpurse_gossip_dropped_total.", []string{labelReason}}
 
 	queueDepth  = Metric{"swarmpurse_queue_calls", Gauge, "Calls that wait for tokens now.", []string{labelClass}}
 	queueTokens = Metric{"swarmpurse_queue_tokens", Gauge, "Tokens that the waiting calls ask for.", []string{labelClass}}
@@ -92,7 +91,7 @@ var all = []Metric{
 	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
 	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, budgetDebt, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
-	members, rowsKnown, rowsSent, rowsReceived, rowAge, gossipBytes, gossipDropped,
+	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens,
 	policyRevision, policyInfo, policyChanges,
 	storeCommits, storeSeconds, storeWrites, storeBytes,

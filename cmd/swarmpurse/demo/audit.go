@@ -1,0 +1,176 @@
+package demo
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
+
+// onTheWay is how long a call may take from its admission to the model server. A call that reaches the
+// server so soon after a window has turned may have been admitted in the window before.
+const onTheWay = time.Second
+
+const million = 1_000_000
+
+// BudgetAudit is one budget instance, judged by the model server's count alone.
+type BudgetAudit struct {
+	Instance string        `json:"instance"`
+	Supply   string        `json:"supply"`
+	Ceiling  string        `json:"ceiling"`
+	Limit    ledger.Tokens `json:"limit"` // of one window, the grant, the burst, the slots
+	// Counted is what the model server counted for it in the whole run; for slots the most at once.
+	Counted int64 `json:"counted"`
+	// Supplied is what the limit allowed in the whole run: every window that the load touched, or
+	// rate × time + burst.
+	Supplied int64 `json:"supplied"`
+	// Peak is the most in one window; for a rate in the worst span of time, Allowed being what the
+	// bound rate × (T + L) + burst allows in it.
+	Peak    int64 `json:"peak"`
+	Allowed int64 `json:"allowed"`
+	// Overspend is what was admitted above the limit; it must be 0 if the ceiling is hard.
+	Overspend int64 `json:"overspend"`
+	// Skipped says why the model server's count cannot judge it; "" when it can.
+	Skipped string `json:"skipped,omitempty"`
+
+	hard bool
+}
+
+// audit judges every instance that the workload draws on.
+func (b *book) audit(counts []SlotCount) []BudgetAudit {
+	used := b.use(counts)
+	list := make([]BudgetAudit, len(b.accounts))
+	for i, a := range b.accounts {
+		list[i] = judge(a, counts, used[i])
+	}
+	return list
+}
+
+func judge(a *account, counts []SlotCount, used []int64) BudgetAudit {
+	spec := a.budget.Spec
+	r := BudgetAudit{
+		Instance: a.name, Supply: supplyText(spec), Ceiling: ceilingText(spec), Limit: spec.Amount,
+		Skipped: a.skipped, hard: spec.Ceiling == ledger.Hard,
+	}
+	if a.skipped != "" {
+		return r
+	}
+	for _, n := range used {
+		r.Counted += n
+	}
+	switch spec.Kind {
+	case ledger.Slots:
+		r.Counted = a.inUse.top()
+		r.Peak, r.Allowed, r.Supplied = r.Counted, int64(spec.Amount), int64(spec.Amount)
+		r.Overspend = max(0, r.Peak-r.Allowed)
+	case ledger.Grant:
+		r.Peak, r.Allowed, r.Supplied = r.Counted, int64(spec.Amount), int64(spec.Amount)
+		r.Overspend = max(0, r.Peak-r.Allowed)
+	case ledger.Windowed:
+		judgeWindows(&r, spec, counts, used)
+	case ledger.Rate:
+		judgeRate(&r, spec, counts, used)
+	}
+	return r
+}
+
+// judgeWindows finds the run of windows that was overspent most. What reached the server in the first
+// moments of a window may belong to the one before, so it is held against both together only: whatever
+// had to be admitted within windows i to j must not pass their limits. By Hall's theorem for intervals
+// that is all that can be said, and enough.
+func judgeWindows(r *BudgetAudit, spec ledger.Spec, counts []SlotCount, used []int64) {
+	limit := int64(spec.Amount)
+	rollover := limit/million*spec.RolloverPPM + limit%million*spec.RolloverPPM/million
+	type sums struct {
+		w         ledger.Window
+		all, soon int64 // soon: of all, what came in the first moments
+	}
+	var windows []sums
+	for i, c := range counts {
+		w, start, _ := spec.Calendar.At(ledger.Instant(c.Start.UnixMilli()))
+		if n := len(windows); n == 0 || windows[n-1].w != w {
+			windows = append(windows, sums{w: w})
+		}
+		s := &windows[len(windows)-1]
+		s.all += used[i]
+		if ledger.Instant(c.Start.UnixMilli())-start < ledger.Instant(onTheWay.Milliseconds()) {
+			s.soon += used[i]
+		}
+	}
+	r.Allowed = limit
+	if len(windows) > 0 {
+		// Windows in which nothing reached the server were supplied all the same.
+		r.Supplied = limit * int64(windows[len(windows)-1].w-windows[0].w+1)
+	}
+	worst, run := int64(0), int64(0)
+	for i, s := range windows {
+		r.Peak = max(r.Peak, s.all)
+		if i > 0 {
+			// Windows in between, in which nothing reached the server, only add room.
+			run -= limit * int64(s.w-windows[i-1].w-1)
+		}
+		run = max(run+s.all, s.all-s.soon) - limit
+		worst = max(worst, run)
+	}
+	r.Overspend = max(0, worst-rollover)
+}
+
+// judgeRate finds the span of time in which most was admitted above rate × (T + L) + burst. T is
+// counted from the beginning of a slot to the end of another, and what may be on the way is added.
+func judgeRate(r *BudgetAudit, spec ledger.Spec, counts []SlotCount, used []int64) {
+	perSecond := float64(spec.Per) / float64(spec.PerMillis) * 1000
+	slack := perSecond*(float64(spec.Lend)/1000+onTheWay.Seconds()) + float64(spec.Amount)
+	if len(counts) > 0 {
+		span := counts[len(counts)-1].Start.Sub(counts[0].Start) + slotLength
+		r.Supplied = int64(perSecond*span.Seconds()) + int64(spec.Amount)
+	}
+	// run is the worst of all spans that end with this slot, less rate × T; begun is where it begins.
+	run, begun, sum := 0.0, 0, int64(0)
+	over := -slack
+	for i, c := range counts {
+		gap := 0.0
+		if i > 0 {
+			gap = c.Start.Sub(counts[i-1].Start.Add(slotLength)).Seconds() * perSecond
+		}
+		if run-gap <= 0 {
+			run, begun, sum = 0, i, 0
+		} else {
+			run -= gap
+		}
+		run += float64(used[i]) - perSecond*slotLength.Seconds()
+		sum += used[i]
+		if excess := run - slack; excess > over || i == 0 {
+			over = excess
+			span := c.Start.Sub(counts[begun].Start) + slotLength
+			r.Peak, r.Allowed = sum, int64(perSecond*span.Seconds()+slack)
+		}
+	}
+	// Below a token it is the arithmetic of fractions, not a token.
+	if over >= 1 {
+		r.Overspend = int64(over)
+	}
+}
+
+func supplyText(s ledger.Spec) string {
+	switch s.Kind {
+	case ledger.Windowed:
+		length := "month"
+		if s.Calendar.Months == 0 {
+			length = shortDuration(time.Duration(s.Calendar.Length) * time.Millisecond)
+		}
+		return fmt.Sprintf("%s per %s", comma(int64(s.Amount)), length)
+	case ledger.Rate:
+		per := map[ledger.Millis]string{1000: "s", 60_000: "m", 3_600_000: "h", 86_400_000: "d"}[s.PerMillis]
+		return fmt.Sprintf("%s/%s, burst %s", comma(int64(s.Per)), per, comma(int64(s.Amount)))
+	case ledger.Slots:
+		return fmt.Sprintf("%s at once", comma(int64(s.Amount)))
+	}
+	return fmt.Sprintf("%s once", comma(int64(s.Amount)))
+}
+
+func ceilingText(s ledger.Spec) string {
+	if s.Ceiling == ledger.Soft {
+		return fmt.Sprintf("soft %g%%", float64(s.OverdraftPPM)/10_000)
+	}
+	return s.Ceiling.String()
+}

@@ -1,0 +1,254 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/api"
+)
+
+const (
+	// agreeWithin is the promise: how soon after a heal all nodes report the same totals.
+	agreeWithin = 15 * time.Second
+	// calmWithin is how long is waited for agreement and rest before the run counts as failed.
+	calmWithin = 60 * time.Second
+)
+
+// books is what one node says of all budgets, with holders.
+type books []api.Budget
+
+// readBooks asks all nodes at once for everything.
+func (s *swarm) readBooks(ctx context.Context) ([]books, error) {
+	all := make([]books, len(s.members))
+	err := s.each(ctx, func(ctx context.Context, m *member) error {
+		list, err := m.client.Budgets(ctx)
+		if err != nil {
+			return err
+		}
+		for i := range list {
+			if list[i], err = m.client.Budget(ctx, list[i].Name); err != nil {
+				return err
+			}
+		}
+		all[m.index] = list
+		return nil
+	})
+	return all, err
+}
+
+// holding is one holder's account at one instance.
+type holding struct{ instance, node, gen string }
+
+// heard is how new the row is that each node has of each holding.
+func heard(b books) map[holding]uint64 {
+	m := map[holding]uint64{}
+	for _, x := range b {
+		for _, i := range x.Instances {
+			for _, h := range i.Holders {
+				m[holding{i.Instance, h.Node, h.Gen}] = h.Version
+			}
+		}
+	}
+	return m
+}
+
+// ownRows is what each node says of its own accounts.
+func ownRows(s *swarm, all []books) map[holding]uint64 {
+	own := map[holding]uint64{}
+	for i, b := range all {
+		for h, v := range heard(b) {
+			if h.node == s.members[i].name {
+				own[h] = v
+			}
+		}
+	}
+	return own
+}
+
+// behind tells of the first node that has not heard of all that own holds; "" if all have.
+func behind(s *swarm, own map[holding]uint64, all []books) string {
+	for i, b := range all {
+		has := heard(b)
+		for h, v := range own {
+			if has[h] < v {
+				return fmt.Sprintf("node %s has version %d of %s's row at %s, which was at %d", s.members[i].name, has[h], h.node, h.instance, v)
+			}
+		}
+	}
+	return ""
+}
+
+// caughtUp measures how long after the heal every node has heard of all that any node had done by
+// then, the other half's spending during the cut included. The load goes on meanwhile.
+func (s *swarm) caughtUp(ctx context.Context, healed time.Time) (time.Duration, error) {
+	all, err := s.readBooks(ctx)
+	if err != nil {
+		return 0, err
+	}
+	own := ownRows(s, all)
+	var took time.Duration
+	err = until(ctx, calmWithin, func() (string, error) {
+		all, err := s.readBooks(ctx)
+		if err != nil {
+			return err.Error(), nil
+		}
+		took = time.Since(healed)
+		return behind(s, own, all), nil
+	})
+	return took, err
+}
+
+// totals is what a node says that the swarm has spent and set aside, by instance.
+func totals(b books) map[string]api.Account {
+	m := map[string]api.Account{}
+	for _, x := range b {
+		for _, i := range x.Instances {
+			m[i.Instance] = i.Swarm
+		}
+	}
+	return m
+}
+
+// differ tells of two nodes that report different totals; "" if all agree.
+func differ(s *swarm, all []books) string {
+	first := totals(all[0])
+	for i, b := range all[1:] {
+		other := totals(b)
+		for _, name := range sortedKeys(first, other) {
+			a, c := first[name], other[name]
+			if a.Spent != c.Spent || a.Reserved != c.Reserved || a.Shares != c.Shares {
+				return fmt.Sprintf("%s: node %s reports %d spent, %d reserved, %d shares; node %s %d, %d, %d", name,
+					s.members[0].name, a.Spent, a.Reserved, a.Shares, s.members[i+1].name, c.Spent, c.Reserved, c.Shares)
+			}
+		}
+	}
+	return ""
+}
+
+func sortedKeys[V any](maps ...map[string]V) []string {
+	var keys []string
+	for _, m := range maps {
+		for k := range m {
+			keys = append(keys, k)
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// agreed measures how long after the end of the load all nodes report the same totals.
+func (s *swarm) agreed(ctx context.Context, ended time.Time) (took time.Duration, err error) {
+	err = until(ctx, calmWithin, func() (string, error) {
+		all, err := s.readBooks(ctx)
+		if err != nil {
+			return err.Error(), nil
+		}
+		took = time.Since(ended)
+		return differ(s, all), nil
+	})
+	return took, err
+}
+
+// rest waits until nothing is open and every budget's books close: no reservation is active, no node
+// reports a conservation error, the shares of each instance add up, and what was issued is accounted
+// for and within the limit. A conservation error of a node is final at once.
+func (s *swarm) rest(ctx context.Context) ([]books, error) {
+	var all []books
+	err := until(ctx, calmWithin, func() (string, error) {
+		statuses := make([]api.Status, len(s.members))
+		if err := s.each(ctx, func(ctx context.Context, m *member) (err error) {
+			statuses[m.index], err = m.client.Status(ctx)
+			return err
+		}); err != nil {
+			return err.Error(), nil
+		}
+		for i, st := range statuses {
+			if st.ConservationError != 0 {
+				return "", fmt.Errorf("node %s reports a conservation error of %d tokens", s.members[i].name, st.ConservationError)
+			}
+			if st.Active != 0 {
+				return fmt.Sprintf("node %s still has %d reservations that nobody ended", s.members[i].name, st.Active), nil
+			}
+		}
+		var err error
+		if all, err = s.readBooks(ctx); err != nil {
+			return err.Error(), nil
+		}
+		return unclosed(all), nil
+	})
+	return all, err
+}
+
+// closing is the sum over all nodes of what each says of its own account.
+type closing struct {
+	sum    api.Account
+	nodes  int // that have an account
+	limit  ledger.Tokens
+	budget api.Budget
+}
+
+// unclosed tells of the first instance whose books do not close; "" if all do.
+func unclosed(all []books) string {
+	sums := map[string]*closing{}
+	for _, b := range all {
+		for _, x := range b {
+			for _, i := range x.Instances {
+				c := sums[i.Instance]
+				if c == nil {
+					c = &closing{budget: x}
+					sums[i.Instance] = c
+				}
+				c.nodes++
+				c.limit = max(c.limit, i.Limit)
+				c.sum.Shares += i.Local.Shares
+				c.sum.Issued += i.Local.Issued
+				c.sum.Rights += i.Local.Rights
+				c.sum.Reserved += i.Local.Reserved
+				c.sum.Spent += i.Local.Spent
+				c.sum.Lapsed += i.Local.Lapsed
+			}
+		}
+	}
+	for _, name := range sortedKeys(sums) {
+		c := sums[name]
+		// Rates accrue while we look, and what they ever issued has no limit.
+		rate := strings.Contains(c.budget.Supply, "/")
+		switch {
+		case c.sum.Shares != ledger.TotalShares:
+			return fmt.Sprintf("%s: the shares of %d nodes add up to %d, not %d", name, c.nodes, c.sum.Shares, ledger.TotalShares)
+		case !rate && c.budget.Ceiling == "hard" && c.sum.Issued > c.limit:
+			return fmt.Sprintf("%s: %d tokens were issued, the limit is %d", name, c.sum.Issued, c.limit)
+		case !rate && c.sum.Issued != c.sum.Rights+c.sum.Reserved+c.sum.Spent+c.sum.Lapsed:
+			return fmt.Sprintf("%s: %d tokens were issued, but %d are accounted for (%d rights, %d reserved, %d spent, %d lapsed)", name,
+				c.sum.Issued, c.sum.Rights+c.sum.Reserved+c.sum.Spent+c.sum.Lapsed, c.sum.Rights, c.sum.Reserved, c.sum.Spent, c.sum.Lapsed)
+		}
+	}
+	return ""
+}
+
+// until asks again and again until nothing stands in the way, which is "", or asking fails for good.
+// When the time is up, what stood in the way last is the error.
+func until(ctx context.Context, within time.Duration, ask func() (why string, err error)) error {
+	deadline := time.NewTimer(within)
+	defer deadline.Stop()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		why, err := ask()
+		if err != nil || why == "" {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			return errors.New(why)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

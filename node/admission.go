@@ -1,0 +1,139 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/telemetry"
+)
+
+// pending is a call whose caller waits for the loop.
+type pending struct {
+	n      *Node
+	waiter *admit.Waiter // the loop's
+	id     admit.ID
+	err    error
+	done   chan struct{} // closed when id or err is set
+}
+
+// decided runs in the loop.
+func (p *pending) decided(id admit.ID) {
+	p.id = id
+	p.waiter = nil
+	p.n.waiting.Add(-1)
+	close(p.done)
+}
+
+// Admit decides on a call. See admit.Admitter.
+func (n *Node) Admit(ctx context.Context, r *admit.Request) (admit.Answer, error) {
+	if r.IdempotencyKey == "" {
+		return n.admit(ctx, r)
+	}
+	return n.idem.do(ctx, r, func() (admit.Answer, error) { return n.admit(ctx, r) })
+}
+
+func (n *Node) admit(ctx context.Context, r *admit.Request) (admit.Answer, error) {
+	begin := time.Now()
+	id, ok := n.engine.Try(n.clock.at(begin), r)
+	if !ok {
+		var err error
+		if id, err = n.offer(ctx, r); err != nil {
+			return admit.Answer{}, err
+		}
+	}
+	a, err := n.engine.Answer(id)
+	if err != nil {
+		return admit.Answer{}, fmt.Errorf("%w: too many decisions at once, this one is forgotten already", errBusy)
+	}
+	n.metrics.Decision(a.Verdict.String(), a.Code, a.Class, a.Waited, time.Since(begin))
+	return a, nil
+}
+
+// offer has the loop decide, and waits.
+func (n *Node) offer(ctx context.Context, r *admit.Request) (admit.ID, error) {
+	// The caller may go before the loop is done, so the loop works on a copy.
+	c := *r
+	c.Tokens, c.Data, c.Attributes = slices.Clone(r.Tokens), slices.Clone(r.Data), maps.Clone(r.Attributes)
+	p := &pending{n: n, done: make(chan struct{})}
+	err := n.submit(func(now ledger.Instant) {
+		id, w, err := n.engine.Offer(now, n.replica, &c)
+		if w == nil {
+			p.id, p.err = id, err
+			close(p.done)
+			return
+		}
+		n.waiting.Add(1)
+		p.waiter, w.Notify = w, p
+	})
+	if err != nil {
+		return 0, fmt.Errorf("%w: %w", api.ErrNotReady, err)
+	}
+	select {
+	case <-p.done:
+		if errors.Is(p.err, admit.ErrNotReady) {
+			return 0, fmt.Errorf("%w: %w", api.ErrNotReady, p.err)
+		}
+		return p.id, p.err
+	case <-n.stopped:
+		return 0, fmt.Errorf("%w: %w", api.ErrNotReady, errStopped)
+	case <-ctx.Done():
+	}
+	// Whatever the loop decides now, nobody hears of it: take the call out, or give back what it got.
+	_ = n.submit(func(now ledger.Instant) {
+		if p.waiter != nil {
+			n.engine.Cancel(p.waiter)
+			n.waiting.Add(-1)
+			p.waiter = nil
+		} else if p.err == nil {
+			_, _ = n.engine.Release(now, p.id) // a refusal has nothing to release
+		}
+	})
+	return 0, ctx.Err()
+}
+
+// Settle books the real cost of a call. See admit.Admitter.
+func (n *Node) Settle(id string, s admit.Settlement) (admit.Receipt, error) {
+	return n.end(id, telemetry.Settled, func(now ledger.Instant, i admit.ID) (admit.Receipt, error) { return n.engine.Settle(now, i, s) })
+}
+
+// Release gives back what a call that never ran had reserved. See admit.Admitter.
+func (n *Node) Release(id string) (admit.Receipt, error) {
+	return n.end(id, telemetry.Released, n.engine.Release)
+}
+
+func (n *Node) end(id, how string, f func(ledger.Instant, admit.ID) (admit.Receipt, error)) (admit.Receipt, error) {
+	i, err := n.engine.Parse(id)
+	if err != nil {
+		return admit.Receipt{}, err
+	}
+	rc, err := f(n.now(), i)
+	if err != nil {
+		return rc, err
+	}
+	switch {
+	case rc.Repeated:
+		how = telemetry.Repeated
+	case rc.Late:
+		how = telemetry.Late
+	}
+	n.metrics.Settlement(how)
+	if !rc.Repeated {
+		for _, c := range rc.Charged {
+			n.metrics.Charge(c.Budget, int64(c.Amount), int64(c.Overrun))
+		}
+		if n.waiting.Load() > 0 {
+			select { // rights came back: calls that wait may run
+			case n.poke <- struct{}{}:
+			default:
+			}
+		}
+	}
+	return rc, nil
+}

@@ -1,0 +1,129 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/gossip"
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/api"
+)
+
+const (
+	handTimeout  = 5 * time.Second // most that handing rights on may take
+	leaveTimeout = 5 * time.Second
+)
+
+// drain ends the node's work: no new calls, those in flight end and settle, rights and seats go to a peer,
+// the pool is told. What could not be handed on stays on disk, and is handed on when the node comes back.
+func (n *Node) drain() {
+	n.draining.Store(true)
+	n.engine.Drain()
+	n.log.Info().Msg("draining: calls in flight end, new ones are refused")
+	ctx, cancel := context.WithTimeout(context.Background(), n.opts.Drain)
+	defer cancel()
+	if err := n.proxy.Drain(ctx); err != nil {
+		n.log.Warn().Msg("calls through the proxy were cut: they took longer than --drain")
+	}
+	n.until(ctx, func(ledger.Instant) bool {
+		_, active := n.engine.Counts()
+		return active == 0 && n.waiting.Load() == 0
+	})
+	if _, active := n.engine.Counts(); active > 0 {
+		n.log.Warn().Int("reservations", active).Msg("not settled in time: they stay charged in full")
+	}
+	n.handOn()
+	ctx, cancel = context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := n.pool.Leave(ctx); err != nil {
+		n.log.Warn().Err(err).Msg("leaving the pool")
+	}
+}
+
+// until asks the loop, tick by tick, whether something is so.
+func (n *Node) until(ctx context.Context, so func(now ledger.Instant) bool) bool {
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	for {
+		yes := false
+		if n.ask(func(now ledger.Instant) { yes = so(now) }) != nil {
+			return false
+		}
+		if yes {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// handOn gives rights, shares and seats to the nearest live peer, and waits until it has them durably.
+func (n *Node) handOn() {
+	var to ledger.Holder
+	best := time.Duration(1 << 62)
+	for _, m := range n.pool.Members() {
+		if h := holderOf(m); !m.Self && m.Status == gossip.Alive && h.Gen != 0 && m.RTT < best {
+			to, best = h, m.RTT
+		}
+	}
+	if to.IsZero() {
+		n.log.Info().Msg("no live peer to hand rights on to: they stay with this data directory")
+		return
+	}
+	var err error
+	if e := n.ask(func(now ledger.Instant) {
+		n.meet(now)
+		err = n.replica.Leave(now, to)
+	}); e != nil || err != nil {
+		n.log.Warn().Err(errors.Join(e, err)).Msg("rights were not handed on: they stay with this data directory")
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), handTimeout)
+	defer cancel()
+	if n.until(ctx, func(ledger.Instant) bool { return n.replica.Handed() }) {
+		n.log.Info().Stringer("to", to).Msg("rights handed on")
+	} else {
+		n.log.Warn().Stringer("to", to).Msg("the peer has not confirmed all rights in time: they are told again when this node comes back")
+	}
+}
+
+// Reload reads again what may change while the node runs: the policy file, and the providers' keys. An error
+// names what was wrong; all else was taken over.
+func (n *Node) Reload(ctx context.Context) error {
+	var errs []error
+	if ups, err := n.opts.upstreams(); err != nil {
+		errs = append(errs, err)
+	} else if err := n.proxy.Reload(ups); err != nil {
+		errs = append(errs, err)
+	}
+	if file := n.opts.PolicyFile; file != "" {
+		p, err := readPolicy(file)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case p.Hash() == n.policy.Load().policy.Hash():
+		default:
+			a := &adopted{p, "--policy " + file, time.Now()}
+			if err := n.wait(ctx, func(_ ledger.Instant, done func(error)) { n.adopt(a, done) }); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", file, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// mintError sorts the ledger's refusals of a top-up by whose fault they are.
+func mintError(err error) error {
+	for _, e := range []error{ledger.ErrTooMuch, ledger.ErrNoTopUp, ledger.ErrUnknown} {
+		if errors.Is(err, e) {
+			return fmt.Errorf("%w: %w", admit.ErrInvalid, err)
+		}
+	}
+	return fmt.Errorf("%w: %w", api.ErrNotReady, err)
+}

@@ -1,0 +1,60 @@
+package node
+
+import (
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/telemetry"
+)
+
+// do is the one place where effects of the ledger meet the world. What they show is durable.
+func (n *Node) do(fx ledger.Effects) {
+	for _, s := range fx.Sends {
+		payload := ledger.Encode(s.Message)
+		if err := n.pool.Send(s.To, payload); err != nil {
+			n.log.Debug().Err(err).Str("to", s.To).Msg("not sent; it is told again if it matters")
+		}
+	}
+	for i := range fx.Spreads {
+		row := &fx.Spreads[i].Row
+		key, payload := "row/"+row.Holder.Node+"/"+string(row.Instance), ledger.Encode([]ledger.Row{*row})
+		if row.Holder == n.self {
+			n.pool.Spread(key, fx.Spreads[i].Weight, payload)
+		} else {
+			n.pool.Relay(row.Holder.Node, key, fx.Spreads[i].Weight, payload)
+		}
+	}
+	n.metrics.RowsSent(len(fx.Spreads))
+	for _, e := range fx.Events {
+		n.measure(e)
+	}
+}
+
+// measure feeds the metrics with what happened in the ledger.
+func (n *Node) measure(e ledger.Event) {
+	took := time.Duration(e.Took) * time.Millisecond
+	budget, _, _, _ := e.Instance.Split()
+	switch e.Kind {
+	case ledger.AskGranted:
+		n.metrics.Ask(telemetry.Granted, took)
+	case ledger.AskRefused:
+		n.metrics.Ask(telemetry.Refused, took)
+	case ledger.AskUnanswered:
+		n.metrics.Ask(telemetry.Unanswered, took)
+	case ledger.GaveRights:
+		n.metrics.Asked(telemetry.Granted)
+		n.metrics.RightsMoved(telemetry.Out, budget, int64(e.Tokens))
+	case ledger.RefusedAsk:
+		n.metrics.Asked(telemetry.Refused)
+	case ledger.GotRights:
+		n.metrics.RightsMoved(telemetry.In, budget, int64(e.Tokens))
+	case ledger.GaveShares:
+		n.metrics.SharesMoved(telemetry.Out)
+	case ledger.GotShares:
+		n.metrics.SharesMoved(telemetry.In)
+	case ledger.RowNews:
+		n.metrics.RowsReceived(telemetry.News, 1)
+	case ledger.RowStale:
+		n.metrics.RowsReceived(telemetry.Stale, 1)
+	}
+}

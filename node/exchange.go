@@ -1,0 +1,244 @@
+package node
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/swarmpurse/swarmpurse/gossip"
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/telemetry"
+)
+
+// Messages of the node itself. The ledger's kinds are below 32.
+const (
+	msgPolicy   byte = iota + 32 // a policy document
+	msgHave                      // the policy that the sender has: revision and hash
+	msgWant                      // send me your policy
+	msgProposal                  // a charter to vote for
+	msgVote                      // the charter that the sender voted for
+	msgCharter                   // a charter that was made
+)
+
+// stateFormat marks our part of a push/pull.
+const stateFormat byte = 1
+
+// maxStateParts bounds the messages in one push/pull.
+const maxStateParts = 8
+
+// tell sends one of the node's own messages.
+func (n *Node) tell(to string, kind byte, body []byte) {
+	msg := append(make([]byte, 0, len(body)+1), kind)
+	if err := n.pool.Send(to, append(msg, body...)); err != nil {
+		n.log.Debug().Err(err).Str("to", to).Msg("not sent; it is told again if it matters")
+	}
+}
+
+// delegate is the node as the pool sees it.
+type delegate Node
+
+// Receive decodes a message and hands it to the loop.
+func (d *delegate) Receive(from string, payload []byte) {
+	n := (*Node)(d)
+	f, err := n.decode(from, payload)
+	if err != nil {
+		n.metrics.Dropped(telemetry.Malformed)
+		n.log.Warn().Err(err).Str("from", from).Msg("a message was dropped")
+		return
+	}
+	if f != nil {
+		_ = n.submit(f) // full: counted; peers tell again what matters
+	}
+}
+
+// decode checks a message and returns what the loop should do with it; nil for kinds of a newer version.
+func (n *Node) decode(from string, payload []byte) (op, error) {
+	if len(payload) == 0 {
+		return nil, fmt.Errorf("an empty message")
+	}
+	body := payload[1:]
+	switch payload[0] {
+	case msgPolicy:
+		doc, err := decodePolicy(body)
+		if err != nil {
+			return nil, err
+		}
+		p, err := doc.parse(from)
+		if err != nil {
+			return nil, fmt.Errorf("policy revision from %s cannot be used by this version: %w", from, err)
+		}
+		return func(now ledger.Instant) { n.receivePolicy(now, from, p, doc) }, nil
+	case msgHave:
+		have, err := decodeHave(body)
+		if err != nil {
+			return nil, err
+		}
+		return func(ledger.Instant) { n.receiveHave(have) }, nil
+	case msgWant:
+		return func(ledger.Instant) { n.sendPolicy(from) }, nil
+	case msgProposal, msgVote, msgCharter:
+		c, err := ledger.DecodeCharter(body)
+		if err != nil {
+			return nil, err
+		}
+		kind := payload[0]
+		return func(ledger.Instant) {
+			switch kind {
+			case msgProposal:
+				n.receiveProposal(from, c)
+			case msgVote:
+				n.receiveVote(from, c)
+			case msgCharter:
+				n.adoptCharter(c)
+			}
+		}, nil
+	}
+	m, err := ledger.Decode(payload)
+	if err != nil || m == nil {
+		return nil, err
+	}
+	return func(now ledger.Instant) { n.receive(now, from, m) }, nil
+}
+
+// receive gives a ledger message to the replica.
+func (n *Node) receive(now ledger.Instant, from string, m any) {
+	if err := n.replica.Receive(now, m); err != nil {
+		if rows, ok := m.([]ledger.Row); ok {
+			n.metrics.RowsReceived(telemetry.Refused, len(rows))
+		}
+		n.log.Debug().Err(err).Str("from", from).Type("kind", m).Msg("a message was refused")
+		if n.replica.Fenced() {
+			n.becomeFenced(err)
+		}
+	}
+}
+
+// LocalState is our part of a push/pull: the digest of all rows, the charter, and what policy we have; the
+// document itself for a joiner.
+func (d *delegate) LocalState(join bool) []byte {
+	n := (*Node)(d)
+	var state []byte
+	done := make(chan struct{})
+	if n.submit(func(ledger.Instant) { state = n.pushPull(join); close(done) }) != nil {
+		return nil
+	}
+	select {
+	case <-done:
+		return state
+	case <-n.stopped:
+		return nil
+	case <-time.After(2 * time.Second): // busy: the next push/pull has it
+		return nil
+	}
+}
+
+func (n *Node) pushPull(join bool) []byte {
+	parts := [][]byte{ledger.Encode(n.replica.Digest()), n.have()}
+	if c := n.replica.Charter(); !c.ID.IsZero() {
+		parts = append(parts, append([]byte{msgCharter}, ledger.EncodeCharter(&c)...))
+	}
+	if join {
+		if doc := n.policy.Load().encode(); doc != nil {
+			parts = append(parts, append([]byte{msgPolicy}, doc...))
+		}
+	}
+	var b bytes.Buffer
+	b.WriteByte(stateFormat)
+	enc := msgpack.NewEncoder(&b)
+	if err := enc.EncodeArrayLen(len(parts)); err != nil {
+		panic(fmt.Sprintf("BUG: encoding: %v", err))
+	}
+	for _, p := range parts {
+		if err := enc.EncodeBytes(p); err != nil {
+			panic(fmt.Sprintf("BUG: encoding: %v", err))
+		}
+	}
+	return b.Bytes()
+}
+
+// splitState takes a push/pull state apart; the parts are messages.
+func splitState(state []byte) ([][]byte, error) {
+	if len(state) == 0 || state[0] != stateFormat {
+		return nil, nil // none, or a newer form
+	}
+	r := bytes.NewReader(state[1:])
+	dec := msgpack.NewDecoder(r)
+	n, err := dec.DecodeArrayLen()
+	if err != nil || n < 0 {
+		return nil, fmt.Errorf("malformed push/pull state: %v", err)
+	}
+	var parts [][]byte
+	for range min(n, maxStateParts) {
+		size, err := dec.DecodeBytesLen()
+		if err != nil || size < 0 || size > r.Len()+len(state) || size > len(state) {
+			return nil, fmt.Errorf("malformed push/pull state: a part of %d bytes (%v)", size, err)
+		}
+		p := make([]byte, size)
+		if err := dec.ReadFull(p); err != nil {
+			return nil, fmt.Errorf("malformed push/pull state: %w", err)
+		}
+		parts = append(parts, p)
+	}
+	return parts, nil
+}
+
+// MergeState takes the peer's part of a push/pull, message by message.
+func (d *delegate) MergeState(state []byte, _ bool) {
+	parts, err := splitState(state)
+	if err != nil {
+		(*Node)(d).metrics.Dropped(telemetry.Malformed)
+		(*Node)(d).log.Warn().Err(err).Msg("a push/pull state was dropped")
+		return
+	}
+	for _, p := range parts {
+		// A digest names its sender itself; the rest does not care for it.
+		d.Receive("", p)
+	}
+}
+
+// MembersChanged tells the ledger who lives.
+func (d *delegate) MembersChanged() {
+	n := (*Node)(d)
+	_ = n.submit(func(now ledger.Instant) { n.meet(now) })
+}
+
+// meet takes over the membership. Round-trip times change without notice, so it also runs now and then.
+func (n *Node) meet(now ledger.Instant) {
+	var peers []ledger.Peer
+	for _, m := range n.pool.Members() {
+		h := holderOf(m)
+		if m.Self || h.Gen == 0 {
+			continue
+		}
+		peers = append(peers, ledger.Peer{
+			Holder: h, Alive: m.Status == gossip.Alive, Distance: ledger.Millis(m.RTT.Milliseconds()),
+		})
+	}
+	n.replica.SetPeers(peers)
+	n.met = now
+}
+
+func holderOf(m gossip.Member) ledger.Holder {
+	gen, err := strconv.ParseUint(m.Tags[tagGen], 16, 64)
+	if err != nil {
+		gen = 0
+	}
+	return ledger.Holder{Node: m.Name, Gen: gen}
+}
+
+// retag tells peers what changed of this node.
+func (n *Node) retag() {
+	if err := n.pool.SetTags(n.tags()); err != nil {
+		n.log.Warn().Err(err).Msg("tags not told")
+	}
+}
+
+func (n *Node) becomeFenced(err error) {
+	if !n.saidFenced {
+		n.saidFenced = true
+		n.log.Error().Err(err).Msg("fenced: peers know a later state of this node than its data directory holds; restore the newer directory, or start with an empty one as a new generation")
+	}
+}

@@ -1,0 +1,310 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/zerolog"
+
+	crand "crypto/rand"
+
+	"github.com/swarmpurse/swarmpurse/gossip"
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/placement"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/llm"
+	"github.com/swarmpurse/swarmpurse/node/store"
+	"github.com/swarmpurse/swarmpurse/node/telemetry"
+)
+
+// Node is one running agent process.
+type Node struct {
+	opts    Options
+	log     zerolog.Logger
+	started time.Time
+	clock   *clock
+	self    ledger.Holder
+
+	store   *store.Store
+	pool    *gossip.Pool
+	engine  *admit.Engine
+	metrics *telemetry.Metrics
+	proxy   *llm.Proxy
+	server  *api.Server
+	lis     net.Listener
+
+	inbox    chan op       // to the loop; full means busy
+	poke     chan struct{} // rights may have come back
+	stop     chan struct{} // closed when the loop should end
+	stopped  chan struct{} // closed when it has
+	waiting  atomic.Int64  // calls in the queue
+	policy   atomic.Pointer[adopted]
+	idem     *idempotency
+	draining atomic.Bool
+
+	closing sync.Once
+	fatal   chan error // the node cannot go on
+	looping bool       // the loop was started
+
+	// The loop's.
+	replica    *ledger.Replica
+	after      []func(error) // run when this batch is durable, or has failed
+	extra      []store.Write // the node's own writes of this batch
+	founding   founding
+	failing    bool // the last write failed
+	saidFenced bool
+	met        ledger.Instant // when the membership was taken over last
+}
+
+// Open starts a node: it opens the data directory, joins the pool and listens. Run serves until its context
+// ends. Errors say which option is at fault where one is.
+func Open(ctx context.Context, o Options) (*Node, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		opts: o, log: o.Logger, started: time.Now(),
+		inbox: make(chan op, 8192), poke: make(chan struct{}, 1),
+		stop: make(chan struct{}), stopped: make(chan struct{}),
+		idem: newIdempotency(), fatal: make(chan error, 1),
+	}
+	n.clock = newClock(n.started)
+	if err := n.open(ctx); err != nil {
+		n.closeParts()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) open(ctx context.Context) (err error) {
+	o := &n.opts
+	ups, err := o.upstreams()
+	if err != nil {
+		return err
+	}
+	var callers func(string) (llm.Caller, bool)
+	if o.CallerKeys != "" {
+		keys, err := LoadCallerKeys(o.CallerKeys)
+		if err != nil {
+			return &OptionError{"caller-keys", err, "a line for each key: its SHA-256 in hexadecimal, the tenant, and an agent if it is one agent's"}
+		}
+		callers = keys.Find
+	}
+	// The door first: a port in use should not leave a data directory behind.
+	if n.lis, err = api.Listen(o.HTTP); err != nil {
+		return err
+	}
+	if n.metrics, err = telemetry.New(telemetry.Options{Registerer: o.Registry, Version: o.Version}); err != nil {
+		return err
+	}
+	n.store, err = store.Open(store.Options{Dir: o.Data, Node: o.Name, Cluster: o.Cluster, Logger: n.part("store"), Observer: n.metrics})
+	if err != nil {
+		return err
+	}
+	id := n.store.Identity()
+	n.self = ledger.Holder{Node: o.Name, Gen: id.Gen}
+	if !n.store.IsDurable() {
+		n.log.Warn().Msg("no --data: this node keeps its state in memory only; rights that it holds are lost with it")
+	}
+	if err := n.loadPolicy(); err != nil {
+		return err
+	}
+	n.engine = admit.New(n.now(), admit.Config{Node: o.Name, Gen: id.Gen, Rand: newRand()}, n.policy.Load().policy)
+	n.replica = ledger.NewReplica(ledger.Config{
+		Self: n.self, Strategy: placement.Strategy{}, Rand: newRand(), Resolve: n.resolve,
+	})
+	if err := n.loadLedger(); err != nil {
+		return err
+	}
+	n.metrics.SetSource(n.state)
+
+	n.pool, err = gossip.Open(ctx, gossip.Options{
+		Name: o.Name, Bind: o.Gossip, Advertise: o.Advertise, Cluster: o.Cluster, KeyringFile: o.KeyringFile,
+		Join: o.Join, SnapshotPath: n.snapshotPath(), Tags: n.tags(), Zone: o.Zone,
+		BytesPerSecond: o.GossipBytesPerSecond, Faults: o.Faults, Tuning: o.GossipTuning,
+		Delegate: (*delegate)(n), Rand: newRand(), Logger: n.part("gossip"), Registerer: o.Registry,
+	})
+	if err != nil {
+		return err
+	}
+	if n.proxy, err = llm.New(llm.Options{
+		Admitter: n, Upstreams: ups, Node: o.Name, Caller: callers,
+		Registerer: o.Registry, Logger: n.part("proxy"),
+	}); err != nil {
+		return err
+	}
+	n.server, err = api.New(api.Options{
+		Node: n, Proxy: n.proxy, Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}),
+		Faults: o.Faults, Logger: n.part("http"), Registerer: o.Registry,
+	})
+	if err == nil {
+		n.looping = true
+		go n.loop()
+	}
+	return err
+}
+
+func (n *Node) part(name string) zerolog.Logger { return n.log.With().Str("part", name).Logger() }
+
+func (n *Node) now() ledger.Instant { return n.clock.at(time.Now()) }
+
+func newRand() *rand.Rand {
+	var seed [32]byte
+	if _, err := crand.Read(seed[:]); err != nil {
+		panic(fmt.Sprintf("BUG: crypto/rand does not fail: %v", err))
+	}
+	return rand.New(rand.NewChaCha8(seed))
+}
+
+// resolve tells the ledger what an instance is by the present policy.
+func (n *Node) resolve(id ledger.InstanceID) (ledger.Spec, bool) {
+	b, _, ok := n.policy.Load().policy.Resolve(n.replica.Charter().ID, id)
+	if !ok {
+		return ledger.Spec{}, false
+	}
+	return b.Spec, true
+}
+
+func (n *Node) loadLedger() error {
+	var records []ledger.Write
+	for _, b := range []store.Bucket{store.Seats, store.Accounts} {
+		if err := n.store.Each(b, func(key string, value []byte) error {
+			records = append(records, ledger.Write{Key: key, Value: value})
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	if err := n.replica.Load(n.now(), records); err != nil {
+		return &OptionError{"data", fmt.Errorf("the data directory %s holds a record that this version cannot read: %w", n.opts.Data, err),
+			"start the version that wrote it, or restore a backup; an empty directory starts a new generation without rights"}
+	}
+	if c := n.replica.Charter(); !c.ID.IsZero() {
+		n.log.Info().Stringer("charter", c.ID).Stringer("holder", n.self).Int("accounts", len(n.replica.Instances())).Msg("data directory loaded")
+	} else if n.opts.foundsAlone() {
+		if err := n.foundAlone(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run serves until ctx ends, then drains, hands the node's rights on and closes. It returns nil after a
+// clean shutdown.
+func (n *Node) Run(ctx context.Context) error {
+	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopServing()
+	served := make(chan error, 1)
+	go func() { served <- n.server.Serve(serveCtx, n.lis) }()
+	n.log.Info().Str("gossip", n.pool.Addr()).Str("http", n.HTTPAddr()).Str("version", n.opts.Version).
+		Int64("policy_revision", n.policy.Load().policy.Revision()).Msg("node started")
+
+	var err error
+	select {
+	case <-ctx.Done():
+		n.drain()
+	case err = <-served:
+		err = fmt.Errorf("the HTTP server ended: %w", err)
+	case err = <-n.fatal:
+	case <-n.stopped:
+		err = errors.New("the node was closed")
+	}
+	stopServing()
+	select {
+	case e := <-served:
+		if e != nil && !errors.Is(e, http.ErrServerClosed) && err == nil {
+			err = e
+		}
+	case <-time.After(15 * time.Second):
+		n.log.Warn().Msg("HTTP connections did not end in time")
+	}
+	n.Close()
+	n.log.Info().Msg("node stopped")
+	return err
+}
+
+// Close stops everything at once, without draining: what a crash would leave on disk is what it leaves. It
+// may be called more than once.
+func (n *Node) Close() {
+	n.closing.Do(func() {
+		close(n.stop)
+		<-n.stopped
+		n.closeParts()
+	})
+}
+
+func (n *Node) closeParts() {
+	if n.pool != nil {
+		_ = n.pool.Close()
+	}
+	if n.lis != nil {
+		_ = n.lis.Close()
+	}
+	if n.store != nil {
+		if err := n.store.Close(); err != nil {
+			n.log.Error().Err(err).Msg("closing the data directory")
+		}
+	}
+}
+
+// HTTPAddr is where the HTTP API listens: a URL's base, or unix:/path.
+func (n *Node) HTTPAddr() string {
+	if a := n.lis.Addr(); a.Network() == "unix" {
+		return "unix:" + a.String()
+	}
+	return "http://" + n.lis.Addr().String()
+}
+
+// GossipAddr is where the node gossips, host:port.
+func (n *Node) GossipAddr() string { return n.pool.Addr() }
+
+// Tags that peers read.
+const (
+	tagGen      = "gen"      // generation, hexadecimal
+	tagHTTP     = "http"     // base of the HTTP API
+	tagVersion  = "version"  // of the binary
+	tagExpect   = "expect"   // --bootstrap-expect of a founder without a charter yet
+	tagCharter  = "charter"  // first bytes of the charter's id
+	tagRevision = "revision" // of the policy
+)
+
+func (n *Node) tags() map[string]string {
+	t := map[string]string{
+		tagGen: strconv.FormatUint(n.self.Gen, 16), tagHTTP: n.HTTPAddr(), tagVersion: n.opts.Version,
+		tagRevision: strconv.FormatInt(n.policy.Load().policy.Revision(), 10),
+	}
+	if c := n.replica.Charter(); !c.ID.IsZero() {
+		t[tagCharter] = c.ID.String()[:16]
+	} else if n.opts.candidate() {
+		t[tagExpect] = strconv.Itoa(n.opts.BootstrapExpect)
+	}
+	return t
+}
+
+func (n *Node) snapshotPath() string {
+	if n.opts.Data == "" {
+		return ""
+	}
+	return n.opts.Data + string(os.PathSeparator) + "serf.snapshot"
+}
+
+// nonce makes charters of one founder differ.
+func nonce() (b [16]byte) {
+	r := newRand()
+	binary.BigEndian.PutUint64(b[:8], r.Uint64())
+	binary.BigEndian.PutUint64(b[8:], r.Uint64())
+	return b
+}

@@ -1,0 +1,125 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"github.com/swarmpurse/swarmpurse/gossip"
+	"github.com/swarmpurse/swarmpurse/node/llm"
+)
+
+// Options are what a node is started with; the flags of `swarmpurse node` fill them in. The zero value of
+// a field takes the default named.
+type Options struct {
+	Name      string // of the node, unique in its cluster; kept with the data directory. Required
+	Cluster   string // gossip label: clusters of different names never merge. Default "swarmpurse"
+	Gossip    string // host:port for UDP and TCP. Default 127.0.0.1:7946
+	Advertise string // host:port that peers are told. Default: what Gossip came to
+	HTTP      string // host:port on loopback, or unix:/path. Default 127.0.0.1:7070
+	Zone      string // where the node runs, told to peers
+
+	Join            []string // host:port of some members
+	BootstrapExpect int      // founders of a new cluster. Default 1; with Join and 1 the node founds nothing
+	KeyringFile     string   // serf keyring: gossip is encrypted with it
+
+	PolicyFile  string                            // YAML; "": what the data directory or the peers have, else the built-in default
+	Data        string                            // data directory; "": in memory, nothing survives
+	Upstreams   []string                          // NAME=URL
+	UpstreamKey func(name string) (string, error) // the provider's key for an upstream; nil: none is held
+	CallerKeys  string                            // file of swarmpurse keys, see LoadCallerKeys; "" for none
+
+	Faults bool          // allow POST /debug/faults
+	Drain  time.Duration // most that a shutdown waits for calls in flight. Default 20 s
+
+	GossipBytesPerSecond int            // ceiling of what rows may cost. Default 25,000
+	GossipTuning         *gossip.Tuning // tests only: shorter timers of membership
+
+	Version  string
+	Logger   zerolog.Logger
+	Registry *prometheus.Registry // nil makes one
+}
+
+// Defaults of Options, which are the flags' defaults too.
+const (
+	DefaultCluster = "swarmpurse"
+	DefaultGossip  = "127.0.0.1:7946"
+	DefaultHTTP    = "127.0.0.1:7070"
+	DefaultDrain   = 20 * time.Second
+	maxExpect      = 64
+)
+
+// OptionError says which option is wrong and what to do.
+type OptionError struct {
+	Flag string // as on the command line, without dashes
+	Err  error
+	hint string
+}
+
+func (e *OptionError) Error() string { return fmt.Sprintf("--%s: %v", e.Flag, e.Err) }
+func (e *OptionError) Unwrap() error { return e.Err }
+
+// Hint names the next thing to try.
+func (e *OptionError) Hint() string { return e.hint }
+
+func (o Options) complete() (Options, error) {
+	def := func(s *string, d string) {
+		if *s == "" {
+			*s = d
+		}
+	}
+	def(&o.Cluster, DefaultCluster)
+	def(&o.Gossip, DefaultGossip)
+	def(&o.HTTP, DefaultHTTP)
+	def(&o.Version, "dev")
+	if o.BootstrapExpect == 0 {
+		o.BootstrapExpect = 1
+	}
+	if o.Drain == 0 {
+		o.Drain = DefaultDrain
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	switch {
+	case o.Name == "":
+		return o, &OptionError{"name", errors.New("the node needs a name"), "give each node its own, as in --name n1"}
+	case o.BootstrapExpect < 1 || o.BootstrapExpect > maxExpect:
+		return o, &OptionError{"bootstrap-expect", fmt.Errorf("%d founders; 1 to %d are possible", o.BootstrapExpect, maxExpect),
+			"say how many of the first members found the cluster: more than half of them"}
+	case o.Drain < 0:
+		return o, &OptionError{"drain", fmt.Errorf("%v is negative", o.Drain), "say how long calls in flight may take, as in --drain 20s"}
+	}
+	return o, nil
+}
+
+// upstreams reads NAME=URL settings and asks for the provider's keys.
+func (o *Options) upstreams() ([]llm.Upstream, error) {
+	var ups []llm.Upstream
+	for _, s := range o.Upstreams {
+		name, raw, ok := strings.Cut(s, "=")
+		u, err := url.Parse(raw)
+		if !ok || err != nil {
+			return nil, &OptionError{"upstream", fmt.Errorf("%q is not NAME=URL", s), "for example --upstream openai=https://api.openai.com/v1"}
+		}
+		up := llm.Upstream{Name: name, URL: u}
+		if o.UpstreamKey != nil {
+			if up.Key, err = o.UpstreamKey(name); err != nil {
+				return nil, &OptionError{"upstream", err, "the provider's key comes from the environment or a file that this user can read"}
+			}
+		}
+		ups = append(ups, up)
+	}
+	return ups, nil
+}
+
+// foundsAlone reports whether the node makes a cluster of its own if it has none on disk.
+func (o *Options) foundsAlone() bool { return o.BootstrapExpect == 1 && len(o.Join) == 0 }
+
+// candidate reports whether the node is one of several founders.
+func (o *Options) candidate() bool { return o.BootstrapExpect > 1 }

@@ -1,0 +1,374 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/gossip"
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/telemetry"
+	"github.com/swarmpurse/swarmpurse/policy"
+)
+
+// maxListed bounds the instances of one budget that an answer lists.
+const maxListed = 1000
+
+// Budgets lists all budgets of the policy. See api.Node.
+func (n *Node) Budgets() []api.Budget {
+	var bs []api.Budget
+	_ = n.ask(func(now ledger.Instant) {
+		by := n.instances()
+		for _, b := range n.policy.Load().policy.Budgets() {
+			bs = append(bs, n.budget(now, b, by[b.Name], false))
+		}
+	})
+	return bs
+}
+
+// Budget tells of one budget, with its holders. See api.Node.
+func (n *Node) Budget(name string) (api.Budget, error) {
+	p := n.policy.Load().policy
+	b, ok := p.Budget(name)
+	if !ok {
+		return api.Budget{}, fmt.Errorf("%w: the policy has none of the name %.64q", api.ErrUnknownBudget, name)
+	}
+	var v api.Budget
+	err := n.ask(func(now ledger.Instant) { v = n.budget(now, b, n.instances()[b.Name], true) })
+	return v, err
+}
+
+// instances sorts the known instances of the present policy by budget.
+func (n *Node) instances() map[string][]ledger.InstanceID {
+	by := map[string][]ledger.InstanceID{}
+	p, charter := n.policy.Load().policy, n.replica.Charter().ID
+	for _, id := range n.replica.Instances() {
+		if b, _, ok := p.Resolve(charter, id); ok {
+			by[b.Name] = append(by[b.Name], id)
+		}
+	}
+	return by
+}
+
+func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.InstanceID, holders bool) api.Budget {
+	v := api.Budget{
+		Name: b.Name, Token: b.Token, Supply: supplyText(&b.Spec), Ceiling: ceilingText(&b.Spec), Per: b.Per, Price: b.Price,
+		Instances: []api.Instance{},
+	}
+	slices.Sort(ids)
+	if len(ids) > maxListed {
+		v.Truncated = len(ids) - maxListed
+		ids = ids[:maxListed]
+	}
+	for _, id := range ids {
+		v.Instances = append(v.Instances, n.instance(now, id, &b.Spec, holders))
+	}
+	return v
+}
+
+func (n *Node) instance(now ledger.Instant, id ledger.InstanceID, spec *ledger.Spec, holders bool) api.Instance {
+	v := api.Instance{Instance: id.Name(), Limit: spec.Amount}
+	rows := n.replica.Rows(now, id)
+	// The window that counts is the latest that anybody is in: a row of an older one has nothing of it.
+	window := ledger.Window(-1 << 62)
+	for _, k := range rows {
+		window = max(window, k.Window)
+	}
+	for _, k := range rows {
+		a := account(&k.Row)
+		if k.Window != window {
+			a = api.Account{Shares: a.Shares, Debt: a.Debt, Demand: a.Demand, Unmet: a.Unmet}
+		} else {
+			v.Limit += k.Minted
+		}
+		if k.Holder == n.self {
+			v.Local = a
+		} else if k.Alive {
+			v.StalenessMS = max(v.StalenessMS, int64(now-k.At))
+		}
+		add(&v.Swarm, &a)
+		if holders {
+			v.Holders = append(v.Holders, api.Holder{
+				Node: k.Holder.Node, Gen: strconv.FormatUint(k.Holder.Gen, 16), Alive: k.Alive, Version: k.Version,
+				AgeMS: int64(now - k.At), Account: a,
+			})
+		}
+	}
+	slices.SortFunc(v.Holders, func(a, b api.Holder) int {
+		return ledger.Holder{Node: a.Node}.Compare(ledger.Holder{Node: b.Node})
+	})
+	if a := n.replica.Account(id); a != nil {
+		s := a.State(now)
+		v.Local.Debt, v.Local.Overrun = s.Debt, s.Overrun
+	}
+	v.Overspend = overspend(spec, &v)
+	if spec.Kind == ledger.Windowed {
+		_, start, end := spec.Calendar.At(now)
+		s, e := time.UnixMilli(int64(start)).UTC(), time.UnixMilli(int64(end)).UTC()
+		v.WindowStart, v.WindowEnd = &s, &e
+	}
+	return v
+}
+
+// overspend is what was spent and reserved above what the limit, top-ups and rollover allow; for a rate,
+// above what was ever minted.
+func overspend(spec *ledger.Spec, v *api.Instance) ledger.Tokens {
+	used := v.Swarm.Spent + v.Swarm.Reserved
+	if spec.Kind == ledger.Rate {
+		return max(0, used-v.Swarm.Issued)
+	}
+	rolled := new(big.Int).Mul(big.NewInt(int64(spec.Amount)), big.NewInt(spec.RolloverPPM))
+	rolled.Div(rolled, big.NewInt(1_000_000))
+	return max(0, used-v.Limit-ledger.Tokens(rolled.Int64()))
+}
+
+func account(r *ledger.Row) api.Account {
+	return api.Account{
+		Shares: r.Shares, Issued: r.Issued, Rights: max(0, r.Balance()), Reserved: r.Reserved, Spent: r.Spent,
+		Lapsed: r.Lapsed, Debt: r.Debt, Demand: float64(r.Demand), Unmet: float64(r.Unmet),
+	}
+}
+
+func add(sum, a *api.Account) {
+	sum.Shares += a.Shares
+	sum.Issued += a.Issued
+	sum.Rights += a.Rights
+	sum.Reserved += a.Reserved
+	sum.Spent += a.Spent
+	sum.Lapsed += a.Lapsed
+	sum.Debt += a.Debt
+	sum.Demand += a.Demand
+	sum.Unmet += a.Unmet
+}
+
+func supplyText(s *ledger.Spec) string {
+	switch s.Kind {
+	case ledger.Rate:
+		return fmt.Sprintf("%d per %v, burst %d", s.Per, time.Duration(s.PerMillis)*time.Millisecond, s.Amount)
+	case ledger.Windowed:
+		if s.Calendar.Months > 0 {
+			return fmt.Sprintf("%d per month", s.Amount)
+		}
+		return fmt.Sprintf("%d per %v", s.Amount, time.Duration(s.Calendar.Length)*time.Millisecond)
+	case ledger.Slots:
+		return fmt.Sprintf("%d slots", s.Amount)
+	}
+	return fmt.Sprintf("%d once", s.Amount)
+}
+
+func ceilingText(s *ledger.Spec) string {
+	if s.Ceiling == ledger.Soft {
+		return fmt.Sprintf("soft %g%%", float64(s.OverdraftPPM)/10_000)
+	}
+	return s.Ceiling.String()
+}
+
+// Members lists the pool. See api.Node.
+func (n *Node) Members() []api.Member {
+	var seats []ledger.Seat
+	_ = n.ask(func(ledger.Instant) { seats = n.replica.Seats() })
+	var ms []api.Member
+	for _, m := range n.pool.Members() {
+		h := holderOf(m)
+		v := api.Member{
+			Name: m.Name, Status: m.Status.String(), Gossip: m.Addr, HTTP: m.Tags[tagHTTP], Zone: m.Zone,
+			Generation: m.Tags[tagGen], Version: m.Tags[tagVersion], Self: m.Self,
+			RTTMS:   float64(m.RTT.Microseconds()) / 1000,
+			Founder: slices.ContainsFunc(seats, func(s ledger.Seat) bool { return s.Holder == h }),
+		}
+		v.Revision, _ = strconv.ParseInt(m.Tags[tagRevision], 10, 64)
+		ms = append(ms, v)
+	}
+	return ms
+}
+
+// Decision tells of a recent decision. See api.Node.
+func (n *Node) Decision(id string) (api.Decision, error) {
+	i, err := n.engine.Parse(id)
+	if err != nil {
+		return api.Decision{}, err
+	}
+	d, err := n.engine.Lookup(i)
+	if err != nil {
+		return api.Decision{}, err
+	}
+	v := api.Decision{
+		ID: d.ID, Node: d.Node, At: time.UnixMilli(int64(d.At)).UTC(), Decision: d.Verdict.String(), Code: d.Code, Reason: d.Reason,
+		Tenant: d.Tenant, Agent: d.Agent, Run: d.Run, Class: d.Class, Model: d.Model, Rules: d.Rules, Revision: d.Revision,
+		WaitedMS: float64(d.Waited.Microseconds()) / 1000, Reserved: charges(d.Reserved), State: d.State.String(),
+		Charged: charges(d.Charged), Outcome: d.Outcome, Overrun: d.Overrun,
+	}
+	if d.State == admit.Reserved {
+		t := time.UnixMilli(int64(d.Expires)).UTC()
+		v.Expires = &t
+	}
+	return v, nil
+}
+
+func charges(cs []admit.Charge) []api.Charge {
+	out := make([]api.Charge, 0, len(cs))
+	for _, c := range cs {
+		out = append(out, api.Charge{Budget: c.Budget, Instance: c.Instance.Name(), Token: c.Token, Amount: c.Amount})
+	}
+	return out
+}
+
+// Mint tops an instance up here. See api.Node.
+func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, error) {
+	b, ok := n.policy.Load().policy.Budget(m.Budget)
+	if !ok {
+		return api.MintReceipt{}, fmt.Errorf("%w: the policy has none of the name %.64q", api.ErrUnknownBudget, m.Budget)
+	}
+	if len(m.Key) != len(b.Per) {
+		return api.MintReceipt{}, fmt.Errorf("%w: budget %q is per %v, so key needs %d values, not %d", admit.ErrInvalid, b.Name, b.Per, len(b.Per), len(m.Key))
+	}
+	var rc api.MintReceipt
+	err := n.wait(ctx, func(now ledger.Instant, done func(error)) {
+		id, err := b.Instance(n.replica.Charter().ID, m.Key)
+		if err != nil {
+			done(fmt.Errorf("%w: %w", admit.ErrInvalid, err))
+			return
+		}
+		repeated, err := n.replica.Mint(now, id, m.Amount, m.ID)
+		if err != nil {
+			done(mintError(err))
+			return
+		}
+		n.after = append(n.after, func(err error) {
+			if err == nil {
+				rc = api.MintReceipt{Instance: id.Name(), Minted: m.Amount, Limit: n.instance(n.now(), id, &b.Spec, false).Limit, Repeated: repeated}
+				if !repeated {
+					n.log.Info().Str("instance", id.Name()).Int64("tokens", int64(m.Amount)).Str("by", m.By).Str("why", m.Why).Str("id", m.ID).Msg("minted")
+				}
+			}
+			done(err)
+		})
+	})
+	return rc, err
+}
+
+// SetFaults cuts gossip with peers. See api.Node.
+func (n *Node) SetFaults(f api.Faults) error {
+	if !n.opts.Faults {
+		return fmt.Errorf("%w: faults are for demonstrations and tests", api.ErrDisabled)
+	}
+	g := gossip.Faults{Drop: f.Drop, Delay: map[string]time.Duration{}}
+	for peer, s := range f.Delay {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			return fmt.Errorf("%w: delay.%.64s is %.64q: write it as in \"50ms\"", admit.ErrInvalid, peer, s)
+		}
+		g.Delay[peer] = d
+	}
+	if err := n.pool.SetFaults(g); err != nil {
+		return fmt.Errorf("%w: %w", admit.ErrInvalid, err)
+	}
+	n.log.Warn().Strs("drop", f.Drop).Interface("delay", f.Delay).Msg("faults set")
+	return nil
+}
+
+// Status tells how the node is. See api.Node.
+func (n *Node) Status() api.Status {
+	id := n.store.Identity()
+	s := api.Status{
+		Node: n.opts.Name, Version: n.opts.Version, Cluster: n.opts.Cluster, Zone: n.opts.Zone,
+		Generation: strconv.FormatUint(id.Gen, 16), Durable: n.store.IsDurable(), Started: n.started.UTC(),
+		Addresses: map[string]string{"gossip": n.pool.Addr(), "http": n.HTTPAddr()}, Decisions: map[string]int64{},
+		Waiting: int(n.waiting.Load()),
+	}
+	g := n.pool.Stats()
+	s.GossipSent, s.GossipReceived = int64(g.Sent.Bytes), int64(g.Received.Bytes)
+	counts, active := n.engine.Counts()
+	for v := admit.Admit; v <= admit.Deny; v++ {
+		s.Decisions[v.String()] = counts[v]
+	}
+	s.Active = active
+	if err := n.ask(func(ledger.Instant) {
+		if c := n.replica.Charter(); !c.ID.IsZero() {
+			s.Charter = c.ID.String()
+		}
+		s.ConservationError = n.replica.Conservation()
+		s.Reasons = n.unready()
+	}); err != nil {
+		s.Reasons = []string{err.Error()}
+	}
+	s.Ready = len(s.Reasons) == 0
+	return s
+}
+
+// unready says why the node is not ready, each with what to do. The loop's.
+func (n *Node) unready() (why []string) {
+	if n.draining.Load() {
+		why = append(why, "shutting down")
+	}
+	if n.replica.Charter().ID.IsZero() {
+		if n.opts.candidate() {
+			why = append(why, fmt.Sprintf("no charter yet: %d of %d founders are here; start the others", len(n.founding.seen), n.opts.BootstrapExpect))
+		} else {
+			why = append(why, "no charter yet: no member of the cluster could be reached; check --join, --cluster and --keyring")
+		}
+	}
+	if n.replica.Fenced() {
+		why = append(why, "fenced: peers know a later state of this node; restore the newer data directory, or start with an empty one")
+	}
+	if n.failing {
+		why = append(why, "the data directory cannot be written: free space on its disk, or check its rights")
+	}
+	return why
+}
+
+// state feeds the gauges at a scrape.
+func (n *Node) state() (telemetry.State, bool) {
+	var st telemetry.State
+	_, st.ReservationsActive = n.engine.Counts()
+	for _, m := range n.pool.Members() {
+		switch m.Status {
+		case gossip.Alive, gossip.Leaving:
+			st.MembersAlive++
+		case gossip.Failed:
+			st.MembersFailed++
+		case gossip.Left:
+			st.MembersLeft++
+		}
+	}
+	err := n.ask(func(now ledger.Instant) {
+		by := n.instances()
+		for _, b := range n.policy.Load().policy.Budgets() {
+			bs := telemetry.BudgetState{Budget: b.Name, Token: b.Token}
+			for _, id := range by[b.Name] {
+				rows := n.replica.Rows(now, id)
+				st.RowsKnown += len(rows)
+				bs.Limit += int64(b.Spec.Amount)
+				for _, k := range rows {
+					bs.Limit += int64(k.Minted)
+					if k.Alive && k.Holder != n.self {
+						st.RowAgeSeconds = max(st.RowAgeSeconds, float64(now-k.At)/1000)
+					}
+				}
+				a := n.replica.Account(id)
+				if a == nil {
+					continue
+				}
+				s := a.State(now)
+				bs.Instances++
+				bs.Rights += int64(max(0, s.Balance()))
+				bs.Reserved += int64(s.Reserved)
+				bs.Spent += int64(s.Spent)
+				bs.Issued += int64(s.Issued())
+				bs.Lapsed += int64(s.Lapsed)
+				bs.Debt += int64(s.Debt)
+				bs.ConservationError += int64(a.Audit())
+			}
+			st.Budgets = append(st.Budgets, bs)
+		}
+		for class, q := range n.engine.Queued() {
+			st.Queues = append(st.Queues, telemetry.QueueState{Class: class, Calls: q})
+		}
+	})
+	return st, err == nil
+}
