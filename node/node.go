@@ -56,7 +56,6 @@ type Node struct {
 
 	closing sync.Once
 	fatal   chan error // the node cannot go on
-	looping bool       // the loop was started
 
 	// The loop's.
 	replica    *ledger.Replica
@@ -129,6 +128,10 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.loadLedger(); err != nil {
 		return err
 	}
+	// What was founded or restored is durable before anybody can hear of it.
+	if n.replica.Pending() && !n.commit(n.now()) {
+		return &OptionError{"data", fmt.Errorf("%s cannot be written", o.Data), "the log says why; free space on its disk, or check its rights"}
+	}
 	n.metrics.SetSource(n.state)
 
 	n.pool, err = gossip.Open(ctx, gossip.Options{
@@ -151,7 +154,6 @@ func (n *Node) open(ctx context.Context) (err error) {
 		Faults: o.Faults, Logger: n.part("http"), Registerer: o.Registry,
 	})
 	if err == nil {
-		n.looping = true
 		go n.loop()
 	}
 	return err

@@ -1,0 +1,56 @@
+package node
+
+import (
+	"go/build"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/swarmpurse/swarmpurse/"
+
+// TestImportsPointOneWay holds the tree to DESIGN section 2: cmd -> node, sim; node -> admit, gossip, policy,
+// ledger; policy -> ledger; ledger and gossip import nothing of ours; the pure packages nothing impure.
+func TestImportsPointOneWay(t *testing.T) {
+	may := map[string][]string{
+		"ledger":           {},
+		"ledger/placement": {"ledger"},
+		"gossip":           {},
+		"policy":           {"ledger"},
+		"node/admit":       {"ledger", "policy"},
+		"node/store":       {},
+		"node/telemetry":   {},
+		"node/llm":         {"ledger", "policy", "node/admit", "node/llm/"},
+		"node/llm/standin": {"ledger", "policy", "node/admit", "node/llm"},
+		"node/api":         {"ledger", "policy", "node/admit"},
+		"node":             {"ledger", "ledger/placement", "gossip", "policy", "node/"},
+		"cmd/swarmpurse":   {"node", "node/", "policy", "ledger", "sim", "cmd/swarmpurse/"},
+	}
+	for pkg, allowed := range may {
+		p, err := build.ImportDir("../"+pkg, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, imp := range p.Imports {
+			ours, ok := strings.CutPrefix(imp, module)
+			if !ok {
+				continue
+			}
+			if !slices.ContainsFunc(allowed, func(a string) bool {
+				return ours == a || strings.HasSuffix(a, "/") && strings.HasPrefix(ours, a)
+			}) {
+				t.Errorf("%s imports %s; it may import %v of ours", pkg, ours, allowed)
+			}
+		}
+		for lib, only := range map[string][]string{
+			"github.com/hashicorp/memberlist": {"gossip"},
+			"github.com/hashicorp/serf/serf":  {"gossip"},
+			"go.etcd.io/bbolt":                {"node/store"},
+			"github.com/rs/zerolog":           {"gossip", "node", "node/store", "node/telemetry", "node/llm", "node/llm/standin", "node/api", "cmd/swarmpurse"},
+		} {
+			if slices.Contains(p.Imports, lib) && !slices.Contains(only, pkg) {
+				t.Errorf("%s imports %s; only %v may", pkg, lib, only)
+			}
+		}
+	}
+}
