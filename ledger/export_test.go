@@ -26,14 +26,55 @@ func (r *Replica) Entries() (es []EntryOf) {
 	return es
 }
 
-// Open transfers that wait for an acknowledgement.
+// Unacked counts what peers were given and have not acknowledged.
 func (r *Replica) Unacked() (n int) {
-	for _, x := range r.unacked {
-		if x.e.open(x.in.account.window()) {
-			n++
+	for _, in := range r.order {
+		for _, e := range in.sortedEdges() {
+			if in.account != nil && e.open(in.account.window()) {
+				n++
+			}
 		}
 	}
 	return n
+}
+
+// GiveShares and GiveRights are gifts that no strategy thought of.
+func (r *Replica) GiveShares(now Instant, id InstanceID, to Holder, n Shares) Shares {
+	in := r.instances[id]
+	if in == nil || in.account == nil {
+		return 0
+	}
+	e, _ := r.edge(in, to)
+	in.account.mu.Lock()
+	n = in.account.giveShares(e, n, now)
+	in.account.mu.Unlock()
+	if n > 0 {
+		r.gave(now, in, e, 0)
+	}
+	return n
+}
+
+func (r *Replica) GiveRights(now Instant, id InstanceID, to Holder, n Tokens, asked Instant) Tokens {
+	in := r.instances[id]
+	if in == nil || in.account == nil {
+		return 0
+	}
+	e, _ := r.edge(in, to)
+	in.account.mu.Lock()
+	in.account.advance(now)
+	n = in.account.giveRights(e, n, asked)
+	in.account.mu.Unlock()
+	if n > 0 {
+		r.gave(now, in, e, 0)
+	}
+	return n
+}
+
+// DecodeVersion reads the record of versions that may be used.
+func DecodeVersion(b []byte) uint64 {
+	d := newReader(b, kindVersion)
+	d.record(1)
+	return d.uint()
 }
 
 // Sent is the row that peers were sent last.

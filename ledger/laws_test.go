@@ -166,7 +166,7 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 				t.Fatalf("mint: %v", err)
 			}
 			if !repeated {
-				w.model.mints = append(w.model.mints, mintOf{n.i, id})
+				n.mints = append(n.mints, id)
 			}
 		},
 		"respec": func(t *rapid.T) {
@@ -196,6 +196,14 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 			}
 			n.left = true
 		},
+		"shares": func(t *rapid.T) { w.drawShares(t) },
+		"rights": func(t *rapid.T) {
+			n, to := w.anyUp(t), rapid.SampledFrom(w.nodes).Draw(t, "to")
+			if n != to {
+				ago := Instant(rapid.SampledFrom([]int{0, 500, 6000}).Draw(t, "asked ago"))
+				n.r.GiveRights(n.clock(), rapid.SampledFrom(w.ids).Draw(t, "id"), to.self, Tokens(rapid.Int64Range(1, 400).Draw(t, "n")), to.clock()-ago)
+			}
+		},
 		"digest": func(t *rapid.T) {
 			n, to := w.anyUp(t), w.anyUp(t)
 			w.send(n, to.self.Node, n.r.Digest())
@@ -211,6 +219,91 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 		}
 	}
 	return acts
+}
+
+func (w *world) drawShares(t *rapid.T) {
+	n, to := w.anyUp(t), rapid.SampledFrom(w.nodes).Draw(t, "to")
+	if n != to {
+		n.r.GiveShares(n.clock(), rapid.SampledFrom(w.ids).Draw(t, "id"), to.self, TotalShares/Shares(rapid.SampledFrom([]int{1, 2, 3, 10}).Draw(t, "part")))
+	}
+}
+
+// TestWindowShareLaws: shares that wander between nodes whose clocks disagree issue at most once in a window.
+func TestWindowShareLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := swarm(t, "window", "window-cal")
+		for _, n := range w.nodes {
+			n.off = Millis(rapid.SampledFrom([]int{0, -1500, 15_000, -25_000}).Draw(t, "skew"))
+			n.reserve(w.ids, []Tokens{1, 1}, false, false)
+			n.batch(commit, nil)
+		}
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			w.drawShares(t)
+			if rapid.Bool().Draw(t, "time") {
+				w.now += Instant(rapid.SampledFrom([]int{100, 5000, 12_000, 21_000}).Draw(t, "ms"))
+			}
+			n := rapid.SampledFrom(w.nodes).Draw(t, "node")
+			if n.r == nil {
+				n.start(1)
+				w.members()
+			}
+			if rapid.Bool().Draw(t, "tick") {
+				n.r.Tick(n.clock())
+			}
+			w.drawReserve(t, n)
+			n.batch(rapid.SampledFrom([]outcome{commit, commit, commit, commit, commit, abort, crashAfter}).Draw(t, "disk"), nil)
+			for range rapid.IntRange(0, 4).Draw(t, "packets") {
+				if len(w.net) > 0 {
+					w.deliver(rapid.IntRange(0, len(w.net)-1).Draw(t, "packet"), false)
+				}
+			}
+			w.check()
+		}
+		w.heal(0)
+	})
+}
+
+// TestRateLaw: over any time T, at most rate × (T + L) + burst and the refunds of that time are admitted,
+// while rights and shares wander, nodes crash, and clocks run apart (but never ahead of time).
+func TestRateLaw(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := swarm(t, "rate")
+		for _, n := range w.nodes {
+			n.off = Millis(rapid.SampledFrom([]int{0, -1500, 15_000, -25_000}).Draw(t, "skew"))
+		}
+		acts := w.actions(false)
+		for _, name := range []string{"mint", "respec"} {
+			delete(acts, name)
+		}
+		id := w.ids[0]
+		acts["drain"] = func(t *rapid.T) { // takes all that is there, everywhere: the worst that callers can do
+			for _, n := range w.nodes {
+				if n.r == nil {
+					continue
+				}
+				if a := n.r.Account(id); a != nil {
+					n.admitOnly(a, a.Rights(n.clock()))
+				}
+			}
+		}
+		acts["refund"] = func(t *rapid.T) {
+			if n := w.anyUp(t); len(n.open) > 0 {
+				n.settle(0, 0)
+			}
+		}
+		acts["mill"] = func(t *rapid.T) { // rights and shares on the move, everybody's mark kept ahead
+			for range rapid.IntRange(1, 5).Draw(t, "rounds") {
+				acts["rights"](t)
+				acts["shares"](t)
+				w.round(Millis(rapid.SampledFrom([]int{1, 100, 2000}).Draw(t, "ms")))
+				acts["drain"](t)
+			}
+		}
+		for range 2 {
+			t.Repeat(acts)
+		}
+		w.heal(0)
+	})
 }
 
 // TestSwarmLaws: whatever happens, in whatever order, the invariants hold after every step, and when faults

@@ -16,7 +16,7 @@ type model struct {
 	limit   map[winKey]Tokens // the largest limit in force anywhere while the window was open
 	over    map[winKey]Tokens // the largest overdraft
 	roll    map[winKey]Tokens // the largest rollover
-	mints   []mintOf          // top-ups that were promised
+	mints   []InstanceID      // top-ups of 100 that are durable
 	events  map[InstanceID][]event
 	jumps   Millis // what clocks ran ahead of time
 	lost    []lostSlots
@@ -69,12 +69,6 @@ type event struct {
 func newModel(w *world, c Charter) *model {
 	return &model{w, c, map[useKey]Tokens{}, map[useKey]State{}, map[winKey]Tokens{}, map[winKey]Tokens{}, map[winKey]Tokens{},
 		nil, map[InstanceID][]event{}, 0, nil}
-}
-
-// mintOf is one top-up of 100 tokens.
-type mintOf struct {
-	node int
-	id   InstanceID
 }
 
 func (m *model) admitted(n *wnode, t Take) {
@@ -279,12 +273,13 @@ func (m *model) checkInstance(id InstanceID) {
 func (m *model) checkWindow(k winKey) {
 	w := m.w
 	spec := w.specs[k.id][0]
-	var issued, rolled, minted, over, spent, used, in, out, closed Tokens
+	var all, issued, rolled, minted, over, spent, used, in, out, closed Tokens
 	for i := range w.nodes {
 		s, ok := m.last[useKey{k.id, k.w, i}]
 		if !ok {
 			continue
 		}
+		all += s.Issued()
 		issued += s.Base - s.Cut
 		rolled += s.Rolled
 		minted += s.Minted
@@ -301,17 +296,20 @@ func (m *model) checkWindow(k winKey) {
 	if in > out {
 		w.fatalf("%s window %d: %d tokens came, %d left", k.id, k.w, in, out)
 	}
-	if all := issued + rolled + minted + over; spec.Kind != Rate && closed+(out-in) < all {
+	if closed+(out-in) != all {
 		w.fatalf("%s window %d: %d issued, %d found, %d in flight", k.id, k.w, all, closed, out-in)
 	}
 	if spec.Kind == Rate {
 		return
 	}
 	var topUps Tokens
-	for _, t := range m.mints {
-		if t.id == k.id {
+	for _, id := range m.mints {
+		if id == k.id {
 			topUps += 100
 		}
+	}
+	if spec.Kind == Grant && minted < topUps {
+		w.fatalf("%s: topped up %d of %d", k.id, minted, topUps)
 	}
 	if issued > m.limit[k] || rolled > m.roll[k] || minted > topUps {
 		w.fatalf("%s window %d: issued %d of %d, rolled %d of %d, topped up %d of %d",

@@ -39,7 +39,8 @@ type wnode struct {
 	side    int      // of a partition
 	left    bool     // is leaving
 	open    []*reservation
-	highest uint64 // version of a row ever sent
+	mints   []InstanceID // top-ups of 100 in this batch
+	highest uint64       // version of a row ever sent
 }
 
 func (n *wnode) GoString() string { return n.self.Node }
@@ -125,6 +126,7 @@ func (n *wnode) start(seed uint64) {
 
 func (n *wnode) crash() {
 	n.r = nil
+	n.mints = nil
 	n.w.model.crashed(n)
 	n.open = nil
 	n.w.members()
@@ -165,12 +167,15 @@ func (n *wnode) batch(o outcome, meanwhile func()) {
 	switch o {
 	case abort:
 		n.r.Abort()
+		n.mints = nil
 		return
 	case crashBefore:
 		n.crash()
 		return
 	}
 	n.write(ws)
+	n.w.model.mints = append(n.w.model.mints, n.mints...)
+	n.mints = nil
 	if o == crashAfter {
 		n.crash()
 		return
@@ -186,6 +191,9 @@ func (n *wnode) batch(o outcome, meanwhile func()) {
 				n.w.fatalf("node %d sends version %d after %d", n.i, s.Row.Version, n.highest)
 			}
 			n.highest = s.Row.Version
+			if v := DecodeVersion(n.disk[KeyVersion]); n.highest > v {
+				n.w.fatalf("node %d sends version %d, on disk is %d", n.i, n.highest, v)
+			}
 		}
 		for _, p := range n.w.nodes {
 			if p != n {
@@ -374,6 +382,9 @@ func (w *world) unrest() string {
 			if w.specs[id][0].Kind != Rate {
 				live := own.Row
 				live.Demand, live.Unmet, live.Surplus = sent.Demand, sent.Unmet, sent.Surplus
+				if w.specs[id][0].HalfLife > 0 {
+					live.Lapsed = sent.Lapsed // never at rest
+				}
 				if live != sent {
 					return fmt.Sprintf("node %d has not sent\n%+v, last\n%+v", n.i, live, sent)
 				}
