@@ -82,37 +82,49 @@ func judgeWindows(r *BudgetAudit, spec ledger.Spec, counts []SlotCount, used []i
 	limit := int64(spec.Amount)
 	rollover := limit/million*spec.RolloverPPM + limit%million*spec.RolloverPPM/million
 	type sums struct {
-		w         ledger.Window
+		end       ledger.Instant
 		all, soon int64 // soon: of all, what came in the first moments
+		between   int64 // windows since the one before, in which nothing came
 	}
 	var windows []sums
 	for i, c := range counts {
-		w, start, _ := spec.Calendar.At(ledger.Instant(c.Start.UnixMilli()))
-		if n := len(windows); n == 0 || windows[n-1].w != w {
-			windows = append(windows, sums{w: w})
+		at := ledger.Instant(c.Start.UnixMilli())
+		_, start, end := spec.Calendar.At(at)
+		if n := len(windows); n == 0 || windows[n-1].end < end {
+			w := sums{end: end}
+			if n > 0 {
+				w.between = windowsBetween(spec.Calendar, windows[n-1].end, start)
+			}
+			windows = append(windows, w)
 		}
 		s := &windows[len(windows)-1]
 		s.all += used[i]
-		if ledger.Instant(c.Start.UnixMilli())-start < ledger.Instant(onTheWay.Milliseconds()) {
+		if at-start < ledger.Instant(onTheWay.Milliseconds()) {
 			s.soon += used[i]
 		}
 	}
 	r.Allowed = limit
-	if len(windows) > 0 {
-		// Windows in which nothing reached the server were supplied all the same.
-		r.Supplied = limit * int64(windows[len(windows)-1].w-windows[0].w+1)
-	}
-	worst, run := int64(0), int64(0)
-	for i, s := range windows {
+	// run is the worst of all spans that end with this window, or with the empty one before it.
+	worst, run := int64(0), -limit
+	for _, s := range windows {
 		r.Peak = max(r.Peak, s.all)
-		if i > 0 {
-			// Windows in between, in which nothing reached the server, only add room.
-			run -= limit * int64(s.w-windows[i-1].w-1)
+		r.Supplied += limit * (s.between + 1)
+		if s.between > 0 {
+			run = max(run-limit*s.between, -limit)
 		}
 		run = max(run+s.all, s.all-s.soon) - limit
 		worst = max(worst, run)
 	}
 	r.Overspend = max(0, worst-rollover)
+}
+
+// windowsBetween counts the windows that lie between two instants where one ends or begins.
+func windowsBetween(c ledger.Calendar, from, to ledger.Instant) (n int64) {
+	for from < to {
+		_, _, from = c.At(from)
+		n++
+	}
+	return n
 }
 
 // judgeRate finds the span of time in which most was admitted above rate × (T + L) + burst. T is

@@ -41,7 +41,7 @@ func TestJudge(t *testing.T) {
 		{"one window that is passed", window, []float64{1, 10, 11, 60, 19, 45, 25, 1}, 5},
 		{"it may have been admitted before the turn", window, []float64{5, 40, 10.25, 60, 12, 100}, 0},
 		{"not if there was no room before the turn either", window, []float64{5, 90, 10.25, 60, 12, 60}, 10},
-		{"the first moments of the first window count there too, or before the load", window, []float64{0, 150, 5, 100}, 0},
+		{"what comes in the first moments fits into the window before, or not", window, []float64{0, 150, 5, 100}, 50},
 		{"windows in a row, each full with what may be of the one before", window, []float64{2, 100, 10, 50, 12, 100, 20, 50, 22, 100}, 100},
 		{"a quiet window in between is room, but only for itself", window, []float64{2, 100, 22, 130}, 30},
 		{"rollover adds to a window", rolling, []float64{1, 50, 11, 110}, 0},
@@ -76,7 +76,7 @@ func TestJudgeIsTheWorstSpan(t *testing.T) {
 		}
 		spec := ledger.Spec{Kind: ledger.Windowed, Amount: 60, Calendar: ledger.Calendar{Length: 2000}}
 		want := int64(0)
-		for i := range 8 {
+		for i := -1; i < 8; i++ { // the one before the first, too
 			for j := i; j < 8; j++ { // what must lie within windows i to j
 				from, to := noon.Add(time.Duration(2*i)*time.Second+onTheWay), noon.Add(time.Duration(2*j+2)*time.Second)
 				sum := int64(0)

@@ -102,7 +102,6 @@ func parseTrace(name string, in io.Reader) ([]traceRow, error) {
 		if err == io.EOF {
 			break
 		}
-		line, _ := r.FieldPos(0)
 		if err != nil {
 			var pe *csv.ParseError
 			if errors.As(err, &pe) {
@@ -110,6 +109,7 @@ func parseTrace(name string, in io.Reader) ([]traceRow, error) {
 			}
 			return nil, wrong(0, "%v", err)
 		}
+		line, _ := r.FieldPos(0)
 		if len(rows) == maxTraceRows {
 			return nil, wrong(line, "there are more than %d rows, which is the most that is read", maxTraceRows)
 		}

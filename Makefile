@@ -1,0 +1,57 @@
+# Everything that is done with this project, by name. `make` alone lists it.
+
+GO       ?= go
+FUZZTIME ?= 10s
+BENCH    ?= .
+# Go stamps the version from git into the binary, where there is a git that works.
+VCS      := $(shell git status --porcelain >/dev/null 2>&1 && echo auto || echo false)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test ci bench fuzz lint fmt race smoke clean
+
+help: ## List these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+
+demo: build ## Run a swarm here for a minute and judge it. TRACE=file.csv SPEED=20 replays a trace, FLAGS="--nodes 9 …" is passed on
+	@bin/swarmpurse demo $(if $(TRACE),--trace '$(TRACE)') $(if $(SPEED),--speed '$(SPEED)') $(FLAGS)
+
+build: ## Build bin/swarmpurse
+	@echo "building bin/swarmpurse"
+	@$(GO) build -trimpath -buildvcs=$(VCS) -o bin/swarmpurse ./cmd/swarmpurse
+
+test: ## Run all tests
+	$(GO) test ./...
+
+ci: lint race smoke ## What a change must pass: lint, all tests under the race detector, a short demo
+
+race: ## Run all tests under the race detector, which needs a C compiler
+	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null; then \
+		set -x; $(GO) test -race -p 2 -timeout 15m ./...; \
+	else \
+		echo "WARNING: no C compiler ($$($(GO) env CC)), so the race detector cannot run: install gcc. The tests run without it." >&2; \
+		set -x; $(GO) test -p 2 -timeout 15m ./...; \
+	fi
+
+smoke: build ## Run a demo of 20 seconds
+	bin/swarmpurse demo --duration 20s --agents 30
+
+bench: ## Run the benchmarks of all packages; BENCH=regexp chooses
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 ./...
+
+fuzz: ## Fuzz every decoder and parser for FUZZTIME each, 10s by default
+	@set -e; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for f in $$(cat "$$dir"/*_test.go | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' | sort -u); do \
+			echo "$$dir $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) "$$dir"; \
+		done; \
+	done
+
+lint: ## Check formatting, go vet and staticcheck
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "not formatted (make fmt does it):"; echo "$$out"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+fmt: ## Format all Go files
+	gofmt -w .
+
+clean: ## Remove what was built
+	rm -rf bin
