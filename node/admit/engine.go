@@ -153,13 +153,16 @@ func (e *Engine) plan(now ledger.Instant, l Ledger, r *Request) (*bound, error) 
 	}
 	if cacheable {
 		b.key = key
-		rev.put(b)
+		rev.put(b) // if the gates were forgotten, rev is of no use any more
 	}
 	return b, nil
 }
 
 // bind finds the accounts that a plan draws on. The owner's.
 func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan) (*bound, error) {
+	if len(e.gates)+len(p.Draws) > maxGates {
+		e.forgetGates()
+	}
 	b := &bound{plan: p}
 	charter := l.Charter().ID
 	takes := make([]ledger.Take, len(p.Draws))

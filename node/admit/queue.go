@@ -7,9 +7,19 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 )
 
-// diskGrace is how long a call may wait for this node's own disk whatever it says of waiting: the first use
-// of an instance and the turn of a window take one write.
-const diskGrace = 1000 // ms
+const (
+	// diskGrace is how long a call may wait for this node's own disk whatever it says of waiting: the first
+	// use of an instance, the turn of a window and the first overdraft take one write.
+	diskGrace = 1000 // ms
+
+	// stepBack is how far now may lie before the latest one seen: readings of one clock that arrive out of
+	// order. Beyond it the clock was put back.
+	stepBack = 1000 // ms
+
+	// patience is how often a call may be short at another instance than before until it keeps what it needs
+	// of those that it is not short at.
+	patience = 2
+)
 
 // Waiter is a call that waits. It belongs to the owner.
 type Waiter struct {
@@ -23,215 +33,335 @@ type Waiter struct {
 
 	bound    *bound
 	takes    []ledger.Take
+	seq      uint64 // order of arrival
 	since    ledger.Instant
 	deadline ledger.Instant
-	disk     ledger.Instant // deadline when only the disk is waited for
-	expires  ledger.Instant
+	disk     ledger.Instant // deadline of waiting for the disk, once it is waited for
+	overdraw bool           // the wait for rights is over, or is in vain: soft ceilings may overdraw
+	gate     *gate          // where it waits; nil once it is decided or was cancelled
+	rights   bool           // it is rights that it waits for, not the disk
 	tag      float64
-	gone     bool
+	moves    int // how often it was short at another instance than before
+
+	// keeps: a call that needs several instances could find one short each time, since others take from the one
+	// while it waits for the other. When that has happened, it keeps its part of the others.
+	keeps bool
+
+	served bool // admitted
 }
 
-// queue holds the calls that wait in the order of service: start-time fair queueing by the classes' weights
-// (Goyal, Vin and Cheng, SIGCOMM 1996), each call counting as one. A tag never changes, so a call that
-// waits moves ahead of ever more newcomers of better classes: that is the aging.
+// queue is all calls that wait.
 type queue struct {
-	waiters []*Waiter // by tag
-	virtual float64   // the tag served last
-	last    map[string]float64
+	busy []*gate // that have waiting calls, or something to tell the ledger; in the order in which they began
+	n    int     // calls that wait
+	seq  uint64
+	now  ledger.Instant // the latest seen
 }
 
-func (q *queue) push(w *Waiter) {
-	if q.last == nil {
-		q.last = map[string]float64{}
-	}
-	class := w.bound.plan.Class
-	w.tag = max(q.virtual, q.last[class.Name]) + 1/float64(max(1, class.Weight))
-	q.last[class.Name] = w.tag
-	i, _ := slices.BinarySearchFunc(q.waiters, w.tag, func(x *Waiter, tag float64) int {
-		if x.tag <= tag {
-			return -1
+// clock returns the time that the queue goes by. When the clock was put back, what is left of each wait stays.
+func (q *queue) clock(now ledger.Instant) ledger.Instant {
+	if now < q.now-stepBack {
+		by := q.now - now
+		for _, g := range q.busy {
+			for _, w := range g.list {
+				w.since -= by
+				w.deadline -= by
+				if w.disk != 0 {
+					w.disk -= by
+				}
+			}
 		}
-		return 1
-	})
-	q.waiters = slices.Insert(q.waiters, i, w)
+		q.now = now
+	}
+	q.now = max(q.now, now)
+	return q.now
+}
+
+// needs is what w draws at g.
+func (w *Waiter) needs(g *gate) ledger.Tokens { return w.takes[w.at(g)].Amount }
+
+// at is the draw that has gate g.
+func (w *Waiter) at(g *gate) int {
+	for i := range w.bound.takes {
+		if w.bound.takes[i].gate == g {
+			return i
+		}
+	}
+	panic("BUG: a waiting call does not draw on the instance at which it waits")
+}
+
+func (w *Waiter) waited(now ledger.Instant) ledger.Millis {
+	return ledger.Millis(max(0, now-w.since))
+}
+
+// rouse puts a gate on the list that Pump goes through.
+func (q *queue) rouse(g *gate) {
+	if !g.busy {
+		g.busy = true
+		q.busy = append(q.busy, g)
+	}
+}
+
+// enter has a newcomer wait at its i-th draw.
+func (q *queue) enter(w *Waiter, i int) {
+	g := w.bound.takes[i].gate
+	class := w.bound.plan.Class
+	w.tag = g.tag(class.Name, class.Weight)
+	g.charge(class.Name, w.tag)
+	g.insert(w)
+	q.rouse(g)
+	q.n++
+}
+
+// move has a waiting call wait at its i-th draw instead. What it has gained on newcomers goes with it.
+func (q *queue) move(w *Waiter, i int) {
+	from, to := w.gate, w.bound.takes[i].gate
+	lead := w.tag - from.virtual
+	q.unkeep(w)
+	from.remove(w)
+	w.tag = to.virtual + lead
+	to.insert(w)
+	q.rouse(to)
+	if w.moves++; w.moves >= patience {
+		q.keep(w)
+	}
+}
+
+// keep has w keep what it needs at the gates at which it does not wait.
+func (q *queue) keep(w *Waiter) {
+	w.keeps = true
+	for i := range w.bound.takes {
+		if g := w.bound.takes[i].gate; g != w.gate {
+			g.keepers = append(g.keepers, w)
+			g.waiting.Add(1)
+			q.rouse(g)
+		}
+	}
+}
+
+func (q *queue) unkeep(w *Waiter) {
+	if !w.keeps {
+		return
+	}
+	w.keeps = false
+	for i := range w.bound.takes {
+		g := w.bound.takes[i].gate
+		if j := slices.Index(g.keepers, w); j >= 0 {
+			g.keepers = slices.Delete(g.keepers, j, j+1)
+			g.waiting.Add(-1)
+		}
+	}
+}
+
+// leave takes a call out of the queue.
+func (q *queue) leave(w *Waiter) {
+	q.unkeep(w)
+	w.gate.remove(w)
+	q.n--
+}
+
+// room reports whether one more call of the given weight may wait.
+func (e *Engine) room(weight, best int) bool {
+	most := e.cfg.MaxQueue
+	if weight < best {
+		most -= most / 4
+	}
+	return e.queue.n < most
 }
 
 // Offer decides on a call, or lets it wait: then the waiter is not nil, and a later Pump returns it. An error
-// means that nothing was decided. The owner's.
+// means that nothing was decided: ErrInvalid, or ErrNotReady. The owner's; ask for the Answer before the next
+// call of Offer or Pump, since refusals are soon forgotten when many come.
 func (e *Engine) Offer(now ledger.Instant, l Ledger, r *Request) (ID, *Waiter, error) {
+	now = e.queue.clock(now)
 	if err := r.valid(); err != nil {
 		return 0, nil, err
 	}
 	if e.draining.Load() {
-		return e.refused(now, r, nil, refusal{Defer, CodeDraining, "this node is shutting down: ask another node", time.Second}, 0), nil, nil
+		return e.refused(now, r, nil, refusal{verdict: Defer, code: CodeDraining, reason: "this node is shutting down: ask another node", retry: e.jitter(time.Second)}, 0), nil, nil
 	}
-	if l.Fenced() {
-		return e.refused(now, r, nil, refusal{Deny, CodeFenced, "this node is fenced: peers know a later state of it than its data directory holds; restore the newer directory or start with an empty one", 0}, 0), nil, nil
+	if e.isFenced(l) {
+		return e.refused(now, r, nil, fencedRefusal, 0), nil, nil
 	}
 	b, err := e.plan(now, l, r)
 	if err != nil {
 		return 0, nil, err
 	}
 	if !b.plan.Admit {
-		return e.refused(now, r, b, refusal{Deny, CodeNoRule, "no rule of the policy matches this call, and its default is deny", 0}, 0), nil, nil
-	}
-	w := &Waiter{Request: r, bound: b, since: now, expires: expiry(now, r), takes: make([]ledger.Take, len(b.takes))}
-	for i := range b.takes {
-		n, err := b.takes[i].draw.Amount(&r.Call)
-		if err != nil {
-			return 0, nil, invalid(err)
-		}
-		w.takes[i] = ledger.Take{Account: b.takes[i].account, Amount: n}
+		return e.refused(now, r, b, refusal{verdict: Deny, code: CodeNoRule, reason: "no rule of the policy matches this call, and its default is deny"}, 0), nil, nil
 	}
 	wait := b.plan.Class.LatencyBudget
 	if r.Wait >= 0 {
 		wait = min(wait, r.Wait)
 	}
-	w.deadline = now + ledger.Instant(wait.Milliseconds())
-	w.disk = max(w.deadline, now+diskGrace)
-	if len(e.queue.waiters) >= e.cfg.MaxQueue {
-		no := refusal{Defer, CodeQueueFull, "too many calls wait at this node", e.jitter(time.Second)}
+	w := &Waiter{Request: r, bound: b, since: now, deadline: now + ledger.Instant(wait.Milliseconds())}
+	if err := w.price(); err != nil {
+		return 0, nil, err
+	}
+	e.queue.seq++
+	w.seq = e.queue.seq
+	i := e.overtakes(w)
+	var done bool
+	if i >= 0 {
+		done, i = e.behind(now, l, w, i)
+	} else if done, i = e.decide(now, l, w); w.served {
+		w.passed()
+	}
+	if done {
+		return w.ID, nil, nil
+	}
+	if best := e.rev.Load().best; !e.room(b.plan.Class.Weight, best) {
+		no := refusal{verdict: Defer, code: CodeQueueFull, reason: "too many calls wait at this node", retry: e.jitter(time.Second)}
 		return e.refused(now, r, b, no, 0), nil, nil
 	}
-	for i := range b.takes {
-		b.takes[i].gate.waiting.Add(1)
-	}
-	e.queue.push(w)
-	// The usual case is decided at once: nobody waits ahead, and rights are there or cannot be had.
-	for _, d := range e.pump(now, l, w) {
-		if d == w {
-			return w.ID, nil, nil
-		}
+	e.queue.enter(w, i)
+	if g := w.gate; g.list[0] == w {
+		e.tell(now, l, g)
 	}
 	return 0, w, nil
 }
 
+// price works out what the call draws.
+func (w *Waiter) price() error {
+	w.takes = make([]ledger.Take, len(w.bound.takes))
+	for i := range w.bound.takes {
+		n, err := w.bound.takes[i].draw.Amount(&w.Request.Call)
+		if err != nil {
+			return invalid(err)
+		}
+		w.takes[i] = ledger.Take{Account: w.bound.takes[i].account, Amount: n}
+	}
+	return nil
+}
+
+// overtakes returns the first draw at which the newcomer must queue behind others, or -1 if its class lets it
+// pass all that wait. Passing is charged to its class.
+func (e *Engine) overtakes(w *Waiter) int {
+	class := w.bound.plan.Class
+	for i := range w.bound.takes {
+		if g := w.bound.takes[i].gate; len(g.list) > 0 && g.tag(class.Name, class.Weight) >= g.list[0].tag {
+			return i
+		}
+	}
+	return -1
+}
+
+// passed charges the class of a call that was admitted ahead of others.
+func (w *Waiter) passed() {
+	class := w.bound.plan.Class
+	for i := range w.bound.takes {
+		if g := w.bound.takes[i].gate; len(g.list) > 0 {
+			tag := g.tag(class.Name, class.Weight)
+			g.charge(class.Name, tag)
+			g.virtual = max(g.virtual, tag)
+		}
+	}
+}
+
 // Pump goes through the calls that wait, in the order of service, and returns those that were decided. Call
 // it when accounts have grown and on every tick. The owner's.
-func (e *Engine) Pump(now ledger.Instant, l Ledger) []*Waiter { return e.pump(now, l, nil) }
-
-// pump looks at only, or at all if it is nil. Only a call behind which nobody waits may be looked at alone.
-func (e *Engine) pump(now ledger.Instant, l Ledger, only *Waiter) (decided []*Waiter) {
-	q := &e.queue
-	if len(q.waiters) == 0 {
-		return nil
-	}
-	if only != nil {
-		for i := range only.bound.takes {
-			if only.bound.takes[i].gate.waiting.Load() > 1 {
-				only = nil // others wait at the same place: it is their turn first
-				break
-			}
+func (e *Engine) Pump(now ledger.Instant, l Ledger) []*Waiter {
+	now = e.queue.clock(now)
+	fenced := e.isFenced(l)
+	var decided []*Waiter
+	for i := 0; i < len(e.queue.busy); i++ { // it may grow
+		g := e.queue.busy[i]
+		if fenced {
+			decided = e.refuseAll(now, g, decided)
+		} else {
+			decided = e.serve(now, l, g, decided)
 		}
 	}
-	kept := q.waiters[:0]
-	for _, w := range q.waiters {
-		switch {
-		case w.gone:
-			w.leave()
-		case only != nil && w != only:
-			kept = append(kept, w)
-		case e.decide(now, l, w):
-			w.leave()
-			q.virtual = max(q.virtual, w.tag)
-			decided = append(decided, w)
-		default:
-			kept = append(kept, w)
-		}
-	}
-	clear(q.waiters[len(kept):])
-	q.waiters = kept
-	e.tell(now, l)
+	// Once all have been looked at, each gate tells the ledger whom it waits for. A gate at which nobody waits
+	// is forgotten.
+	e.queue.busy = slices.DeleteFunc(e.queue.busy, func(g *gate) bool {
+		e.tell(now, l, g)
+		g.busy = len(g.list)+len(g.keepers) > 0
+		return !g.busy
+	})
 	return decided
 }
 
-// tell lets the ledger know what the first waiting call of each instance needs, and opens the gates.
-func (e *Engine) tell(now ledger.Instant, l Ledger) {
-	for _, w := range e.queue.waiters {
-		for i := range w.bound.takes {
-			if g := w.bound.takes[i].gate; g.blocked {
-				g.blocked = false
-				if g.need > 0 {
-					l.Waiting(now, g.id, g.need)
-				}
+// serve goes through the calls that wait at one gate.
+func (e *Engine) serve(now ledger.Instant, l Ledger, g *gate, decided []*Waiter) []*Waiter {
+	blocked := false // somebody ahead goes on waiting here
+	for i := 0; i < len(g.list); {
+		w := g.list[i]
+		var done bool
+		to := -1
+		switch {
+		case !blocked:
+			done, to = e.decide(now, l, w)
+		case now >= max(w.deadline, w.disk):
+			done, to = e.behind(now, l, w, w.at(g))
+		}
+		switch {
+		case done:
+			if w.served {
+				g.virtual = max(g.virtual, w.tag)
 			}
+			e.queue.leave(w)
+			decided = append(decided, w)
+		case to >= 0 && w.bound.takes[to].gate != g:
+			e.queue.move(w, to)
+		default:
+			blocked = true
+			i++
 		}
 	}
-	if len(e.queue.waiters) == 0 {
-		e.queue.last, e.queue.virtual = nil, 0
-	}
+	return decided
 }
 
-// leave takes a waiter out of its gates.
-func (w *Waiter) leave() {
-	for i := range w.bound.takes {
-		w.bound.takes[i].gate.waiting.Add(-1)
+// tell lets the ledger know what the first call that waits for rights at a gate needs.
+func (e *Engine) tell(now ledger.Instant, l Ledger, g *gate) {
+	need := ledger.Tokens(0)
+	if len(g.list) > 0 {
+		if w := g.list[0]; w.rights {
+			need = w.needs(g)
+		}
+	} else if len(g.keepers) > 0 {
+		need = g.keepers[0].needs(g)
 	}
+	if need > 0 || g.told > 0 {
+		l.Waiting(now, g.id, need)
+	}
+	g.told = need
 }
 
-// decide tries one waiting call. false: it goes on waiting.
-func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) bool {
-	waited := time.Duration(now-w.since) * time.Millisecond
-	for i := range w.bound.takes {
-		if w.bound.takes[i].gate.blocked {
-			if now < w.deadline {
-				return false // somebody ahead waits at the same instance
-			}
-			return e.giveUp(now, l, w, i, waited)
-		}
+func (e *Engine) isFenced(l Ledger) bool {
+	f := l.Fenced()
+	if f != e.fenced.Load() {
+		e.fenced.Store(f)
 	}
-	why, at := ledger.Reserve(now, w.expires, w.takes, false)
-	switch why {
-	case ledger.Enough:
-		return e.finish(now, w, waited)
-	case ledger.NoRights:
-		g := w.bound.takes[at].gate
-		need := w.takes[at].Amount
-		o := l.Outlook(now, g.id, need)
-		if now >= w.deadline || hopeless(w.takes[at].Account.Spec(), o, need, w.deadline) {
-			return e.giveUp(now, l, w, at, waited)
-		}
-		g.blocked, g.need = true, need
-	default: // the disk: the next batch brings what lacks
-		if now >= w.disk {
-			return e.giveUp(now, l, w, at, waited)
-		}
-		g := w.bound.takes[at].gate
-		g.blocked, g.need = true, 0
-	}
-	return false
+	return f
 }
 
-// finish records an admission.
-func (e *Engine) finish(now ledger.Instant, w *Waiter, waited time.Duration) bool {
-	id, ok := e.admitted(now, w.expires, w.Request, w.bound, w.takes, waited)
-	if !ok {
-		id = e.refused(now, w.Request, w.bound, refusal{Defer, CodeBusy, "too many reservations are open at this node: settle or release some", e.jitter(time.Second)}, waited)
+// refuseAll ends the wait of all calls at a gate, since the node may not act.
+func (e *Engine) refuseAll(now ledger.Instant, g *gate, decided []*Waiter) []*Waiter {
+	for len(g.list) > 0 {
+		w := g.list[len(g.list)-1]
+		w.ID = e.refused(now, w.Request, w.bound, fencedRefusal, w.waited(now))
+		e.queue.leave(w)
+		decided = append(decided, w)
 	}
-	w.ID = id
+	return decided
+}
+
+// Cancel takes a call out of the queue whose caller has gone, and reports whether it still waited: then it is
+// not decided. Otherwise its ID says how it was decided. The owner's.
+func (e *Engine) Cancel(w *Waiter) bool {
+	if w.gate == nil {
+		return false
+	}
+	e.queue.leave(w)
 	return true
 }
-
-// giveUp ends the wait: on the overdraft if the ceilings allow, else with a refusal.
-func (e *Engine) giveUp(now ledger.Instant, l Ledger, w *Waiter, at int, waited time.Duration) bool {
-	if why, _ := ledger.Reserve(now, w.expires, w.takes, true); why == ledger.Enough {
-		return e.finish(now, w, waited)
-	}
-	t := &w.bound.takes[at]
-	w.takes[at].Account.Missed(w.takes[at].Amount)
-	o := l.Outlook(now, t.gate.id, w.takes[at].Amount)
-	w.ID = e.refused(now, w.Request, w.bound, e.explain(now, t, w.takes[at].Amount, o), waited)
-	return true
-}
-
-// Cancel takes a call out of the queue whose caller has gone. It is not decided. The owner's.
-func (e *Engine) Cancel(w *Waiter) { w.gone = true }
 
 // Queued returns how many calls wait, by class name. The owner's.
 func (e *Engine) Queued() map[string]int {
 	n := map[string]int{}
-	for _, w := range e.queue.waiters {
-		if !w.gone {
+	for _, g := range e.queue.busy {
+		for _, w := range g.list {
 			n[w.bound.plan.Class.Name]++
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
-	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // refusal is why a call may not run.
@@ -15,6 +14,7 @@ type refusal struct {
 	code    string
 	reason  string
 	retry   time.Duration
+	class   string // of the call; set when it is recorded
 }
 
 // valid checks what of a request is not the policy's business.
@@ -37,65 +37,90 @@ func invalid(err error) error {
 	return fmt.Errorf("%w: %w", ErrInvalid, err)
 }
 
-// hopeless reports whether need cannot come before the deadline, as far as is known.
-func hopeless(spec ledger.Spec, o ledger.Outlook, need ledger.Tokens, deadline ledger.Instant) bool {
+// hopeless reports whether need cannot come before the deadline, as far as is known. o is the outlook for need
+// and what calls ahead need together.
+func hopeless(spec ledger.Spec, o ledger.Outlook, need, ahead ledger.Tokens, deadline ledger.Instant) bool {
 	if need > o.Capacity {
 		return true
 	}
-	if spec.Kind == ledger.Slots || !o.Known || o.Swarm >= need {
+	if !o.Known {
 		return false
 	}
-	if o.NextAt > 0 && o.NextAt <= deadline {
+	switch spec.Kind {
+	case ledger.Slots: // each settlement may bring one
 		return false
-	}
-	if spec.Kind == ledger.Rate {
-		return o.NextAt > deadline || o.NextAt == 0
+	case ledger.Rate:
+		return o.Swarm < need+ahead && (o.NextAt == 0 || o.NextAt > deadline)
+	case ledger.Windowed:
+		if o.NextAt <= deadline {
+			return false
+		}
 	}
 	return o.Swarm+o.Reserved < need
 }
 
 // explain says why need cannot be had, and when it may.
-func (e *Engine) explain(now ledger.Instant, t *boundTake, need ledger.Tokens, o ledger.Outlook) refusal {
-	name, token := t.gate.id.Name(), t.draw.Budget.Token
+func (e *Engine) explain(now ledger.Instant, t *boundTake, need, ahead ledger.Tokens, o ledger.Outlook) refusal {
 	spec := t.account.Spec()
-	head := fmt.Sprintf("budget %q: asked for %d %s tokens, ", name, need, token)
-	until := func() time.Duration {
-		return e.jitter(max(time.Duration(o.NextAt-now)*time.Millisecond, 50*time.Millisecond))
+	no := func(v Verdict, code string, retry time.Duration, format string, args ...any) refusal {
+		head := fmt.Sprintf("budget %q: asked for %d %s tokens, ", t.gate.id.Name(), need, t.draw.Budget.Token)
+		if v == Defer {
+			retry = e.jitter(retry)
+		}
+		return refusal{verdict: v, code: code, reason: head + fmt.Sprintf(format, args...), retry: retry}
+	}
+	next := until(now, o.NextAt)
+	soon := func(d time.Duration) time.Duration { // what running calls or peers may bring, unless the window turns before
+		if spec.Kind == ledger.Windowed {
+			return min(d, next)
+		}
+		return d
 	}
 	switch {
 	case need > o.Capacity:
-		return refusal{Deny, CodeTooLarge, head + fmt.Sprintf("it never holds more than %d", o.Capacity), 0}
-	case o.Swarm >= need && o.Local < need:
-		return refusal{Defer, CodeNoRights, head + fmt.Sprintf("%d here and %d with other nodes, which could not be had in time", o.Local, o.Swarm-o.Local), e.jitter(500 * time.Millisecond)}
-	case spec.Kind == ledger.Rate:
-		if o.NextAt == 0 {
-			return refusal{Defer, CodeNoRights, head + fmt.Sprintf("%d left, and the nodes that own its rate cannot be reached", o.Swarm), e.jitter(5 * time.Second)}
+		return no(Deny, CodeTooLarge, 0, "it never holds more than %d", o.Capacity)
+	case spec.Kind == ledger.Rate && o.NextAt == 0 && o.Swarm < need:
+		return no(Defer, CodeNoRights, 5*time.Second, "%d left, and the nodes that own its rate cannot be reached", o.Swarm)
+	case o.Swarm >= need && ahead > 0:
+		retry := soon(2 * time.Second)
+		if spec.Kind == ledger.Rate {
+			retry = next
 		}
-		return refusal{Defer, CodeExhausted, head + fmt.Sprintf("%d left", o.Swarm), until()}
+		return no(Defer, CodeExhausted, retry, "%d left and %d wanted by calls that wait already", o.Swarm, ahead)
+	case o.Swarm >= need && o.Local < need:
+		return no(Defer, CodeNoRights, soon(500*time.Millisecond), "%d here and %d with other nodes, which could not be had in time", o.Local, o.Swarm-o.Local)
+	case o.Swarm >= need:
+		return no(Defer, CodeExhausted, 50*time.Millisecond, "%d left now", o.Swarm)
+	case spec.Kind == ledger.Rate:
+		return no(Defer, CodeExhausted, next, "%d left", o.Swarm)
 	case spec.Kind == ledger.Slots:
-		return refusal{Defer, CodeExhausted, head + fmt.Sprintf("%d left of %d", o.Swarm, o.Capacity), e.jitter(time.Second)}
-	case o.Swarm+o.Reserved >= need && o.Swarm < need:
-		return refusal{Defer, CodeExhausted, head + fmt.Sprintf("%d left and %d reserved by calls that run now", o.Swarm, o.Reserved), e.jitter(2 * time.Second)}
+		return no(Defer, CodeExhausted, time.Second, "%d left of %d", o.Swarm, o.Capacity)
+	case o.Swarm+o.Reserved >= need:
+		return no(Defer, CodeExhausted, soon(2*time.Second), "%d left and %d reserved by calls that run now", o.Swarm, o.Reserved)
 	case o.Swarm+o.Away >= need:
-		return refusal{Defer, CodeNoRights, head + fmt.Sprintf("%d left in reach, %d with nodes that cannot be reached", o.Swarm, o.Away), e.jitter(5 * time.Second)}
-	case !o.Known && o.Swarm < need:
-		return refusal{Defer, CodeNoRights, head + fmt.Sprintf("%d left in reach; not all holders are known yet", o.Swarm), e.jitter(time.Second)}
+		return no(Defer, CodeNoRights, soon(5*time.Second), "%d left in reach, %d with nodes that cannot be reached", o.Swarm, o.Away)
+	case !o.Known:
+		return no(Defer, CodeNoRights, soon(time.Second), "%d left in reach; not all holders are known yet", o.Swarm)
 	case spec.Kind == ledger.Windowed:
-		return refusal{Defer, CodeExhausted, head + fmt.Sprintf("%d left until the window ends", o.Swarm), until()}
+		return no(Defer, CodeExhausted, next, "%d left until the window ends", o.Swarm)
 	}
-	return refusal{Deny, CodeExhausted, head + fmt.Sprintf("%d left", o.Swarm), 0}
+	return no(Deny, CodeExhausted, 0, "%d left", o.Swarm)
+}
+
+// until is how long it is to an instant: at least 50 ms, so that nobody comes back before it, and at most a
+// year.
+func until(now, at ledger.Instant) time.Duration {
+	const year = 366 * 24 * time.Hour
+	ms := min(max(at-now, 50), ledger.Instant(year.Milliseconds()))
+	return time.Duration(ms) * time.Millisecond
+}
+
+var fencedRefusal = refusal{
+	verdict: Deny, code: CodeFenced,
+	reason: "this node is fenced: peers know a later state of it than its data directory holds; restore the newer directory or start with an empty one",
 }
 
 // jitter adds up to a quarter, at most 10 s, so that refused callers do not come back together.
 func (e *Engine) jitter(d time.Duration) time.Duration {
 	return d + time.Duration(e.cfg.Rand.Int64N(int64(min(d/4, 10*time.Second))+1))
-}
-
-// price is what settlement costs one draw, by the provider's count.
-func price(d *policy.Draw, u *Usage) (ledger.Tokens, error) {
-	n, err := d.Settle(u.PromptTokens, u.CompletionTokens)
-	if err != nil {
-		return 0, invalid(err)
-	}
-	return n, nil
 }

@@ -2,6 +2,7 @@ package admit
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
@@ -11,91 +12,140 @@ import (
 // MaxOutcomeLen bounds Settlement.Outcome, in bytes.
 const MaxOutcomeLen = 64
 
-// Settle ends a reservation with the real cost. Settling again gives the first receipt. Safe for concurrent
-// use.
+// Grace is how long a reservation on a hard ceiling can still be settled with a refund after its TTL.
+const Grace = 10 * time.Minute
+
+// Settle ends a reservation with the real cost. Settling again gives the first receipt. ErrUnknownID, or
+// ErrInvalid for amounts that cannot be: then nothing has changed. Safe for concurrent use.
 func (e *Engine) Settle(now ledger.Instant, id ID, st Settlement) (Receipt, error) {
 	if len(st.Outcome) > MaxOutcomeLen {
 		return Receipt{}, fmt.Errorf("%w: outcome has %d bytes, at most %d are allowed", ErrInvalid, len(st.Outcome), MaxOutcomeLen)
 	}
-	return e.close(now, id, Settled, st.Outcome, func(b *bound, i int, reserved ledger.Tokens) (ledger.Tokens, error) {
-		d := b.takes[i].draw
-		for _, u := range st.Used {
-			if u.Token == d.Budget.Token {
-				if u.Amount < 0 || u.Amount > ledger.MaxTokens {
-					return 0, fmt.Errorf("%w: used.%s is %d, it must be between 0 and %d", ErrInvalid, u.Token, u.Amount, ledger.MaxTokens)
-				}
-				return u.Amount, nil
-			}
-		}
-		if st.Usage != nil {
-			return price(d, st.Usage)
-		}
-		return reserved, nil
-	})
+	return e.close(now, id, Settled, &st)
 }
 
 // Release gives everything back, for a call that never ran. Releasing again, or after a settlement, gives the
 // first receipt. Safe for concurrent use.
 func (e *Engine) Release(now ledger.Instant, id ID) (Receipt, error) {
-	return e.close(now, id, Released, "released", func(*bound, int, ledger.Tokens) (ledger.Tokens, error) { return 0, nil })
+	return e.close(now, id, Released, &Settlement{Outcome: "released"})
 }
 
-// close ends a reservation exactly once. used says what a draw is charged; its errors change nothing.
-func (e *Engine) close(now ledger.Instant, id ID, to State, outcome string, used func(*bound, int, ledger.Tokens) (ledger.Tokens, error)) (Receipt, error) {
+// close ends a reservation exactly once.
+func (e *Engine) close(now ledger.Instant, id ID, to State, st *Settlement) (Receipt, error) {
 	s, i, ok := e.find(id)
 	if !ok {
 		return Receipt{}, fmt.Errorf("%w %q: it was never made here, or ended so long ago that it is forgotten", ErrUnknownID, e.Format(id))
 	}
 	defer s.mu.Unlock()
-	r := &s.slots[i]
+	r := s.rec(i)
 	switch r.state {
 	case Refused:
 		return Receipt{}, fmt.Errorf("%w %q: that call was refused, nothing is reserved for it", ErrUnknownID, e.Format(id))
 	case Settled, Released:
 		return e.receipt(id, r, true), nil
 	}
-	hs := r.held()
-	var few [inline]ledger.Tokens
-	amounts := few[:0]
-	for j := range hs {
-		n, err := used(r.bound, j, hs[j].reserved)
-		if err != nil {
+	var amounts [policy.MaxDraws]ledger.Tokens // zero for a release
+	if to == Settled {
+		if err := r.used(st, &amounts); err != nil {
 			return Receipt{}, err
 		}
-		amounts = append(amounts, n)
 	}
-	r.late = r.state != Reserved
+	// From here on nothing can fail.
+	hs := r.held()
 	for j := range hs {
 		h, a := &hs[j], r.bound.takes[j].account
-		var over ledger.Tokens
-		if h.booked {
-			// Charged in full already: only what is above it is still to be booked.
-			if extra := amounts[j] - h.reserved; extra > 0 {
-				_, over = a.Settle(now, 0, extra, h.window)
-			}
-			h.charged = h.reserved + over
-		} else {
-			h.charged, over = a.Settle(now, h.reserved, amounts[j], h.window)
+		if r.booked&(1<<j) == 0 {
+			h.charged, _ = a.Settle(now, h.reserved, amounts[j], h.window)
+		} else if extra := amounts[j] - h.reserved; extra > 0 {
+			// Charged as reserved already: what is above that is still to be booked.
+			_, over := a.Settle(now, 0, extra, h.window)
+			h.charged += over
 		}
-		r.overrun += over
 	}
+	r.late = r.state != Reserved
 	if r.state != Booked {
 		s.unschedule(i)
 		s.active--
-		s.end(i)
+		s.push(&s.done, i)
 	}
-	r.state, r.outcome = to, outcome
+	r.state, r.outcome = to, st.Outcome
 	return e.receipt(id, r, false), nil
 }
 
-func (e *Engine) receipt(id ID, r *record, repeated bool) Receipt {
-	rc := Receipt{ID: e.Format(id), Overrun: r.overrun, Late: r.late, Repeated: repeated}
-	for j, h := range r.held() {
-		c := charge(&r.bound.takes[j], h.charged)
-		c.Overrun = max(0, h.charged-h.reserved)
-		rc.Charged = append(rc.Charged, c)
+// used works out what each draw is charged.
+func (r *record) used(st *Settlement, amounts *[policy.MaxDraws]ledger.Tokens) error {
+	if err := r.checkUsed(st.Used); err != nil {
+		return err
 	}
+	hs := r.held()
+next:
+	for j := range hs {
+		d := r.bound.takes[j].draw
+		for _, u := range st.Used {
+			if u.Token == d.Budget.Token {
+				amounts[j] = u.Amount
+				continue next
+			}
+		}
+		amounts[j] = hs[j].reserved
+		if st.Usage != nil {
+			n, err := d.Settle(st.Usage.PromptTokens, st.Usage.CompletionTokens)
+			if err != nil {
+				return invalid(fmt.Errorf("usage: %w", err))
+			}
+			amounts[j] = n
+		}
+	}
+	return nil
+}
+
+// checkUsed checks all stated amounts, also those that the call does not draw on: a misspelt token type must
+// not pass for one that was not used.
+func (r *record) checkUsed(list []policy.Amount) error {
+	if len(list) > policy.MaxStatedTokens {
+		return fmt.Errorf("%w: used states %d amounts, at most %d are allowed", ErrInvalid, len(list), policy.MaxStatedTokens)
+	}
+	for i, u := range list {
+		if u.Amount < 0 || u.Amount > ledger.MaxTokens {
+			return fmt.Errorf("%w: used.%.64s is %d, it must be between 0 and %d", ErrInvalid, u.Token, u.Amount, ledger.MaxTokens)
+		}
+		if slices.ContainsFunc(list[:i], func(o policy.Amount) bool { return o.Token == u.Token }) {
+			return fmt.Errorf("%w: used states %.64q twice", ErrInvalid, u.Token)
+		}
+		if slices.ContainsFunc(r.bound.takes, func(t boundTake) bool { return t.draw.Budget.Token == u.Token }) {
+			continue
+		}
+		if err := r.bound.plan.Policy.Valid(&policy.Call{Tokens: list[i : i+1]}); err != nil {
+			return invalid(fmt.Errorf("used: %w", err))
+		}
+	}
+	return nil
+}
+
+func (e *Engine) receipt(id ID, r *record, repeated bool) Receipt {
+	rc := Receipt{ID: e.Format(id), Late: r.late, Repeated: repeated}
+	hs := r.held()
+	if len(hs) > 0 {
+		rc.Charged = make([]Charge, len(hs))
+	}
+	for j := range hs {
+		rc.Charged[j] = charged(&r.bound.takes[j], &hs[j])
+	}
+	rc.Overrun = r.overrun()
 	return rc
+}
+
+func (r *record) overrun() (sum ledger.Tokens) {
+	for _, h := range r.held() {
+		sum += h.overrun()
+	}
+	return sum
+}
+
+func charged(t *boundTake, h *held) Charge {
+	c := charge(t, h.charged)
+	c.Overrun = h.overrun()
+	return c
 }
 
 func charge(t *boundTake, n ledger.Tokens) Charge {
@@ -110,51 +160,42 @@ func (e *Engine) Expire(now ledger.Instant) (expired int) {
 	for k := range e.shards {
 		s := &e.shards[k]
 		s.mu.Lock()
-		s.due(now, func(i int32) {
-			r := &s.slots[i]
+		s.advance(now, func(i int32) {
+			r := s.rec(i)
 			s.unschedule(i)
-			if r.expires > now {
-				s.schedule(i, r.expires)
-				return
-			}
 			if r.state == Reserved {
 				expired++
-			}
-			if r.state == Reserved && e.keepForGrace(now, r) {
-				r.state = Expired
-				r.expires += ledger.Instant(Grace.Milliseconds())
-				s.schedule(i, r.expires)
-				return
-			}
-			hs := r.held()
-			for j := range hs {
-				if !hs[j].booked {
-					hs[j].charged, _ = r.bound.takes[j].account.Settle(now, hs[j].reserved, hs[j].reserved, hs[j].window)
-					hs[j].booked = true
+				if r.book(now, false); r.booked != 1<<r.n-1 {
+					r.state = Expired
+					// From now, not from the end of the TTL: a node that was suspended hears of its calls' ends after that.
+					s.schedule(i, now+ledger.Instant(Grace.Milliseconds()))
+					return
 				}
 			}
+			r.book(now, true)
 			r.state, r.outcome = Booked, "expired"
 			s.active--
-			s.end(i)
+			s.push(&s.done, i)
 		})
 		s.mu.Unlock()
 	}
 	return expired
 }
 
-// keepForGrace books what is not on a hard stock or rate, and reports whether anything stays set aside.
-func (e *Engine) keepForGrace(now ledger.Instant, r *record) (keep bool) {
+// book charges as reserved what may not wait for a late settlement, or all.
+func (r *record) book(now ledger.Instant, all bool) {
 	hs := r.held()
 	for j := range hs {
+		if r.booked&(1<<j) != 0 {
+			continue
+		}
 		a := r.bound.takes[j].account
-		if spec := a.Spec(); spec.Ceiling == ledger.Hard && spec.Kind != ledger.Slots {
-			keep = true
+		if spec := a.Spec(); !all && spec.Ceiling == ledger.Hard && spec.Kind != ledger.Slots {
 			continue
 		}
 		hs[j].charged, _ = a.Settle(now, hs[j].reserved, hs[j].reserved, hs[j].window)
-		hs[j].booked = true
+		r.booked |= 1 << j
 	}
-	return keep
 }
 
 // Details is a decision with its path.
@@ -181,38 +222,53 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 	if !ok {
 		return Details{}, fmt.Errorf("%w %q: the last %d decisions are remembered", ErrUnknownID, e.Format(id), MaxRecords)
 	}
-	r := s.slots[i]
-	hs := append([]held(nil), s.slots[i].held()...)
+	r := *s.rec(i)
+	if r.many != nil {
+		many := *r.many
+		r.many = &many
+	}
 	s.mu.Unlock()
 	d := Details{
 		Answer: Answer{
-			ID: e.Format(id), Verdict: r.verdict, Reason: r.reason, Code: r.code, RetryAfter: r.retry,
-			Node: e.cfg.Node, Class: r.class, Waited: r.waited,
+			ID: e.Format(id), Verdict: r.verdict, Code: CodeOK, Node: e.cfg.Node, Waited: r.waitedFor(),
 		},
-		At: r.at, Expires: r.expires, State: r.state,
-		Tenant: r.tenant, Agent: r.agent, Run: r.run, Class: r.class, Model: r.model,
-		Outcome: r.outcome, Overrun: r.overrun,
+		At: r.at, Expires: r.expires(), State: r.state,
+		Tenant: r.tenant, Agent: r.agent, Run: r.run, Model: r.model,
+		Outcome: r.outcome, Overrun: r.overrun(),
 	}
-	if r.bound == nil {
-		d.Revision = e.Policy().Revision()
+	if no := r.no; no != nil {
+		d.Reason, d.Code, d.RetryAfter = no.reason, no.code, no.retry
+		d.Answer.Class = no.class
+	}
+	if r.bound == nil { // refused before it was matched
+		d.Class, d.Revision = d.Answer.Class, e.Policy().Revision()
 		return d, nil
 	}
 	p := r.bound.plan
 	d.Revision, d.Rules = p.Policy.Revision(), p.Rules
+	d.Class, d.Answer.Class = p.Class.Name, p.Class.Name
 	if d.Reason == "" {
-		d.Reason = admitReason(p, r.waited)
+		d.Reason = admitReason(p, d.Waited)
 	}
-	prices := map[string]float64{}
-	for j, h := range hs {
+	hs := r.held()
+	if len(hs) == 0 {
+		return d, nil
+	}
+	d.Price = make(map[string]float64, len(hs))
+	d.Reserved = make([]Charge, len(hs))
+	for j := range hs {
 		t := &r.bound.takes[j]
-		d.Reserved = append(d.Reserved, charge(t, h.reserved))
-		if r.state != Reserved {
-			d.Charged = append(d.Charged, charge(t, h.charged))
-		}
-		prices[t.draw.Budget.Name] = t.draw.Budget.Price
+		d.Reserved[j] = charge(t, hs[j].reserved)
+		d.Price[t.draw.Budget.Name] = t.draw.Budget.Price
 	}
-	if len(prices) > 0 {
-		d.Price = prices
+	if r.state != Reserved {
+		d.Charged = make([]Charge, len(hs))
+		for j, h := range hs {
+			if r.state == Expired && r.booked&(1<<j) == 0 {
+				h.charged = h.reserved // stays charged in full until a settlement corrects it
+			}
+			d.Charged[j] = charged(&r.bound.takes[j], &h)
+		}
 	}
 	return d, nil
 }

@@ -95,6 +95,7 @@ const (
 	CodeFenced    = "fenced"   // the node may not act until peers have answered
 	CodeDraining  = "draining" // the node is shutting down
 	CodeBusy      = "too_many_reservations"
+	CodeDisk      = "disk_slow" // this node's disk has not confirmed what must be durable first
 )
 
 // Settlement ends a reservation with the real cost.
