@@ -367,6 +367,12 @@ func (a *Account) Audit() Tokens {
 	off := abs(a.rights - a.s.Balance())
 	off += max(0, -a.rights) + max(0, -a.s.Reserved) + max(0, -a.s.Debt)
 	off += max(0, a.s.used()-a.s.Mark)
+	if a.spec.Kind == Rate && a.ready {
+		off += max(0, a.rights-a.accrual.lent-a.accrual.cap) + max(0, a.accrual.lent-a.rights)
+		if l := a.accrual.lots; len(l) > 0 && l[0].expires <= a.last {
+			off++
+		}
+	}
 	if a.s.Shares() < 0 || a.s.Shares() > TotalShares {
 		off++
 	}

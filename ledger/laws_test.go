@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"slices"
 	"testing"
 
 	. "github.com/swarmpurse/swarmpurse/ledger"
@@ -165,8 +166,14 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 			if err != nil {
 				t.Fatalf("mint: %v", err)
 			}
+			known := slices.ContainsFunc(append(n.mints, w.model.mints...), func(m topUp) bool {
+				return m.node == n.i && m.name == name && name != ""
+			})
+			if repeated != known {
+				t.Fatalf("top-up %q on node %d: repeated %v, known %v", name, n.i, repeated, known)
+			}
 			if !repeated {
-				n.mints = append(n.mints, id)
+				n.mints = append(n.mints, topUp{n.i, id, name})
 			}
 		},
 		"respec": func(t *rapid.T) {
@@ -237,27 +244,24 @@ func TestWindowShareLaws(t *testing.T) {
 			n.reserve(w.ids, []Tokens{1, 1}, false, false)
 			n.batch(commit, nil)
 		}
-		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			w.drawShares(t)
-			if rapid.Bool().Draw(t, "time") {
+		all := w.actions(false)
+		acts := map[string]func(*rapid.T){
+			"time": func(t *rapid.T) {
 				w.now += Instant(rapid.SampledFrom([]int{100, 5000, 12_000, 21_000}).Draw(t, "ms"))
-			}
-			n := rapid.SampledFrom(w.nodes).Draw(t, "node")
-			if n.r == nil {
-				n.start(1)
-				w.members()
-			}
-			if rapid.Bool().Draw(t, "tick") {
+			},
+			"tick": func(t *rapid.T) { n := w.anyUp(t); n.r.Tick(n.clock()) },
+			"tick+": func(t *rapid.T) {
+				n := w.anyUp(t)
 				n.r.Tick(n.clock())
-			}
-			w.drawReserve(t, n)
-			n.batch(rapid.SampledFrom([]outcome{commit, commit, commit, commit, commit, abort, crashAfter}).Draw(t, "disk"), nil)
-			for range rapid.IntRange(0, 4).Draw(t, "packets") {
-				if len(w.net) > 0 {
-					w.deliver(rapid.IntRange(0, len(w.net)-1).Draw(t, "packet"), false)
-				}
-			}
-			w.check()
+				n.batch(commit, nil)
+			},
+			"shares2": all["shares"],
+		}
+		for _, name := range []string{"", "shares", "rights", "reserve", "batch", "batch2", "deliver", "round", "restart"} {
+			acts[name] = all[name]
+		}
+		for range 2 {
+			t.Repeat(acts)
 		}
 		w.heal(0)
 	})

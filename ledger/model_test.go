@@ -16,10 +16,34 @@ type model struct {
 	limit   map[winKey]Tokens // the largest limit in force anywhere while the window was open
 	over    map[winKey]Tokens // the largest overdraft
 	roll    map[winKey]Tokens // the largest rollover
-	mints   []InstanceID      // top-ups of 100 that are durable
+	mints   []topUp           // that are durable
 	events  map[InstanceID][]event
 	jumps   Millis // what clocks ran ahead of time
 	lost    []lostSlots
+	minting map[useKey]minting
+}
+
+// minting bounds what a rate account may accrue: its shares' part of the rate over the time that it had them.
+type minting struct {
+	life    *Replica
+	base    Tokens
+	allowed float64
+	shares  Shares
+	at      Instant
+}
+
+func (m *model) mint(n *wnode, id InstanceID, s *State, spec Spec) {
+	k := useKey{id, 0, n.i}
+	x := m.minting[k]
+	if x.life != n.r {
+		x = minting{life: n.r, base: s.Base, at: m.w.now}
+	}
+	x.allowed += float64(spec.Per) / float64(spec.PerMillis) * float64(m.w.now-x.at) * float64(x.shares) / float64(TotalShares)
+	x.at, x.shares = m.w.now, s.Shares()
+	m.minting[k] = x
+	if grown := s.Base - x.base; float64(grown) > x.allowed+1 && m.jumps == 0 {
+		m.w.fatalf("%s: node %d accrued %d, its shares at most %.1f", id, n.i, grown, x.allowed)
+	}
 }
 
 // lostSlots is a call whose node forgot it in a crash; it keeps its slots until its TTL ends.
@@ -68,7 +92,7 @@ type event struct {
 
 func newModel(w *world, c Charter) *model {
 	return &model{w, c, map[useKey]Tokens{}, map[useKey]State{}, map[winKey]Tokens{}, map[winKey]Tokens{}, map[winKey]Tokens{},
-		nil, map[InstanceID][]event{}, 0, nil}
+		nil, map[InstanceID][]event{}, 0, nil, map[useKey]minting{}}
 }
 
 func (m *model) admitted(n *wnode, t Take) {
@@ -207,6 +231,9 @@ func (m *model) checkInstance(id InstanceID) {
 				if live.Window != durable.Window {
 					w.fatalf("node %d: %s is in window %d, on disk in %d", n.i, id, live.Window, durable.Window)
 				}
+				if spec := w.specs[id][n.version]; spec.Kind == Rate {
+					m.mint(n, id, &live, spec)
+				}
 				sd.entries = map[Holder]Entry{}
 				for _, e := range n.r.Entries() {
 					if e.Instance == id {
@@ -303,8 +330,8 @@ func (m *model) checkWindow(k winKey) {
 		return
 	}
 	var topUps Tokens
-	for _, id := range m.mints {
-		if id == k.id {
+	for _, t := range m.mints {
+		if t.id == k.id {
 			topUps += 100
 		}
 	}

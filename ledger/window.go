@@ -44,8 +44,8 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 			n.Past.Spent += s.used()
 			n.Past.Lapsed += s.Lapsed + s.Balance() - n.Rolled
 		}
-		if spec.Kind != Rate {
-			n.Base = Worth(n.Counted, spec.Amount)
+		if spec.Kind != Rate || !s.Issues {
+			n.Base = Worth(n.Counted, spec.Amount) // a rate starts with a full burst, once, at genesis
 		}
 		n.Mark = chunk
 		if spec.Kind != Rate {

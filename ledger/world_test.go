@@ -39,11 +39,18 @@ type wnode struct {
 	side    int      // of a partition
 	left    bool     // is leaving
 	open    []*reservation
-	mints   []InstanceID // top-ups of 100 in this batch
-	highest uint64       // version of a row ever sent
+	mints   []topUp // in this batch
+	highest uint64  // version of a row ever sent
 }
 
 func (n *wnode) GoString() string { return n.self.Node }
+
+// topUp is one of 100 tokens.
+type topUp struct {
+	node int
+	id   InstanceID
+	name string
+}
 
 type packet struct {
 	from, to int
@@ -323,11 +330,13 @@ func (w *world) round(dt Millis) {
 			}
 		}
 	}
+	w.check()
 }
 
 // heal ends all faults and runs until nothing is left to do.
 func (w *world) heal(latest int) {
 	for _, n := range w.nodes {
+		w.model.jumps += max(0, -n.off)
 		n.side, n.version, n.off = 0, latest, 0
 		if n.left {
 			n.crash() // it comes back
@@ -350,7 +359,6 @@ func (w *world) heal(latest int) {
 	why := ""
 	for k := range 600 {
 		w.round(250)
-		w.check()
 		if k%4 == 3 {
 			for i, n := range w.nodes {
 				for j, p := range w.nodes {
