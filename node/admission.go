@@ -19,15 +19,20 @@ type pending struct {
 	n      *Node
 	waiter *admit.Waiter // the loop's
 	id     admit.ID
+	answer admit.Answer
 	err    error
-	done   chan struct{} // closed when id or err is set
+	done   chan struct{} // closed when the call is decided, or cannot be
 }
 
-// decided runs in the loop.
-func (p *pending) decided(id admit.ID) {
-	p.id = id
-	p.waiter = nil
-	p.n.waiting.Add(-1)
+// decided runs in the loop. It looks the answer up at once: refusals are soon forgotten when many come.
+func (p *pending) decided(id admit.ID, err error) {
+	if p.id, p.err = id, err; err == nil {
+		p.answer, p.err = p.n.engine.Answer(id)
+	}
+	if p.waiter != nil {
+		p.waiter = nil
+		p.n.waiting.Add(-1)
+	}
 	close(p.done)
 }
 
@@ -41,23 +46,22 @@ func (n *Node) Admit(ctx context.Context, r *admit.Request) (admit.Answer, error
 
 func (n *Node) admit(ctx context.Context, r *admit.Request) (admit.Answer, error) {
 	begin := time.Now()
-	id, ok := n.engine.Try(n.clock.at(begin), r)
-	if !ok {
-		var err error
-		if id, err = n.offer(ctx, r); err != nil {
-			return admit.Answer{}, err
-		}
+	var a admit.Answer
+	var err error
+	if id, ok := n.engine.Try(n.clock.at(begin), r); ok {
+		a, err = n.engine.Answer(id)
+	} else {
+		a, err = n.offer(ctx, r)
 	}
-	a, err := n.engine.Answer(id)
 	if err != nil {
-		return admit.Answer{}, fmt.Errorf("%w: too many decisions at once, this one is forgotten already", errBusy)
+		return admit.Answer{}, err
 	}
 	n.metrics.Decision(a.Verdict.String(), a.Code, a.Class, a.Waited, time.Since(begin))
 	return a, nil
 }
 
 // offer has the loop decide, and waits.
-func (n *Node) offer(ctx context.Context, r *admit.Request) (admit.ID, error) {
+func (n *Node) offer(ctx context.Context, r *admit.Request) (admit.Answer, error) {
 	// The caller may go before the loop is done, so the loop works on a copy.
 	c := *r
 	c.Tokens, c.Data, c.Attributes = slices.Clone(r.Tokens), slices.Clone(r.Data), maps.Clone(r.Attributes)
@@ -65,24 +69,23 @@ func (n *Node) offer(ctx context.Context, r *admit.Request) (admit.ID, error) {
 	err := n.submit(func(now ledger.Instant) {
 		id, w, err := n.engine.Offer(now, n.replica, &c)
 		if w == nil {
-			p.id, p.err = id, err
-			close(p.done)
+			p.decided(id, err)
 			return
 		}
 		n.waiting.Add(1)
 		p.waiter, w.Notify = w, p
 	})
 	if err != nil {
-		return 0, fmt.Errorf("%w: %w", api.ErrNotReady, err)
+		return admit.Answer{}, fmt.Errorf("%w: %w", api.ErrNotReady, err)
 	}
 	select {
 	case <-p.done:
 		if errors.Is(p.err, admit.ErrNotReady) {
-			return 0, fmt.Errorf("%w: %w", api.ErrNotReady, p.err)
+			return admit.Answer{}, fmt.Errorf("%w: %w", api.ErrNotReady, p.err)
 		}
-		return p.id, p.err
+		return p.answer, p.err
 	case <-n.stopped:
-		return 0, fmt.Errorf("%w: %w", api.ErrNotReady, errStopped)
+		return admit.Answer{}, fmt.Errorf("%w: %w", api.ErrNotReady, errStopped)
 	case <-ctx.Done():
 	}
 	// Whatever the loop decides now, nobody hears of it: take the call out, or give back what it got.
@@ -95,7 +98,7 @@ func (n *Node) offer(ctx context.Context, r *admit.Request) (admit.ID, error) {
 			_, _ = n.engine.Release(now, p.id) // a refusal has nothing to release
 		}
 	})
-	return 0, ctx.Err()
+	return admit.Answer{}, ctx.Err()
 }
 
 // Settle books the real cost of a call. See admit.Admitter.

@@ -171,7 +171,7 @@ func bucketOf(key string) store.Bucket {
 // answer tells the callers of calls that were decided.
 func (n *Node) answer(ws []*admit.Waiter) {
 	for _, w := range ws {
-		w.Notify.(*pending).decided(w.ID)
+		w.Notify.(*pending).decided(w.ID, nil)
 	}
 }
 
