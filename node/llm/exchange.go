@@ -129,9 +129,10 @@ func (x *exchange) readBody() (string, *apiError) {
 	if n := x.r.ContentLength; n > 0 {
 		b.Grow(int(min(n, 1<<20)))
 	}
-	var buf [16 << 10]byte
+	buf, free := x.p.buffer()
+	defer free()
 	for {
-		n, err := x.r.Body.Read(buf[:])
+		n, err := x.r.Body.Read(buf)
 		x.held += int64(n)
 		x.p.m.buffered.Add(float64(n))
 		if x.p.buffered.Add(int64(n)) > o.MaxBuffered {

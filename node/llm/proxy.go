@@ -19,6 +19,7 @@ type Proxy struct {
 	m         *metrics
 	upstreams atomic.Pointer[map[string]*Upstream]
 	buffered  atomic.Int64 // bytes of request bodies in memory
+	buffers   sync.Pool    // *[readSize]byte
 
 	base context.Context // ends when Drain runs out of time: cuts every upstream
 	cut  context.CancelFunc
@@ -130,6 +131,15 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		err.write(w)
 	}
+}
+
+// buffer lends a read buffer. It is not cleared: nothing reads past what was read into it.
+func (p *Proxy) buffer() (buf []byte, free func()) {
+	b, _ := p.buffers.Get().(*[readSize]byte)
+	if b == nil {
+		b = new([readSize]byte)
+	}
+	return b[:], func() { p.buffers.Put(b) }
 }
 
 // begin finds out where a call goes, what it is and who makes it.

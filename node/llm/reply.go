@@ -150,7 +150,8 @@ func (x *exchange) document(ctx context.Context, resp *http.Response, body io.Re
 	var finder wire.UsageFinder
 	var held bytes.Buffer
 	whole := true // held has all of the reply
-	buf := make([]byte, readSize)
+	buf, free := x.p.buffer()
+	defer free()
 	var end error
 	for end == nil {
 		var n int
@@ -245,7 +246,8 @@ func (x *exchange) stream(ctx context.Context, resp *http.Response, body io.Read
 	x.deadline()
 	x.status(resp.StatusCode)
 	x.flush()
-	buf := make([]byte, readSize)
+	buf, free := x.p.buffer()
+	defer free()
 	var end error
 	for end == nil {
 		var n int

@@ -186,8 +186,10 @@ func TestTooManyAtOnce(t *testing.T) {
 		r.Header.Set(HeaderStall, "0")
 		s.ServeHTTP(httptest.NewRecorder(), r)
 	}()
-	for s.Stats().InFlight == 0 {
-		time.Sleep(time.Millisecond)
+	for deadline := time.Now().Add(20 * time.Second); s.Stats().InFlight == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the first call never came in")
+		}
 	}
 	if w := s.do("POST", "/v1/embeddings", `{"model":"m","input":"x"}`); w.Code != http.StatusTooManyRequests {
 		t.Errorf("status %d", w.Code)
