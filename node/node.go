@@ -106,7 +106,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.lis, err = api.Listen(o.HTTP); err != nil {
 		return err
 	}
-	if n.metrics, err = telemetry.New(telemetry.Options{Registerer: o.Registry, Version: o.Version}); err != nil {
+	if n.metrics, err = telemetry.New(telemetry.Options{Registerer: o.Registry, Version: o.Version, Revision: o.Revision, Runtime: true}); err != nil {
 		return err
 	}
 	n.store, err = store.Open(store.Options{Dir: o.Data, Node: o.Name, Cluster: o.Cluster, Logger: n.part("store"), Observer: n.metrics})

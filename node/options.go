@@ -40,7 +40,8 @@ type Options struct {
 	GossipBytesPerSecond int            // ceiling of what rows may cost. Default 25,000
 	GossipTuning         *gossip.Tuning // tests only: shorter timers of membership
 
-	Version  string
+	Version  string // of the binary, told to peers
+	Revision string // of the source that it was built from
 	Logger   zerolog.Logger
 	Registry *prometheus.Registry // nil makes one
 }

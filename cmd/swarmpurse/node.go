@@ -76,7 +76,8 @@ func newNodeCommand(a *app) *cobra.Command {
 			return usageError("%w", err)
 		}
 		o.Logger = log
-		o.Version = readBuildInfo().short()
+		build := readBuildInfo()
+		o.Version, o.Revision = build.short(), build.Commit
 		o.UpstreamKey = func(name string) (string, error) { return upstreamKey(a.getenv, name) }
 		hup := make(chan os.Signal, 1)
 		signal.Notify(hup, syscall.SIGHUP)
