@@ -228,7 +228,7 @@ func TestProxyAndMetrics(t *testing.T) {
 		}
 	})
 	ts, _ := start(t, api.Options{Proxy: proxy, Registerer: reg, Metrics: promhttp.HandlerFor(reg, promhttp.HandlerOpts{})})
-	for _, path := range []string{"/openai/v1/chat/completions", "/t/acme/a/bot/openai/v1/models"} {
+	for _, path := range []string{"/openai/v1/chat/completions", "/t/acme/a/bot/openai/v1/models", "/a/bot/openai/v1/models"} {
 		if _, body := send(t, ts, "POST", path, "x", "Content-Type: text/plain"); body != "proxied POST "+path {
 			t.Errorf("%s: %s", path, body)
 		}

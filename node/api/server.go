@@ -21,7 +21,7 @@ import (
 type Options struct {
 	Node Node
 
-	// Proxy serves /openai/ and /t/, which are unknown paths without it. It is given requests that
+	// Proxy serves /openai/, /t/ and /a/, which are unknown paths without it. It is given requests that
 	// have passed the fence against browsers, and does its own reading, bounding and refusing.
 	Proxy http.Handler
 
@@ -133,6 +133,7 @@ func (s *Server) routes(o Options) {
 	if o.Proxy != nil {
 		s.handle("/openai/", methods{"": passThrough(o.Proxy)})
 		s.handle("/t/", methods{"": passThrough(o.Proxy)})
+		s.handle("/a/", methods{"": passThrough(o.Proxy)})
 	}
 	s.handle("/", methods{"": func(w http.ResponseWriter, r *http.Request) error {
 		return newError(http.StatusNotFound, ErrCodePath, "", "there is nothing at %q: the calls are under /v1/, as POST /v1/admit or GET /v1/budgets", clip(r.URL.Path, maxEchoLen))
