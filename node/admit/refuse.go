@@ -107,11 +107,11 @@ func (e *Engine) explain(now ledger.Instant, t *boundTake, need, ahead ledger.To
 	return no(Deny, CodeExhausted, 0, "%d left", o.Swarm)
 }
 
-// until is how long it is to an instant: at least 50 ms, so that nobody comes back before it, and at most a
-// year.
+// until is how long it is to an instant: at least 50 ms and at most a year. Accrual is rounded down, so that the
+// last token may come a millisecond late.
 func until(now, at ledger.Instant) time.Duration {
 	const year = 366 * 24 * time.Hour
-	ms := min(max(at-now, 50), ledger.Instant(year.Milliseconds()))
+	ms := min(max(at-now+1, 50), ledger.Instant(year.Milliseconds()))
 	return time.Duration(ms) * time.Millisecond
 }
 
