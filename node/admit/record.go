@@ -73,6 +73,7 @@ type record struct {
 
 	few  [inline]held
 	many *[policy.MaxDraws]held // instead of few when n > inline
+	_    uint64
 }
 
 // held is what one instance holds or was charged for a call.

@@ -81,7 +81,7 @@ func (e *Engine) explain(now ledger.Instant, t *boundTake, need, ahead ledger.To
 		return no(Deny, CodeTooLarge, 0, "it never holds more than %d", o.Capacity)
 	case spec.Kind == ledger.Rate && o.NextAt == 0 && o.Swarm < need:
 		return no(Defer, CodeNoRights, 5*time.Second, "%d left, and the nodes that own its rate cannot be reached", o.Swarm)
-	case o.Swarm >= need && ahead > 0:
+	case ahead > 0 && (o.Swarm >= need || spec.Kind == ledger.Rate):
 		retry := soon(2 * time.Second)
 		if spec.Kind == ledger.Rate {
 			retry = next

@@ -1,0 +1,286 @@
+package admit
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
+
+// order waits for calls that need 10 of a rate of 100/s each, and returns the classes of those that were
+// admitted, in their order.
+func order(n *node, d time.Duration) (classes []string) {
+	for range int(d / (100 * time.Millisecond)) {
+		n.w.pass(100 * time.Millisecond)
+		for _, w := range n.decided() {
+			if a := n.answer(w.ID); a.Verdict == Admit {
+				classes = append(classes, a.Class)
+			}
+		}
+	}
+	return classes
+}
+
+// line has a rate for one call of 10 tokens in 100 ms; its burst is used up.
+const line = preamble + `
+budgets:
+  - {name: pool, token: compute, supply: {rate: 100/s, burst: 100}}
+  - {name: side, token: compute, supply: {rate: 100/s, burst: 100}}
+rules:
+  - {when: 'model in ["pool", "both"]', draw: [pool]}
+  - {when: 'model in ["side", "both"]', draw: [side]}
+`
+
+// long has classes that wait long enough to see their order.
+var long = strings.NewReplacer("300ms", "5m", "2s", "5m").Replace(line)
+
+func emptied(t *testing.T, doc string) *node {
+	t.Helper()
+	n := one(t, doc)
+	n.must(on("pool", 100), Admit, CodeOK)
+	n.must(on("side", 100), Admit, CodeOK)
+	return n
+}
+
+// Classes are served by their weights: 16, 4 and 1 in 21.
+func TestOrderByWeight(t *testing.T) {
+	n := emptied(t, long)
+	for range 60 { // the better class comes last
+		n.waits(on("pool", 10).of("batch").wait(UseClassDefault))
+	}
+	for range 60 {
+		n.waits(on("pool", 10).of("standard").wait(UseClassDefault))
+	}
+	for range 60 {
+		n.waits(on("pool", 10).of("critical").wait(UseClassDefault))
+	}
+	got := map[string]int{}
+	for i, c := range order(n, 7*time.Second) {
+		got[c]++
+		if i < 42 || i >= 63 {
+			continue
+		}
+		// After some rounds, all of them are still there.
+		for class, weight := range map[string]float64{"critical": 16, "standard": 4, "batch": 1} {
+			if want := float64(i+1) * weight / 21; float64(got[class]) < want-1.5 || float64(got[class]) > want+1.5 {
+				t.Errorf("after %d calls %s has %d, want %.1f", i+1, class, got[class], want)
+			}
+		}
+	}
+}
+
+// A call of the lightest class gets through however many of the heaviest keep coming.
+func TestNoStarvation(t *testing.T) {
+	n := emptied(t, long)
+	w := n.waits(on("pool", 10).of("batch").wait(UseClassDefault))
+	for range 30 {
+		n.waits(on("pool", 10).of("critical").wait(UseClassDefault))
+	}
+	for i := range 40 {
+		n.w.pass(100 * time.Millisecond)
+		n.waits(on("pool", 10).of("critical").wait(UseClassDefault))
+		if w.ID != 0 {
+			if i < 10 || i > 18 {
+				t.Errorf("served after %d calls of weight 16", i)
+			}
+			return
+		}
+	}
+	t.Error("starved")
+}
+
+// A call that needs more than others is not passed by small ones of its class for ever, nor at their deadlines.
+func TestLargeCallsAreServed(t *testing.T) {
+	n := emptied(t, long)
+	big := n.waits(on("pool", 90).wait(UseClassDefault))
+	for i := 0; big.ID == 0; i++ {
+		if i == 30 {
+			t.Fatal("a large call waits for ever")
+		}
+		if id, ok := n.e.Try(n.w.now, on("pool", 5)); ok {
+			t.Fatalf("a newcomer passes: %+v", n.answer(id))
+		}
+		n.must(on("pool", 5).wait(0), Defer, CodeExhausted)
+		_, _ = n.admit(on("pool", 5).wait(time.Duration(i) * 100 * time.Millisecond))
+		n.w.pass(100 * time.Millisecond)
+	}
+	if a := n.answer(big.ID); a.Verdict != Admit || a.Waited < 850*time.Millisecond || a.Waited > 1050*time.Millisecond {
+		t.Errorf("%+v", a)
+	}
+}
+
+// A newcomer of a better class that can be served now does not wait for those behind it.
+func TestBetterClassPasses(t *testing.T) {
+	n := emptied(t, long)
+	n.waits(on("pool", 90).of("batch").wait(UseClassDefault))
+	n.w.pass(300 * time.Millisecond)
+	for range 2 {
+		n.must(on("pool", 10).of("critical").wait(0), Admit, CodeOK)
+	}
+	// But not without end: passing is counted.
+	n.w.pass(500 * time.Millisecond)
+	passed := 0
+	for range 30 {
+		if id, w, _ := n.offer(on("pool", 1).of("critical").wait(0)); w == nil && n.answer(id).Verdict == Admit {
+			passed++
+		}
+	}
+	if passed != 13 {
+		t.Errorf("%d more passed, want 13: 16 in all for one of batch, less the tie", passed)
+	}
+}
+
+// A call that waits at one instance does not keep others from what else it draws on.
+func TestWaitingIsPerInstance(t *testing.T) {
+	n := emptied(t, long)
+	n.w.pass(time.Second) // both are full
+	n.must(on("pool", 99), Admit, CodeOK) // accrual is rounded down
+	w := n.waits(on("both", 50).wait(UseClassDefault))
+	if _, ok := n.e.Try(n.w.now, on("side", 10)); !ok {
+		t.Error("a call is held up by one that waits elsewhere")
+	}
+	n.w.pass(550 * time.Millisecond)
+	if w.ID == 0 || n.answer(w.ID).Verdict != Admit {
+		t.Error("not served")
+	}
+}
+
+// A call that needs two instances, each of which others use up while it waits for the other, gets them.
+func TestNoStarvationBetweenInstances(t *testing.T) {
+	n := emptied(t, long)
+	w := n.waits(on("both", 60).wait(UseClassDefault))
+	for i := 0; w.ID == 0; i++ {
+		if i == 1000 {
+			t.Fatal("starved")
+		}
+		// Whatever can be had at either is taken at once.
+		for _, model := range []string{"pool", "side"} {
+			for range 20 {
+				if _, w, _ := n.offer(on(model, 5).wait(0)); w != nil {
+					t.Fatal("waits in spite of all")
+				}
+			}
+		}
+		n.w.pass(100 * time.Millisecond)
+	}
+	if a := n.answer(w.ID); a.Verdict != Admit || a.Waited > 10*time.Second {
+		t.Errorf("%+v", a)
+	}
+	n.check()
+	if !slices.Equal(n.e.queue.busy, nil) {
+		t.Errorf("%d gates are busy", len(n.e.queue.busy))
+	}
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	n := newSwarm(t, 1, long, Config{MaxQueue: 40}).nodes[0]
+	n.must(on("pool", 100), Admit, CodeOK)
+	n.must(on("side", 50), Admit, CodeOK)
+	for range 30 {
+		n.waits(on("pool", 1).of("batch").wait(UseClassDefault))
+	}
+	a := n.answer(n.must(on("pool", 1).of("batch").wait(UseClassDefault), Defer, CodeQueueFull))
+	if a.RetryAfter < time.Second {
+		t.Errorf("%+v", a)
+	}
+	n.must(on("pool", 1).of("standard").wait(UseClassDefault), Defer, CodeQueueFull)
+	// The last quarter is for the best class.
+	for range 10 {
+		n.waits(on("pool", 1).of("critical").wait(UseClassDefault))
+	}
+	n.must(on("pool", 1).of("critical").wait(UseClassDefault), Defer, CodeQueueFull)
+	// What need not wait is not held up.
+	n.must(on("side", 50).of("batch").wait(UseClassDefault), Admit, CodeOK)
+	if got := fmt.Sprint(n.e.Queued()); got != "map[batch:30 critical:10]" {
+		t.Error(got)
+	}
+	n.w.pass(500 * time.Millisecond)
+	if len(n.e.queue.busy) > 0 || len(n.e.Queued()) > 0 {
+		t.Error("the queue is not empty")
+	}
+}
+
+func TestCancel(t *testing.T) {
+	n := emptied(t, long)
+	var ws []*Waiter
+	for range 5 {
+		ws = append(ws, n.waits(on("pool", 10).wait(UseClassDefault)))
+	}
+	for _, i := range []int{2, 0, 4} {
+		if !n.e.Cancel(ws[i]) {
+			t.Fatal("not cancelled")
+		}
+		n.check()
+		if n.e.Cancel(ws[i]) {
+			t.Fatal("cancelled twice")
+		}
+	}
+	if n.e.Queued()["standard"] != 2 {
+		t.Error(n.e.Queued())
+	}
+	n.w.pass(300 * time.Millisecond)
+	if d := n.decided(); len(d) != 2 || d[0] != ws[1] || d[1] != ws[3] {
+		t.Errorf("%v", d)
+	}
+	if n.e.Cancel(ws[1]) || ws[1].ID == 0 {
+		t.Error("a decided call was cancelled")
+	}
+	last := n.waits(on("pool", 90).wait(UseClassDefault))
+	n.e.Cancel(last)
+	n.w.pass(time.Second)
+	if _, ok := n.e.Try(n.w.now, on("pool", 50)); !ok {
+		t.Error("the gate stays closed after its only call was cancelled")
+	}
+}
+
+func TestFencedEndsTheWait(t *testing.T) {
+	n := emptied(t, long)
+	ws := []*Waiter{n.waits(on("pool", 10).wait(UseClassDefault)), n.waits(on("side", 10).wait(UseClassDefault)), n.waits(on("pool", 10).wait(UseClassDefault))}
+	done := n.e.Pump(n.w.now, fenced{n.r})
+	n.check()
+	if len(done) != len(ws) {
+		t.Fatalf("%d decided", len(done))
+	}
+	for _, w := range ws {
+		if a := n.answer(w.ID); a.Verdict != Deny || a.Code != CodeFenced {
+			t.Errorf("%+v", a)
+		}
+	}
+	if _, ok := n.e.Try(n.w.now, on("pool", 0)); ok {
+		t.Error("a fenced node admits")
+	}
+	id, _, _ := n.e.Offer(n.w.now, fenced{n.r}, on("pool", 0))
+	if a := n.answer(id); a.Code != CodeFenced {
+		t.Errorf("%+v", a)
+	}
+}
+
+type fenced struct{ Ledger }
+
+func (fenced) Fenced() bool { return true }
+
+// The clock is put back by a day while calls wait: what is left of their waits stays.
+func TestWaitsWhenTheClockIsPutBack(t *testing.T) {
+	n := one(t, oneOfEach)
+	for range 3 {
+		n.must(on("calls", 1), Admit, CodeOK)
+	}
+	w := n.waits(on("calls", 1).wait(UseClassDefault))
+	n.w.pass(time.Second)
+	n.w.now -= ledger.Instant((24 * time.Hour).Milliseconds())
+	n.w.tick()
+	n.w.pass(950 * time.Millisecond)
+	if w.ID != 0 {
+		t.Fatal("decided too early")
+	}
+	n.w.pass(100 * time.Millisecond)
+	if w.ID == 0 {
+		t.Fatal("not decided at its deadline")
+	}
+	if a := n.answer(w.ID); a.Verdict != Defer || a.Waited < 2*time.Second || a.Waited > 2100*time.Millisecond {
+		t.Errorf("%+v", a)
+	}
+}
