@@ -28,7 +28,8 @@ type BudgetAudit struct {
 	// bound rate × (T + L) + burst allows in it.
 	Peak    int64 `json:"peak"`
 	Allowed int64 `json:"allowed"`
-	// Overspend is what was admitted above the limit; it must be 0 if the ceiling is hard.
+	// Overspend is what was admitted above the limit: over all windows together, and it must be 0, if the
+	// ceiling is hard; in the worst window otherwise.
 	Overspend int64 `json:"overspend"`
 	// Skipped says why the model server's count cannot judge it; "" when it can.
 	Skipped string `json:"skipped,omitempty"`
@@ -116,6 +117,9 @@ func judgeWindows(r *BudgetAudit, spec ledger.Spec, counts []SlotCount, used []i
 		worst = max(worst, run)
 	}
 	r.Overspend = max(0, worst-rollover)
+	if !r.hard {
+		r.Overspend = max(0, r.Peak-limit-rollover) // a fraction of each window may be overdrawn, again and again
+	}
 }
 
 // windowsBetween counts the windows that lie between two instants where one ends or begins.

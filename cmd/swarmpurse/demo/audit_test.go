@@ -25,6 +25,8 @@ func at(t *testing.T, pairs ...float64) (counts []SlotCount, used []int64) {
 
 func TestJudge(t *testing.T) {
 	window := ledger.Spec{Kind: ledger.Windowed, Amount: 100, Calendar: ledger.Calendar{Length: 10_000}}
+	soft := window
+	soft.Ceiling, soft.OverdraftPPM = ledger.Soft, 250_000
 	rolling := window
 	rolling.RolloverPPM = 100_000
 	rate := ledger.Spec{Kind: ledger.Rate, Amount: 50, Per: 10, PerMillis: 1000, Lend: 2000}
@@ -44,6 +46,7 @@ func TestJudge(t *testing.T) {
 		{"what comes in the first moments fits into the window before, or not", window, []float64{0, 150, 5, 100}, 50},
 		{"windows in a row, each full with what may be of the one before", window, []float64{2, 100, 10, 50, 12, 100, 20, 50, 22, 100}, 100},
 		{"a quiet window in between is room, but only for itself", window, []float64{2, 100, 22, 130}, 30},
+		{"a soft window may be passed again and again", soft, []float64{1, 120, 11, 110, 21, 90}, 20},
 		{"rollover adds to a window", rolling, []float64{1, 50, 11, 110}, 0},
 		{"but not without end", rolling, []float64{1, 50, 11, 111}, 1},
 		// 10/s with a burst of 50, L = 2 s, and a second on the way: 80 at once, and 10 for each second.

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 const (
@@ -157,7 +157,7 @@ func (s *swarm) agreed(ctx context.Context, ended time.Time) (took time.Duration
 // rest waits until nothing is open and every budget's books close: no reservation is active, no node
 // reports a conservation error, the shares of each instance add up, and what was issued is accounted
 // for and within the limit. A conservation error of a node is final at once.
-func (s *swarm) rest(ctx context.Context) ([]books, error) {
+func (s *swarm) rest(ctx context.Context, pol *policy.Policy) ([]books, error) {
 	var all []books
 	err := until(ctx, calmWithin, func() (string, error) {
 		statuses := make([]api.Status, len(s.members))
@@ -179,7 +179,7 @@ func (s *swarm) rest(ctx context.Context) ([]books, error) {
 		if all, err = s.readBooks(ctx); err != nil {
 			return err.Error(), nil
 		}
-		return unclosed(all), nil
+		return unclosed(pol, all), nil
 	})
 	return all, err
 }
@@ -192,8 +192,9 @@ type closing struct {
 	budget api.Budget
 }
 
-// unclosed tells of the first instance whose books do not close; "" if all do.
-func unclosed(all []books) string {
+// unclosed tells of the first instance whose books do not close; "" if all do. Rates accrue while one
+// looks, and what they ever issued has no limit; each node's own conservation error covers them.
+func unclosed(pol *policy.Policy, all []books) string {
 	sums := map[string]*closing{}
 	for _, b := range all {
 		for _, x := range b {
@@ -216,12 +217,15 @@ func unclosed(all []books) string {
 	}
 	for _, name := range sortedKeys(sums) {
 		c := sums[name]
-		// Rates accrue while we look, and what they ever issued has no limit.
-		rate := strings.Contains(c.budget.Supply, "/")
+		b, ok := pol.Budget(c.budget.Name)
+		if !ok {
+			return fmt.Sprintf("%s: the nodes have a budget that the policy has not", name)
+		}
+		rate, hard := b.Spec.Kind == ledger.Rate, b.Spec.Ceiling == ledger.Hard
 		switch {
 		case c.sum.Shares != ledger.TotalShares:
 			return fmt.Sprintf("%s: the shares of %d nodes add up to %d, not %d", name, c.nodes, c.sum.Shares, ledger.TotalShares)
-		case !rate && c.budget.Ceiling == "hard" && c.sum.Issued > c.limit:
+		case !rate && hard && c.sum.Issued > c.limit:
 			return fmt.Sprintf("%s: %d tokens were issued, the limit is %d", name, c.sum.Issued, c.limit)
 		case !rate && c.sum.Issued != c.sum.Rights+c.sum.Reserved+c.sum.Spent+c.sum.Lapsed:
 			return fmt.Sprintf("%s: %d tokens were issued, but %d are accounted for (%d rights, %d reserved, %d spent, %d lapsed)", name,

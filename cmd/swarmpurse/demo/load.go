@@ -57,6 +57,7 @@ type load struct {
 
 	mu     sync.Mutex // guards what follows
 	tally  map[[2]string]*Tally
+	calls  []decided
 	errors []string // the first few
 }
 
@@ -112,7 +113,7 @@ func (l *load) run(ctx context.Context) {
 
 func (l *load) call(ctx context.Context, i int, c Call) {
 	a := l.w.Agents[c.Agent]
-	t, err := l.try(ctx, i, c, a)
+	t, id, err := l.try(ctx, i, c, a)
 	if ctx.Err() != nil {
 		return // interrupted: nobody will read the tally
 	}
@@ -124,17 +125,21 @@ func (l *load) call(ctx context.Context, i int, c Call) {
 		l.tally[key] = &Tally{}
 	}
 	l.tally[key].add(t)
+	if id != "" {
+		l.calls = append(l.calls, decided{a.Node, id, t.Admitted > 0, key})
+	}
 	if err != nil && len(l.errors) < 5 {
 		l.errors = append(l.errors, printable(fmt.Sprintf("agent %s at node n%d: %v", a.Name, a.Node+1, err)))
 	}
 }
 
-// try makes one call. An error is told of when the call failed, or was admitted and broke off.
-func (l *load) try(ctx context.Context, i int, c Call, a Agent) (t Tally, err error) {
+// try makes one call and returns the decision's id, if there is one. An error is told of when the call
+// failed, or was admitted and broke off.
+func (l *load) try(ctx context.Context, i int, c Call, a Agent) (t Tally, id string, err error) {
 	path, body := request(c, i)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.base[a.Node]+path, bytes.NewReader(body))
 	if err != nil {
-		return Tally{Failed: 1}, err
+		return Tally{Failed: 1}, "", err
 	}
 	h := req.Header
 	h.Set("Content-Type", "application/json")
@@ -148,36 +153,37 @@ func (l *load) try(ctx context.Context, i int, c Call, a Agent) (t Tally, err er
 	h.Set(standin.HeaderOutput, fmt.Sprint(c.Output))
 	resp, err := l.client.Do(req)
 	if err != nil {
-		return Tally{Failed: 1}, err
+		return Tally{Failed: 1}, "", err
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode == http.StatusTooManyRequests && resp.Header.Get("X-Request-Id") != "" {
+	id = resp.Header.Get(llm.HeaderDecision)
+	if resp.StatusCode == http.StatusTooManyRequests && id != "" {
 		_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxAnswer)) // for keep-alive
 		if resp.Header.Get("Retry-After-Ms") == "" {
-			return Tally{Denied: 1}, nil
+			return Tally{Denied: 1}, id, nil
 		}
-		return Tally{Deferred: 1}, nil
+		return Tally{Deferred: 1}, id, nil
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if resp.StatusCode != http.StatusOK {
-		return Tally{Failed: 1}, fmt.Errorf("status %d: %.200s", resp.StatusCode, answer)
+		return Tally{Failed: 1}, id, fmt.Errorf("status %d: %.200s", resp.StatusCode, answer)
 	}
 	t = Tally{Admitted: 1}
 	if err != nil {
-		return t, fmt.Errorf("the answer broke off after %d bytes: %w", len(answer), err)
+		return t, id, fmt.Errorf("the answer broke off after %d bytes: %w", len(answer), err)
 	}
 	if c.Stream {
 		if !bytes.HasSuffix(bytes.TrimSpace(answer), []byte("data: [DONE]")) {
-			return t, errors.New("a stream ended without [DONE]")
+			return t, id, errors.New("a stream ended without [DONE]")
 		}
 		t.Settled = 1
-		return t, nil
+		return t, id, nil
 	}
 	if !json.Valid(answer) {
-		return t, fmt.Errorf("an answer of %d bytes that is no JSON", len(answer))
+		return t, id, fmt.Errorf("an answer of %d bytes that is no JSON", len(answer))
 	}
 	t.Settled = 1
-	return t, nil
+	return t, id, nil
 }
 
 // progress sums up what there is so far.

@@ -20,10 +20,10 @@ var policyTemplate = template.Must(template.New("policy").Parse(policyText))
 // The demo's budgets, in parts of what the workload asks for on average (limits of answers counted,
 // as reservations do).
 const (
-	poolPart   = 0.40 // the pool's supply
+	poolPart   = 0.45 // the pool's supply: calm times ask for 0.7 of it, surges for 11 times
 	ratePart   = 0.60 // the provider's rate: binds in surges
 	burstOver  = 4.0  // seconds of that rate
-	tenantPart = 0.36 // of the pool over the whole run, for each tenant
+	tenantPart = 0.38 // of the pool over the whole run, for each tenant
 	pacePart   = 0.40 // of the pool, for each tenant
 )
 

@@ -60,8 +60,10 @@ func ms(f float64) string {
 	switch {
 	case math.IsNaN(f):
 		return "-"
-	case f < 0.01:
-		return "<0.01 ms"
+	case f == 0:
+		return "0"
+	case f < 0.1:
+		return fmt.Sprintf("%.0f µs", 1000*f)
 	case f < 1:
 		return fmt.Sprintf("%.2f ms", f)
 	case f < 100:
@@ -85,15 +87,16 @@ func (r *Report) Text() string {
 
 	line("%d nodes, %d agents, %.0f s of load: %s calls, %s", r.Nodes, r.Agents, r.Seconds, comma(int64(r.Calls)), r.Workload)
 
-	t := newTable("tenant", "class", ">offered", ">admitted", ">settled", ">deferred", ">denied", ">failed")
-	row := func(tenant, class string, x Tally) {
-		t.AppendRow(table.Row{tenant, class, comma(x.Offered), comma(x.Admitted), comma(x.Settled), comma(x.Deferred), comma(x.Denied), comma(x.Failed)})
+	t := newTable("tenant", "class", ">offered", ">admitted", ">settled", ">deferred", ">denied", ">failed", ">wait p50", ">p99")
+	row := func(tenant, class string, x Tally, wait Latency) {
+		_, p50, p99 := wait.texts()
+		t.AppendRow(table.Row{tenant, class, comma(x.Offered), comma(x.Admitted), comma(x.Settled), comma(x.Deferred), comma(x.Denied), comma(x.Failed), p50, p99})
 	}
 	for _, g := range r.Groups {
-		row(g.Tenant, g.Class, g.Tally)
+		row(g.Tenant, g.Class, g.Tally, g.Wait)
 	}
-	row("all", "", r.Total)
-	section("Calls (deferred: come back later; denied: waiting cannot help)", t)
+	row("all", "", r.Total, r.Wait)
+	section("Calls (deferred: come back later; denied: waiting cannot help), and how long the admitted ones waited for tokens", t)
 
 	t = newTable("budget", "supply", "ceiling", ">counted", ">of supply", ">most at once", ">allowed", ">overspend")
 	for _, a := range r.Audit {
@@ -122,7 +125,7 @@ func (r *Report) Text() string {
 	if len(r.Phases) != 1 {
 		latency("whole run", r.All)
 	}
-	section("Admission latency, by the nodes' own histograms (buckets double); the model server's time is not in it", t)
+	section("Admission latency as the nodes measure it, without the model server's time", t)
 
 	b.WriteString("\n")
 	if r.Cut != nil {

@@ -1,8 +1,7 @@
 package demo
 
 import (
-	"errors"
-	"strings"
+	"fmt"
 	"time"
 )
 
@@ -21,6 +20,7 @@ type Report struct {
 	LeftOut  int     `json:"calls_left_out,omitempty"`
 
 	Total    Tally         `json:"total"`
+	Wait     Latency       `json:"wait_of_admitted"`
 	Groups   []GroupTally  `json:"by_tenant_and_class"`
 	Phases   []Phase       `json:"phases"`
 	All      Latencies     `json:"admission"`
@@ -39,13 +39,18 @@ type GroupTally struct {
 	Tenant string `json:"tenant"`
 	Class  string `json:"class"`
 	Tally
+	// Wait is how long admitted calls were queued; those admitted at once were for 0.
+	Wait Latency `json:"wait_of_admitted"`
 }
 
-// Latencies are those of calls decided at once, and of calls that waited for tokens.
+// Latencies are how long admission took, from a call's arrival at admission to its decision. The model
+// server's time is in neither.
 type Latencies struct {
-	Local  Latency `json:"local"`
-	Waited Latency `json:"waited"`
-	Both   Latency `json:"both"`
+	// Local is of calls decided at once, by the nodes' histograms: exact to a bucket.
+	Local Latency `json:"at_once"`
+	// Waited is of calls that were queued for tokens, admitted in the end or not, by the nodes' record
+	// of each decision: exact.
+	Waited Latency `json:"after_waiting"`
 }
 
 // Phase is a part of the run: before, during and after the cut.
@@ -116,7 +121,10 @@ type FailedError struct {
 }
 
 func (e *FailedError) Error() string {
-	return "the demo failed: " + strings.Join(e.Failures, "\n")
+	if len(e.Failures) == 1 {
+		return "the demo failed: " + e.Failures[0]
+	}
+	return fmt.Sprintf("the demo failed in %d ways, as the report says", len(e.Failures))
 }
 
 // Hint names where to look.
@@ -126,8 +134,6 @@ func (e *FailedError) Hint() string {
 	}
 	return "the nodes' logs and data are in " + e.Logs
 }
-
-var errInterrupted = errors.New("interrupted")
 
 func (r *Report) fail(what string) { r.Failures = append(r.Failures, what) }
 

@@ -145,17 +145,14 @@ func (r *run) all(ctx context.Context) (rep *Report, err error) {
 		return nil, err
 	}
 	endWatch()
-	r.view.say("Stopping the nodes …")
-	problems := r.swarm.stop(stopWithin)
-	stopped = true
 	for _, m := range r.swarm.members {
-		if f := m.failure(); f != "" && !slices.ContainsFunc(problems, func(p string) bool { return p != "" && len(f) > 0 && p[:len("node "+m.name)] == "node "+m.name }) {
-			problems = append(problems, f)
-		}
 		if first, n := complaints(m.log); n > 0 {
 			rep.Notes = append(rep.Notes, fmt.Sprintf("node %s logged %d errors; the first: %s", m.name, n, first[0]))
 		}
 	}
+	r.view.say("Stopping the nodes …")
+	problems := r.swarm.stop(stopWithin)
+	stopped = true
 	for _, p := range problems {
 		rep.fail(p)
 	}
@@ -303,7 +300,17 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	r.fill(rep, marks)
+	r.load.mu.Lock()
+	calls := slices.Clone(r.load.calls)
+	r.load.mu.Unlock()
+	waits, forgotten, err := r.swarm.waits(ctx, calls)
+	if err != nil {
+		return nil, fmt.Errorf("the nodes do not tell how long calls waited: %w", err)
+	}
+	if forgotten > 0 {
+		rep.Notes = append(rep.Notes, fmt.Sprintf("the nodes have forgotten %d decisions, which the waiting times lack", forgotten))
+	}
+	r.fill(rep, marks, waits)
 	return rep, nil
 }
 
@@ -366,7 +373,7 @@ func (r *run) settle(ctx context.Context, rep *Report, ended time.Time) {
 	} else {
 		rep.fail(fmt.Sprintf("%v after the load the nodes did not report the same totals: %v", calmWithin, err))
 	}
-	all, err := r.swarm.rest(ctx)
+	all, err := r.swarm.rest(ctx, r.book.pol)
 	if err != nil {
 		rep.fail(fmt.Sprintf("conservation: %v", err))
 	} else {
@@ -413,7 +420,16 @@ func (r *run) compare(rep *Report, all []books) {
 }
 
 // fill writes what the marks, the tally and the model server's count say into the report.
-func (r *run) fill(rep *Report, marks []mark) {
+func (r *run) fill(rep *Report, marks []mark, waits []waited) {
+	groups := map[[2]string][]float64{}
+	var every []float64
+	for _, w := range waits {
+		if w.admitted {
+			groups[w.group] = append(groups[w.group], w.ms)
+			every = append(every, w.ms)
+		}
+	}
+	rep.Wait = exactly(every)
 	rep.Total = r.load.progress()
 	r.load.mu.Lock()
 	for k, t := range r.load.tally {
@@ -421,7 +437,7 @@ func (r *run) fill(rep *Report, marks []mark) {
 		if class == "" {
 			class = "(default)"
 		}
-		rep.Groups = append(rep.Groups, GroupTally{k[0], class, *t})
+		rep.Groups = append(rep.Groups, GroupTally{k[0], class, *t, exactly(groups[k])})
 	}
 	callErrors := slices.Clone(r.load.errors)
 	r.load.mu.Unlock()
@@ -436,14 +452,17 @@ func (r *run) fill(rep *Report, marks []mark) {
 	}
 	for i, name := range names {
 		from, to := marks[i], marks[i+1]
-		p := Phase{Name: name, Seconds: seconds(to.at.Sub(from.at)), Admission: latencies(from, to), Admitted: map[string]int64{}}
+		h := local(from, to)
+		p := Phase{Name: name, Seconds: seconds(to.at.Sub(from.at)), Admitted: map[string]int64{}}
+		p.Admission = Latencies{h.latency(), queued(waits, from.at, to.at)}
 		for _, m := range r.swarm.members {
 			a, b := from.status[m.index].decisions, to.status[m.index].decisions
 			p.Admitted[m.zone] += b["admit"] + b["degrade"] - a["admit"] - a["degrade"]
 		}
 		rep.Phases = append(rep.Phases, p)
 	}
-	rep.All = latencies(marks[0], end)
+	h := local(marks[0], end)
+	rep.All = Latencies{h.latency(), queued(waits, marks[0].at, end.at)}
 	span := end.at.Sub(marks[0].at).Seconds()
 	for _, m := range r.swarm.members {
 		a, b := marks[0].status[m.index], end.status[m.index]
@@ -456,14 +475,6 @@ func (r *run) fill(rep *Report, marks []mark) {
 	total := Total(counts)
 	rep.Server = ServerCount{total.Calls, total.Completed, total.Aborted, total.Errors, total.PromptTokens, total.CompletionTokens}
 	r.judge(rep, callErrors)
-}
-
-func latencies(from, to mark) Latencies {
-	local, waited := between(from, to)
-	l := Latencies{Local: local.latency(), Waited: waited.latency()}
-	local.plus(waited, 1)
-	l.Both = local.latency()
-	return l
 }
 
 // judge says what failed.

@@ -26,8 +26,8 @@ type Histogram struct {
 
 // metricsOf is what the demo reads of a node's metrics.
 type metricsOf struct {
-	local, waited Histogram // swarmpurse_admission_seconds
-	settled       float64   // swarmpurse_settlements_total of result settled or late
+	local   Histogram // swarmpurse_admission_seconds of path local
+	settled float64   // swarmpurse_settlements_total of result settled or late
 }
 
 func (m *member) scrape(ctx context.Context) (out metricsOf, err error) {
@@ -59,11 +59,8 @@ func readMetrics(in io.Reader) (out metricsOf, err error) {
 		return out, err
 	}
 	for _, m := range families["swarmpurse_admission_seconds"].GetMetric() {
-		switch label(m, "path") {
-		case "local":
+		if label(m, "path") == "local" {
 			out.local.add(m.GetHistogram())
-		case "waited":
-			out.waited.add(m.GetHistogram())
 		}
 	}
 	for _, m := range families["swarmpurse_settlements_total"].GetMetric() {
@@ -140,8 +137,7 @@ func (h *Histogram) quantile(q float64) float64 {
 	return low + (h.bounds[i]-low)*(rank-before)/in
 }
 
-// Latency is how long admission took, as the nodes' own histograms have it: from a call's arrival at
-// admission to its decision. Their buckets double, so a figure is exact to its bucket.
+// Latency is how long admission took.
 type Latency struct {
 	Decisions int64   `json:"decisions"`
 	P50       float64 `json:"p50_ms"`
@@ -185,13 +181,11 @@ func (s *swarm) takeMark(ctx context.Context) (mark, error) {
 	return k, err
 }
 
-// between sums up the histograms of all nodes from one mark to another.
-func between(from, to mark) (local, waited Histogram) {
+// local sums up the histograms of all nodes from one mark to another.
+func local(from, to mark) (h Histogram) {
 	for i := range to.metrics {
-		local.plus(to.metrics[i].local, 1)
-		local.plus(from.metrics[i].local, -1)
-		waited.plus(to.metrics[i].waited, 1)
-		waited.plus(from.metrics[i].waited, -1)
+		h.plus(to.metrics[i].local, 1)
+		h.plus(from.metrics[i].local, -1)
 	}
-	return local, waited
+	return h
 }

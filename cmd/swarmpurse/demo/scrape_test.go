@@ -50,9 +50,6 @@ func TestMetricsOfANodeAreRead(t *testing.T) {
 	if q := got.local.quantile(0.999); q < 0.02 || q > 0.08 {
 		t.Errorf("the slowest took %g s, want about 40 ms", q)
 	}
-	if l := got.waited.latency(); l.Decisions != 1 || l.P50 < 500 || l.P50 > 2000 {
-		t.Errorf("waited %+v, want one of a second", l)
-	}
 }
 
 func TestQuantile(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -280,13 +281,17 @@ func (s *swarm) each(ctx context.Context, f func(context.Context, *member) error
 func (s *swarm) stop(within time.Duration) (problems []string) {
 	children := make([]*child, 0, len(s.members))
 	for _, m := range s.members {
-		if m.child != nil {
-			children = append(children, m.child)
-		}
+		children = append(children, m.child)
 		m.client.Close()
 	}
-	for _, name := range stopAll(children, within) {
-		problems = append(problems, fmt.Sprintf("node %s did not end within %v of SIGTERM and was killed", name, within))
+	killed := stopAll(children, within)
+	for _, m := range s.members {
+		switch f := m.failure(); {
+		case slices.Contains(killed, m.name):
+			problems = append(problems, fmt.Sprintf("node %s did not end within %v of SIGTERM and was killed", m.name, within))
+		case f != "":
+			problems = append(problems, f+"; its last lines:\n  "+strings.Join(tail(m.log), "\n  "))
+		}
 	}
 	return problems
 }

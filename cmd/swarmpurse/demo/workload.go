@@ -74,8 +74,8 @@ func makeAgents(n, nodes int, r *rand.Rand) []Agent {
 const (
 	meanBusy, meanIdle  = 3.0, 6.0 // seconds
 	idleRate            = 0.1      // an idle agent's rate, a busy one's being 1
-	meanCalm, meanSurge = 8.0, 2.0 // seconds
-	surgeRate           = 8.0      // what rates are multiplied by in a surge
+	meanCalm, meanSurge = 8.5, 1.5 // seconds
+	surgeRate           = 16.0     // what rates are multiplied by in a surge
 )
 
 // Lengths are log-normal, cut at both ends; what agents ask for is what such agents do: a round number
