@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
@@ -74,12 +75,18 @@ func newSwarm(t fataler, n int, doc string, c Config) *swarm {
 	return w
 }
 
+var parsed sync.Map // policies by source: they never change, and take a while to make
+
 func parse(t fataler, doc string) *policy.Policy {
 	t.Helper()
+	if p, ok := parsed.Load(doc); ok {
+		return p.(*policy.Policy)
+	}
 	p, err := policy.Parse("test.yaml", []byte(doc))
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
+	parsed.Store(doc, p)
 	return p
 }
 
@@ -360,4 +367,3 @@ func (r *Request) live(d time.Duration) *Request { r.TTL = d; return r }
 func forTokens(n ledger.Tokens) Settlement {
 	return Settlement{Used: []policy.Amount{{Token: "compute", Amount: n}}, Outcome: "ok"}
 }
-

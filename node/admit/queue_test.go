@@ -136,7 +136,7 @@ func TestBetterClassPasses(t *testing.T) {
 // A call that waits at one instance does not keep others from what else it draws on.
 func TestWaitingIsPerInstance(t *testing.T) {
 	n := emptied(t, long)
-	n.w.pass(time.Second) // both are full
+	n.w.pass(time.Second)                 // both are full
 	n.must(on("pool", 99), Admit, CodeOK) // accrual is rounded down
 	w := n.waits(on("both", 50).wait(UseClassDefault))
 	if _, ok := n.e.Try(n.w.now, on("side", 10)); !ok {
