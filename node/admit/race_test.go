@@ -3,6 +3,7 @@ package admit
 import (
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,7 +23,7 @@ rules:
 
 // Callers from many goroutines, one owner: nothing is lost, nothing is spent twice.
 func TestConcurrentCallers(t *testing.T) {
-	n := newSwarm(t, 1, busy, Config{MaxRecords: 16 * numShards}).nodes[0]
+	n := newSwarm(t, 1, busy, Config{}).nodes[0]
 	var now atomic.Int64
 	now.Store(int64(begin))
 	clock := func() ledger.Instant { return ledger.Instant(now.Load()) }
@@ -53,6 +54,7 @@ func TestConcurrentCallers(t *testing.T) {
 					w.Notify = o.done
 				}
 			default:
+				runtime.Gosched()
 			}
 			if turn%16 == 0 {
 				now.Add(20)
@@ -146,6 +148,7 @@ func TestConcurrentCallers(t *testing.T) {
 				return
 			default:
 				n.e.Expire(clock())
+				runtime.Gosched()
 			}
 		}
 	}()
