@@ -35,6 +35,9 @@ type BudgetAudit struct {
 	Skipped string `json:"skipped,omitempty"`
 
 	hard bool
+	// nowLimit and nowSpent are for the live table: of the window in which a call came last, for a rate
+	// of the worst span so far.
+	nowLimit, nowSpent int64
 }
 
 // audit judges every instance that the workload draws on.
@@ -59,6 +62,7 @@ func judge(a *account, counts []SlotCount, used []int64) BudgetAudit {
 	for _, n := range used {
 		r.Counted += n
 	}
+	r.nowLimit, r.nowSpent = int64(spec.Amount), r.Counted
 	switch spec.Kind {
 	case ledger.Slots:
 		r.Counted = a.inUse.top()
@@ -115,6 +119,7 @@ func judgeWindows(r *BudgetAudit, spec ledger.Spec, counts []SlotCount, used []i
 		}
 		run = max(run+s.all, s.all-s.soon) - limit
 		worst = max(worst, run)
+		r.nowSpent = s.all
 	}
 	r.Overspend = max(0, worst-rollover)
 	if !r.hard {
@@ -161,6 +166,7 @@ func judgeRate(r *BudgetAudit, spec ledger.Spec, counts []SlotCount, used []int6
 			r.Peak, r.Allowed = sum, int64(perSecond*span.Seconds()+slack)
 		}
 	}
+	r.nowLimit, r.nowSpent = r.Allowed, r.Peak
 	// Below a token it is the arithmetic of fractions, not a token.
 	if over >= 1 {
 		r.Overspend = int64(over)

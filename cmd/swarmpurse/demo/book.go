@@ -1,7 +1,9 @@
 package demo
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,7 +58,35 @@ func newBook(pol *policy.Policy, w *Workload) (*book, error) {
 		}
 		b.kind[i] = k
 	}
+	b.sort()
 	return b, nil
+}
+
+// sort puts accounts in the order of the policy's budgets, then of their names.
+func (b *book) sort() {
+	order := make([]int, len(b.accounts)) // what stands where, by the index before
+	for i := range order {
+		order[i] = i
+	}
+	rank := map[string]int{}
+	for i, x := range b.pol.Budgets() {
+		rank[x.Name] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		x, y := b.accounts[i], b.accounts[j]
+		return cmp.Or(cmp.Compare(rank[x.budget.Name], rank[y.budget.Name]), strings.Compare(x.name, y.name))
+	})
+	accounts, now := make([]*account, len(order)), make([]int, len(order))
+	for i, was := range order {
+		accounts[i], now[was] = b.accounts[was], i
+		b.byName[accounts[i].name] = i
+	}
+	b.accounts = accounts
+	for _, k := range b.keys {
+		for i := range k.draws {
+			k.draws[i].account = now[k.draws[i].account]
+		}
+	}
 }
 
 // add finds the key of a call, or makes it.

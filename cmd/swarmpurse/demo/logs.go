@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 )
 
 const (
-	logTail     = 64 << 10 // bytes of a log that are read from its end
-	shownLines  = 12       // of them shown
-	maxLineShow = 400      // bytes of each
+	logTail     = 256 << 10 // bytes of a log that are read from its end
+	shownLines  = 12        // of them shown
+	maxLineShow = 400       // bytes of each
 )
+
+// crash is how Go's last words begin: of a panic, of the runtime, of a deadly signal.
+var crash = regexp.MustCompile(`^(panic: |fatal error: |SIG[A-Z]+: )`)
 
 // tail returns the last lines of a log, fit to be shown. A panic is shown from where it begins.
 func tail(file string) []string {
@@ -31,7 +35,7 @@ func tail(file string) []string {
 	begin := -1
 	for in.Scan() {
 		line := in.Text()
-		if begin < 0 && (strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ")) {
+		if begin < 0 && crash.MatchString(line) {
 			begin = len(lines)
 		}
 		lines = append(lines, plainLine(line))

@@ -162,7 +162,14 @@ func (m *liveModel) View() tea.View {
 func (p picture) text(width int) string {
 	var b strings.Builder
 	b.WriteString("\n" + bar(p.at, p.length, width, p.now) + "\n\n")
-	t := newTable("node", "half", ">admits", ">denies", ">waiting", ">rights")
+	rightsOf := "rights"
+	for _, n := range p.nodes {
+		if len(n.budgets) > 0 {
+			rightsOf = "rights at " + n.budgets[0].Name
+			break
+		}
+	}
+	t := newTable("node", "half", ">admits", ">denies", ">waits", ">"+rightsOf)
 	for _, n := range p.nodes {
 		if n.err != nil {
 			t.AppendRow(table.Row{n.name, n.zone, printable(n.err.Error())})
@@ -187,7 +194,7 @@ func (p picture) text(width int) string {
 		if a.Skipped != "" {
 			continue
 		}
-		t.AppendRow(table.Row{a.Instance + ", " + a.Supply, a.Ceiling, comma(int64(a.Limit)), comma(a.Counted), comma(a.Overspend)})
+		t.AppendRow(table.Row{a.Instance + ", " + a.Supply, a.Ceiling, comma(a.nowLimit), comma(a.nowSpent), comma(a.Overspend)})
 	}
 	b.WriteString(t.Render() + "\n")
 	fmt.Fprintf(&b, "\n  %s calls: %s admitted, %s refused, %s failed, %d open", comma(p.tally.Offered),
