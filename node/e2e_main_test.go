@@ -30,6 +30,7 @@ type settings struct {
 	Join                                               []string
 	Expect                                             int
 	Debug                                              bool
+	Slow                                               bool // the membership's timers are those of production
 	Drain                                              time.Duration
 }
 
@@ -56,9 +57,13 @@ func (s *settings) options(log io.Writer) node.Options {
 	if s.Debug {
 		level = zerolog.DebugLevel
 	}
+	tuning := &quick
+	if s.Slow {
+		tuning = nil
+	}
 	return node.Options{
 		Name: s.Name, Cluster: s.Cluster, Gossip: s.Gossip, HTTP: s.HTTP, Data: s.Data, PolicyFile: s.Policy,
-		KeyringFile: s.Keyring, Join: s.Join, BootstrapExpect: s.Expect, Drain: s.Drain, Faults: true, GossipTuning: &quick,
+		KeyringFile: s.Keyring, Join: s.Join, BootstrapExpect: s.Expect, Drain: s.Drain, Faults: true, GossipTuning: tuning,
 		Logger: zerolog.New(log).Level(level).With().Timestamp().Logger(),
 	}
 }

@@ -208,7 +208,9 @@ func (d *delegate) MembersChanged() {
 // meet takes over the membership. Round-trip times change without notice, so it also runs now and then.
 func (n *Node) meet(now ledger.Instant) {
 	var peers []ledger.Peer
-	for _, m := range n.pool.Members() {
+	members := n.pool.Members()
+	n.cameBack(now, members)
+	for _, m := range members {
 		h := holderOf(m)
 		if m.Self || h.Gen == 0 {
 			continue

@@ -95,6 +95,7 @@ func (n *Node) loop() {
 			n.replica.Tick(now)
 			n.metrics.Expired(n.engine.Expire(now))
 			n.found(now)
+			n.compare(now)
 			if now >= n.met+meetEvery {
 				n.meet(now) // round-trip times change without notice
 			}

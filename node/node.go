@@ -62,6 +62,8 @@ type Node struct {
 	after      []func(error) // run when this batch is durable, or has failed
 	extra      []store.Write // the node's own writes of this batch
 	founding   founding
+	comparing  comparing
+	rand       *rand.Rand
 	failing    bool // the last write failed
 	saidFenced bool
 	met        ledger.Instant // when the membership was taken over last
@@ -78,7 +80,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		opts: o, log: o.Logger, started: time.Now(),
 		inbox: make(chan op, 8192), poke: make(chan struct{}, 1),
 		stop: make(chan struct{}), stopped: make(chan struct{}),
-		idem: newIdempotency(), fatal: make(chan error, 1),
+		idem: newIdempotency(), fatal: make(chan error, 1), rand: newRand(),
 	}
 	n.clock = newClock(n.started)
 	if err := n.open(ctx); err != nil {

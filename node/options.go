@@ -52,7 +52,9 @@ const (
 	DefaultGossip  = "127.0.0.1:7946"
 	DefaultHTTP    = "127.0.0.1:7070"
 	DefaultDrain   = 20 * time.Second
-	maxExpect      = 64
+	// DefaultGossipRate is in bytes per second.
+	DefaultGossipRate = 25_000
+	maxExpect         = 64
 )
 
 // OptionError says which option is wrong and what to do.
@@ -83,6 +85,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.Drain == 0 {
 		o.Drain = DefaultDrain
+	}
+	if o.GossipBytesPerSecond == 0 {
+		o.GossipBytesPerSecond = DefaultGossipRate
 	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
