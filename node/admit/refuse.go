@@ -15,6 +15,7 @@ type refusal struct {
 	reason  string
 	retry   time.Duration
 	class   string // of the call; set when it is recorded
+	short   *Shortage
 }
 
 // valid checks what of a request is not the policy's business.
@@ -62,12 +63,13 @@ func hopeless(spec ledger.Spec, o ledger.Outlook, need, ahead ledger.Tokens, dea
 // explain says why need cannot be had, and when it may.
 func (e *Engine) explain(now ledger.Instant, t *boundTake, need, ahead ledger.Tokens, o ledger.Outlook) refusal {
 	spec := t.account.Spec()
+	short := &Shortage{Instance: t.gate.id, Limit: o.Capacity, Remaining: min(o.Swarm, o.Capacity)}
 	no := func(v Verdict, code string, retry time.Duration, format string, args ...any) refusal {
 		head := fmt.Sprintf("budget %q: asked for %d %s tokens, ", t.gate.id.Name(), need, t.draw.Budget.Token)
 		if v == Defer {
 			retry = e.jitter(retry)
 		}
-		return refusal{verdict: v, code: code, reason: head + fmt.Sprintf(format, args...), retry: retry}
+		return refusal{verdict: v, code: code, reason: head + fmt.Sprintf(format, args...), retry: retry, short: short}
 	}
 	next := until(now, o.NextAt)
 	soon := func(d time.Duration) time.Duration { // what running calls or peers may bring, unless the window turns before

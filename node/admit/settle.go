@@ -88,8 +88,12 @@ next:
 			}
 		}
 		amounts[j] = hs[j].reserved
-		if st.Usage != nil {
-			n, err := d.Settle(st.Usage.PromptTokens, st.Usage.CompletionTokens)
+		u := st.Usage
+		if u == nil && d.Budget.Spec.Ceiling != ledger.Hard {
+			u = st.Estimate
+		}
+		if u != nil {
+			n, err := d.Settle(u.PromptTokens, u.CompletionTokens)
 			if err != nil {
 				return invalid(fmt.Errorf("usage: %w", err))
 			}
@@ -237,7 +241,7 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 		Outcome: r.outcome, Overrun: r.overrun(),
 	}
 	if no := r.no; no != nil {
-		d.Reason, d.Code, d.RetryAfter = no.reason, no.code, no.retry
+		d.Reason, d.Code, d.RetryAfter, d.Short = no.reason, no.code, no.retry, no.short
 		d.Answer.Class = no.class
 	}
 	if r.bound == nil { // refused before it was matched

@@ -48,6 +48,9 @@ func TestEndings(t *testing.T) {
 	usage := func(n *node, id ID) Receipt {
 		return n.settle(id, Settlement{Usage: &Usage{PromptTokens: 300, CompletionTokens: 50}})
 	}
+	estimate := func(n *node, id ID) Receipt {
+		return n.settle(id, Settlement{Estimate: &Usage{PromptTokens: 300, CompletionTokens: 50}})
+	}
 	after := func(d time.Duration, end func(*node, ID) Receipt) func(*node, ID) Receipt {
 		return func(n *node, id ID) Receipt { n.w.pass(d); return end(n, id) }
 	}
@@ -68,6 +71,8 @@ func TestEndings(t *testing.T) {
 		{"settled with far more", "day", settle(1300), 1300, 700, false, 0},
 		{"settled by usage", "day", usage, 350, 0, false, 650},
 		{"settled without a word", "day", func(n *node, id ID) Receipt { return n.settle(id, Settlement{}) }, 600, 0, false, 400},
+		{"cut: an estimate does not count on a hard ceiling", "day", estimate, 600, 0, false, 400},
+		{"cut: it does elsewhere", "seen", estimate, 350, 0, false, 650},
 		{"released", "day", (*node).release, 0, 0, false, 1000},
 		{"observed", "seen", settle(700), 700, 100, false, 300},
 

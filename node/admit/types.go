@@ -81,7 +81,15 @@ type Answer struct {
 	Revision   int64              // of the policy that decided
 	Node       string
 	Class      string        // that the call ran in
+	Short      *Shortage     // Defer and Deny for want of rights: the budget that lacks them
 	Waited     time.Duration // how long the call was queued
+}
+
+// Shortage is the budget instance that a call was refused for, as far as the node knows the swarm.
+type Shortage struct {
+	Instance  ledger.InstanceID
+	Limit     ledger.Tokens // the most that the instance can hold
+	Remaining ledger.Tokens // left in the swarm, in reach
 }
 
 // Codes of answers. Append only.
@@ -106,6 +114,10 @@ type Settlement struct {
 
 	// Usage, if not nil, is what the provider counted; it is priced by the rule that admitted the call.
 	Usage *Usage
+
+	// Estimate is what the caller counted itself of a call whose real usage nobody can tell, such as one that
+	// was cut. Ceilings that are not hard are charged by it; hard ones what was reserved.
+	Estimate *Usage
 
 	Outcome string // "ok", "error", "cancelled"; free text up to 64 bytes, kept with the decision
 }

@@ -76,6 +76,15 @@ func TestUpstreamBreaksOffAnywhere(t *testing.T) {
 			if e.ended != 1 || e.usage != nil || e.freed {
 				t.Errorf("reservation %d: ended %d times, %+v", i, e.ended, e)
 			}
+			// What arrived of a stream is the charge where the ceiling is not hard.
+			switch {
+			case !stream && e.guess != nil:
+				t.Errorf("reservation %d: an estimate %+v of a reply that nobody saw", i, *e.guess)
+			case stream && e.guess == nil && i > 0:
+				t.Errorf("reservation %d: no estimate", i)
+			case stream && e.guess != nil && (e.guess.PromptTokens != e.req.PromptTokens || e.guess.CompletionTokens > int64(i)):
+				t.Errorf("reservation %d: the estimate is %+v, at most %d tokens arrived", i, *e.guess, i)
+			}
 		}
 		if got := b.model.Stats().Total.Tokens(); got > charged {
 			t.Errorf("the model generated %d tokens, charged are %d", got, charged)

@@ -38,6 +38,7 @@ type exchange struct {
 	sent     bool // a status was written to the client
 	gone     bool // the client cannot be written to
 	goneRead int64
+	arrived  *texts      // of a stream, so far
 	giveUp   *time.Timer // cuts the upstream of a client that cannot be written to
 
 	cancel context.CancelCauseFunc // ends the upstream call
@@ -226,13 +227,18 @@ func (x *exchange) settle(out outcome, u wire.Usage, counted bool) {
 	x.book(x.p.o.Admitter.Settle(x.id, admit.Settlement{Usage: (*admit.Usage)(&u), Outcome: settleOutcome(out)}))
 }
 
-// settleWhole ends the reservation when nobody can say what the call used: all of it is charged.
+// settleWhole ends the reservation when nobody can say what the call used: all of it is charged, but on
+// ceilings that are not hard what arrived of a stream.
 func (x *exchange) settleWhole(out outcome) {
 	if !x.end(out) {
 		return
 	}
 	x.p.m.unreserved.WithLabelValues("whole").Inc()
-	x.book(x.p.o.Admitter.Settle(x.id, admit.Settlement{Outcome: settleOutcome(out)}))
+	s := admit.Settlement{Outcome: settleOutcome(out)}
+	if x.arrived != nil {
+		s.Estimate = &admit.Usage{PromptTokens: x.req.PromptTokens, CompletionTokens: x.arrived.total()}
+	}
+	x.book(x.p.o.Admitter.Settle(x.id, s))
 }
 
 // release ends the reservation of a call that never ran.

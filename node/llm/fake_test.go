@@ -33,6 +33,7 @@ type entry struct {
 	ended int  // how often it was settled or released: once
 	freed bool // by Release
 	usage *admit.Usage
+	guess *admit.Usage // Settlement.Estimate
 	out   string
 }
 
@@ -76,7 +77,7 @@ func (f *fakeAdmitter) Settle(id string, s admit.Settlement) (admit.Receipt, err
 	if f.settle != nil {
 		f.settle(id, s)
 	}
-	return f.end(id, func(e *entry) { e.usage, e.out = s.Usage, s.Outcome })
+	return f.end(id, func(e *entry) { e.usage, e.guess, e.out = s.Usage, s.Estimate, s.Outcome })
 }
 
 func (f *fakeAdmitter) Release(id string) (admit.Receipt, error) {

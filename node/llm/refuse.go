@@ -100,6 +100,11 @@ func refusal(a *admit.Answer) *apiError {
 	if a.ID != "" {
 		e.with("X-Request-Id", a.ID) // which clients show with the error
 	}
+	if s := a.Short; s != nil {
+		kind := ratelimitKind(e.Type)
+		e.with("X-Ratelimit-Limit-"+kind, strconv.FormatInt(int64(s.Limit), 10))
+		e.with("X-Ratelimit-Remaining-"+kind, strconv.FormatInt(int64(s.Remaining), 10))
+	}
 	if a.Verdict == admit.Deny {
 		e.outcome = outDenied
 		return e.with("X-Should-Retry", "false")

@@ -242,6 +242,7 @@ func (x *exchange) stream(ctx context.Context, resp *http.Response, body io.Read
 	s := streamState{x: x}
 	if x.plan != nil {
 		s.texts = &texts{c: x.p.o.Counter, model: x.plan.Model}
+		x.arrived = s.texts
 	}
 	x.deadline()
 	x.status(resp.StatusCode)
