@@ -154,14 +154,23 @@ func (b *book) account(d policy.Draw) int {
 	return len(b.accounts) - 1
 }
 
+// key finds a kind of call by its name.
+func (b *book) key(name string) (*keyInfo, bool) {
+	n, err := strconv.Atoi(strings.TrimPrefix(name, "k"))
+	if err != nil || n < 0 || n >= len(b.keys) || b.keys[n].name != name {
+		return nil, false
+	}
+	return &b.keys[n], true
+}
+
 // gauges finds the slots that calls of a key hold; the model server asks it.
-func (b *book) gauges(key string) []*gauge {
-	n, err := strconv.Atoi(strings.TrimPrefix(key, "k"))
-	if err != nil || n < 0 || n >= len(b.keys) {
+func (b *book) gauges(name string) []*gauge {
+	k, ok := b.key(name)
+	if !ok {
 		return nil
 	}
 	var list []*gauge
-	for _, d := range b.keys[n].draws {
+	for _, d := range k.draws {
 		if g := b.accounts[d.account].inUse; g != nil {
 			list = append(list, g)
 		}
@@ -223,10 +232,10 @@ func (b *book) use(counts []SlotCount) [][]int64 {
 		used[a] = make([]int64, len(counts))
 	}
 	for i, c := range counts {
-		for _, k := range b.keys {
-			s, ok := c.ByKey[k.name]
+		for name, s := range c.ByKey {
+			k, ok := b.key(name)
 			if !ok {
-				continue
+				continue // not a call of ours
 			}
 			for j := range k.draws {
 				used[k.draws[j].account][i] += k.draws[j].cost(s)

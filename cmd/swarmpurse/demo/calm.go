@@ -179,7 +179,11 @@ func (s *swarm) rest(ctx context.Context, pol *policy.Policy) ([]books, error) {
 		if all, err = s.readBooks(ctx); err != nil {
 			return err.Error(), nil
 		}
-		return unclosed(pol, all), nil
+		founders, err := s.founders(ctx)
+		if err != nil {
+			return err.Error(), nil
+		}
+		return unclosed(pol, s.names(), founders, all), nil
 	})
 	return all, err
 }
@@ -187,52 +191,97 @@ func (s *swarm) rest(ctx context.Context, pol *policy.Policy) ([]books, error) {
 // closing is the sum over all nodes of what each says of its own account.
 type closing struct {
 	sum    api.Account
-	nodes  int // that have an account
+	opened map[string]bool // nodes that have an account
 	limit  ledger.Tokens
-	budget api.Budget
+	budget string
+}
+
+// add adds one node's own account, if it has one.
+func (c *closing) add(node string, i *api.Instance) {
+	c.limit = max(c.limit, i.Limit)
+	if !slices.ContainsFunc(i.Holders, func(h api.Holder) bool { return h.Node == node }) {
+		return // it has only heard of the instance
+	}
+	c.opened[node] = true
+	c.sum.Shares += i.Local.Shares
+	c.sum.Issued += i.Local.Issued
+	c.sum.Rights += i.Local.Rights
+	c.sum.Reserved += i.Local.Reserved
+	c.sum.Spent += i.Local.Spent
+	c.sum.Lapsed += i.Local.Lapsed
+}
+
+// shares are what all shares of an instance add up to. A founder that has not used it has no account
+// there; its part of the genesis waits in its seat. Parts are equal, but one has what does not divide.
+func (c *closing) shares(founders []string) (least, most ledger.Shares) {
+	absent := ledger.Shares(0)
+	for _, f := range founders {
+		if !c.opened[f] {
+			absent++
+		}
+	}
+	n := ledger.Shares(max(1, len(founders)))
+	least = c.sum.Shares + absent*(ledger.TotalShares/n)
+	if absent == 0 {
+		return least, least
+	}
+	return least, least + ledger.TotalShares%n
 }
 
 // unclosed tells of the first instance whose books do not close; "" if all do. Rates accrue while one
 // looks, and what they ever issued has no limit; each node's own conservation error covers them.
-func unclosed(pol *policy.Policy, all []books) string {
+func unclosed(pol *policy.Policy, nodes, founders []string, all []books) string {
 	sums := map[string]*closing{}
-	for _, b := range all {
+	cut := map[string]bool{} // budgets of which a node lists only a part
+	for n, b := range all {
 		for _, x := range b {
-			for _, i := range x.Instances {
-				c := sums[i.Instance]
-				if c == nil {
-					c = &closing{budget: x}
-					sums[i.Instance] = c
+			cut[x.Name] = cut[x.Name] || x.Truncated > 0
+			for k := range x.Instances {
+				i := &x.Instances[k]
+				if sums[i.Instance] == nil {
+					sums[i.Instance] = &closing{budget: x.Name, opened: map[string]bool{}}
 				}
-				c.nodes++
-				c.limit = max(c.limit, i.Limit)
-				c.sum.Shares += i.Local.Shares
-				c.sum.Issued += i.Local.Issued
-				c.sum.Rights += i.Local.Rights
-				c.sum.Reserved += i.Local.Reserved
-				c.sum.Spent += i.Local.Spent
-				c.sum.Lapsed += i.Local.Lapsed
+				sums[i.Instance].add(nodes[n], i)
 			}
 		}
 	}
 	for _, name := range sortedKeys(sums) {
 		c := sums[name]
-		b, ok := pol.Budget(c.budget.Name)
+		if cut[c.budget] {
+			continue
+		}
+		b, ok := pol.Budget(c.budget)
 		if !ok {
 			return fmt.Sprintf("%s: the nodes have a budget that the policy has not", name)
 		}
 		rate, hard := b.Spec.Kind == ledger.Rate, b.Spec.Ceiling == ledger.Hard
+		least, most := c.shares(founders)
+		known := c.sum.Rights + c.sum.Reserved + c.sum.Spent + c.sum.Lapsed
 		switch {
-		case c.sum.Shares != ledger.TotalShares:
-			return fmt.Sprintf("%s: the shares of %d nodes add up to %d, not %d", name, c.nodes, c.sum.Shares, ledger.TotalShares)
+		case most < ledger.TotalShares || least > ledger.TotalShares:
+			return fmt.Sprintf("%s: the shares of %d nodes and of founders without an account add up to %d, not %d", name, len(c.opened), most, ledger.TotalShares)
 		case !rate && hard && c.sum.Issued > c.limit:
 			return fmt.Sprintf("%s: %d tokens were issued, the limit is %d", name, c.sum.Issued, c.limit)
-		case !rate && c.sum.Issued != c.sum.Rights+c.sum.Reserved+c.sum.Spent+c.sum.Lapsed:
+		case !rate && c.sum.Issued != known:
 			return fmt.Sprintf("%s: %d tokens were issued, but %d are accounted for (%d rights, %d reserved, %d spent, %d lapsed)", name,
-				c.sum.Issued, c.sum.Rights+c.sum.Reserved+c.sum.Spent+c.sum.Lapsed, c.sum.Rights, c.sum.Reserved, c.sum.Spent, c.sum.Lapsed)
+				c.sum.Issued, known, c.sum.Rights, c.sum.Reserved, c.sum.Spent, c.sum.Lapsed)
 		}
 	}
 	return ""
+}
+
+// founders names the nodes that hold seats.
+func (s *swarm) founders(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
+	list, err := s.members[0].client.Members(ctx)
+	var names []string
+	for _, m := range list {
+		if m.Founder {
+			names = append(names, m.Name)
+		}
+	}
+	return names, err
 }
 
 // until asks again and again until nothing stands in the way, which is "", or asking fails for good.

@@ -303,12 +303,15 @@ func (r *run) measure(ctx context.Context) (*Report, error) {
 	r.load.mu.Lock()
 	calls := slices.Clone(r.load.calls)
 	r.load.mu.Unlock()
-	waits, forgotten, err := r.swarm.waits(ctx, calls)
+	waits, forgotten, step, err := r.swarm.waits(ctx, calls)
 	if err != nil {
 		return nil, fmt.Errorf("the nodes do not tell how long calls waited: %w", err)
 	}
 	if forgotten > 0 {
 		rep.Notes = append(rep.Notes, fmt.Sprintf("the nodes have forgotten %d decisions, which the waiting times lack", forgotten))
+	}
+	if step > 1 {
+		rep.Notes = append(rep.Notes, fmt.Sprintf("waiting times are of one in %d calls", step))
 	}
 	r.fill(rep, marks, waits)
 	return rep, nil

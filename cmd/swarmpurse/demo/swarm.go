@@ -43,6 +43,14 @@ type swarm struct {
 	members []*member
 }
 
+func (s *swarm) names() []string {
+	list := make([]string, len(s.members))
+	for i, m := range s.members {
+		list[i] = m.name
+	}
+	return list
+}
+
 // startSwarm starts the nodes and waits until each is ready and sees all others.
 func startSwarm(ctx context.Context, o *Options, dir, policyFile, upstream string) (*swarm, error) {
 	for try := 1; ; try++ {

@@ -34,9 +34,10 @@ type waited struct {
 }
 
 // waits asks the nodes how long each call was queued: /v1/decisions/{id} has it exactly, where a
-// histogram has a bucket. forgotten counts those that a node does not remember any more.
-func (s *swarm) waits(ctx context.Context, calls []decided) (list []waited, forgotten int, err error) {
-	if step := (len(calls) + maxAsked - 1) / maxAsked; step > 1 {
+// histogram has a bucket. forgotten counts those that a node does not remember any more; of very many
+// calls only every step-th is asked for.
+func (s *swarm) waits(ctx context.Context, calls []decided) (list []waited, forgotten, step int, err error) {
+	if step = (len(calls) + maxAsked - 1) / maxAsked; step > 1 {
 		sample := calls[:0:0]
 		for i := 0; i < len(calls); i += step {
 			sample = append(sample, calls[i])
@@ -71,10 +72,10 @@ func (s *swarm) waits(ctx context.Context, calls []decided) (list []waited, forg
 	}
 	wg.Wait()
 	if ctx.Err() != nil {
-		return nil, 0, context.Cause(ctx)
+		return nil, 0, step, context.Cause(ctx)
 	}
 	answers = slices.DeleteFunc(answers, func(w waited) bool { return w.id == "" })
-	return answers, int(lost.Load()), nil
+	return answers, int(lost.Load()), step, nil
 }
 
 // exactly returns the quantiles of values by the nearest rank, sorting them.
