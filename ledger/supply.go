@@ -3,6 +3,7 @@ package ledger
 import (
 	"fmt"
 	"math/bits"
+	"sort"
 	"time"
 )
 
@@ -146,22 +147,32 @@ func (c Calendar) date(now Instant) (year int64, month time.Month, day int) {
 }
 
 // firstOf returns the first instant at which the location's date is the given one or a later one. Midnight
-// itself may be missing, or come twice, where clocks change at night.
+// itself may be missing, or come twice, where clocks change at night. (time.Time.ZoneBounds would be the way
+// to look for changes, but its answer is wrong on the last day of leap years from 2040 on.)
 func (c Calendar) firstOf(y, m, d int64) Instant {
-	midnight := time.Date(int(y), time.Month(m), int(d), 0, 0, 0, 0, time.UTC)
-	t := midnight.Add(-26 * time.Hour).In(c.loc())
-	for {
-		_, off := t.Zone()
-		from, to := t.ZoneBounds()
-		at := midnight.Add(-time.Duration(off) * time.Second)
-		if !from.IsZero() && at.Before(from) {
-			at = from
-		}
-		if to.IsZero() || at.Before(to) {
-			return Instant(at.UnixMilli())
-		}
-		t = to
+	loc := c.loc()
+	midnight := time.Date(int(y), time.Month(m), int(d), 0, 0, 0, 0, time.UTC).Unix()
+	offset := func(at int64) int64 {
+		_, off := time.Unix(at, 0).In(loc).Zone()
+		return int64(off)
 	}
+	const hour, around = 3600, 26 * 3600
+	from, to := midnight-around, midnight+around
+	if off := offset(from); off == offset(midnight-off) && off == offset(to) {
+		return Instant(midnight-off) * 1000
+	}
+	// The first instant whose local time is this midnight.
+	for at := from; at <= to; at += hour {
+		if off := offset(at); offset(midnight-off) == off {
+			return Instant(midnight-off) * 1000
+		}
+	}
+	// There is none: the instant at which clocks skip it.
+	n := sort.Search(int(to-from), func(i int) bool {
+		at := from + int64(i)
+		return at+offset(at) >= midnight
+	})
+	return Instant(from+int64(n)) * 1000
 }
 
 const (
