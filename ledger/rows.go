@@ -239,28 +239,71 @@ func (r *Replica) receiveDigest(now Instant, m *Digest) error {
 		r.fence()
 		return fmt.Errorf("%w: %s knows version %d of us, ours is %d", ErrFenced, m.From.Node, h.Highest, r.version)
 	}
+	r.sendLacking(m.From, theirs)
+	return nil
+}
+
+const (
+	// rowsPerDigest bounds the answer to one digest, some 2 MB: what is left comes with a later one.
+	rowsPerDigest = 16_384
+	// gapChance is how often, one in so many, a peer that is behind gets all rows of a holder, not only the newer
+	// ones. Busy holders are never level at two nodes, so this is how a gap among their quiet instances closes.
+	gapChance = 16
+)
+
+// sendLacking sends a peer what its digest lacks. The versions of a holder's rows are one count, so a peer that
+// is behind lacks the rows above the highest that it knows. One that is level, or ahead, and yet differs has a
+// gap, we do not know where.
+func (r *Replica) sendLacking(to Holder, theirs map[Holder]HolderDigest) {
+	own := r.Digest().Holders
+	// The answer may be cut short, so it starts anywhere.
+	first, firstRow := r.cfg.Rand.IntN(len(own)), r.cfg.Rand.IntN(max(1, len(r.order)))
+	left := rowsPerDigest
 	var rows []Row
-	flush := func(most int) {
-		if len(rows) > most {
-			r.send(m.From.Node, rows)
-			rows = nil
-		}
-	}
-	for _, own := range r.Digest().Holders {
-		if theirs[own.Holder] == own || own.Holder == m.From {
+	for i := range own {
+		o := own[(first+i)%len(own)]
+		t := theirs[o.Holder]
+		if t == o || o.Holder == to {
 			continue
 		}
-		for _, in := range r.order {
-			if own.Holder == r.self {
-				if in.sent.Version > 0 {
-					rows = append(rows, in.sent)
-				}
-			} else if i, ok := slices.BinarySearchFunc(in.rows, own.Holder, func(k *known, h Holder) int { return k.Holder.Compare(h) }); ok {
-				rows = append(rows, in.rows[i].Row)
+		above := uint64(0)
+		if t.Highest < o.Highest && (t.Rows == 0 || r.cfg.Rand.IntN(gapChance) > 0) {
+			above = t.Highest
+		} else if t.Highest > o.Highest && r.cfg.Rand.IntN(gapChance) > 0 {
+			continue // it knows more than we do
+		}
+		for j := range r.order {
+			row := r.rowOf(r.order[(firstRow+j)%len(r.order)], o.Holder)
+			if row == nil || row.Version <= above {
+				continue
 			}
-			flush(rowsPerMessage - 1)
+			if rows = append(rows, *row); len(rows) == rowsPerMessage {
+				r.send(to.Node, rows)
+				rows = nil
+			}
+			if left--; left == 0 {
+				break
+			}
+		}
+		if left == 0 {
+			break
 		}
 	}
-	flush(0)
+	if len(rows) > 0 {
+		r.send(to.Node, rows)
+	}
+}
+
+// rowOf returns what is known of a holder's account of an instance, as it was last told; nil if nothing is.
+func (r *Replica) rowOf(in *instance, h Holder) *Row {
+	if h == r.self {
+		if in.sent.Version > 0 {
+			return &in.sent
+		}
+		return nil
+	}
+	if i, ok := slices.BinarySearchFunc(in.rows, h, func(k *known, h Holder) int { return k.Holder.Compare(h) }); ok {
+		return &in.rows[i].Row
+	}
 	return nil
 }
