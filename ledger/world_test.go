@@ -111,7 +111,19 @@ func (n *wnode) clock() Instant {
 
 // start brings the node up on its disk.
 func (n *wnode) start(seed uint64) {
-	n.r = NewReplica(Config{
+	n.r = NewReplica(n.config(seed))
+	var ws []Write
+	for k, v := range n.disk {
+		ws = append(ws, Write{k, v})
+	}
+	sort.Slice(ws, func(i, j int) bool { return ws[i].Key > ws[j].Key }) // any order must do
+	if err := n.r.Load(n.clock(), ws); err != nil {
+		n.w.fatalf("node %d does not load what it wrote: %v", n.i, err)
+	}
+}
+
+func (n *wnode) config(seed uint64) Config {
+	return Config{
 		Self: n.self, Strategy: placement.Strategy{}, Rand: rand.New(rand.NewPCG(seed, uint64(n.i))),
 		Resolve: func(id InstanceID) (Spec, bool) {
 			ss, ok := n.w.specs[id]
@@ -120,14 +132,6 @@ func (n *wnode) start(seed uint64) {
 			}
 			return ss[n.version%len(ss)], true
 		},
-	})
-	var ws []Write
-	for k, v := range n.disk {
-		ws = append(ws, Write{k, v})
-	}
-	sort.Slice(ws, func(i, j int) bool { return ws[i].Key > ws[j].Key }) // any order must do
-	if err := n.r.Load(n.clock(), ws); err != nil {
-		n.w.fatalf("node %d does not load what it wrote: %v", n.i, err)
 	}
 }
 
