@@ -17,7 +17,7 @@ demo: build ## Run a swarm here for a minute and judge it. TRACE=file.csv SPEED=
 
 build: ## Build bin/swarmpurse
 	@echo "building bin/swarmpurse"
-	@$(GO) build -trimpath -buildvcs=$(VCS) -o bin/swarmpurse ./cmd/swarmpurse
+	@$(GO) build -buildvcs=$(VCS) -o bin/swarmpurse ./cmd/swarmpurse
 
 test: ## Run all tests
 	$(GO) test ./...
