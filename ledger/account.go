@@ -21,6 +21,8 @@ type Account struct {
 	s    State
 	// fenced stops the account for good: peers know a later state of it than its own disk does.
 	fenced bool
+	// resting stops it because the node is about to end: the mark is what is used, and stays there.
+	resting bool
 	// rights is the balance, kept by hand on every movement. It must equal what State derives;
 	// Audit compares the two.
 	rights Tokens
@@ -205,7 +207,7 @@ func (a *Account) room(now, expires Instant, n Tokens, overdraw bool) Short {
 }
 
 // open reports whether the present window's rights may be used.
-func (a *Account) open() bool { return a.ready && !a.fenced && a.last < a.end }
+func (a *Account) open() bool { return a.ready && !a.fenced && !a.resting && a.last < a.end }
 
 // mayOverdraw reports whether the shortfall of n may be issued beyond the limit.
 func (a *Account) mayOverdraw(n Tokens, overdraw bool) bool {

@@ -59,6 +59,7 @@ type Replica struct {
 	versionMark uint64 // durable: versions up to it may be used
 	versionNext uint64 // what this batch makes durable
 	fenced      bool
+	resting     bool
 
 	touched  touchList
 	active   []*instance
@@ -283,7 +284,7 @@ func (r *Replica) begin(now Instant, in *instance) {
 
 func (r *Replica) attach(in *instance, spec Spec) *Account {
 	r.seq++
-	a := &Account{id: in.id, self: r.self, seq: r.seq, spec: spec, end: maxInstant}
+	a := &Account{id: in.id, self: r.self, seq: r.seq, spec: spec, end: maxInstant, resting: r.resting}
 	a.notify = func(*Account) { r.touched.add(in) }
 	in.account = a
 	r.overdraft(a)
@@ -303,6 +304,9 @@ func (r *Replica) turn(in *instance, now Instant, w Window, end Instant) {
 	a := in.account
 	a.advance(now)
 	chunk := a.chunk()
+	if a.resting {
+		chunk = 0
+	}
 	issue := a.issue(w, chunk)
 	r.grow(in, change{
 		apply: func(s *State, _ *Entry) { issue(s) },

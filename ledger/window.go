@@ -128,7 +128,7 @@ func (a *Account) chunk() Tokens {
 
 // extend returns the mark that the account should have now, or 0 if the present one will do for a while.
 func (a *Account) extend() (mark Tokens, till Instant) {
-	if !a.ready {
+	if !a.ready || a.resting {
 		return 0, 0
 	}
 	chunk := a.chunk()

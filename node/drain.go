@@ -15,6 +15,7 @@ import (
 const (
 	handTimeout  = 5 * time.Second // most that handing rights on may take
 	leaveTimeout = 5 * time.Second
+	restTimeout  = 2 * time.Second
 )
 
 // drain ends the node's work: no new calls, those in flight end and settle, rights and seats go to a peer,
@@ -36,10 +37,35 @@ func (n *Node) drain() {
 		n.log.Warn().Int("reservations", active).Msg("not settled in time: they stay charged in full")
 	}
 	n.handOn()
+	n.rest()
 	ctx, cancel = context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	if err := n.pool.Leave(ctx); err != nil {
 		n.log.Warn().Err(err).Msg("leaving the pool")
+	}
+}
+
+// rest writes down what was really spent, so that the next start need not count the marks as spent.
+func (n *Node) rest() {
+	ctx, cancel := context.WithTimeout(context.Background(), restTimeout)
+	defer cancel()
+	written := make(chan error, 1)
+	if !n.until(ctx, func(ledger.Instant) bool {
+		if !n.replica.Rest() {
+			return false
+		}
+		n.after = append(n.after, func(err error) { written <- err })
+		return true
+	}) {
+		n.log.Warn().Msg("what was spent could not be written: the next start counts a little more as spent")
+		return
+	}
+	select {
+	case err := <-written:
+		if err != nil {
+			n.log.Warn().Err(err).Msg("what was spent could not be written: the next start counts a little more as spent")
+		}
+	case <-n.stopped:
 	}
 }
 
