@@ -29,6 +29,7 @@ type Account struct {
 
 	last  Instant // the greatest time seen: clock steps back mint nothing
 	end   Instant // of the present window; the far future without windows
+	seats int     // founders of the cluster
 	ready bool    // the first issue is durable
 
 	accrual accrual // Rate only
@@ -57,6 +58,7 @@ type Account struct {
 // window. Everything only grows within a window, but for Reserved, Mark and Debt.
 type State struct {
 	Genesis   Shares // founding shares, 0 without a seat
+	Seats     uint64 // the seats that they came with, a bit each
 	SharesIn  Shares // sum of shares ever credited
 	SharesOut Shares // sum of shares ever given
 	// Arriving is the part of the shares that counts only for windows from ArrivingFirst on.

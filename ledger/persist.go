@@ -41,24 +41,26 @@ const (
 
 func encodeState(s *State) []byte {
 	w := newWriter(kindState)
-	w.array(26)
+	w.array(27)
 	w.ints(int64(s.Genesis), int64(s.SharesIn), int64(s.SharesOut), int64(s.Arriving), int64(s.ArrivingFirst), int64(s.Window))
 	w.bool(s.Issues)
 	w.ints(int64(s.Counted), int64(s.Base), int64(s.Cut), int64(s.Rolled), int64(s.Minted), int64(s.Overdrawn),
 		int64(s.In), int64(s.Out), int64(s.Spent), int64(s.Lapsed), int64(s.Reserved), int64(s.Debt), int64(s.Overrun),
 		int64(s.Mark), int64(s.MarkTill), int64(s.Past.Issued), int64(s.Past.Spent), int64(s.Past.Lapsed), int64(s.At))
+	w.uint(s.Seats)
 	return w.done()
 }
 
 func decodeState(b []byte) (*State, error) {
 	r := newReader(b, kindState)
-	more := r.record(26)
+	more := r.record(27)
 	s := &State{
 		Genesis: r.shares(), SharesIn: r.shares(), SharesOut: r.shares(), Arriving: r.shares(), ArrivingFirst: r.window(),
 		Window: r.window(), Issues: r.bool(), Counted: r.shares(), Base: r.tokens(), Cut: r.tokens(), Rolled: r.tokens(),
 		Minted: r.tokens(), Overdrawn: r.tokens(), In: r.tokens(), Out: r.tokens(), Spent: r.tokens(), Lapsed: r.tokens(),
 		Reserved: r.tokens(), Debt: r.tokens(), Overrun: r.tokens(), Mark: r.tokens(), MarkTill: r.instant(),
 		Past: Past{Issued: r.tokens(), Spent: r.tokens(), Lapsed: r.tokens()}, At: r.instant(),
+		Seats: r.uint(),
 	}
 	r.skip(more)
 	if r.err != nil {

@@ -101,6 +101,7 @@ type instance struct {
 	early    []*Ask // came before the account could answer
 
 	founding    Shares // what genesis gave, until the account is durable
+	foundingBy  uint64 // and the seats that it came with
 	changes     []change
 	dirty       bool
 	writtenMark Tokens // what this batch's Writes made the mark
@@ -262,7 +263,7 @@ func (r *Replica) Open(now Instant, id InstanceID) (*Account, error) {
 		r.revive(now, in, spec, in.parked)
 		return in.account, nil
 	}
-	if in.founding, err = r.genesis(id); err != nil {
+	if in.founding, in.foundingBy, err = r.genesis(id); err != nil {
 		return nil, err
 	}
 	a := r.attach(in, spec)
@@ -273,8 +274,8 @@ func (r *Replica) Open(now Instant, id InstanceID) (*Account, error) {
 
 // begin queues what opens an account: its founding shares and the issue of the present window.
 func (r *Replica) begin(now Instant, in *instance) {
-	a, founding := in.account, in.founding
-	r.grow(in, change{apply: func(s *State, _ *Entry) { s.Genesis = founding }})
+	a, founding, by := in.account, in.founding, in.foundingBy
+	r.grow(in, change{apply: func(s *State, _ *Entry) { s.Genesis, s.Seats = founding, by }})
 	a.mu.Lock()
 	w, end, _ := a.due(now)
 	r.turn(in, now, w, end)
@@ -284,7 +285,7 @@ func (r *Replica) begin(now Instant, in *instance) {
 
 func (r *Replica) attach(in *instance, spec Spec) *Account {
 	r.seq++
-	a := &Account{id: in.id, self: r.self, seq: r.seq, spec: spec, end: maxInstant, resting: r.resting}
+	a := &Account{id: in.id, self: r.self, seq: r.seq, spec: spec, end: maxInstant, seats: len(r.charter.Founders), resting: r.resting}
 	a.notify = func(*Account) { r.touched.add(in) }
 	in.account = a
 	r.overdraft(a)
@@ -421,20 +422,20 @@ func (m *mintLog) trim() {
 }
 
 // genesis returns the founding shares of an instance that this node holds by its seats, and books them as
-// used. Without a seat it is 0.
-func (r *Replica) genesis(id InstanceID) (Shares, error) {
-	var n Shares
+// used. Without a seat it is 0. by has a bit for each of those seats.
+func (r *Replica) genesis(id InstanceID) (n Shares, by uint64, err error) {
 	h := hashID(id)
 	for i := range r.seats.of {
 		if r.seats.of[i].Holder != r.self || r.seats.used[i][h] {
 			continue
 		}
 		if len(r.seats.used[i]) >= MaxUsed {
-			return 0, fmt.Errorf("%w: a founder's seat is used for %d", ErrFull, MaxUsed)
+			return 0, 0, fmt.Errorf("%w: a founder's seat is used for %d", ErrFull, MaxUsed)
 		}
 		r.seats.used[i][h] = true
 		r.meta(usedKey(i, h), []byte{1})
 		n += r.charter.seatShares(i)
+		by |= 1 << i
 	}
-	return n, nil
+	return n, by, nil
 }

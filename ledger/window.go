@@ -29,7 +29,7 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 	return func(s *State) {
 		spec := &a.spec // the present one when this is written and applied
 		n := State{
-			Genesis: s.Genesis, SharesIn: s.SharesIn, SharesOut: s.SharesOut,
+			Genesis: s.Genesis, Seats: s.Seats, SharesIn: s.SharesIn, SharesOut: s.SharesOut,
 			Arriving: s.Arriving, ArrivingFirst: s.ArrivingFirst,
 			Debt: s.Debt, Overrun: s.Overrun, Past: s.Past, MarkTill: s.MarkTill,
 			Window: w, Issues: true,
@@ -45,7 +45,7 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 			n.Past.Lapsed += s.Lapsed + s.Balance() - n.Rolled
 		}
 		if spec.Kind != Rate || !s.Issues {
-			n.Base = Worth(n.Counted, spec.Amount) // a rate starts with a full burst, once, at genesis
+			n.Base = a.worth(&n) // a rate starts with a full burst, once, at genesis
 		}
 		n.Mark = chunk
 		if spec.Kind != Rate {
@@ -53,6 +53,27 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 		}
 		*s = n
 	}
+}
+
+// worth is what this account issues of its own. A window or a rate is issued by shares, rounded down, so that
+// up to a token for every holder stays out. What is issued once and in small numbers cannot bear that: of 8
+// slots no node of nine would get any. So grants and slots go round the founders' seats, token by token, which
+// leaves none out, and which is monotone: while nodes disagree about the limit the larger one holds.
+func (a *Account) worth(s *State) (n Tokens) {
+	if a.spec.Kind != Grant && a.spec.Kind != Slots {
+		return Worth(s.Counted, a.spec.Amount)
+	}
+	seats := Tokens(max(1, a.seats))
+	for i := range seats {
+		if s.Seats&(1<<i) == 0 {
+			continue
+		}
+		n += a.spec.Amount / seats
+		if i < a.spec.Amount%seats {
+			n++
+		}
+	}
+	return n
 }
 
 // rollover returns the most that shares may carry into the window that counts them. Were it the window
@@ -106,7 +127,7 @@ func (a *Account) reconcile() (grow, cut Tokens) {
 	if a.spec.Kind == Rate || !a.open() {
 		return 0, 0
 	}
-	want, have := Worth(a.s.Counted, a.spec.Amount), a.s.Base-a.s.Cut
+	want, have := a.worth(&a.s), a.s.Base-a.s.Cut
 	switch {
 	case want > have:
 		return want - have, 0
