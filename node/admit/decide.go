@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
-	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // decide tries one call. done: it was admitted or refused, and w.ID is set. Otherwise it waits, at the draw
@@ -35,9 +34,6 @@ func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) (done bool, at 
 			e.refuse(now, l, w, at, kept)
 			return true, 0
 		default: // the disk: the next batch brings what lacks
-			if why == ledger.NotIssued && e.stale(now, l, w, at) {
-				continue
-			}
 			if w.disk == 0 {
 				w.disk = now + diskGrace
 			}
@@ -96,29 +92,6 @@ func (e *Engine) behind(now ledger.Instant, l Ledger, w *Waiter, at int) (done b
 	}
 	e.refuse(now, l, w, at, ahead)
 	return true, 0
-}
-
-// stale reports whether the account at a draw is not the ledger's any more, and binds the call to the one that
-// is: an account whose opening could not be written is dropped.
-func (e *Engine) stale(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
-	t := &w.bound.takes[at]
-	if a, err := l.Open(now, t.gate.id); err != nil || a == t.account {
-		return false
-	}
-	e.Rebind()
-	b, err := e.bind(now, l, w.bound.plan)
-	if err != nil {
-		return false
-	}
-	amounts := make(map[*policy.Draw]ledger.Tokens, len(w.takes))
-	for i := range w.takes {
-		amounts[w.bound.takes[i].draw] = w.takes[i].Amount
-	}
-	w.bound = b
-	for i := range b.takes {
-		w.takes[i] = ledger.Take{Account: b.takes[i].account, Amount: amounts[b.takes[i].draw]}
-	}
-	return true
 }
 
 // finish records an admission.
