@@ -43,7 +43,7 @@ type Options struct {
 	Tags         map[string]string // told to all peers; at most MaxTags bytes encoded
 	Zone         string            // also told as the tag "zone"
 
-	BytesPerSecond int           // most that Spread and Relay send, own forwards included; default 25,000
+	BytesPerSecond int           // ceiling of all that is sent: Spread and Relay get what the rest leaves, a fifth at least; default 25,000
 	Fanout         int           // peers that get an item in one wave; default 3
 	Waves          int           // waves per item, each to other peers; default 2
 	Linger         time.Duration // how long a first item waits for company in its packet; default 2 ms

@@ -138,6 +138,7 @@ func (o *outbox) run() {
 	for {
 		now := time.Now()
 		var wait time.Duration
+		bucket.charge(o.p.count.sent.bytes.Load(), now)
 		if wait = until.Sub(now); wait <= 0 {
 			wait, later = o.step(now, bucket, later)
 			until = time.Time{}
@@ -355,10 +356,37 @@ func (p *Pool) pick(items []*item, n int) []string {
 
 // bucket lets rate bytes a second through. A single item larger than the burst may go when the
 // bucket is full, and leaves a debt.
+//
+// The rate is that of all that the pool sends: what membership and Send put on the wire is taken from it
+// (charge), and items get the rest, but never less than ownPart of it. So the ceiling holds as long as the
+// others leave that much.
 type bucket struct {
 	rate, burst, tokens float64
 	last                time.Time
 	blocked             bool // the last step found too few tokens for what is first
+
+	total   uint64    // bytes on the wire at the last charge, all of the pool's
+	own     float64   // taken for items, and not yet seen on the wire
+	owed    float64   // sent by others, and not yet taken out: at most a second's worth
+	charged time.Time // the last charge
+}
+
+// ownPart of the rate is for items, whatever else is sent.
+const ownPart = 0.2
+
+// charge takes what others sent since the last charge out of the bucket. total is all that the pool ever sent.
+func (b *bucket) charge(total uint64, now time.Time) {
+	others := float64(total-b.total) - b.own
+	dt := max(0, now.Sub(b.charged).Seconds())
+	first := b.charged.IsZero()
+	b.total, b.charged, b.own = total, now, max(0, -others)
+	if first {
+		return
+	}
+	b.owed = min(b.owed+max(0, others), b.rate)
+	pay := min(b.owed, (1-ownPart)*b.rate*dt)
+	b.owed -= pay
+	b.tokens = max(b.tokens-pay, -b.burst)
 }
 
 func newBucket(rate, atLeast int, now time.Time) *bucket {
@@ -373,6 +401,7 @@ func (b *bucket) take(n int, now time.Time) time.Duration {
 	need := min(float64(n), b.burst)
 	if b.tokens >= need {
 		b.tokens -= float64(n)
+		b.own += float64(n)
 		return 0
 	}
 	return time.Duration((need-b.tokens)/b.rate*float64(time.Second)) + time.Microsecond

@@ -215,6 +215,36 @@ func TestBucket(t *testing.T) {
 	}
 }
 
+// TestBucketLeavesRoomForOthers: items get what membership and Send leave of the rate, a fifth at least.
+func TestBucketLeavesRoomForOthers(t *testing.T) {
+	for _, tc := range []struct {
+		others   int // bytes a second that others send
+		min, max int // bytes that items may send in 100 s, at 1000 a second
+	}{
+		{0, 99_000, 101_000},
+		{400, 59_000, 61_000},
+		{5000, 19_000, 21_000},
+	} {
+		now := time.Unix(1000, 0)
+		b := newBucket(1000, 0, now)
+		b.tokens = 0
+		sent, total := 0, uint64(0)
+		b.charge(total, now)
+		for range 10_000 {
+			now = now.Add(10 * time.Millisecond)
+			total += uint64(tc.others / 100)
+			b.charge(total, now)
+			if b.take(50, now) == 0 {
+				sent += 50
+				total += 50 // it is on the wire by the next charge
+			}
+		}
+		if sent < tc.min || sent > tc.max {
+			t.Errorf("others send %d a second: items sent %d in 100 s, want %d to %d", tc.others, sent, tc.min, tc.max)
+		}
+	}
+}
+
 func TestPick(t *testing.T) {
 	var many []string
 	for i := range 100 {
