@@ -23,6 +23,7 @@ const (
 func (n *Node) drain() {
 	n.draining.Store(true)
 	n.engine.Drain()
+	_ = n.ask(func(ledger.Instant) { n.retag() })
 	n.log.Info().Msg("draining: calls in flight end, new ones are refused")
 	ctx, cancel := context.WithTimeout(context.Background(), n.opts.Drain)
 	defer cancel()
@@ -89,16 +90,11 @@ func (n *Node) until(ctx context.Context, so func(now ledger.Instant) bool) bool
 	}
 }
 
-// handOn gives rights, shares and seats to the nearest live peer, and waits until it has them durably.
+// handOn gives rights, shares and seats to the nearest live peer, and waits until it has them durably. When
+// that peer turns out to be leaving too, as when a whole swarm is stopped, there is nothing to wait for.
 func (n *Node) handOn() {
-	var to ledger.Holder
-	best := time.Duration(1 << 62)
-	for _, m := range n.pool.Members() {
-		if h := holderOf(m); !m.Self && m.Status == gossip.Alive && h.Gen != 0 && m.RTT < best {
-			to, best = h, m.RTT
-		}
-	}
-	if to.IsZero() {
+	to, ok := n.heir()
+	if !ok {
 		n.log.Info().Msg("no live peer to hand rights on to: they stay with this data directory")
 		return
 	}
@@ -112,11 +108,41 @@ func (n *Node) handOn() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), handTimeout)
 	defer cancel()
-	if n.until(ctx, func(ledger.Instant) bool { return n.replica.Handed() }) {
+	handed := false
+	n.until(ctx, func(ledger.Instant) bool {
+		handed = n.replica.Handed()
+		return handed || !n.stays(to)
+	})
+	if handed {
 		n.log.Info().Stringer("to", to).Msg("rights handed on")
 	} else {
-		n.log.Warn().Stringer("to", to).Msg("the peer has not confirmed all rights in time: they are told again when this node comes back")
+		n.log.Warn().Stringer("to", to).Msg("the peer has not confirmed all rights: they are told again when this node comes back")
 	}
+}
+
+// heir chooses whom to hand rights on to.
+func (n *Node) heir() (to ledger.Holder, ok bool) {
+	best := time.Duration(1 << 62)
+	for _, m := range n.pool.Members() {
+		if !m.Self && staying(m) && m.RTT < best {
+			to, best, ok = holderOf(m), m.RTT, true
+		}
+	}
+	return to, ok
+}
+
+// stays reports whether a peer is alive and not about to leave.
+func (n *Node) stays(h ledger.Holder) bool {
+	for _, m := range n.pool.Members() {
+		if holderOf(m) == h {
+			return staying(m)
+		}
+	}
+	return false
+}
+
+func staying(m gossip.Member) bool {
+	return m.Status == gossip.Alive && m.Tags[tagDraining] == "" && holderOf(m).Gen != 0
 }
 
 // Reload reads again what may change while the node runs: the policy file, and the providers' keys. An error

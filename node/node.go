@@ -283,12 +283,16 @@ const (
 	tagExpect   = "expect"   // --bootstrap-expect of a founder without a charter yet
 	tagCharter  = "charter"  // first bytes of the charter's id
 	tagRevision = "revision" // of the policy
+	tagDraining = "draining" // the node is shutting down: nothing should be handed on to it
 )
 
 func (n *Node) tags() map[string]string {
 	t := map[string]string{
 		tagGen: strconv.FormatUint(n.self.Gen, 16), tagHTTP: n.HTTPAddr(), tagVersion: n.opts.Version,
 		tagRevision: strconv.FormatInt(n.policy.Load().policy.Revision(), 10),
+	}
+	if n.draining.Load() {
+		t[tagDraining] = "1"
 	}
 	if c := n.replica.Charter(); !c.ID.IsZero() {
 		t[tagCharter] = c.ID.String()[:16]
