@@ -163,6 +163,19 @@ func TestHopelessIsRefusedAtOnce(t *testing.T) {
 	}
 }
 
+// What is left is spoken for when calls wait ahead.
+func TestHopelessBehindOthers(t *testing.T) {
+	n := one(t, oneOfEach)
+	n.must(on("pool", 950), Admit, CodeOK)
+	n.waits(on("pool", 150).wait(UseClassDefault))
+	// 50 are left, 140 more take 1.4 s.
+	a := n.answer(n.must(on("pool", 40).wait(1200*time.Millisecond), Defer, CodeExhausted))
+	if !strings.Contains(a.Reason, "50 left and 150 wanted by calls that wait already") || a.RetryAfter < 1400*time.Millisecond || a.RetryAfter > 1800*time.Millisecond {
+		t.Errorf("%+v", a)
+	}
+	n.waits(on("pool", 40).wait(1500 * time.Millisecond))
+}
+
 func TestWait(t *testing.T) {
 	for _, c := range []struct {
 		wait, until time.Duration

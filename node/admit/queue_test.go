@@ -72,6 +72,123 @@ func TestOrderByWeight(t *testing.T) {
 	}
 }
 
+// A class that comes late has no claim on what was served before it came.
+func TestLateClass(t *testing.T) {
+	n := emptied(t, long)
+	for range 40 {
+		n.waits(on("pool", 10).wait(UseClassDefault))
+	}
+	if got := order(n, 2100*time.Millisecond); len(got) < 20 {
+		t.Fatal(got)
+	}
+	w := n.waits(on("pool", 10).of("batch").wait(UseClassDefault))
+	if got := order(n, 300*time.Millisecond); w.ID != 0 {
+		t.Errorf("served among the next three: %v", got)
+	}
+	if got := order(n, 300*time.Millisecond); w.ID == 0 {
+		t.Errorf("not served among the next six: %v", got)
+	}
+}
+
+// A call that finds another instance short than before keeps its lead there.
+func TestMovingKeepsTheLead(t *testing.T) {
+	n := one(t, long)
+	n.must(on("both", 1), Admit, CodeOK)
+	w := n.waits2(on("both", 50).of("batch"), "pool")
+	q := &n.e.queue
+	to := w.bound.takes[1-w.at(w.gate)].gate
+	w.gate.virtual, to.virtual = 0.75, 100 // it is due soon
+	q.move(w, w.at(to))
+	if w.gate != to || w.tag != 100.25 {
+		t.Errorf("tag %v", w.tag)
+	}
+	n.check()
+	n.e.Cancel(w)
+	n.check()
+}
+
+// waits2 has a call wait at the instance of a budget.
+func (n *node) waits2(r *Request, budget string) *Waiter {
+	n.w.t.Helper()
+	n.must(on(budget, int64(n.account(budget).Rights(n.w.now))), Admit, CodeOK)
+	w := n.waits(r.wait(UseClassDefault))
+	if w.gate.id.Name() != budget {
+		n.w.t.Fatalf("waits at %s", w.gate.id)
+	}
+	return w
+}
+
+// Whoever waits behind another is answered in time, too.
+func TestDeadlineBehindOthers(t *testing.T) {
+	n := one(t, oneOfEach)
+	for range 3 {
+		n.must(on("calls", 1), Admit, CodeOK)
+	}
+	first := n.waits(on("calls", 1).wait(UseClassDefault))
+	second := n.waits(on("calls", 1).wait(300 * time.Millisecond))
+	n.w.pass(300 * time.Millisecond)
+	if first.ID != 0 || second.ID == 0 {
+		t.Fatal("the second call is not answered at its deadline")
+	}
+	if a := n.answer(second.ID); a.Verdict != Defer || a.Waited != 300*time.Millisecond {
+		t.Errorf("%+v", a)
+	}
+}
+
+// A soft ceiling may be overdrawn by whoever cannot wait, while others wait for what may come back.
+func TestOverdraftBehindOthers(t *testing.T) {
+	n := one(t, oneOfEach)
+	n.must(on("soft", 950), Admit, CodeOK)
+	n.waits(on("soft", 200).wait(UseClassDefault))
+	n.must(on("soft", 100).wait(0), Admit, CodeOK)
+	n.must(on("soft", 100).wait(0), Defer, CodeExhausted)
+}
+
+// The ledger hears what the first call needs, again with each Pump, and once when nobody waits any more.
+func TestLedgerIsTold(t *testing.T) {
+	n := emptied(t, long)
+	var told []string
+	l := listener{n.r, &told}
+	expect := func(when, want string) {
+		t.Helper()
+		if got := strings.Join(told, " "); got != want {
+			t.Errorf("%s: told %q, want %q", when, got, want)
+		}
+		told = nil
+	}
+	offer := func(r *Request) *Waiter {
+		_, w, err := n.e.Offer(n.w.now, l, r.wait(UseClassDefault))
+		if err != nil || w == nil {
+			t.Fatal("does not wait")
+		}
+		return w
+	}
+	first := offer(on("pool", 30))
+	expect("the first waits", "pool=30")
+	second := offer(on("pool", 20))
+	expect("the second waits behind it", "")
+	n.e.Pump(n.w.now, l)
+	expect("a tick", "pool=30")
+	n.e.Cancel(first)
+	n.e.Pump(n.w.now, l)
+	expect("the first is gone", "pool=20")
+	n.e.Cancel(second)
+	n.e.Pump(n.w.now, l)
+	expect("nobody waits", "pool=0")
+	n.e.Pump(n.w.now, l)
+	expect("at rest", "")
+}
+
+type listener struct {
+	Ledger
+	told *[]string
+}
+
+func (l listener) Waiting(now ledger.Instant, id ledger.InstanceID, need ledger.Tokens) {
+	*l.told = append(*l.told, fmt.Sprintf("%s=%d", id.Name(), need))
+	l.Ledger.Waiting(now, id, need)
+}
+
 // A call of the lightest class gets through however many of the heaviest keep coming.
 func TestNoStarvation(t *testing.T) {
 	n := emptied(t, long)
@@ -151,8 +268,8 @@ func TestWaitingIsPerInstance(t *testing.T) {
 // A call that needs two instances, each of which others use up while it waits for the other, gets them.
 func TestNoStarvationBetweenInstances(t *testing.T) {
 	n := emptied(t, long)
-	w := n.waits(on("both", 60).wait(UseClassDefault))
-	for i := 0; w.ID == 0; i++ {
+	w, second := n.waits(on("both", 60).wait(UseClassDefault)), n.waits(on("both", 50).wait(UseClassDefault))
+	for i := 0; w.ID == 0 || second.ID == 0; i++ {
 		if i == 1000 {
 			t.Fatal("starved")
 		}
@@ -166,8 +283,10 @@ func TestNoStarvationBetweenInstances(t *testing.T) {
 		}
 		n.w.pass(100 * time.Millisecond)
 	}
-	if a := n.answer(w.ID); a.Verdict != Admit || a.Waited > 10*time.Second {
-		t.Errorf("%+v", a)
+	for _, w := range []*Waiter{w, second} {
+		if a := n.answer(w.ID); a.Verdict != Admit || a.Waited > 10*time.Second {
+			t.Errorf("%+v", a)
+		}
 	}
 	n.check()
 	if !slices.Equal(n.e.queue.busy, nil) {

@@ -143,6 +143,12 @@ func TestExpiryOnSlots(t *testing.T) {
 			t.Errorf("%+v", c)
 		}
 	}
+	slot := n.must(on("calls", 1).live(time.Second), Admit, CodeOK)
+	n.w.pass(3 * time.Second)
+	rc = n.settle(slot, Settlement{Used: []policy.Amount{{Token: "concurrency", Amount: 5}}})
+	if !rc.Late || rc.Charged[0].Amount != 0 || rc.Overrun != 0 {
+		t.Errorf("a slot that came back is charged: %+v", rc)
+	}
 	n.w.pass(Grace + 2*time.Minute)
 	if got := n.account("calls").Rights(n.w.now); got != 3 {
 		t.Errorf("%d slots at the end, want 3", got)
