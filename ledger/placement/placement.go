@@ -2,7 +2,6 @@ package placement
 
 import (
 	"math"
-	"slices"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 )
@@ -16,6 +15,7 @@ const (
 	rowChange       = 0.01 // a row is sent when this part of the limit moved
 	rowPace         = 100  // ms between rows of one instance
 	rowAge          = 1000 // ms after which any change is sent
+	demandSeconds   = 10.0 // twice the time over which the ledger smooths demand: what its noise averages over
 )
 
 // Strategy pools rights where the surplus is and moves them on demand. The zero value is ready.
@@ -36,74 +36,98 @@ func (Strategy) Surplus(v *ledger.View) ledger.Tokens {
 	return max(0, v.Givable-keep(v))
 }
 
-// estimate is what a peer may have to give now: what its row said and, for a rate, what it has accrued since.
-func estimate(v *ledger.View, p *ledger.PeerView) ledger.Tokens {
+// dust is what is not worth a message: an eighth of the need, or a quarter of the most that the shares can
+// accrue if that is less. Without it donors of a rate give each token as it accrues, a message for each. Other
+// supplies do not refill, so their last tokens are given once and for all.
+func dust(v *ledger.View, need ledger.Tokens, shares ledger.Shares) ledger.Tokens {
+	if v.Spec.Kind != ledger.Rate {
+		return 1
+	}
+	return max(1, min(need/8, ledger.Worth(shares, v.Spec.Amount)/4))
+}
+
+// estimate is what a peer may have now: the surplus and the balance that its row said and, for a rate, what it
+// has accrued since. A peer that is short itself has no surplus, whatever it accrues.
+func estimate(v *ledger.View, p *ledger.PeerView) (surplus, balance ledger.Tokens) {
 	row := p.Row
 	if row == nil || row.Window != v.Window {
-		return 0
+		return 0, 0
 	}
-	n := row.Surplus
+	surplus, balance = row.Surplus, max(row.Surplus, row.Balance())
 	if v.Spec.Kind == ledger.Rate && v.Spec.PerMillis > 0 {
 		part := float64(row.Shares) / float64(ledger.TotalShares)
-		grown := float64(v.Spec.Per) / float64(v.Spec.PerMillis) * part * float64(p.Age)
-		n = min(n+ledger.Tokens(grown), max(n, ledger.Worth(row.Shares, v.Spec.Amount)))
+		most := ledger.Worth(row.Shares, v.Spec.Amount)
+		grown := float64(v.Spec.Per) / float64(v.Spec.PerMillis) * part * float64(max(0, p.Age))
+		n := ledger.Tokens(min(grown, float64(most)))
+		balance = max(balance, min(balance+n, most))
+		if surplus > 0 || row.Unmet == 0 {
+			surplus = max(surplus, min(surplus+n, most))
+		}
 	}
-	return n
+	return surplus, balance
+}
+
+// donor is a peer that may be asked: its index in the view and what it is expected to have for us.
+type donor struct {
+	i        int
+	has      ledger.Tokens
+	distance ledger.Millis
+}
+
+// better says whether to rather ask d than o: who can serve the need alone, and the nearer one of two that
+// can; otherwise who has more.
+func (d donor) better(o donor, need ledger.Tokens) bool {
+	fd, fo := d.has >= need, o.has >= need
+	if fd != fo {
+		return fd
+	}
+	if fd && d.distance != o.distance {
+		return d.distance < o.distance
+	}
+	return d.has > o.has
 }
 
 // Donors picks by power of two choices among the peers whose rows show surplus, nearer first among those
 // that can serve the need alone (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing",
-// 2001). When no row shows surplus it tries holders of fragments, and then founders that have not used the
-// instance yet.
+// 2001). When that does not cover the need it tries peers that a refusal named and founders that have not used
+// the instance yet, and then holders of fragments: those with less than is here, since fragments flow to
+// where least lacks (see Give), or with enough for the call.
 func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger.Tokens) {
-	var rich, poor, unknown []int
-	surplus := ledger.Tokens(0)
+	var rich, unknown, poor []donor
+	surplus, fragments := ledger.Tokens(0), ledger.Tokens(0)
 	for i := range v.Peers {
 		p := &v.Peers[i]
 		if p.Refused || p.Asked {
 			continue
 		}
-		switch e := estimate(v, p); {
-		case e > 0:
-			rich = append(rich, i)
-			surplus += e
-		case p.Row == nil && p.Founder, p.Row != nil && p.Row.Window != v.Window && p.Row.Shares > 0:
-			unknown = append(unknown, i)
-		case p.Row != nil && p.Row.Balance() > 0:
-			poor = append(poor, i)
+		least := ledger.Tokens(1)
+		if p.Row != nil {
+			least = dust(v, need, p.Row.Shares)
+		}
+		s, b := estimate(v, p)
+		switch {
+		case s >= least:
+			rich = append(rich, donor{i, s, p.Distance})
+			surplus += s
+		case p.Hinted, p.Row == nil && p.Founder, p.Row != nil && p.Row.Window != v.Window && p.Row.Shares > 0:
+			unknown = append(unknown, donor{i, 0, p.Distance})
+		case b >= least && (b <= v.Rights || v.Spec.Kind != ledger.Rate && b >= need):
+			poor = append(poor, donor{i, b, p.Distance})
+			fragments += b
 		}
 	}
-	better := func(i, j int) bool {
-		a, b := &v.Peers[i], &v.Peers[j]
-		ea, eb := estimate(v, a), estimate(v, b)
-		if fa, fb := ea >= need, eb >= need; fa != fb {
-			return fa
-		} else if fa && a.Distance != b.Distance {
-			return a.Distance < b.Distance
-		}
-		return ea > eb
+	if v.Spec.Kind == ledger.Rate && len(unknown) == 0 && surplus+fragments < need {
+		return nil, need // too little for the call: the refill will bring more than asking for it
 	}
 	var picks []int
-	take := func(from []int) []int {
-		i := v.Rand(len(from))
-		if len(from) > 2 {
-			if j := v.Rand(len(from)); better(from[j], from[i]) {
-				i = j
-			}
-		} else if len(from) == 2 && better(from[1-i], from[i]) {
-			i = 1 - i
-		}
-		picks = append(picks, from[i])
-		return slices.Delete(from, i, i+1)
-	}
 	got := ledger.Tokens(0)
-	for len(picks) < n && len(rich) > 0 && got < need {
-		rich = take(rich)
-		got += estimate(v, &v.Peers[picks[len(picks)-1]])
-	}
-	for _, from := range [][]int{unknown, poor} {
+	for _, from := range [...][]donor{rich, unknown, poor} {
 		for len(picks) < n && len(from) > 0 && got < need {
-			from = take(from)
+			k := choose(v, from, need)
+			picks = append(picks, from[k].i)
+			got += from[k].has
+			from[k] = from[len(from)-1]
+			from = from[:len(from)-1]
 		}
 	}
 	// The prefetch leaves every other asker its part of what is known to be there.
@@ -111,38 +135,53 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 	return picks, need + max(0, prefetch)
 }
 
+// choose takes the better one of two different donors that chance names.
+func choose(v *ledger.View, from []donor, need ledger.Tokens) int {
+	if len(from) == 1 {
+		return 0
+	}
+	i, j := v.Rand(len(from)), v.Rand(len(from)-1)
+	if j >= i {
+		j++
+	}
+	if from[j].better(from[i], need) {
+		return j
+	}
+	return i
+}
+
 // Give serves the ask's need if that completes a call, more if there is surplus. Two nodes that both hold
-// too little for their waiting calls would trade fragments for ever, so fragments flow one way: to the
-// holder that sorts first.
+// too little for their waiting calls would trade fragments for ever, so fragments flow one way: to the call
+// that lacks least, and of two that lack the same to the holder that sorts first.
 func (Strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 	has := v.Givable
-	if has <= 0 {
+	if has <= 0 || has < dust(v, ask.Need, v.Share) {
 		return 0
 	}
 	first := ask.From.Compare(v.Self) < 0
 	if v.Waiting > 0 {
-		if has >= ask.Need {
-			return ask.Need
-		}
-		if first {
-			return has
+		lack := max(0, v.Waiting-v.Rights)
+		if ask.Need < lack || ask.Need == lack && first {
+			return min(has, ask.Need)
 		}
 		return 0
 	}
 	spare := has - keep(v)
 	switch {
 	case spare >= ask.Need:
-		return min(ask.Want, spare)
+		return min(max(ask.Want, ask.Need), spare)
 	case has >= ask.Need:
 		return ask.Need
 	case first || has < v.MeanCall || v.Demand == 0:
 		return has // a fragment: no use here
 	}
-	return spare
+	return max(0, spare)
 }
 
-// Drift moves shares from a holder that has more than its part of the demand to the one that lacks most:
-// a quarter of the smaller difference a step, and nothing within the hysteresis.
+// Drift moves shares from a holder that has more than its part of the demand to one that lacks: a quarter of
+// the smaller difference a step. Nothing moves within the hysteresis, nor for what chance explains: smoothed
+// over T, the demand d of calls of c tokens that come at random has a deviation of √(d·c/T). Who lacks twice as
+// much is picked twice as often, so that many givers together do not overshoot.
 func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 	total := v.Demand
 	for i := range v.Peers {
@@ -156,26 +195,44 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 	// Everyone counts as having a little demand, so that quiet nodes keep something to start with.
 	floor := total / float64(16*v.Members)
 	total += floor * float64(v.Members)
-	fair := func(demand float64) float64 { return float64(ledger.TotalShares) * (demand + floor) / total }
-	mine := fair(v.Demand)
+	perDemand := float64(ledger.TotalShares) / total
+	noise := func(demand float64) float64 {
+		return 2 * math.Sqrt(max(0, demand)*float64(v.MeanCall)/demandSeconds) * perDemand
+	}
+	lacks := func(p *ledger.PeerView) ledger.Shares {
+		if p.Row == nil {
+			return 0
+		}
+		demand := float64(p.Row.Demand)
+		fair := (demand + floor) * perDemand
+		d := fair - float64(p.Row.Shares)
+		if d <= max(fair*hysteresis/2, noise(demand)) {
+			return 0
+		}
+		return ledger.Shares(d)
+	}
+	mine := (v.Demand + floor) * perDemand
 	excess := float64(v.Share) - mine
-	if excess < max(mine*hysteresis, float64(ledger.TotalShares)/float64(8*v.Members)) {
+	if excess < max(mine*hysteresis, float64(ledger.TotalShares)/float64(8*v.Members), noise(v.Demand)) {
 		return -1, 0
 	}
-	best, lack := -1, 0.0
+	all := ledger.Shares(0)
 	for i := range v.Peers {
-		r := v.Peers[i].Row
-		if r == nil {
-			continue
-		}
-		if d := fair(float64(r.Demand)) - float64(r.Shares); d > lack && d > fair(float64(r.Demand))*hysteresis/2 {
-			best, lack = i, d
-		}
+		all += min(lacks(&v.Peers[i]), ledger.TotalShares)
 	}
-	if best < 0 {
+	all = min(all, math.MaxInt32) // what dice can do on any machine
+	if all <= 0 {
 		return -1, 0
 	}
-	return best, ledger.Shares(damping * math.Min(excess, lack))
+	pick := ledger.Shares(v.Rand(int(all)))
+	for i := range v.Peers {
+		lack := min(lacks(&v.Peers[i]), ledger.TotalShares)
+		if pick < lack {
+			return i, ledger.Shares(damping * min(excess, float64(lack)))
+		}
+		pick -= lack
+	}
+	return -1, 0
 }
 
 // Weight lets a row out when it changed by a hundredth of the limit, at once when surplus appears or ends or
