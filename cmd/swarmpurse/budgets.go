@@ -8,6 +8,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/swarmpurse/swarmpurse/cmd/swarmpurse/tables"
 	"github.com/swarmpurse/swarmpurse/node/api"
 )
 
@@ -72,7 +73,7 @@ func printBudgets(w *strings.Builder, list []api.Budget) {
 		w.WriteString("the policy has no budgets\n")
 		return
 	}
-	t := newTable("instance", "token", "ceiling", "supply", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→overspend", "→demand/s", "→stale")
+	t := tables.New("instance", "token", "ceiling", "supply", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→overspend", "→demand/s", "→stale")
 	for _, b := range list {
 		appendInstances(t, b)
 	}
@@ -109,7 +110,7 @@ func printBudget(w *strings.Builder, b api.Budget) {
 		w.WriteByte('\n')
 		fields(w, "instance", clean(i.Instance), "limit", tokens(i.Limit), "window", window, "overspend", tokens(i.Overspend), "stale", age(i.StalenessMS))
 		w.WriteByte('\n')
-		t := newTable("holder", "→age", "→shares %", "→issued", "→rights", "→reserved", "→spent", "→lapsed", "→debt", "→demand/s", "→unmet/s")
+		t := tables.New("holder", "→age", "→shares %", "→issued", "→rights", "→reserved", "→spent", "→lapsed", "→debt", "→demand/s", "→unmet/s")
 		row := func(name, age string, x api.Account) {
 			t.AppendRow(table.Row{
 				name, age, fmt.Sprintf("%.2f", float64(x.Shares)/1e7), tokens(x.Issued), tokens(x.Rights), tokens(x.Reserved), tokens(x.Spent),

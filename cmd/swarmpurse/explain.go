@@ -7,6 +7,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/swarmpurse/swarmpurse/cmd/swarmpurse/tables"
 	"github.com/swarmpurse/swarmpurse/node/api"
 )
 
@@ -64,7 +65,7 @@ func printDecision(w *strings.Builder, d api.Decision) {
 	if len(d.Reserved) == 0 && len(d.Charged) == 0 {
 		return
 	}
-	t := newTable("instance", "token", "→reserved", "→charged")
+	t := tables.New("instance", "token", "→reserved", "→charged")
 	charged := func(instance, token string) string {
 		for _, c := range d.Charged {
 			if c.Instance == instance && c.Token == token {

@@ -7,6 +7,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
+	"github.com/swarmpurse/swarmpurse/cmd/swarmpurse/tables"
 	"github.com/swarmpurse/swarmpurse/node/api"
 )
 
@@ -33,7 +34,7 @@ func newMembersCommand(a *app) *cobra.Command {
 }
 
 func printMembers(w *strings.Builder, list []api.Member) {
-	t := newTable("name", "status", "zone", "gossip", "http", "version", "→policy", "→rtt", "note")
+	t := tables.New("name", "status", "zone", "gossip", "http", "version", "→policy", "→rtt", "note")
 	for _, m := range list {
 		var notes []string
 		if m.Self {

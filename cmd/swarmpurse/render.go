@@ -11,8 +11,6 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 )
@@ -36,30 +34,6 @@ func (a *app) hint(format string, args ...any) {
 	if a.output != "json" {
 		fmt.Fprintf(a.stderr, "swarmpurse: hint: "+format+"\n", args...)
 	}
-}
-
-// newTable makes a table without lines: columns that start with a right arrow in their header hold
-// numbers.
-func newTable(headers ...string) table.Writer {
-	t := table.NewWriter()
-	style := table.StyleDefault
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
-	style.Format.Header = text.FormatUpper
-	t.SetStyle(style)
-	t.SuppressTrailingSpaces()
-	row, columns := make(table.Row, len(headers)), make([]table.ColumnConfig, len(headers))
-	for i, h := range headers {
-		columns[i] = table.ColumnConfig{Number: i + 1, Align: text.AlignLeft, AlignHeader: text.AlignLeft}
-		if name, ok := strings.CutPrefix(h, "→"); ok {
-			h = name
-			columns[i].Align, columns[i].AlignHeader = text.AlignRight, text.AlignRight
-		}
-		row[i] = h
-	}
-	t.AppendHeader(row)
-	t.SetColumnConfigs(columns)
-	return t
 }
 
 // fields writes names and values in two columns; empty values are left out.

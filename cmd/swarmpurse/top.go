@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/swarmpurse/swarmpurse/cmd/swarmpurse/tables"
 	"github.com/swarmpurse/swarmpurse/node/api"
 )
 
@@ -94,7 +95,7 @@ func printSnapshot(w *strings.Builder, s snapshot) {
 		}
 	}
 	fmt.Fprintf(w, "waiting %d  active %d\n\n", st.Waiting, st.Active)
-	budgets := newTable("instance", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→overspend", "→used")
+	budgets := tables.New("instance", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→overspend", "→used")
 	for _, b := range s.Budgets {
 		for _, i := range b.Instances {
 			used := ""

@@ -9,7 +9,8 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/swarmpurse/swarmpurse/cmd/swarmpurse/tables"
 )
 
 func comma(n int64) string { return humanize.Comma(n) }
@@ -23,29 +24,6 @@ func shortDuration(d time.Duration) string {
 		s = s[:len(s)-2]
 	}
 	return s
-}
-
-// newTable makes a table without lines. Columns whose header begins with > hold numbers.
-func newTable(headers ...string) table.Writer {
-	t := table.NewWriter()
-	style := table.StyleDefault
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Box.PaddingLeft, style.Box.PaddingRight = "  ", ""
-	style.Format.Header = text.FormatDefault
-	t.SetStyle(style)
-	t.SuppressTrailingSpaces()
-	row, columns := make(table.Row, len(headers)), make([]table.ColumnConfig, len(headers))
-	for i, h := range headers {
-		columns[i] = table.ColumnConfig{Number: i + 1, Align: text.AlignLeft, AlignHeader: text.AlignLeft}
-		if name, ok := strings.CutPrefix(h, ">"); ok {
-			h = name
-			columns[i].Align, columns[i].AlignHeader = text.AlignRight, text.AlignRight
-		}
-		row[i] = h
-	}
-	t.AppendHeader(row)
-	t.SetColumnConfigs(columns)
-	return t
 }
 
 func percent(part, whole int64) string {
@@ -87,7 +65,7 @@ func (r *Report) Text() string {
 
 	line("%d nodes, %d agents, %.0f s of load: %s calls, %s", r.Nodes, r.Agents, r.Seconds, comma(int64(r.Calls)), r.Workload)
 
-	t := newTable("tenant", "class", ">offered", ">admitted", ">settled", ">deferred", ">denied", ">failed", ">wait p50", ">p99")
+	t := tables.Indented("tenant", "class", "→offered", "→admitted", "→settled", "→deferred", "→denied", "→failed", "→wait p50", "→p99")
 	row := func(tenant, class string, x Tally, wait Latency) {
 		_, p50, p99 := wait.texts()
 		t.AppendRow(table.Row{tenant, class, comma(x.Offered), comma(x.Admitted), comma(x.Settled), comma(x.Deferred), comma(x.Denied), comma(x.Failed), p50, p99})
@@ -98,7 +76,7 @@ func (r *Report) Text() string {
 	row("all", "", r.Total, r.Wait)
 	section("Calls (deferred: come back later; denied: waiting cannot help), and how long the admitted ones waited for tokens", t)
 
-	t = newTable("budget", "supply", "ceiling", ">counted", ">of supply", ">most at once", ">allowed", ">overspend")
+	t = tables.Indented("budget", "supply", "ceiling", "→counted", "→of supply", "→most at once", "→allowed", "→overspend")
 	for _, a := range r.Audit {
 		if a.Skipped != "" {
 			t.AppendRow(table.Row{a.Instance, a.Supply, a.Ceiling, "not judged"})
@@ -108,7 +86,7 @@ func (r *Report) Text() string {
 	}
 	section("Budgets in tokens, as the model server counted them", t)
 
-	t = newTable("", "", ">decisions", ">p50", ">p99")
+	t = tables.Indented("", "", "→decisions", "→p50", "→p99")
 	latency := func(name string, l Latencies) {
 		for _, x := range []struct {
 			how string

@@ -13,6 +13,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/schollz/progressbar/v3"
 
+	"github.com/swarmpurse/swarmpurse/cmd/swarmpurse/tables"
 	"github.com/swarmpurse/swarmpurse/node/api"
 )
 
@@ -169,7 +170,7 @@ func (p picture) text(width int) string {
 			break
 		}
 	}
-	t := newTable("node", "half", ">admits", ">denies", ">waits", ">"+rightsOf)
+	t := tables.Indented("node", "half", "→admits", "→denies", "→waits", "→"+rightsOf)
 	for _, n := range p.nodes {
 		if n.err != nil {
 			t.AppendRow(table.Row{n.name, n.zone, printable(n.err.Error())})
@@ -185,7 +186,7 @@ func (p picture) text(width int) string {
 		t.AppendRow(table.Row{n.name, n.zone, comma(d["admit"] + d["degrade"]), comma(d["defer"] + d["deny"]), n.status.Waiting, comma(rights)})
 	}
 	b.WriteString(t.Render() + "\n\n")
-	t = newTable("budget, as the model server counts", "ceiling", ">limit", ">spent", ">overspend")
+	t = tables.Indented("budget, as the model server counts", "ceiling", "→limit", "→spent", "→overspend")
 	for i, a := range p.audit {
 		if i == 12 {
 			t.AppendRow(table.Row{fmt.Sprintf("and %d more", len(p.audit)-i)})
