@@ -118,6 +118,21 @@ func (n *node) waits2(r *Request, budget string) *Waiter {
 	return w
 }
 
+// Two calls that keep rights from each other, more than there can ever be: the first to come goes first.
+func TestKeepersDoNotBlockEachOther(t *testing.T) {
+	n := one(t, long)
+	n.must(on("both", 1), Admit, CodeOK)
+	first, second := n.waits2(on("both", 60), "pool"), n.waits(on("both", 60).wait(UseClassDefault))
+	n.e.queue.move(second, second.at(first.bound.takes[1-first.at(first.gate)].gate))
+	n.e.queue.keep(first)
+	n.e.queue.keep(second)
+	n.check()
+	n.w.pass(3 * time.Second)
+	if d := n.decided(); len(d) != 2 || d[0] != first || d[1] != second {
+		t.Errorf("%d decided", len(d))
+	}
+}
+
 // Whoever waits behind another is answered in time, too.
 func TestDeadlineBehindOthers(t *testing.T) {
 	n := one(t, oneOfEach)
