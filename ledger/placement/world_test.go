@@ -40,19 +40,24 @@ func TestGrantIsUsedUp(t *testing.T) {
 // Rights that a node borrowed beyond its need and no longer uses are given on.
 func TestBorrowedRightsAreGivenOn(t *testing.T) {
 	s := newSwarm(t, 3, 1, ledger.Spec{Kind: ledger.Grant, Amount: 300_000})
-	a, b := s.nodes[0], s.nodes[1]
-	a.call(250_000) // drains all: 100,000 here and what the others gave
-	s.run(1_000)
-	if a.spent != 250_000 {
-		t.Fatalf("spent %d", a.spent)
+	borrower, other := s.nodes[0], s.nodes[2]
+	// Some 110,000 tokens in two seconds: more than its own 100,000, and more is fetched than the last call lacks.
+	for i := range ledger.Millis(110) {
+		s.after(20*i, func() { borrower.call(1_000) })
 	}
-	// What is left lies anywhere; b collects it, then a gets it back.
-	b.call(30_000)
-	s.run(1_000)
-	s.nodes[2].call(20_000)
-	s.run(10_000)
-	if s.admitted != 300_000 {
-		t.Errorf("admitted %d of 300000", s.admitted)
+	s.run(3_000)
+	st := borrower.a.State(s.now)
+	if st.Spent != 110_000 || st.Spent < st.Base || st.Balance() <= 0 || st.In == 0 {
+		t.Fatalf("the borrower should have spent its own %d and have borrowed ones left: %+v", st.Base, st)
+	}
+	s.run(20_000)
+	for range 19 {
+		other.call(10_000)
+		s.run(500)
+	}
+	st = borrower.a.State(s.now)
+	if s.admitted != 300_000 || st.Balance() != 0 || st.Out == 0 {
+		t.Errorf("admitted %d of 300000; the borrower gave %d on and keeps %d", s.admitted, st.Out, st.Balance())
 	}
 }
 
