@@ -41,6 +41,7 @@ func (s *swarm) policies(revision int64) api.Policy {
 // all; limits go up and down while calls run; of two documents with one revision, put on two sides of a cut,
 // the one with the higher hash is in force everywhere; SIGHUP reads the file again.
 func TestPolicyReachesAll(t *testing.T) {
+	t.Parallel()
 	limit := scale(400_000)
 	grant := func(n int64) string { return fmt.Sprintf("{grant: %d}", n) }
 	s := newSwarm(t, 3, computePolicy(1, grant(limit)))
@@ -131,6 +132,7 @@ func tenantPolicy(limit int64) string {
 // Nodes leave one by one and hand on what they hold, seats included, so that a swarm whose founders are long
 // gone still has everything, for tenants old and new. Then all start again from their disks.
 func TestLeaversHandEverythingOn(t *testing.T) {
+	t.Parallel()
 	limit := scale(200_000)
 	s := newSwarm(t, 3, tenantPolicy(limit))
 	all := s.nodes
@@ -199,6 +201,7 @@ func TestLeaversHandEverythingOn(t *testing.T) {
 
 // A retried call gets the first answer, also when both run at once.
 func TestIdempotencyKeyReservesOnce(t *testing.T) {
+	t.Parallel()
 	s := newSwarm(t, 1, computePolicy(1, "{grant: 100000}"))
 	p := s.nodes[0]
 	for round := range 20 {

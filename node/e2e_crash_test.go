@@ -31,7 +31,7 @@ func disturb(s *swarm, h hammer, b *bank, at []float64, do func(i int)) {
 // Every node is killed once under load, and started again on its data. What a mark covered and nobody was
 // told of is lost, as the nodes themselves report; nothing else is, and nothing is spent twice.
 func TestKilledNodesSpendNothingTwice(t *testing.T) {
-	limit := scale(1_600_000)
+	limit := scale(1_200_000)
 	for _, c := range []struct {
 		name   string
 		nodes  int
@@ -83,7 +83,8 @@ func TestKilledNodesSpendNothingTwice(t *testing.T) {
 // Nodes are stopped under load for some seconds and go on as if nothing had been: long enough for the others
 // to take them for dead, while calls that they had begun wait in their sockets.
 func TestPausedNodesSpendNothingTwice(t *testing.T) {
-	limit := scale(1_600_000)
+	t.Parallel()
+	limit := scale(1_200_000)
 	s := newSwarm(t, 3, computePolicy(1, fmt.Sprintf("{grant: %d}", limit)))
 	var b bank
 	h := hammer{budget: "pot", token: "compute", workers: 8, offer: limit * 4, wait: "1s", sizes: mixed, used: twoThirds,

@@ -14,10 +14,11 @@ import (
 // agreeWithin is how soon after a partition heals all nodes report the same totals.
 const agreeWithin = 15 * time.Second
 
-// A swarm is cut in two, with the timers of production. Each side goes on with what it holds; nothing is
+// A swarm is cut in two, and mended at production's pace. Each side goes on with what it holds; nothing is
 // overspent; after the heal all agree. One cut lasts until each side takes the other for dead, the other is so
 // short that the membership never notices and only we know that rows were lost.
 func TestCutOffNodesGoOnAndAgreeAfterwards(t *testing.T) {
+	t.Parallel()
 	limit := scale(1_000_000)
 	for _, c := range []struct {
 		name     string
@@ -28,10 +29,7 @@ func TestCutOffNodesGoOnAndAgreeAfterwards(t *testing.T) {
 		{"two of five, taken for dead", 5, 2, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if c.long && testing.Short() {
-				t.Skip("waits for failure detection at production's pace")
-			}
-			s := newSwarm(t, c.nodes, computePolicy(1, fmt.Sprintf("{grant: %d}", limit)), func(set *settings) { set.Slow = true })
+			s := newSwarm(t, c.nodes, computePolicy(1, fmt.Sprintf("{grant: %d}", limit)), func(set *settings) { set.Mend = true })
 			var b bank
 			h := hammer{budget: "pot", token: "compute", workers: 2, wait: "1s", sizes: mixed, used: twoThirds}
 			h.offer = limit / 10
@@ -122,7 +120,8 @@ func TestCutOffNodesGoOnAndAgreeAfterwards(t *testing.T) {
 // A row that was lost in a cut which nobody noticed, of an instance that nobody uses any more: nothing would
 // tell it again, so nodes compare what they know.
 func TestLostRowsOfQuietInstancesAreFound(t *testing.T) {
-	s := newSwarm(t, 3, computePolicy(1, "{grant: 1000000}"), func(set *settings) { set.Slow = true })
+	t.Parallel()
+	s := newSwarm(t, 3, computePolicy(1, "{grant: 1000000}"), func(set *settings) { set.Mend = true })
 	spend := func(p *proc) {
 		a, err := p.Admit(t.Context(), api.AdmitRequest{Tokens: map[string]ledger.Tokens{"compute": 1}})
 		if err == nil {

@@ -30,7 +30,7 @@ type settings struct {
 	Join                                               []string
 	Expect                                             int
 	Debug                                              bool
-	Slow                                               bool // the membership's timers are those of production
+	Mend                                               bool // a cut is mended at production's pace
 	Drain                                              time.Duration
 }
 
@@ -40,7 +40,7 @@ type addresses struct{ Gossip, HTTP string }
 // quick makes failure and repair of the membership take a second or two; everything of ours keeps its pace.
 // The time between full push/pulls stays that of production, so that nothing here leans on them.
 var quick = gossip.Tuning{
-	ProbeInterval: 500 * time.Millisecond, ProbeTimeout: 250 * time.Millisecond, ReconnectInterval: time.Second,
+	ProbeInterval: 500 * time.Millisecond, ProbeTimeout: 250 * time.Millisecond, SuspicionMult: 3, ReconnectInterval: time.Second,
 	LeaveDelay: 200 * time.Millisecond, JoinJitter: 10 * time.Millisecond, JoinAgain: 300 * time.Millisecond,
 	RejoinInterval: 5 * time.Second,
 }
@@ -57,13 +57,13 @@ func (s *settings) options(log io.Writer) node.Options {
 	if s.Debug {
 		level = zerolog.DebugLevel
 	}
-	tuning := &quick
-	if s.Slow {
-		tuning = nil
+	tuning := quick
+	if s.Mend {
+		tuning.ReconnectInterval, tuning.RejoinInterval = 0, 0
 	}
 	return node.Options{
 		Name: s.Name, Cluster: s.Cluster, Gossip: s.Gossip, HTTP: s.HTTP, Data: s.Data, PolicyFile: s.Policy,
-		KeyringFile: s.Keyring, Join: s.Join, BootstrapExpect: s.Expect, Drain: s.Drain, Faults: true, GossipTuning: tuning,
+		KeyringFile: s.Keyring, Join: s.Join, BootstrapExpect: s.Expect, Drain: s.Drain, Faults: true, GossipTuning: &tuning,
 		Logger: zerolog.New(log).Level(level).With().Timestamp().Logger(),
 	}
 }

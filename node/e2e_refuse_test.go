@@ -98,6 +98,7 @@ func (p *proc) settle(id string) {
 
 // What is wrong is refused with its reason, and changes nothing on any node.
 func TestRefusalsChangeNothing(t *testing.T) {
+	t.Parallel()
 	doc := computePolicy(3, "{grant: 1000000}")
 	s := newSwarm(t, 2, doc, func(set *settings) {
 		if set.Name == "n2" {
@@ -185,6 +186,7 @@ func TestRefusalsChangeNothing(t *testing.T) {
 
 // A node that cannot start says why, names the flag or the directory, says what to do, and ends with 1.
 func TestStartRefusals(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	sub := func(name string) string { return filepath.Join(dir, name) }
 	write := func(name, text string) string {
@@ -307,6 +309,7 @@ func newKey() []byte {
 // A swarm whose gossip is encrypted works like any other. Nodes with a wrong key or of another cluster never
 // join it, and what they and others send is dropped and counted.
 func TestStrangersNeverJoin(t *testing.T) {
+	t.Parallel()
 	key, dir := newKey(), t.TempDir()
 	limit := scale(400_000)
 	s := newSwarm(t, 3, computePolicy(1, fmt.Sprintf("{grant: %d}", limit)), func(set *settings) {
