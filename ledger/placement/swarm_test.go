@@ -50,7 +50,7 @@ type call struct {
 
 const (
 	start    ledger.Instant = 1_700_000_000_000
-	patience                = 2_000 // ms that a call waits
+	patience ledger.Instant = 2_000 // ms that a call waits
 )
 
 type event struct {

@@ -126,9 +126,9 @@ func TestFragmentation(t *testing.T) {
 		floor float64 // of the bucket's goodput
 		asks  float64 // for each call admitted, at most
 	}{
-		{load: 0.5, lasts: 20_000, floor: 0.98, asks: 2},
-		{load: 0.9, lasts: 20_000, floor: 0.97, asks: 4},
-		{load: 1.2, lasts: 8_000, floor: 0.85, asks: 80},
+		{load: 0.5, lasts: 10_000, floor: 0.98, asks: 2},
+		{load: 0.9, lasts: 10_000, floor: 0.97, asks: 4},
+		{load: 1.2, lasts: 6_000, floor: 0.80, asks: 80},
 	} {
 		s := newSwarm(t, 50, 7, pool)
 		s.bucket = &omniscient{level: float64(pool.Amount), at: s.now}
