@@ -7,10 +7,11 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 )
 
-// comparing keeps the rows of two nodes from differing for long. A row is told once, when it changes, so what
-// was lost on the way (a cut too short for the membership to notice is enough) would stay unknown until a
-// full push/pull happens to come by, after half a minute or more. Instead every node tells one peer after
-// the other what it knows, in a digest, and that peer sends what is missing.
+// comparing keeps the rows and policies of two nodes from differing for long. A row is told once, when it
+// changes, so what was lost on the way (a cut too short for the membership to notice is enough) would stay
+// unknown until a full push/pull happens to come by, after half a minute or more. Instead every node tells one
+// peer after the other what it knows, in a digest and by its policy's revision, and that peer sends what is
+// missing.
 type comparing struct {
 	at       ledger.Instant // of the next digest
 	live     []string       // members alive at the last look
@@ -46,7 +47,7 @@ func (n *Node) cameBack(now ledger.Instant, members []gossip.Member) {
 // compare sends a digest to a peer when it is time.
 func (n *Node) compare(now ledger.Instant) {
 	c := &n.comparing
-	if now < c.at && c.at <= now+compareEvery*maxComparePauses || n.replica.Charter().ID.IsZero() {
+	if now < c.at && c.at <= now+compareEvery*maxComparePauses {
 		return
 	}
 	alive := n.pool.Alive()
@@ -55,6 +56,14 @@ func (n *Node) compare(now ledger.Instant) {
 		return
 	}
 	to := alive[n.rand.IntN(len(alive))]
+	if n.replica.Charter().ID.IsZero() {
+		// The first push/pull of a join brings charter and policy; this one was with somebody who had none yet, or
+		// was too busy to answer.
+		if err := n.pool.Sync(to); err != nil {
+			n.log.Debug().Err(err).Str("peer", to).Msg("not synced")
+		}
+		return
+	}
 	pause := ledger.Instant(compareEvery)
 	if len(c.returned) > 0 {
 		to, c.returned = c.returned[0], c.returned[1:]
@@ -63,7 +72,11 @@ func (n *Node) compare(now ledger.Instant) {
 		}
 	}
 	digest := ledger.Encode(n.replica.Digest())
-	if err := n.pool.Send(to, digest); err != nil {
+	err := n.pool.Send(to, digest)
+	if err == nil {
+		err = n.pool.Send(to, n.have())
+	}
+	if err != nil {
 		n.log.Debug().Err(err).Str("to", to).Msg("rows not compared; another peer is asked soon")
 	}
 	cost := ledger.Instant(int64(len(digest)) * comparePart * 1000 / int64(n.opts.GossipBytesPerSecond))

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/api"
@@ -106,8 +107,13 @@ func TestPolicyReachesAll(t *testing.T) {
 	a, _ := s.nodes[0].Policy(t.Context())
 	z, _ := s.nodes[3].Policy(t.Context())
 	s.heal()
+	healed := time.Now()
 	if pol := s.policies(4); a.Hash == z.Hash || pol.Hash != max(a.Hash, z.Hash) {
 		t.Errorf("the swarm runs %s, want the higher of %s and %s", pol.Hash, a.Hash, z.Hash)
+	}
+
+	if took := time.Since(healed); took > agreeWithin {
+		t.Errorf("one policy was in force only %v after the heal, want %v", took, agreeWithin)
 	}
 
 	// The file again.
