@@ -179,3 +179,23 @@ func TestSoftDebt(t *testing.T) {
 	expect(t, "calls after it", len(n.open), 1)
 	w.check()
 }
+
+// TestSharesAccrueFromTheCredit: shares accrue here from when they are durable here, not for the time that the disk
+// took.
+func TestSharesAccrueFromTheCredit(t *testing.T) {
+	w := scripted(t, 2, 2, one(tenASecond(1000, 1000)))
+	w.opened()
+	a, b := w.nodes[0], w.nodes[1]
+	b.drain()
+	a.r.GiveShares(a.clock(), w.ids[0], b.self, TotalShares)
+	a.batch(commit, nil)
+	for len(w.net) > 0 {
+		w.deliver(0, false)
+	}
+	w.now += 10_000 // a slow disk
+	b.batch(commit, nil)
+	if got := b.r.Account(w.ids[0]).Rights(b.clock()); got < 49 || got > 51 {
+		t.Errorf("%d rights accrued in 10 s with half of 10 a second", got)
+	}
+	w.check()
+}
