@@ -66,14 +66,15 @@ type record struct {
 	next, prev int32
 
 	bound *bound
-	no    *refusal // why it was refused
+	many  *[policy.MaxDraws]held // instead of few when n > inline
+	// The first cache line ends here. What follows is only written when a decision is made.
+	no *refusal // why it was refused
 
 	tenant, agent, run, model string
 	outcome                   string
 
-	few  [inline]held
-	many *[policy.MaxDraws]held // instead of few when n > inline
-	_    uint64
+	few [inline]held
+	_   uint64
 }
 
 // held is what one instance holds or was charged for a call.
@@ -180,18 +181,10 @@ func (s *shard) fill(i int32, now ledger.Instant, r *Request, b *bound) *record 
 	rec := s.rec(i)
 	// Milliseconds since 1970 keep numbers of one life apart from those of lives before, whose records are gone.
 	s.seq = max(s.seq+1, uint64(max(now, 0)))
-	rec.seq, rec.at, rec.bound = s.seq, now, b
+	rec.seq, rec.at = s.seq, now
 	rec.late, rec.booked, rec.waited = false, 0, 0
-	rec.tenant, rec.agent, rec.run, rec.model = r.Tenant, r.Agent, r.Run, r.Model
-	if rec.no != nil {
-		rec.no = nil
-	}
-	if rec.outcome != "" {
-		rec.outcome = ""
-	}
-	if rec.many != nil {
-		rec.many = nil
-	}
+	rec.bound, rec.many, rec.no = b, nil, nil
+	rec.tenant, rec.agent, rec.run, rec.model, rec.outcome = r.Tenant, r.Agent, r.Run, r.Model, ""
 	return rec
 }
 
