@@ -1,16 +1,15 @@
 package node
 
 import (
-	"bytes"
 	"fmt"
 	"strconv"
 	"time"
 
-	"github.com/vmihailenco/msgpack/v5"
-
 	"github.com/swarmpurse/swarmpurse/gossip"
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
+	"github.com/swarmpurse/swarmpurse/node/wire"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // Messages of the node itself. The ledger's kinds are below 32.
@@ -22,12 +21,6 @@ const (
 	msgVote                      // the charter that the sender voted for
 	msgCharter                   // a charter that was made
 )
-
-// stateFormat marks our part of a push/pull.
-const stateFormat byte = 1
-
-// maxStateParts bounds the messages in one push/pull.
-const maxStateParts = 8
 
 // tell sends one of the node's own messages.
 func (n *Node) tell(to string, kind byte, body []byte) {
@@ -62,17 +55,17 @@ func (n *Node) decode(from string, payload []byte) (op, error) {
 	body := payload[1:]
 	switch payload[0] {
 	case msgPolicy:
-		doc, err := decodePolicy(body)
+		doc, err := wire.DecodeDocument(body)
 		if err != nil {
 			return nil, err
 		}
-		p, err := doc.parse(from)
+		p, err := policy.Parse("peer", doc.Source) // slow, so not in the loop
 		if err != nil {
 			return nil, fmt.Errorf("policy revision from %s cannot be used by this version: %w", from, err)
 		}
 		return func(now ledger.Instant) { n.receivePolicy(now, from, p, doc) }, nil
 	case msgHave:
-		have, err := decodeHave(body)
+		have, err := wire.DecodeHave(body)
 		if err != nil {
 			return nil, err
 		}
@@ -145,49 +138,12 @@ func (n *Node) pushPull(join bool) []byte {
 			parts = append(parts, append([]byte{msgPolicy}, doc...))
 		}
 	}
-	var b bytes.Buffer
-	b.WriteByte(stateFormat)
-	enc := msgpack.NewEncoder(&b)
-	if err := enc.EncodeArrayLen(len(parts)); err != nil {
-		panic(fmt.Sprintf("BUG: encoding: %v", err))
-	}
-	for _, p := range parts {
-		if err := enc.EncodeBytes(p); err != nil {
-			panic(fmt.Sprintf("BUG: encoding: %v", err))
-		}
-	}
-	return b.Bytes()
-}
-
-// splitState takes a push/pull state apart; the parts are messages.
-func splitState(state []byte) ([][]byte, error) {
-	if len(state) == 0 || state[0] != stateFormat {
-		return nil, nil // none, or a newer form
-	}
-	r := bytes.NewReader(state[1:])
-	dec := msgpack.NewDecoder(r)
-	n, err := dec.DecodeArrayLen()
-	if err != nil || n < 0 {
-		return nil, fmt.Errorf("malformed push/pull state: %v", err)
-	}
-	var parts [][]byte
-	for range min(n, maxStateParts) {
-		size, err := dec.DecodeBytesLen()
-		if err != nil || size < 0 || size > r.Len()+len(state) || size > len(state) {
-			return nil, fmt.Errorf("malformed push/pull state: a part of %d bytes (%v)", size, err)
-		}
-		p := make([]byte, size)
-		if err := dec.ReadFull(p); err != nil {
-			return nil, fmt.Errorf("malformed push/pull state: %w", err)
-		}
-		parts = append(parts, p)
-	}
-	return parts, nil
+	return wire.JoinParts(parts)
 }
 
 // MergeState takes the peer's part of a push/pull, message by message.
 func (d *delegate) MergeState(state []byte, _ bool) {
-	parts, err := splitState(state)
+	parts, err := wire.SplitParts(state)
 	if err != nil {
 		(*Node)(d).metrics.Dropped(telemetry.Malformed)
 		(*Node)(d).log.Warn().Err(err).Msg("a push/pull state was dropped")

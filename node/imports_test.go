@@ -19,6 +19,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"policy":           {"ledger"},
 		"node/admit":       {"ledger", "policy"},
 		"node/store":       {},
+		"node/wire":        {"ledger", "policy"},
 		"node/telemetry":   {},
 		"node/llm":         {"ledger", "policy", "node/admit", "node/llm/"},
 		"node/llm/standin": {"ledger", "policy", "node/admit", "node/llm"},

@@ -4,18 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"time"
-
-	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
+	"github.com/swarmpurse/swarmpurse/node/wire"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
@@ -26,129 +24,20 @@ type adopted struct {
 	since  time.Time
 }
 
-// document is a policy as it travels and as it lies on disk.
-type document struct {
-	source []byte
-	by     string
-	since  time.Time
-}
-
-const (
-	keyPolicy  = "current"
-	maxByLen   = 256
-	policyForm = 1
-)
+const keyPolicy = "current"
 
 // encode returns nil for the built-in default, which is nobody's decision and does not travel.
 func (a *adopted) encode() []byte {
 	if a.policy.Revision() == 0 {
 		return nil
 	}
-	var b bytes.Buffer
-	b.WriteByte(policyForm)
-	enc := msgpack.NewEncoder(&b)
-	for _, err := range []error{
-		enc.EncodeArrayLen(3), enc.EncodeBytes(a.policy.Source()), enc.EncodeString(a.by), enc.EncodeInt(a.since.UnixMilli()),
-	} {
-		if err != nil {
-			panic(fmt.Sprintf("BUG: encoding: %v", err))
-		}
-	}
-	return b.Bytes()
+	return wire.EncodeDocument(&wire.Document{Source: a.policy.Source(), By: a.by, Since: a.since})
 }
 
-func decodePolicy(b []byte) (document, error) {
-	var d document
-	if len(b) < 2 || b[0] < policyForm {
-		return d, errors.New("malformed policy message")
-	}
-	dec := msgpack.NewDecoder(bytes.NewReader(b[1:]))
-	fail := func(err error) (document, error) { return d, fmt.Errorf("malformed policy message: %v", err) }
-	bounded := func(most int) ([]byte, error) {
-		size, err := dec.DecodeBytesLen()
-		if err != nil {
-			return nil, err
-		}
-		if size < 0 || size > most || size > len(b) {
-			return nil, fmt.Errorf("%d bytes", size)
-		}
-		p := make([]byte, size)
-		return p, dec.ReadFull(p)
-	}
-	if n, err := dec.DecodeArrayLen(); err != nil || n < 3 {
-		return fail(err)
-	}
-	src, err := bounded(policy.MaxSource)
-	if err != nil {
-		return fail(err)
-	}
-	by, err := bounded(maxByLen)
-	if err != nil {
-		return fail(err)
-	}
-	ms, err := dec.DecodeInt64()
-	if err != nil {
-		return fail(err)
-	}
-	return document{src, string(by), time.UnixMilli(ms)}, nil
-}
-
-// parse compiles the document. It is slow, so it does not run in the loop.
-func (d document) parse(from string) (*policy.Policy, error) {
-	if from == "" {
-		from = "peer"
-	}
-	return policy.Parse(from, d.source)
-}
-
-// have is what peers compare with theirs.
-type have struct {
-	node     string
-	revision int64
-	hash     [32]byte
-}
-
+// have is the word of the policy in force.
 func (n *Node) have() []byte {
 	p := n.policy.Load().policy
-	h := p.Hash()
-	var b bytes.Buffer
-	b.WriteByte(msgHave)
-	b.WriteByte(policyForm)
-	enc := msgpack.NewEncoder(&b)
-	for _, err := range []error{
-		enc.EncodeArrayLen(3), enc.EncodeString(n.opts.Name), enc.EncodeInt(p.Revision()), enc.EncodeBytes(h[:]),
-	} {
-		if err != nil {
-			panic(fmt.Sprintf("BUG: encoding: %v", err))
-		}
-	}
-	return b.Bytes()
-}
-
-func decodeHave(b []byte) (h have, err error) {
-	if len(b) < 2 || b[0] < policyForm {
-		return h, errors.New("malformed word of a policy")
-	}
-	dec := msgpack.NewDecoder(bytes.NewReader(b[1:]))
-	if n, err := dec.DecodeArrayLen(); err != nil || n < 3 {
-		return h, fmt.Errorf("malformed word of a policy: %v", err)
-	}
-	size, err := dec.DecodeBytesLen()
-	if err != nil || size < 0 || size > ledger.MaxNameLen {
-		return h, fmt.Errorf("malformed word of a policy: a name of %d bytes (%v)", size, err)
-	}
-	name := make([]byte, size)
-	if err := dec.ReadFull(name); err != nil {
-		return h, fmt.Errorf("malformed word of a policy: %w", err)
-	}
-	h.node = string(name)
-	if h.revision, err = dec.DecodeInt64(); err != nil {
-		return h, fmt.Errorf("malformed word of a policy: %w", err)
-	}
-	if size, err := dec.DecodeBytesLen(); err != nil || size != len(h.hash) {
-		return h, fmt.Errorf("malformed word of a policy: a hash of %d bytes (%v)", size, err)
-	}
-	return h, dec.ReadFull(h.hash[:])
+	return append([]byte{msgHave}, wire.EncodeHave(&wire.Have{Node: n.opts.Name, Revision: p.Revision(), Hash: p.Hash()})...)
 }
 
 // loadPolicy takes the newest of what the data directory and --policy have, else the built-in default.
@@ -159,15 +48,15 @@ func (n *Node) loadPolicy() error {
 		return err
 	}
 	if b != nil {
-		d, err := decodePolicy(b)
+		d, err := wire.DecodeDocument(b)
 		if err != nil {
-			return &OptionError{"data", err, "restore a backup of the directory"}
+			return &OptionError{"data", fmt.Errorf("the stored policy: %w", err), "restore a backup of the directory"}
 		}
-		p, err := policy.Parse("stored policy", d.source)
+		p, err := policy.Parse("stored policy", d.Source)
 		if err != nil {
 			return &OptionError{"data", fmt.Errorf("the stored policy cannot be read by this version: %w", err), "start the version that stored it"}
 		}
-		cur = &adopted{p, d.by, d.since}
+		cur = &adopted{p, d.By, d.Since}
 	}
 	if file := n.opts.PolicyFile; file != "" {
 		p, err := readPolicy(file)
@@ -243,7 +132,7 @@ func (n *Node) adopt(a *adopted, done func(error)) {
 	})
 }
 
-func (n *Node) receivePolicy(_ ledger.Instant, from string, p *policy.Policy, d document) {
+func (n *Node) receivePolicy(_ ledger.Instant, from string, p *policy.Policy, d wire.Document) {
 	cur := n.policy.Load().policy
 	if !policy.Newer(p, cur) {
 		if p.Revision() == cur.Revision() && p.Hash() != cur.Hash() {
@@ -251,7 +140,7 @@ func (n *Node) receivePolicy(_ ledger.Instant, from string, p *policy.Policy, d 
 		}
 		return
 	}
-	n.adopt(&adopted{p, d.by, d.since}, func(err error) {
+	n.adopt(&adopted{p, d.By, d.Since}, func(err error) {
 		if err != nil {
 			n.log.Warn().Err(err).Msg("a newer policy could not be taken over")
 		}
@@ -259,17 +148,17 @@ func (n *Node) receivePolicy(_ ledger.Instant, from string, p *policy.Policy, d 
 }
 
 // receiveHave asks for a newer policy, or offers ours.
-func (n *Node) receiveHave(h have) {
+func (n *Node) receiveHave(h wire.Have) {
 	cur := n.policy.Load().policy
 	mine := cur.Hash()
 	switch {
-	case h.node == n.opts.Name || h.hash == mine:
-	case h.revision > cur.Revision() || h.revision == cur.Revision() && bytes.Compare(h.hash[:], mine[:]) > 0:
-		if h.revision > 0 {
-			n.tell(h.node, msgWant, nil)
+	case h.Node == n.opts.Name || h.Hash == mine:
+	case h.Revision > cur.Revision() || h.Revision == cur.Revision() && bytes.Compare(h.Hash[:], mine[:]) > 0:
+		if h.Revision > 0 {
+			n.tell(h.Node, msgWant, nil)
 		}
 	default:
-		n.sendPolicy(h.node)
+		n.sendPolicy(h.Node)
 	}
 }
 
@@ -297,8 +186,8 @@ func (n *Node) ApplyPolicy(ctx context.Context, src []byte, by string) (api.Poli
 	if err != nil {
 		return api.Policy{}, fmt.Errorf("%w: %w", admit.ErrInvalid, err)
 	}
-	if len(by) > maxByLen {
-		by = by[:maxByLen]
+	if len(by) > wire.MaxBy {
+		by = by[:wire.MaxBy]
 	}
 	a := &adopted{p, by, time.Now()}
 	if err := n.wait(ctx, func(now ledger.Instant, done func(error)) { n.adopt(a, done) }); err != nil {
