@@ -3,6 +3,7 @@ package admit
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -63,24 +64,38 @@ func benchNode(b *testing.B, calls []*Request) *node {
 	return w.nodes[0]
 }
 
+// batchLen is short enough that some batches are not disturbed.
+const batchLen = 2048
+
 // batches has as many goroutines as there are cores run b.N operations in batches, and cleans up after each with
 // the clock stopped. It also reports the best batch: on a machine that others use as well, that is what the work
-// takes, and the rest is what the others took.
+// takes, and the rest is what the others took. Waking a core is not part of it.
 func batches(b *testing.B, run func(g, many int), clean func()) {
 	cores := runtime.GOMAXPROCS(0)
-	const batch = 8192
-	best := time.Duration(0)
+	best, sum := time.Duration(0), time.Duration(0)
+	rounds := (b.N + batchLen - 1) / batchLen
 	b.ResetTimer()
-	for left := b.N; left > 0; left -= batch {
-		many := batch / cores
-		begin := time.Now()
+	for range rounds {
+		many := batchLen / cores
+		var ready atomic.Int32
+		begin, end := make([]time.Time, cores), make([]time.Time, cores)
+		one := func(g int) {
+			ready.Add(1)
+			for ready.Load() < int32(cores) {
+			}
+			begin[g] = time.Now()
+			run(g, many)
+			end[g] = time.Now()
+		}
 		var all sync.WaitGroup
 		for g := 1; g < cores; g++ {
-			all.Go(func() { run(g, many) })
+			all.Go(func() { one(g) })
 		}
-		run(0, many)
+		one(0)
 		all.Wait()
-		if took := time.Since(begin); best == 0 || took < best {
+		took := slices.MaxFunc(end, time.Time.Compare).Sub(slices.MinFunc(begin, time.Time.Compare))
+		sum += took
+		if best == 0 || took < best {
 			best = took
 		}
 		if clean != nil {
@@ -90,14 +105,15 @@ func batches(b *testing.B, run func(g, many int), clean func()) {
 		}
 	}
 	b.StopTimer()
-	b.ReportMetric(float64(best.Nanoseconds())/float64(batch/cores*cores), "best-ns/op")
+	b.ReportMetric(float64(sum.Nanoseconds())/float64(rounds*batchLen), "ns/op")
+	b.ReportMetric(float64(best.Nanoseconds())/batchLen, "best-ns/op")
 }
 
 // spin makes decisions. next tells goroutine g its i-th call.
 func spin(b *testing.B, n *node, next func(g, i int) *Request) {
 	ids := make([][]ID, runtime.GOMAXPROCS(0))
 	for g := range ids {
-		ids[g] = make([]ID, 0, 8192)
+		ids[g] = make([]ID, 0, batchLen)
 	}
 	var misses atomic.Int64
 	batches(b, func(g, many int) {
@@ -113,9 +129,11 @@ func spin(b *testing.B, n *node, next func(g, i int) *Request) {
 	}, func() { // records are recycled
 		for g := range ids {
 			for _, id := range ids[g] {
-				if _, err := n.e.Release(wall(), id); err != nil {
+				s, _, _, err := n.e.end(wall(), id, Released, &Settlement{}) // as Release, without the receipt
+				if err != nil {
 					b.Fatal(err)
 				}
+				s.mu.Unlock()
 			}
 			ids[g] = ids[g][:0]
 		}
@@ -184,7 +202,7 @@ func BenchmarkSettle(b *testing.B) {
 			decide := func() {
 				for g := range ids {
 					ids[g] = ids[g][:0]
-					for range 8192 / len(ids) {
+					for range batchLen / len(ids) {
 						id, ok := n.e.Try(wall(), calls[g])
 						if !ok {
 							b.Fatal("not decided on the spot")

@@ -17,6 +17,7 @@ type bound struct {
 	plan    *policy.Plan
 	takes   []boundTake // in the ledger's order of locking
 	hash    uint32      // where its records start
+	cursor  atomic.Uint32
 }
 
 // boundTake is one draw with its account.

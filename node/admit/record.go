@@ -204,15 +204,25 @@ func (e *Engine) find(id ID) (*shard, int32, bool) {
 // false.
 func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *bound, takes []ledger.Take, waited ledger.Millis) (ID, bool) {
 	// Shards take turns by the millisecond, and instances start at different ones: a hot instance uses all,
-	// and two hot ones meet seldom.
-	first := b.hash + uint32(now)
-	for try := range uint32(numShards) {
+	// and two hot ones meet seldom. The cursor goes past shards that were found full; a shard that another core
+	// is at is left to it.
+	cursor := b.cursor.Load()
+	first := b.hash + uint32(now) + cursor
+	for try := range uint32(2 * numShards) {
 		sh := (first + try) % numShards
 		s := &e.shards[sh]
-		s.mu.Lock()
+		if !s.mu.TryLock() {
+			if try < numShards {
+				continue
+			}
+			s.mu.Lock()
+		}
 		i := s.alloc(false)
 		if i < 0 {
 			s.mu.Unlock()
+			if try == 0 {
+				b.cursor.Store(cursor + 1)
+			}
 			continue
 		}
 		rec := s.fill(i, now, r, b)

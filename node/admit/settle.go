@@ -30,24 +30,35 @@ func (e *Engine) Release(now ledger.Instant, id ID) (Receipt, error) {
 	return e.close(now, id, Released, &Settlement{Outcome: "released"})
 }
 
-// close ends a reservation exactly once.
+// close ends a reservation exactly once, and says how it ended.
 func (e *Engine) close(now ledger.Instant, id ID, to State, st *Settlement) (Receipt, error) {
-	s, i, ok := e.find(id)
-	if !ok {
-		return Receipt{}, fmt.Errorf("%w %q: it was never made here, or ended so long ago that it is forgotten", ErrUnknownID, e.Format(id))
+	s, r, repeated, err := e.end(now, id, to, st)
+	if err != nil {
+		return Receipt{}, err
 	}
 	defer s.mu.Unlock()
-	r := s.rec(i)
+	return e.receipt(id, r, repeated), nil
+}
+
+// end returns the record with its shard locked, unless there is an error.
+func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *shard, r *record, repeated bool, err error) {
+	s, i, ok := e.find(id)
+	if !ok {
+		return nil, nil, false, fmt.Errorf("%w %q: it was never made here, or ended so long ago that it is forgotten", ErrUnknownID, e.Format(id))
+	}
+	r = s.rec(i)
 	switch r.state {
 	case Refused:
-		return Receipt{}, fmt.Errorf("%w %q: that call was refused, nothing is reserved for it", ErrUnknownID, e.Format(id))
+		s.mu.Unlock()
+		return nil, nil, false, fmt.Errorf("%w %q: that call was refused, nothing is reserved for it", ErrUnknownID, e.Format(id))
 	case Settled, Released:
-		return e.receipt(id, r, true), nil
+		return s, r, true, nil
 	}
 	var amounts [policy.MaxDraws]ledger.Tokens // zero for a release
 	if to == Settled {
 		if err := r.used(st, &amounts); err != nil {
-			return Receipt{}, err
+			s.mu.Unlock()
+			return nil, nil, false, err
 		}
 	}
 	// From here on nothing can fail.
@@ -69,7 +80,7 @@ func (e *Engine) close(now ledger.Instant, id ID, to State, st *Settlement) (Rec
 		s.push(&s.done, i)
 	}
 	r.state, r.outcome = to, st.Outcome
-	return e.receipt(id, r, false), nil
+	return s, r, false, nil
 }
 
 // used works out what each draw is charged.
