@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -98,6 +99,17 @@ func (o Options) complete() (Options, error) {
 	case o.BootstrapExpect < 1 || o.BootstrapExpect > maxExpect:
 		return o, &OptionError{"bootstrap-expect", fmt.Errorf("%d founders; 1 to %d are possible", o.BootstrapExpect, maxExpect),
 			"say how many of the first members found the cluster: more than half of them"}
+	case o.KeyringFile != "":
+		if _, err := gossip.LoadKeyring(o.KeyringFile); err != nil {
+			return o, &OptionError{"keyring", err, "a keyring is a JSON list of base64 keys of 16, 24 or 32 bytes, the first of which encrypts"}
+		}
+	}
+	for _, seed := range o.Join {
+		if _, _, err := net.SplitHostPort(seed); err != nil {
+			return o, &OptionError{"join", fmt.Errorf("%q is not host:port: %w", seed, err), "name a member's gossip address, as in --join 127.0.0.1:7946"}
+		}
+	}
+	switch {
 	case o.Drain < 0:
 		return o, &OptionError{"drain", fmt.Errorf("%v is negative", o.Drain), "say how long calls in flight may take, as in --drain 20s"}
 	}
