@@ -11,7 +11,7 @@ type Entry struct {
 	Window  Window
 	Out, In Tokens
 
-	// What the peer has acknowledged. Told is when we told it last, for the pace of repeats.
+	// What the peer has acknowledged.
 	AckedShares Shares
 	AckedOut    Tokens
 	// Asked is when the oldest lent rate rights not acknowledged were asked for (the peer's clock).
