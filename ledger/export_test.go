@@ -9,21 +9,13 @@ var (
 	EncodeEntry = encodeEntry
 )
 
-// EntryOf is an account's record of one peer.
-type EntryOf struct {
-	Instance InstanceID
-	Peer     Holder
-	Entry    Entry
-}
-
-// Entries lists the pairwise records in memory, in order.
-func (r *Replica) Entries() (es []EntryOf) {
-	for _, in := range r.order {
-		for _, e := range in.sortedEdges() {
-			es = append(es, EntryOf{in.id, e.peer, e.Entry})
-		}
+// DecodeVersion reads the record of versions that may be used.
+func DecodeVersion(b []byte) uint64 {
+	v, err := decodeVersion(b)
+	if err != nil {
+		panic(err)
 	}
-	return es
+	return v
 }
 
 // Unacked counts what peers were given and have not acknowledged.
@@ -70,13 +62,6 @@ func (r *Replica) GiveRights(now Instant, id InstanceID, to Holder, n Tokens, as
 	return n
 }
 
-// DecodeVersion reads the record of versions that may be used.
-func DecodeVersion(b []byte) uint64 {
-	d := newReader(b, kindVersion)
-	d.record(1)
-	return d.uint()
-}
-
 // Sent is the row that peers were sent last.
 func (r *Replica) Sent(id InstanceID) (Row, bool) {
 	in, ok := r.instances[id]
@@ -84,13 +69,6 @@ func (r *Replica) Sent(id InstanceID) (Row, bool) {
 		return Row{}, false
 	}
 	return in.sent, true
-}
-
-// Peek is the account's state without bringing it up to any time.
-func (a *Account) Peek() (s State, spec Spec, overdraft Tokens, ready bool) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.s, a.spec, a.overdraftPart, a.ready
 }
 
 // UsedUnderSeat reports whether genesis ran here under the seat.

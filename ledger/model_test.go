@@ -235,11 +235,7 @@ func (m *model) checkInstance(id InstanceID) {
 					m.mint(n, id, &live, spec)
 				}
 				sd.entries = map[Holder]Entry{}
-				for _, e := range n.r.Entries() {
-					if e.Instance == id {
-						sd.entries[e.Peer] = e.Entry
-					}
-				}
+				n.r.EachEntry(id, func(peer Holder, e Entry) { sd.entries[peer] = e })
 				if used := m.used[useKey{id, live.Window, i}]; live.Spent+live.Reserved < used {
 					w.fatalf("node %d: %s has spent %d+%d of window %d, callers were given %d", i, id, live.Spent, live.Reserved, live.Window, used)
 				}

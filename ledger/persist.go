@@ -168,11 +168,8 @@ func (r *Replica) Load(now Instant, records []Write) error {
 				r.ballot = &Ballot{Charter: c, Voter: r.self}
 			}
 		case w.Key == keyVersion:
-			d := newReader(w.Value, kindVersion)
-			d.record(1)
-			r.version = d.uint()
+			r.version, err = decodeVersion(w.Value)
 			r.versionMark = r.version
-			err = d.err
 		case w.Key == keyMint:
 			d := newReader(w.Value, kindMints)
 			for range d.array(0, 2*maxMints) / 2 {
@@ -283,23 +280,19 @@ func (r *Replica) loadEntry(w Write) error {
 	if !ok {
 		return nil
 	}
-	parts := strings.Split(s, "\x00")
-	if len(parts) != 3 {
-		return fmt.Errorf("%w: not the key of an entry", ErrWire)
-	}
-	gen, err := strconv.ParseUint(parts[2], 16, 64)
+	id, peer, err := splitEntryKey(s)
 	if err != nil {
-		return fmt.Errorf("%w: not the key of an entry: %v", ErrWire, err)
+		return err
 	}
 	e, err := decodeEntry(w.Value)
 	if err != nil {
 		return err
 	}
-	in, ok := r.instances[InstanceID(parts[0])]
+	in, ok := r.instances[id]
 	if !ok {
 		return fmt.Errorf("%w: an entry of an account that is not there", ErrWire)
 	}
-	edge, err := r.edge(in, Holder{parts[1], gen})
+	edge, err := r.edge(in, peer)
 	if err != nil {
 		return err
 	}

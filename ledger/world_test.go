@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
-	"strings"
 
 	. "github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/ledger/placement"
@@ -420,23 +419,17 @@ func (w *world) unrest() string {
 func (n *wnode) diskEntries() map[InstanceID]map[Holder]Entry {
 	out := map[InstanceID]map[Holder]Entry{}
 	for k, v := range n.disk {
-		rest, ok := strings.CutPrefix(k, KeyEntry)
-		if !ok {
+		rec, err := Inspect(Write{Key: k, Value: v})
+		if err != nil {
+			n.w.fatalf("on the disk of %d: %v", n.i, err)
+		}
+		if rec.Entry == nil {
 			continue
 		}
-		parts := strings.Split(rest, "\x00")
-		var h Holder
-		h.Node = parts[1]
-		fmt.Sscanf(parts[2], "%x", &h.Gen)
-		e, err := DecodeEntry(v)
-		if err != nil {
-			n.w.fatalf("entry on the disk of %d: %v", n.i, err)
+		if out[rec.Instance] == nil {
+			out[rec.Instance] = map[Holder]Entry{}
 		}
-		id := InstanceID(parts[0])
-		if out[id] == nil {
-			out[id] = map[Holder]Entry{}
-		}
-		out[id][h] = *e
+		out[rec.Instance][rec.Peer] = *rec.Entry
 	}
 	return out
 }

@@ -1,0 +1,76 @@
+package ledger
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Record is what one durable write says, for those who judge a swarm from outside (the simulator, checkers).
+// Exactly one of Account, Entry and Version is set for the records that matter to them; none for all others.
+type Record struct {
+	Instance InstanceID // of Account and Entry
+	Account  *State
+	Entry    *Entry
+	Peer     Holder // Entry: the other side
+	Version  uint64 // row versions up to it may be used
+}
+
+// Inspect reads a write of Replica.Writes. An error names what is wrong with it.
+func Inspect(w Write) (Record, error) {
+	if w.Value == nil {
+		return Record{}, nil
+	}
+	var rec Record
+	var err error
+	if id, ok := strings.CutPrefix(w.Key, keyAccount); ok {
+		rec.Instance = InstanceID(id)
+		rec.Account, err = decodeState(w.Value)
+	} else if key, ok := strings.CutPrefix(w.Key, keyEntry); ok {
+		if rec.Instance, rec.Peer, err = splitEntryKey(key); err == nil {
+			rec.Entry, err = decodeEntry(w.Value)
+		}
+	} else if w.Key == keyVersion {
+		rec.Version, err = decodeVersion(w.Value)
+	}
+	if err != nil {
+		return Record{}, fmt.Errorf("record %q: %w", w.Key, err)
+	}
+	return rec, nil
+}
+
+func splitEntryKey(key string) (InstanceID, Holder, error) {
+	parts := strings.Split(key, "\x00")
+	if len(parts) != 3 {
+		return "", Holder{}, fmt.Errorf("%w: not the key of an entry", ErrWire)
+	}
+	gen, err := strconv.ParseUint(parts[2], 16, 64)
+	if err != nil {
+		return "", Holder{}, fmt.Errorf("%w: not the key of an entry: %v", ErrWire, err)
+	}
+	return InstanceID(parts[0]), Holder{parts[1], gen}, nil
+}
+
+func decodeVersion(b []byte) (uint64, error) {
+	d := newReader(b, kindVersion)
+	d.record(1)
+	v := d.uint()
+	return v, d.err
+}
+
+// EachEntry calls f with every pairwise record of an instance as it is in memory, in order of peers.
+func (r *Replica) EachEntry(id InstanceID, f func(peer Holder, e Entry)) {
+	if in, ok := r.instances[id]; ok {
+		for _, e := range in.sortedEdges() {
+			f(e.peer, e.Entry)
+		}
+	}
+}
+
+// Peek returns the account's state without bringing it up to any time, what it is by the present policy, its part
+// of a soft overdraft, and whether its first issue is durable. Safe for concurrent use.
+func (a *Account) Peek() (s State, spec Spec, overdraft Tokens, ready bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.s, a.spec, a.overdraftPart, a.ready
+}

@@ -1,0 +1,111 @@
+// Package result is what a simulation comes to: figures of the swarm and of what it is compared with, what
+// changed over time, and whether the stated bounds were kept. It is data; package report shows it.
+package result
+
+import "time"
+
+// Result is one run.
+type Result struct {
+	Scenario    string
+	Description string
+	Seed        uint64
+	Nodes       int
+	Duration    time.Duration // of virtual time that figures count
+	Events      uint64
+	TraceHash   string // of all events in order: the same seed gives the same
+	Wall        time.Duration
+
+	Systems []System // the swarm first, then what it is compared with
+	Bounds  []Bound
+	Panels  []Panel // of the swarm
+	Marks   []Mark
+	// Violation is set when an invariant did not hold; figures end there.
+	Violation *Violation
+	// Wait, sweep and compare label runs with what differs.
+	Label string
+}
+
+// Names of systems.
+const (
+	Swarm      = "swarmpurse"
+	Omniscient = "omniscient" // one bucket that knows all at once: the bound
+	Split      = "split"      // a static even split
+	Counters   = "counters"   // asynchronous global counters: admit on the last known total
+	LocalOnly  = "local only" // every node applies the whole limit to what it sees itself
+)
+
+// System is what one way of admitting came to with one workload. Fractions are in 0..1, and NaN where there
+// is nothing to divide by.
+type System struct {
+	Name                                string
+	Offered, Admitted, Deferred, Denied int64   // calls
+	OfferedTokens, GoodputTokens        int64   // goodput: tokens of calls that were admitted and settled, as really used
+	Goodput                             float64 // beside the omniscient system's
+	Overspend                           float64 // largest excess over a hard limit, as a fraction of it
+	OverspendTokens                     int64
+	Local                               float64 // decisions made with no remote hop
+	AsksPerCall                         float64
+	Jain                                float64       // Jain's fairness index of goodput over tenants' demand
+	BytesPerNodeSecond                  float64       // sent by a node on average, all gossip and messages
+	BytesPerNodeSecondMax               float64       // of the busiest node
+	PriceAmplitude                      float64       // largest less smallest price within the figures' time, 0 with fixed prices
+	Converge                            time.Duration // after the last fault: until every node knows the same totals; -1 never
+	Stale                               time.Duration // age of the rows that nodes steer by, median
+	Classes                             []Class
+	Tenants                             []Tenant
+}
+
+// Class is what became of a class's calls.
+type Class struct {
+	Name              string
+	Offered, Admitted int64
+	WaitP50, WaitP99  time.Duration // of admitted calls
+	InBudget          float64       // admitted within the class's latency budget
+}
+
+// Tenant is what became of a tenant's calls.
+type Tenant struct {
+	Name                         string
+	Offered, Admitted            int64
+	OfferedTokens, GoodputTokens int64
+}
+
+// Panel is one chart over time.
+type Panel struct {
+	ID    string // "admitted", "rights", "queue", "price", "staleness", …: file names
+	Title string
+	Unit  string // "calls/s", "tokens", "s", …
+	Stack bool   // lines add up
+	At    []time.Duration
+	Lines []Line
+}
+
+// Line is one line of a panel; it has a value for each At, NaN for none.
+type Line struct {
+	Name   string
+	Values []float64
+}
+
+// Mark is a fault on the time axis.
+type Mark struct {
+	At, Until time.Duration
+	Kind      string // scenario.FaultKind
+	Text      string // "partition: zone b"
+}
+
+// Bound is a stated bound and what the run came to.
+type Bound struct {
+	Text string // "goodput >= 98%"
+	Got  string // "98.7%"
+	OK   bool
+}
+
+// Violation is an invariant that did not hold.
+type Violation struct {
+	Invariant string
+	Detail    string
+	At        time.Duration
+	Event     uint64 // number of the event after which it did not hold
+	Prefix    string // the shortest prefix found that still fails
+	Command   string // to run it again
+}

@@ -1,0 +1,3 @@
+// Package scenario reads what a simulation is made from: nodes, network, workload, faults, policy and the
+// bounds that decide whether a run passes. It owns the YAML form, its JSON Schema and the scenarios that ship.
+package scenario
