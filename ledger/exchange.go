@@ -422,7 +422,7 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 			o.NextAt = now + Instant(math.Ceil(min(float64(lack)/perMs, 1e12)))
 		}
 	case Windowed:
-		o.Capacity = v.Spec.Amount + minted
+		o.Capacity = v.Spec.Amount + minted + v.Spec.rollover(TotalShares)
 		o.NextAt = end
 	default:
 		o.Capacity = v.Spec.Amount + minted
