@@ -72,6 +72,46 @@ func TestCutOff(t *testing.T) {
 	n.must(on("pot", 300).wait(UseClassDefault), Admit, CodeOK)
 }
 
+// rolls carries up to half of a day's 1,000 into the next.
+var rolls = strings.Replace(oneOfEach, "{name: day, token: compute, supply: {window: 24h, amount: 1000}}",
+	"{name: day, token: compute, supply: {window: 24h, amount: 1000, rollover: 50%}}", 1)
+
+// nextDay goes to the next window of a day, in which what was left rolls over.
+func (w *swarm) nextDay() {
+	w.t.Helper()
+	const day = ledger.Instant(24 * 3600 * 1000)
+	w.now += day - w.now%day
+	w.tick()
+	w.pass(2 * time.Second)
+}
+
+// What rolled over counts as room: a call above the limit is not too large for it.
+func TestRolledOverRightsServeACallAboveTheLimit(t *testing.T) {
+	w := newSwarm(t, 3, rolls, Config{})
+	for _, n := range w.nodes { // all know what there is: 3 × 333, of which 3 × 166 roll over
+		n.must(on("day", 0), Admit, CodeOK)
+	}
+	w.pass(2 * time.Second)
+	n := w.nodes[0]
+	n.must(on("day", 1501), Deny, CodeTooLarge)
+	// No such call has room today, but it may have tomorrow.
+	a := n.answer(n.must(on("day", 1200).wait(0), Defer, CodeExhausted))
+	if !strings.Contains(a.Reason, "999 left until the window ends") || a.Short.Limit != 1500 {
+		t.Errorf("%+v", a)
+	}
+	w.nextDay()
+	a = n.answer(n.must(on("day", 1200).wait(0), Defer, CodeNoRights))
+	if !strings.Contains(a.Reason, "499 here and 998 with other nodes") || a.Short.Remaining != 1497 {
+		t.Errorf("%+v", a)
+	}
+	w.pass(a.RetryAfter)
+	n.must(on("day", 1200).wait(UseClassDefault), Admit, CodeOK)
+	a = n.answer(n.must(on("day", 1501), Deny, CodeTooLarge))
+	if !strings.Contains(a.Reason, "it never holds more than 1500") {
+		t.Errorf("%+v", a)
+	}
+}
+
 func TestSlowDisk(t *testing.T) {
 	n := one(t, oneOfEach)
 	n.slow = true
