@@ -159,3 +159,25 @@ func BenchmarkTick(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkOutlook is what every refusal asks, of an instance in which 1,000 peers hold rights.
+func BenchmarkOutlook(b *testing.B) {
+	r, as := single(b, benchNow, Spec{Kind: Grant, Amount: MaxTokens})
+	id := as[0].ID()
+	rows := benchRows(1000)
+	peers := make([]Peer, len(rows))
+	for i := range rows {
+		rows[i].Instance = id
+		peers[i] = Peer{Holder: rows[i].Holder, Alive: i%10 > 0}
+	}
+	r.SetPeers(peers)
+	if err := r.Receive(benchNow, rows); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if o := r.Outlook(benchNow, id, 100); o.Swarm == 0 {
+			b.Fatal(o)
+		}
+	}
+}

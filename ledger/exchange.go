@@ -372,60 +372,66 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Tokens) {
 	}
 }
 
-// Outlook says what waiting for need tokens can bring at an instance.
+// Outlook says what waiting for need tokens can bring at an instance. Every refusal asks for it, so it looks at
+// each row once and at nothing that only a strategy needs.
 func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 	in, ok := r.instances[id]
 	if !ok || in.account == nil {
 		return Outlook{}
 	}
-	v := r.view(now, in)
-	o := Outlook{Local: v.Rights, Swarm: v.Rights, Asking: len(in.asks) > 0}
-	in.account.mu.Lock()
-	s := in.account.s
-	end := in.account.end
-	in.account.mu.Unlock()
-	o.Reserved = s.Reserved
-	shares := v.Share
-	var out, inn, minted Tokens = s.Out, s.In, s.Minted
-	live := v.Share
-	for i := range v.Peers {
-		row := v.Peers[i].Row
-		if row == nil {
+	a := in.account
+	a.mu.Lock()
+	a.advance(now)
+	s, spec, end, rights := a.s, a.spec, a.end, Tokens(0)
+	if a.open() {
+		rights = max(0, a.rights-a.s.Debt)
+	}
+	a.mu.Unlock()
+	o := Outlook{Local: rights, Swarm: rights, Reserved: s.Reserved, Asking: len(in.asks) > 0}
+	shares, live := s.Shares(), s.Shares() // all that are known, and those of live holders
+	out, inn, minted := s.Out, s.In, s.Minted
+	peers := r.peers // sorted by holder, as rows are
+	for _, k := range in.rows {
+		alive := false
+		for c := -1; c < 0 && len(peers) > 0; {
+			if c = peers[0].Holder.Compare(k.Holder); c <= 0 {
+				alive = c == 0 && peers[0].Alive
+				peers = peers[1:]
+			}
+		}
+		shares += k.Shares
+		if alive {
+			live += k.Shares
+		}
+		if k.Window != s.Window {
 			continue
 		}
-		live += row.Shares
-		if row.Window == v.Window {
-			o.Swarm += max(0, row.Balance())
-			o.Reserved += row.Reserved
-		}
-	}
-	for _, k := range in.rows {
-		shares += k.Shares
-		if k.Window == v.Window {
-			out += k.Out
-			inn += k.In
-			minted += k.Minted
-			if _, ok := r.alive(k.Holder); !ok {
-				o.Away += max(0, k.Balance())
-			}
+		out += k.Out
+		inn += k.In
+		minted += k.Minted
+		if alive {
+			o.Swarm += max(0, k.Balance())
+			o.Reserved += k.Reserved
+		} else {
+			o.Away += max(0, k.Balance())
 		}
 	}
 	o.Swarm += max(0, out-inn)
 	o.Known = shares >= TotalShares*999/1000
-	switch v.Spec.Kind {
+	switch spec.Kind {
 	case Rate:
 		// What live holders will have accrued: their shares' part of the rate, at most their part of the burst.
-		o.Capacity = v.Spec.Amount
-		if live > 0 && v.Spec.Per > 0 {
+		o.Capacity = spec.Amount
+		if live > 0 && spec.Per > 0 {
 			lack := max(1, need-o.Swarm)
-			perMs := float64(v.Spec.Per) / float64(v.Spec.PerMillis) * float64(min(live, TotalShares)) / float64(TotalShares)
+			perMs := float64(spec.Per) / float64(spec.PerMillis) * float64(min(live, TotalShares)) / float64(TotalShares)
 			o.NextAt = now + Instant(math.Ceil(min(float64(lack)/perMs, 1e12)))
 		}
 	case Windowed:
-		o.Capacity = v.Spec.Amount + minted + v.Spec.rollover(TotalShares)
+		o.Capacity = spec.Amount + minted + spec.rollover(TotalShares)
 		o.NextAt = end
 	default:
-		o.Capacity = v.Spec.Amount + minted
+		o.Capacity = spec.Amount + minted
 	}
 	return o
 }
