@@ -35,7 +35,7 @@ func TestDigestIsAnsweredWithWhatLacks(t *testing.T) {
 			now += 50
 			r.Tick(now)
 			for _, s := range batch(r).Spreads {
-				rows = append(rows, s.Row)
+				rows = append(rows, *s.Row)
 			}
 		}
 		return rows

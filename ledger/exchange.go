@@ -29,9 +29,11 @@ type refusal struct {
 }
 
 // Receive takes one message from a peer. An error says why it was refused; what was
-// refused changed nothing then.
+// refused changed nothing then. Rows are kept and must not be written to any more.
 func (r *Replica) Receive(now Instant, m any) error {
 	switch m := m.(type) {
+	case *Row:
+		return r.learn(now, m)
 	case []Row:
 		var first error // one bad row does not keep the others away
 		for i := range m {

@@ -114,11 +114,11 @@ type HolderDigest struct {
 // Send is a message for one peer, by node name.
 type Send struct {
 	To      string
-	Message any // *Ask, *Refuse, *Transfer, *Ack, *SeatPass, *SeatAck, []Row
+	Message any // *Ask, *Refuse, *Transfer, *Ack, *SeatPass, *SeatAck, *Digest, []Row
 }
 
 // Spread is a row that all nodes should know, heavier first.
 type Spread struct {
-	Row    Row
+	Row    *Row // never changed
 	Weight float64
 }

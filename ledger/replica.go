@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 )
 
 // Limits bound what a replica keeps.
@@ -52,8 +53,7 @@ type Replica struct {
 	seq       uint64
 	rows      int
 	holders   map[Holder]*holderSum
-	peers     []Peer
-	peerIndex map[string]int
+	peers     []Peer // sorted by holder; never written to
 
 	version     uint64 // of the last row built
 	versionMark uint64 // durable: versions up to it may be used
@@ -86,7 +86,7 @@ type instance struct {
 	id      InstanceID
 	account *Account // nil if there is none here
 	edges   map[Holder]*edge
-	rows    []*known // sorted by holder
+	rows    []known // sorted by holder
 
 	active   bool
 	tickedAt Instant
@@ -111,8 +111,9 @@ type instance struct {
 	parked *State
 }
 
+// known is a row of a peer. Rows are never changed, so that replicas in one process can share them.
 type known struct {
-	Row
+	*Row
 	at Instant
 }
 
@@ -159,7 +160,6 @@ func NewReplica(c Config) *Replica {
 		cfg: c, self: c.Self,
 		instances: map[InstanceID]*instance{},
 		holders:   map[Holder]*holderSum{},
-		peerIndex: map[string]int{},
 		minted:    mintLog{seen: map[string]Tokens{}},
 		nextTurn:  maxInstant,
 		askID:     c.Rand.Uint64() >> 2, // so that asks of an earlier life are not taken for repeats
@@ -175,13 +175,13 @@ func (r *Replica) Charter() Charter { return r.charter }
 // Fenced reports that peers know a later state of this holder than its own disk does, so it may not act.
 func (r *Replica) Fenced() bool { return r.fenced }
 
-// SetPeers replaces what is known of the membership. peers need not be sorted.
+// SetPeers replaces what is known of the membership. peers are sorted by holder, no two of one node; the slice is
+// kept and must not be written to any more.
 func (r *Replica) SetPeers(peers []Peer) {
-	r.peers = slices.Clone(peers)
-	slices.SortFunc(r.peers, func(a, b Peer) int { return a.Holder.Compare(b.Holder) })
-	clear(r.peerIndex)
-	for i, p := range r.peers {
-		r.peerIndex[p.Holder.Node] = i
+	before := r.members()
+	r.peers = peers
+	if r.members() == before {
+		return
 	}
 	for _, in := range r.order {
 		if a := in.account; a != nil {
@@ -192,9 +192,14 @@ func (r *Replica) SetPeers(peers []Peer) {
 	}
 }
 
+// peer finds a member by its node's name.
+func (r *Replica) peer(node string) (i int, ok bool) {
+	return slices.BinarySearchFunc(r.peers, node, func(p Peer, n string) int { return strings.Compare(p.Holder.Node, n) })
+}
+
 // alive returns the peer if it is live in that very generation.
 func (r *Replica) alive(h Holder) (Peer, bool) {
-	i, ok := r.peerIndex[h.Node]
+	i, ok := r.peer(h.Node)
 	if !ok || !r.peers[i].Alive || r.peers[i].Holder.Gen != h.Gen {
 		return Peer{}, false
 	}
@@ -204,11 +209,9 @@ func (r *Replica) alive(h Holder) (Peer, bool) {
 // members counts the nodes that this one knows, dead ones and itself included: a node that is cut off must
 // not take the others' parts of an overdraft. A cluster has at least its founders.
 func (r *Replica) members() int {
-	n := 1
-	for _, p := range r.peers {
-		if p.Holder.Node != r.self.Node {
-			n++
-		}
+	n := len(r.peers)
+	if _, ok := r.peer(r.self.Node); !ok {
+		n++
 	}
 	return max(n, len(r.charter.Founders))
 }

@@ -1,10 +1,11 @@
 package ledger
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // holderSum is the digest of all rows known of one holder, kept up to date row by row.
@@ -34,7 +35,7 @@ func (r *Replica) learn(now Instant, row *Row) error {
 	}
 	if news {
 		r.event(Event{Kind: RowNews, Instance: in.id, Peer: row.Holder})
-		r.batch.spreads = append(r.batch.spreads, Spread{*row, weightOfNews})
+		r.batch.spreads = append(r.batch.spreads, Spread{row, weightOfNews})
 		if in.account != nil && in.waiting > 0 && row.Surplus > 0 {
 			r.batch.grown = append(r.batch.grown, in.account)
 		}
@@ -50,21 +51,21 @@ func (r *Replica) learn(now Instant, row *Row) error {
 const weightOfNews = 0.5
 
 func (r *Replica) merge(now Instant, in *instance, row *Row) (news bool, err error) {
-	i, ok := slices.BinarySearchFunc(in.rows, row.Holder, func(k *known, h Holder) int { return k.Holder.Compare(h) })
+	i, ok := in.find(row.Holder)
 	sum := r.holders[row.Holder]
 	if ok {
-		k := in.rows[i]
+		k := &in.rows[i]
 		if row.Version <= k.Version {
 			return false, nil
 		}
-		sum.hash ^= rowHash(&k.Row)
-		k.Row, k.at = *row, now
+		sum.hash ^= rowHash(k.Row)
+		k.Row, k.at = row, now
 	} else {
 		if r.rows >= MaxRows {
 			return false, fmt.Errorf("%w: %d rows are known", ErrFull, r.rows)
 		}
 		r.rows++
-		in.rows = slices.Insert(in.rows, i, &known{*row, now})
+		in.rows = slices.Insert(in.rows, i, known{row, now})
 		if sum == nil {
 			sum = &holderSum{}
 			r.holders[row.Holder] = sum
@@ -76,12 +77,16 @@ func (r *Replica) merge(now Instant, in *instance, row *Row) (news bool, err err
 	return true, nil
 }
 
+// find looks up the row of a holder.
+func (in *instance) find(h Holder) (i int, ok bool) {
+	return slices.BinarySearchFunc(in.rows, h, func(k known, h Holder) int { return k.Holder.Compare(h) })
+}
+
+// rowHash tells versions of rows apart, for digests: it guards against gaps, not against attackers.
 func rowHash(row *Row) uint64 {
-	b := make([]byte, 0, 64)
+	b := make([]byte, 0, MaxInstanceIDLen+8)
 	b = append(b, row.Instance...)
-	b = binary.BigEndian.AppendUint64(b, row.Version)
-	h := sha256.Sum256(b)
-	return binary.BigEndian.Uint64(h[:8])
+	return xxhash.Sum64(binary.BigEndian.AppendUint64(b, row.Version))
 }
 
 // row builds this node's present row of an instance, without a version.
@@ -119,7 +124,7 @@ func (r *Replica) emit(now Instant, in *instance) (unsent bool) {
 	r.version++
 	row.Version = r.version
 	in.sent, in.sentAt = row, now
-	r.batch.spreads = append(r.batch.spreads, Spread{row, weight})
+	r.batch.spreads = append(r.batch.spreads, Spread{&row, weight})
 	return false
 }
 
@@ -146,7 +151,9 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 func (r *Replica) view(now Instant, in *instance) *View {
 	v := r.viewSelf(now, in)
 	v.Members = 1
-	for _, p := range r.peers {
+	rows := in.rows // sorted by holder, as peers are
+	for i := range r.peers {
+		p := &r.peers[i]
 		if !p.Alive {
 			continue
 		}
@@ -155,14 +162,36 @@ func (r *Replica) view(now Instant, in *instance) *View {
 			continue
 		}
 		pv := PeerView{Holder: p.Holder, Distance: p.Distance}
-		if i, ok := slices.BinarySearchFunc(in.rows, p.Holder, func(k *known, h Holder) int { return k.Holder.Compare(h) }); ok {
-			pv.Row, pv.Age = &in.rows[i].Row, Millis(now-in.rows[i].at)
+		for c := -1; c < 0 && len(rows) > 0; {
+			if c = rows[0].Holder.Compare(p.Holder); c == 0 {
+				pv.Row, pv.Age = rows[0].Row, Millis(now-rows[0].at)
+			}
+			if c <= 0 {
+				rows = rows[1:]
+			}
 		}
-		pv.Founder = slices.ContainsFunc(r.seats.of, func(s Seat) bool { return s.Holder == p.Holder })
-		pv.Refused = slices.ContainsFunc(in.refusals, func(f refusal) bool { return f.by == p.Holder && now < f.until })
-		pv.Hinted = slices.Contains(in.hints, p.Holder)
-		pv.Asked = slices.ContainsFunc(in.asks, func(o outstanding) bool { return o.to == p.Holder })
 		v.Peers = append(v.Peers, pv)
+	}
+	// What is special about a few of them.
+	of := func(h Holder) *PeerView {
+		if i, ok := slices.BinarySearchFunc(v.Peers, h, func(p PeerView, h Holder) int { return p.Holder.Compare(h) }); ok {
+			return &v.Peers[i]
+		}
+		return &PeerView{}
+	}
+	for _, s := range r.seats.of {
+		of(s.Holder).Founder = true
+	}
+	for _, f := range in.refusals {
+		if now < f.until {
+			of(f.by).Refused = true
+		}
+	}
+	for _, h := range in.hints {
+		of(h).Hinted = true
+	}
+	for _, o := range in.asks {
+		of(o.to).Asked = true
 	}
 	return v
 }
@@ -188,7 +217,7 @@ func (r *Replica) Rows(now Instant, id InstanceID) []Known {
 	}
 	for _, k := range in.rows {
 		_, alive := r.alive(k.Holder)
-		ks = append(ks, Known{k.Row, k.at, alive})
+		ks = append(ks, Known{*k.Row, k.at, alive})
 	}
 	return ks
 }
@@ -302,8 +331,8 @@ func (r *Replica) rowOf(in *instance, h Holder) *Row {
 		}
 		return nil
 	}
-	if i, ok := slices.BinarySearchFunc(in.rows, h, func(k *known, h Holder) int { return k.Holder.Compare(h) }); ok {
-		return &in.rows[i].Row
+	if i, ok := in.find(h); ok {
+		return in.rows[i].Row
 	}
 	return nil
 }

@@ -207,7 +207,7 @@ func (n *wnode) batch(o outcome, meanwhile func()) {
 		}
 		for _, p := range n.w.nodes {
 			if p != n {
-				n.w.send(n, p.self.Node, []Row{s.Row})
+				n.w.send(n, p.self.Node, []Row{*s.Row})
 			}
 		}
 	}

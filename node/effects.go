@@ -16,7 +16,7 @@ func (n *Node) do(fx ledger.Effects) {
 		}
 	}
 	for i := range fx.Spreads {
-		row := &fx.Spreads[i].Row
+		row := fx.Spreads[i].Row
 		key, payload := "row/"+row.Holder.Node+"/"+string(row.Instance), ledger.Encode([]ledger.Row{*row})
 		if row.Holder == n.self {
 			n.pool.Spread(key, fx.Spreads[i].Weight, payload)

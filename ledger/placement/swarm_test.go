@@ -164,7 +164,7 @@ func (n *node) flush() {
 			}
 			for _, p := range s.nodes {
 				if p != n {
-					s.after(20+ledger.Millis(s.dice.IntN(100)), func() { s.gotRows++; p.receive([]ledger.Row{x.Row}) })
+					s.after(20+ledger.Millis(s.dice.IntN(100)), func() { s.gotRows++; p.receive([]ledger.Row{*x.Row}) })
 				}
 			}
 		}

@@ -132,7 +132,7 @@ func (w *swarm) sync() {
 			for _, s := range fx.Spreads {
 				for _, p := range w.nodes {
 					if p != n {
-						_ = p.r.Receive(w.now, []ledger.Row{s.Row})
+						_ = p.r.Receive(w.now, []ledger.Row{*s.Row})
 					}
 				}
 			}
