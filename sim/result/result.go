@@ -21,8 +21,28 @@ type Result struct {
 	Marks   []Mark
 	// Violation is set when an invariant did not hold; figures end there.
 	Violation *Violation
-	// Wait, sweep and compare label runs with what differs.
+	// Label tells runs of one comparison or sweep apart: it says what differs.
 	Label string
+}
+
+// Passed says that all bounds and invariants held.
+func (r *Result) Passed() bool {
+	for _, b := range r.Bounds {
+		if !b.OK {
+			return false
+		}
+	}
+	return r.Violation == nil
+}
+
+// System returns the system of that name, nil if the run has none.
+func (r *Result) System(name string) *System {
+	for i := range r.Systems {
+		if r.Systems[i].Name == name {
+			return &r.Systems[i]
+		}
+	}
+	return nil
 }
 
 // Names of systems.

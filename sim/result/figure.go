@@ -1,0 +1,199 @@
+package result
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// Unit is what a figure is counted in. Values are always in the unit named here; only texts scale it.
+type Unit string
+
+// Units of figures.
+const (
+	Calls          Unit = "calls"
+	Tokens         Unit = "tokens"
+	Fraction       Unit = "fraction" // 0..1, shown as per cent
+	Seconds        Unit = "s"
+	BytesPerSecond Unit = "B/s"
+	Number         Unit = "" // an index or a ratio
+)
+
+// Figure is one of the numbers that runs are judged and compared by. Its name is what scenarios' bounds, the
+// command line, JSON and CSV call it.
+type Figure struct {
+	Name  string
+	Title string // head of a column
+	What  string // a sentence, without a full stop
+	Unit  Unit
+	// Better is 1 if more is better, -1 if less is, 0 if it depends.
+	Better int
+
+	of      func(*System) float64
+	ofClass func(*Class) float64 // nil: it has no value for one class
+}
+
+// ByClass says whether the figure can be told of one class.
+func (f Figure) ByClass() bool { return f.ofClass != nil }
+
+// Of returns the figure of a system, or of one class if class is not empty. It is NaN if there is none: nothing
+// was offered, or no such class, or the figure has none of classes. A system that never converged took +Inf.
+func (f Figure) Of(s *System, class string) float64 {
+	if class == "" {
+		return f.of(s)
+	}
+	if f.ofClass == nil {
+		return math.NaN()
+	}
+	i := slices.IndexFunc(s.Classes, func(c Class) bool { return c.Name == class })
+	if i < 0 {
+		return math.NaN()
+	}
+	return f.ofClass(&s.Classes[i])
+}
+
+// Text writes a value of the figure for people.
+func (f Figure) Text(v float64) string { return f.Unit.Text(v) }
+
+// Text writes a value for people: "98.7%", "250 ms", "7.6 kB/s". NaN is "-" and infinity "never".
+func (u Unit) Text(v float64) string {
+	switch {
+	case math.IsNaN(v):
+		return "-"
+	case math.IsInf(v, 0):
+		return "never"
+	}
+	switch u {
+	case Fraction:
+		// What is not quite nothing or not quite all must not look so.
+		for digits := 1; digits <= 4; digits++ {
+			t := strconv.FormatFloat(100*v, 'f', digits, 64)
+			if r, _ := strconv.ParseFloat(t, 64); (r == 0) == (v == 0) && (r == 100) == (v == 1) {
+				return t + "%"
+			}
+		}
+		return strconv.FormatFloat(100*v, 'g', 3, 64) + "%"
+	case Calls, Tokens:
+		return humanize.Comma(int64(math.Round(v)))
+	case Seconds:
+		return seconds(v)
+	case BytesPerSecond:
+		if v < 0 {
+			return "-" + humanize.Bytes(uint64(-v)) + "/s"
+		}
+		return humanize.Bytes(uint64(v)) + "/s"
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64)
+}
+
+// seconds writes a duration with three digits or so.
+func seconds(v float64) string {
+	switch a := math.Abs(v); {
+	case a == 0:
+		return "0"
+	case a < 1e-3:
+		return fmt.Sprintf("%.0f µs", v*1e6)
+	case a < 1e-2:
+		return fmt.Sprintf("%.1f ms", v*1e3)
+	case a < 1:
+		return fmt.Sprintf("%.0f ms", v*1e3)
+	case a < 10:
+		return fmt.Sprintf("%.2f s", v)
+	case a < 120:
+		return fmt.Sprintf("%.1f s", v)
+	}
+	return time.Duration(v * float64(time.Second)).Round(time.Second).String()
+}
+
+// Figures are all figures, in the order in which they are shown.
+var Figures = []Figure{
+	{Name: "offered", Title: "offered", What: "calls made", Unit: Calls,
+		of:      func(s *System) float64 { return float64(s.Offered) },
+		ofClass: func(c *Class) float64 { return float64(c.Offered) }},
+	{Name: "admitted", Title: "admitted", What: "calls admitted", Unit: Calls, Better: 1,
+		of:      func(s *System) float64 { return float64(s.Admitted) },
+		ofClass: func(c *Class) float64 { return float64(c.Admitted) }},
+	{Name: "deferred", Title: "deferred", What: "calls told to come back later", Unit: Calls, Better: -1,
+		of: func(s *System) float64 { return float64(s.Deferred) }},
+	{Name: "denied", Title: "denied", What: "calls refused for good", Unit: Calls, Better: -1,
+		of: func(s *System) float64 { return float64(s.Denied) }},
+	{Name: "offered_tokens", Title: "offered tokens", What: "tokens of all calls made, as they would really use", Unit: Tokens,
+		of: func(s *System) float64 { return float64(s.OfferedTokens) }},
+	{Name: "goodput_tokens", Title: "goodput tokens", What: "tokens of calls that were admitted and settled, as really used", Unit: Tokens, Better: 1,
+		of: func(s *System) float64 { return float64(s.GoodputTokens) }},
+	{Name: "goodput", Title: "goodput", What: "goodput tokens beside those of the omniscient bucket", Unit: Fraction, Better: 1,
+		of: func(s *System) float64 { return s.Goodput }},
+	{Name: "overspend", Title: "overspend", What: "largest excess over a hard limit, beside the limit", Unit: Fraction, Better: -1,
+		of: func(s *System) float64 { return s.Overspend }},
+	{Name: "overspend_tokens", Title: "overspend tokens", What: "largest excess over a hard limit", Unit: Tokens, Better: -1,
+		of: func(s *System) float64 { return float64(s.OverspendTokens) }},
+	{Name: "local", Title: "local", What: "decisions made with no remote hop", Unit: Fraction, Better: 1,
+		of: func(s *System) float64 { return s.Local }},
+	{Name: "asks_per_call", Title: "asks/call", What: "rights asked for, times per call", Unit: Number, Better: -1,
+		of: func(s *System) float64 { return s.AsksPerCall }},
+	{Name: "wait_p50", Title: "wait p50", What: "wait of admitted calls, median; of the class that waits longest", Unit: Seconds, Better: -1,
+		of:      ofClasses(func(c *Class) float64 { return waited(c, c.WaitP50) }, math.Max),
+		ofClass: func(c *Class) float64 { return waited(c, c.WaitP50) }},
+	{Name: "wait_p99", Title: "wait p99", What: "wait of admitted calls, 99th percentile; of the class that waits longest", Unit: Seconds, Better: -1,
+		of:      ofClasses(func(c *Class) float64 { return waited(c, c.WaitP99) }, math.Max),
+		ofClass: func(c *Class) float64 { return waited(c, c.WaitP99) }},
+	{Name: "in_budget", Title: "in budget", What: "calls admitted within their class's latency budget; of the class that fares worst", Unit: Fraction, Better: 1,
+		of:      ofClasses(func(c *Class) float64 { return c.InBudget }, math.Min),
+		ofClass: func(c *Class) float64 { return c.InBudget }},
+	{Name: "jain", Title: "Jain", What: "Jain's fairness index of tenants' goodput over their demand", Unit: Number, Better: 1,
+		of: func(s *System) float64 { return s.Jain }},
+	{Name: "bytes", Title: "bytes/node", What: "bytes sent per node and second, all gossip and messages", Unit: BytesPerSecond, Better: -1,
+		of: func(s *System) float64 { return s.BytesPerNodeSecond }},
+	{Name: "bytes_max", Title: "busiest node", What: "bytes sent per second by the busiest node", Unit: BytesPerSecond, Better: -1,
+		of: func(s *System) float64 { return s.BytesPerNodeSecondMax }},
+	{Name: "price_amplitude", Title: "price swing", What: "largest price less the smallest", Unit: Number, Better: -1,
+		of: func(s *System) float64 { return s.PriceAmplitude }},
+	{Name: "converge", Title: "converge", What: "from the end of the last fault until every node knows the same totals", Unit: Seconds, Better: -1,
+		of: func(s *System) float64 {
+			if s.Converge < 0 {
+				return math.Inf(1)
+			}
+			return s.Converge.Seconds()
+		}},
+	{Name: "staleness", Title: "staleness", What: "age of the rows that nodes steer by, median", Unit: Seconds, Better: -1,
+		of: func(s *System) float64 { return s.Stale.Seconds() }},
+}
+
+// FigureNamed finds a figure.
+func FigureNamed(name string) (Figure, bool) {
+	i := slices.IndexFunc(Figures, func(f Figure) bool { return f.Name == name })
+	if i < 0 {
+		return Figure{}, false
+	}
+	return Figures[i], true
+}
+
+// waited is NaN for a class of which no call was admitted: none waited.
+func waited(c *Class, d time.Duration) float64 {
+	if c.Admitted == 0 {
+		return math.NaN()
+	}
+	return d.Seconds()
+}
+
+// ofClasses folds the values of all classes that have one.
+func ofClasses(of func(*Class) float64, fold func(a, b float64) float64) func(*System) float64 {
+	return func(s *System) float64 {
+		sum := math.NaN()
+		for i := range s.Classes {
+			v := of(&s.Classes[i])
+			switch {
+			case math.IsNaN(v):
+			case math.IsNaN(sum):
+				sum = v
+			default:
+				sum = fold(sum, v)
+			}
+		}
+		return sum
+	}
+}
