@@ -48,7 +48,7 @@ func (n *Node) admit(ctx context.Context, r *admit.Request) (admit.Answer, error
 	begin := time.Now()
 	var a admit.Answer
 	var err error
-	if id, ok := n.engine.Try(n.clock.at(begin), r); ok {
+	if id, ok := n.engine.Try(n.at(begin), r); ok {
 		a, err = n.engine.Answer(id)
 	} else {
 		a, err = n.offer(ctx, r)

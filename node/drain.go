@@ -8,6 +8,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/gossip"
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/core"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
 )
@@ -72,7 +73,7 @@ func (n *Node) rest() {
 
 // until asks the loop, tick by tick, whether something is so.
 func (n *Node) until(ctx context.Context, so func(now ledger.Instant) bool) bool {
-	tick := time.NewTicker(tickEvery)
+	tick := time.NewTicker(time.Duration(core.TickEvery) * time.Millisecond)
 	defer tick.Stop()
 	for {
 		yes := false

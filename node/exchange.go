@@ -165,8 +165,11 @@ func (d *delegate) MembersChanged() {
 func (n *Node) meet(now ledger.Instant) {
 	var peers []ledger.Peer
 	members := n.pool.Members()
-	n.cameBack(now, members)
-	for _, m := range members {
+	var live []string
+	for _, m := range members { // sorted by name
+		if !m.Self && m.Status == gossip.Alive {
+			live = append(live, m.Name)
+		}
 		h := holderOf(m)
 		if m.Self || h.Gen == 0 {
 			continue
@@ -175,6 +178,7 @@ func (n *Node) meet(now ledger.Instant) {
 			Holder: h, Alive: m.Status == gossip.Alive, Distance: ledger.Millis(m.RTT.Milliseconds()),
 		})
 	}
+	n.comparer.Members(now, live)
 	n.replica.SetPeers(peers)
 	n.met = now
 }

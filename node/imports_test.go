@@ -18,6 +18,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"gossip":           {},
 		"policy":           {"ledger"},
 		"node/admit":       {"ledger", "policy"},
+		"node/core":        {"ledger", "node/admit"},
 		"node/store":       {},
 		"node/wire":        {"ledger", "policy"},
 		"node/telemetry":   {},

@@ -8,15 +8,13 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/core"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 )
 
 // op is work for the loop.
 type op func(now ledger.Instant)
-
-// tickEvery is the pace of the ledger's tick.
-const tickEvery = 50 * time.Millisecond
 
 // meetEvery is how often, in ms, the ledger hears of round-trip times.
 const meetEvery = 5_000
@@ -63,7 +61,7 @@ func (n *Node) ask(f op) error {
 // that changed, and only then tells anybody.
 func (n *Node) loop() {
 	defer close(n.stopped)
-	tick := time.NewTicker(tickEvery)
+	tick := time.NewTicker(time.Duration(core.TickEvery) * time.Millisecond)
 	defer tick.Stop()
 	last := time.Now()
 	for {
@@ -76,8 +74,10 @@ func (n *Node) loop() {
 		case <-n.poke:
 		case t := <-tick.C:
 			ticked = true
-			if step := n.clock.follow(time.Now(), t.Sub(last)); step > 0 {
-				n.log.Warn().Dur("step", step).Msg("the clock stepped forward, or the machine slept")
+			wall := time.Now()
+			interval := ledger.Millis(t.Sub(last).Milliseconds())
+			if step := n.clock.Follow(ledger.Instant(wall.UnixMilli()), n.elapsed(wall), interval); step > 0 {
+				n.log.Warn().Dur("step", time.Duration(step)*time.Millisecond).Msg("the clock stepped forward, or the machine slept")
 			}
 			last = t
 		}
@@ -92,8 +92,7 @@ func (n *Node) loop() {
 		}
 		now := n.now()
 		if ticked {
-			n.replica.Tick(now)
-			n.metrics.Expired(n.engine.Expire(now))
+			n.metrics.Expired(n.core.Tick(now))
 			n.found(now)
 			n.compare(now)
 			if now >= n.met+meetEvery {
@@ -106,13 +105,10 @@ func (n *Node) loop() {
 
 // flush completes batches until nothing is left to do: each may let waiting calls run, which ask for more.
 func (n *Node) flush(now ledger.Instant) {
-	for range 8 {
-		n.answer(n.engine.Pump(now, n.replica))
-		if n.waiting.Load() > 0 {
-			// A call that waits for this node's disk makes its accounts want a mark: the tick sees to it.
-			n.replica.Tick(now)
-		}
-		if !n.replica.Pending() && len(n.extra) == 0 && len(n.after) == 0 {
+	for range core.Rounds {
+		decided, pending := n.core.Advance(now)
+		n.answer(decided)
+		if !pending && len(n.extra) == 0 && len(n.after) == 0 {
 			return
 		}
 		if !n.commit(now) {

@@ -24,6 +24,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger/placement"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/core"
 	"github.com/swarmpurse/swarmpurse/node/llm"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
@@ -34,7 +35,7 @@ type Node struct {
 	opts    Options
 	log     zerolog.Logger
 	started time.Time
-	clock   *clock
+	clock   *core.Clock
 	self    ledger.Holder
 
 	store   *store.Store
@@ -59,10 +60,11 @@ type Node struct {
 
 	// The loop's.
 	replica    *ledger.Replica
+	core       core.Core
 	after      []func(error) // run when this batch is durable, or has failed
 	extra      []store.Write // the node's own writes of this batch
 	founding   founding
-	comparing  comparing
+	comparer   core.Comparer
 	rand       *rand.Rand
 	failing    bool // the last write failed
 	saidFenced bool
@@ -82,7 +84,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		stop: make(chan struct{}), stopped: make(chan struct{}),
 		idem: newIdempotency(), fatal: make(chan error, 1), rand: newRand(),
 	}
-	n.clock = newClock(n.started)
+	n.clock = core.NewClock(ledger.Instant(n.started.UnixMilli()))
 	if err := n.open(ctx); err != nil {
 		n.closeParts()
 		return nil, err
@@ -127,6 +129,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.replica = ledger.NewReplica(ledger.Config{
 		Self: n.self, Strategy: placement.Strategy{}, Rand: newRand(), Resolve: n.resolve,
 	})
+	n.core = core.Core{Replica: n.replica, Engine: n.engine}
 	if err := n.loadLedger(); err != nil {
 		return err
 	}
@@ -163,7 +166,14 @@ func (n *Node) open(ctx context.Context) (err error) {
 
 func (n *Node) part(name string) zerolog.Logger { return n.log.With().Str("part", name).Logger() }
 
-func (n *Node) now() ledger.Instant { return n.clock.at(time.Now()) }
+func (n *Node) now() ledger.Instant { return n.at(time.Now()) }
+
+// at is the instant of a time read with time.Now.
+func (n *Node) at(t time.Time) ledger.Instant { return n.clock.At(n.elapsed(t)) }
+
+func (n *Node) elapsed(t time.Time) ledger.Millis {
+	return ledger.Millis(t.Sub(n.started).Milliseconds())
+}
 
 func newRand() *rand.Rand {
 	var seed [32]byte

@@ -357,6 +357,9 @@ func (e *Engine) Cancel(w *Waiter) bool {
 	return true
 }
 
+// Waits reports whether any call waits. The owner's.
+func (e *Engine) Waits() bool { return e.queue.n > 0 }
+
 // Queued returns how many calls wait, by class name. The owner's.
 func (e *Engine) Queued() map[string]int {
 	n := map[string]int{}
