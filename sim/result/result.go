@@ -50,6 +50,8 @@ const (
 	Swarm      = "swarmpurse"
 	Omniscient = "omniscient" // one bucket that knows all at once: the bound
 	Split      = "split"      // a static even split
+	// SplitKnown is a static split in partitions, by sides, that knew each side's demand beforehand.
+	SplitKnown = "split by known demand"
 	Counters   = "counters"   // asynchronous global counters: admit on the last known total
 	LocalOnly  = "local only" // every node applies the whole limit to what it sees itself
 )
@@ -63,7 +65,7 @@ type System struct {
 	Goodput                             float64 // beside the omniscient system's
 	Overspend                           float64 // largest excess over a hard limit, as a fraction of it
 	OverspendTokens                     int64
-	Local                               float64 // decisions made with no remote hop
+	Local                               float64 // of admitted calls: decided with no remote hop
 	AsksPerCall                         float64
 	Jain                                float64       // Jain's fairness index of goodput over tenants' demand
 	BytesPerNodeSecond                  float64       // sent by a node on average, all gossip and messages
@@ -79,8 +81,8 @@ type System struct {
 type Class struct {
 	Name              string
 	Offered, Admitted int64
-	WaitP50, WaitP99  time.Duration // of admitted calls
-	InBudget          float64       // admitted within the class's latency budget
+	WaitP50, WaitP99  time.Duration // of admitted calls, from arrival, with all attempts
+	InBudget          float64       // of offered calls: admitted within the class's latency budget
 }
 
 // Tenant is what became of a tenant's calls.

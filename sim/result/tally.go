@@ -1,0 +1,222 @@
+package result
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/sim/workload"
+)
+
+// MaxTenants bounds the tenants that a tally tells apart. Those met later count as one, called OtherTenants.
+const MaxTenants = 1 << 16
+
+// OtherTenants is the name under which tenants beyond MaxTenants are counted.
+const OtherTenants = "(others)"
+
+// maxWait is the longest wait that is told from longer ones.
+const maxWait = 7 * 24 * time.Hour
+
+// Tally makes a System of what becomes of calls. The swarm and all that it is compared with are counted by it,
+// so that their figures mean the same:
+//
+//   - A call that arrives before the warmup is over does not count, whenever it ends.
+//   - A caller who comes back after a deferral makes no new call: the call is offered once, and ends once. Its
+//     wait is all the time from its first arrival to its admission.
+//   - A call that nothing could answer, because its node was down, is deferred; nobody told the caller when to
+//     come back, so he does not.
+//   - Goodput is the tokens that settled calls really used, prompt and output, whatever the policy made of them.
+//     A call whose node died while it ran is never settled.
+//
+// Memory is bounded by the number of classes and MaxTenants. A Tally is deterministic, and not safe for
+// concurrent use.
+type Tally struct {
+	system  System
+	warmup  ledger.Millis
+	policy  *policy.Policy
+	local   int64        // admitted with no remote hop
+	classes []classTally // by Class.Index
+	tenants map[string]*Tenant
+	others  *Tenant
+}
+
+type classTally struct {
+	budget                      ledger.Millis
+	offered, admitted, inBudget int64
+	waits                       *hdrhistogram.Histogram // in ms, exact below 2 s, then to one part in a thousand
+}
+
+// NewTally counts for the system of that name. Classes are those of p; calls of other classes count in all
+// figures but those of classes.
+func NewTally(system string, p *policy.Policy, warmup time.Duration) *Tally {
+	t := &Tally{
+		system:  System{Name: system},
+		warmup:  ledger.Millis(warmup.Milliseconds()),
+		policy:  p,
+		classes: make([]classTally, len(p.Classes())),
+		tenants: map[string]*Tenant{},
+	}
+	for i, c := range p.Classes() {
+		t.classes[i].budget = ledger.Millis(c.LatencyBudget.Milliseconds())
+		t.classes[i].waits = hdrhistogram.New(1, maxWait.Milliseconds(), 3)
+	}
+	return t
+}
+
+// Offered counts a call that has arrived.
+func (t *Tally) Offered(c *workload.Call) {
+	if c.At < t.warmup {
+		return
+	}
+	t.system.Offered++
+	t.system.OfferedTokens += tokens(c)
+	if k := t.class(c); k != nil {
+		k.offered++
+	}
+	n := t.tenant(c)
+	n.Offered++
+	n.OfferedTokens += tokens(c)
+}
+
+// Admitted counts a call that may run from at on; local says that no other node had to be asked for it.
+func (t *Tally) Admitted(c *workload.Call, at ledger.Millis, local bool) {
+	if c.At < t.warmup {
+		return
+	}
+	t.system.Admitted++
+	if local {
+		t.local++
+	}
+	if k := t.class(c); k != nil {
+		k.admitted++
+		wait := at - c.At
+		if wait <= k.budget {
+			k.inBudget++
+		}
+		// Nothing between 0 and maxWait can fail.
+		_ = k.waits.RecordValue(int64(min(max(wait, 0), ledger.Millis(maxWait.Milliseconds()))))
+	}
+	t.tenant(c).Admitted++
+}
+
+// Deferred counts a call that was refused for the time being and does not come back.
+func (t *Tally) Deferred(c *workload.Call) {
+	if c.At >= t.warmup {
+		t.system.Deferred++
+	}
+}
+
+// Denied counts a call that was refused for good.
+func (t *Tally) Denied(c *workload.Call) {
+	if c.At >= t.warmup {
+		t.system.Denied++
+	}
+}
+
+// Settled counts what an admitted call really used.
+func (t *Tally) Settled(c *workload.Call) {
+	if c.At < t.warmup {
+		return
+	}
+	t.system.GoodputTokens += tokens(c)
+	t.tenant(c).GoodputTokens += tokens(c)
+}
+
+// System is what has been counted so far: classes in the policy's order, tenants by offered tokens, largest
+// first. Figures that a Tally does not know are zero, or NaN where they are fractions.
+func (t *Tally) System() System {
+	s := t.system
+	s.Goodput, s.AsksPerCall = math.NaN(), math.NaN()
+	s.Local = fraction(t.local, s.Admitted)
+	for i, c := range t.policy.Classes() {
+		k := &t.classes[i]
+		s.Classes = append(s.Classes, Class{
+			Name: c.Name, Offered: k.offered, Admitted: k.admitted,
+			WaitP50: k.wait(50), WaitP99: k.wait(99),
+			InBudget: fraction(k.inBudget, k.offered),
+		})
+	}
+	for _, n := range t.tenants {
+		s.Tenants = append(s.Tenants, *n)
+	}
+	if t.others != nil {
+		s.Tenants = append(s.Tenants, *t.others)
+	}
+	slices.SortFunc(s.Tenants, func(a, b Tenant) int {
+		return cmp.Or(cmp.Compare(b.OfferedTokens, a.OfferedTokens), cmp.Compare(a.Name, b.Name))
+	})
+	s.Jain = jain(s.Tenants)
+	return s
+}
+
+// Relate states each system's goodput beside the omniscient one's, if that is among them.
+func Relate(systems []System) {
+	i := slices.IndexFunc(systems, func(s System) bool { return s.Name == Omniscient })
+	for j := range systems {
+		systems[j].Goodput = math.NaN()
+		if i >= 0 {
+			systems[j].Goodput = fraction(systems[j].GoodputTokens, systems[i].GoodputTokens)
+		}
+	}
+}
+
+// jain is Jain's index (Jain, Chiu and Hawe, 1984) of what each tenant got of what it wanted: 1 when all got the
+// same part, 1/n when one of n got all. Tenants that wanted nothing do not count.
+func jain(tenants []Tenant) float64 {
+	var n, sum, squares float64
+	for _, t := range tenants {
+		if t.OfferedTokens > 0 {
+			x := float64(t.GoodputTokens) / float64(t.OfferedTokens)
+			n, sum, squares = n+1, sum+x, squares+x*x
+		}
+	}
+	if squares == 0 {
+		return math.NaN()
+	}
+	return sum * sum / (n * squares)
+}
+
+func tokens(c *workload.Call) int64 { return c.Prompt + c.Output }
+
+func fraction(part, whole int64) float64 {
+	if whole == 0 {
+		return math.NaN()
+	}
+	return float64(part) / float64(whole)
+}
+
+func (t *Tally) class(c *workload.Call) *classTally {
+	if k, ok := t.policy.Class(c.Class); ok {
+		return &t.classes[k.Index]
+	}
+	return nil
+}
+
+func (t *Tally) tenant(c *workload.Call) *Tenant {
+	n, ok := t.tenants[c.Tenant]
+	switch {
+	case ok:
+	case len(t.tenants) < MaxTenants:
+		n = &Tenant{Name: c.Tenant}
+		t.tenants[c.Tenant] = n
+	default:
+		if t.others == nil {
+			t.others = &Tenant{Name: OtherTenants}
+		}
+		n = t.others
+	}
+	return n
+}
+
+// wait is a quantile, in percent, rounded up to what the histogram tells apart; 0 when nothing was admitted.
+func (k *classTally) wait(percent float64) time.Duration {
+	if k.admitted == 0 {
+		return 0
+	}
+	return time.Duration(k.waits.ValueAtPercentile(percent)) * time.Millisecond
+}
