@@ -17,10 +17,13 @@ import (
 
 func TestPurity(t *testing.T) {
 	purity.Check(t, purity.Allowed{
-		"time":   {"Duration", "Millisecond", "Hour"},
-		"cmp":    nil,
-		"math":   nil,
-		"slices": nil,
+		"time":                          {"Duration", "Millisecond", "Second", "Hour"},
+		"cmp":                           nil,
+		"fmt":                           nil,
+		"math":                          nil,
+		"slices":                        nil,
+		"strconv":                       nil,
+		"github.com/dustin/go-humanize": nil,
 		"github.com/HdrHistogram/hdrhistogram-go":       nil,
 		"github.com/swarmpurse/swarmpurse/ledger":       nil,
 		"github.com/swarmpurse/swarmpurse/policy":       nil,
