@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/sim/workload"
 )
 
 // Scenario is what a run is made from. It is a value that Parse has checked; times are from the start of the run.
@@ -28,14 +29,12 @@ type Scenario struct {
 	Retries  int // how often a caller who is deferred comes back when it was told to; 0 by default
 }
 
-// Zone is a place; nodes are dealt out to zones by weight, in order.
+// Zone is a place. Nodes are dealt out to zones by weight, one by one, so that the first nodes are in different
+// zones; see Scenario.ZoneOf.
 type Zone struct {
 	Name   string
 	Weight int
 }
-
-// Delay is a distribution of durations: lognormal, given by its median and 99th percentile.
-type Delay struct{ Median, P99 time.Duration }
 
 // Network is what links do to packets. Fractions are in 0..1.
 type Network struct {
@@ -55,66 +54,24 @@ type Gossip struct {
 	BytesPerSecond int64
 }
 
-// Stream is one sort of caller. See package workload for what each kind draws.
-type Stream struct {
-	Name   string
-	Kind   Kind
-	Rate   float64       // calls per second over all nodes, on average
-	From   time.Duration // first and last moment; 0 for the whole run
-	Until  time.Duration
-	Class  string
-	Model  string
-	Prompt Size
-	Output Size  // what the model writes
-	Max    int64 // stated max_output_tokens; Output is cut there
-	Runs   Delay // how long calls run
-	// Tenants are drawn by Zipf's law with exponent Skew (0: all alike); agents evenly from Agents of each tenant.
-	Tenants int
-	Tenant  string // the one tenant, or the prefix of several
-	Skew    float64
-	Agents  int
-
-	// Nodes: fraction of nodes (the first ones, or those of Zone) whose callers make these calls; 0 means all.
-	Nodes float64
-	Zone  string
-
-	Burst   Burst         // Bursty
-	Period  time.Duration // Diurnal: a day; HotSpot: how long it stays at one place
-	Swing   float64       // Diurnal: amplitude, 0..1
-	Peak    float64       // FlashCrowd: rate at the peak, as a multiple of Rate
-	Ramp    time.Duration // FlashCrowd: how long the rise takes; the fall takes as long
-	Hold    time.Duration // FlashCrowd: how long it stays at the peak
-	Hot     int           // HotSpot: number of nodes that are hot
-	Part    float64       // HotSpot: fraction of calls that are made at the hot nodes
-	Depth   int           // Chain: calls of a chain after the first
-	Think   Delay         // Chain: pause before the next call
-	Trace   string        // Trace: path of a CSV file, or "azure-sample" for a small one that ships
-	Speed   float64       // Trace: how much faster than recorded; 0 means 1
-	Scale   float64       // Trace: calls made of each recorded one, on average; 0 means 1
-	Repeats bool          // Trace: begin again at its end
-}
-
-// Size is a distribution of token counts: lognormal by median and 99th percentile, or fixed if they are equal.
-type Size struct{ Median, P99 int64 }
-
-// Burst is a two-state Markov-modulated Poisson process: the rate is High times the mean in bursts.
-type Burst struct {
-	High    float64
-	On, Off time.Duration // mean length of a burst and of the pause
-}
-
-// Kind says how a stream's calls arrive.
-type Kind string
+// What package workload draws from.
+type (
+	Stream = workload.Stream
+	Kind   = workload.Kind
+	Size   = workload.Size
+	Delay  = workload.Delay
+	Burst  = workload.Burst
+)
 
 // Kinds of streams.
 const (
-	Poisson    Kind = "poisson"
-	Bursty     Kind = "bursty"
-	Diurnal    Kind = "diurnal"
-	FlashCrowd Kind = "flash_crowd"
-	HotSpot    Kind = "hot_spot"
-	Chain      Kind = "chain"
-	Trace      Kind = "trace"
+	Poisson    = workload.Poisson
+	Bursty     = workload.Bursty
+	Diurnal    = workload.Diurnal
+	FlashCrowd = workload.FlashCrowd
+	HotSpot    = workload.HotSpot
+	Chain      = workload.Chain
+	Trace      = workload.Trace
 )
 
 // Fault is something that goes wrong, from At for For.
