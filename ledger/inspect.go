@@ -67,6 +67,15 @@ func (r *Replica) EachEntry(id InstanceID, f func(peer Holder, e Entry)) {
 	}
 }
 
+// EachAccount calls f with every account of this node, in order of first sight.
+func (r *Replica) EachAccount(f func(*Account)) {
+	for _, in := range r.order {
+		if in.account != nil {
+			f(in.account)
+		}
+	}
+}
+
 // Peek returns the account's state without bringing it up to any time, what it is by the present policy, its part
 // of a soft overdraft, and whether its first issue is durable. Safe for concurrent use.
 func (a *Account) Peek() (s State, spec Spec, overdraft Tokens, ready bool) {

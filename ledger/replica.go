@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Limits bound what a replica keeps.
@@ -32,6 +34,8 @@ type Config struct {
 	Rand     *rand.Rand
 	// Resolve tells what an instance is by the present policy; false if it names no budget of it.
 	Resolve func(InstanceID) (Spec, bool)
+	// Scratch is memory for views. Replicas that one goroutine drives may share it; nil makes one.
+	Scratch *View
 }
 
 // Replica is one node's whole ledger: its own accounts and what it knows of others'.
@@ -52,7 +56,6 @@ type Replica struct {
 	order     []*instance // in order of first sight: iteration never follows a map
 	seq       uint64
 	rows      int
-	holders   map[Holder]*holderSum
 	peers     []Peer // sorted by holder; never written to
 
 	version     uint64 // of the last row built
@@ -71,7 +74,7 @@ type Replica struct {
 	heir     Holder // who gets everything that this node owns, while it leaves
 
 	batch   batch
-	scratch View
+	scratch *View
 }
 
 // Peer is a live or dead member, as the failure detector sees it.
@@ -84,6 +87,7 @@ type Peer struct {
 // instance is all that this node knows of one instance.
 type instance struct {
 	id      InstanceID
+	hash    uint64   // of id, for digests
 	account *Account // nil if there is none here
 	edges   map[Holder]*edge
 	rows    []known // sorted by holder
@@ -156,10 +160,13 @@ func NewReplica(c Config) *Replica {
 	if c.Self.IsZero() || c.Strategy == nil || c.Rand == nil || c.Resolve == nil {
 		panic("BUG: incomplete ledger.Config")
 	}
+	if c.Scratch == nil {
+		c.Scratch = &View{}
+	}
 	return &Replica{
-		cfg: c, self: c.Self,
+		scratch: c.Scratch,
+		cfg:     c, self: c.Self,
 		instances: map[InstanceID]*instance{},
-		holders:   map[Holder]*holderSum{},
 		minted:    mintLog{seen: map[string]Tokens{}},
 		nextTurn:  maxInstant,
 		askID:     c.Rand.Uint64() >> 2, // so that asks of an earlier life are not taken for repeats
@@ -236,7 +243,7 @@ func (r *Replica) instance(id InstanceID) (*instance, error) {
 	if len(r.order) >= MaxInstances {
 		return nil, fmt.Errorf("%w: this node knows %d already; use fewer values of `per`", ErrFull, len(r.order))
 	}
-	in := &instance{id: id, edges: map[Holder]*edge{}}
+	in := &instance{id: id, hash: xxhash.Sum64String(string(id)), edges: map[Holder]*edge{}}
 	r.instances[id] = in
 	r.order = append(r.order, in)
 	return in, nil

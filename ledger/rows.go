@@ -8,13 +8,6 @@ import (
 	"github.com/cespare/xxhash/v2"
 )
 
-// holderSum is the digest of all rows known of one holder, kept up to date row by row.
-type holderSum struct {
-	rows    int
-	highest uint64
-	hash    uint64
-}
-
 // learn merges a row from a peer. Merge keeps, of two rows of one holder and instance, the one with the
 // higher version: a maximum, so idempotent, commutative and associative. News travels on.
 func (r *Replica) learn(now Instant, row *Row) error {
@@ -52,28 +45,18 @@ const weightOfNews = 0.5
 
 func (r *Replica) merge(now Instant, in *instance, row *Row) (news bool, err error) {
 	i, ok := in.find(row.Holder)
-	sum := r.holders[row.Holder]
 	if ok {
-		k := &in.rows[i]
-		if row.Version <= k.Version {
-			return false, nil
+		if k := &in.rows[i]; row.Version > k.Version {
+			k.Row, k.at = row, now
+			return true, nil
 		}
-		sum.hash ^= rowHash(k.Row)
-		k.Row, k.at = row, now
-	} else {
-		if r.rows >= MaxRows {
-			return false, fmt.Errorf("%w: %d rows are known", ErrFull, r.rows)
-		}
-		r.rows++
-		in.rows = slices.Insert(in.rows, i, known{row, now})
-		if sum == nil {
-			sum = &holderSum{}
-			r.holders[row.Holder] = sum
-		}
-		sum.rows++
+		return false, nil
 	}
-	sum.hash ^= rowHash(row)
-	sum.highest = max(sum.highest, row.Version)
+	if r.rows >= MaxRows {
+		return false, fmt.Errorf("%w: %d rows are known", ErrFull, r.rows)
+	}
+	r.rows++
+	in.rows = slices.Insert(in.rows, i, known{row, now})
 	return true, nil
 }
 
@@ -82,11 +65,13 @@ func (in *instance) find(h Holder) (i int, ok bool) {
 	return slices.BinarySearchFunc(in.rows, h, func(k known, h Holder) int { return k.Holder.Compare(h) })
 }
 
-// rowHash tells versions of rows apart, for digests: it guards against gaps, not against attackers.
-func rowHash(row *Row) uint64 {
-	b := make([]byte, 0, MaxInstanceIDLen+8)
-	b = append(b, row.Instance...)
-	return xxhash.Sum64(binary.BigEndian.AppendUint64(b, row.Version))
+// digest is what a digest says of a holder of which this is the only row. The hash tells versions of rows apart: it
+// guards against gaps, not against attackers.
+func (in *instance) digest(row *Row) HolderDigest {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], in.hash)
+	binary.BigEndian.PutUint64(b[8:], row.Version)
+	return HolderDigest{Holder: row.Holder, Rows: 1, Highest: row.Version, Hash: xxhash.Sum64(b[:])}
 }
 
 // row builds this node's present row of an instance, without a version.
@@ -132,7 +117,7 @@ func (r *Replica) emit(now Instant, in *instance) (unsent bool) {
 // call of it or of view.
 func (r *Replica) viewSelf(now Instant, in *instance) *View {
 	a := in.account
-	v := &r.scratch
+	v := r.scratch
 	a.mu.Lock()
 	a.advance(now)
 	*v = View{
@@ -234,19 +219,27 @@ func (r *Replica) Instances() []InstanceID {
 // Digest sums up the rows that are known, this node's own included, for a peer to compare.
 func (r *Replica) Digest() *Digest {
 	d := &Digest{From: r.self, Charter: r.charter.ID, Seats: slices.Clone(r.seats.of)}
-	own := HolderDigest{Holder: r.self}
+	all := []HolderDigest{{Holder: r.self}} // one for each row
 	for _, in := range r.order {
 		if in.sent.Version > 0 {
-			own.Rows++
-			own.Highest = max(own.Highest, in.sent.Version)
-			own.Hash ^= rowHash(&in.sent)
+			all = append(all, in.digest(&in.sent))
+		}
+		for _, k := range in.rows {
+			all = append(all, in.digest(k.Row))
 		}
 	}
-	d.Holders = append(d.Holders, own)
-	for h, s := range r.holders {
-		d.Holders = append(d.Holders, HolderDigest{h, s.rows, s.highest, s.hash})
+	slices.SortFunc(all, func(a, b HolderDigest) int { return a.Holder.Compare(b.Holder) })
+	for _, h := range all {
+		n := len(d.Holders)
+		if n == 0 || d.Holders[n-1].Holder != h.Holder {
+			d.Holders = append(d.Holders, h)
+			continue
+		}
+		sum := &d.Holders[n-1]
+		sum.Rows += h.Rows
+		sum.Highest = max(sum.Highest, h.Highest)
+		sum.Hash ^= h.Hash
 	}
-	slices.SortFunc(d.Holders, func(a, b HolderDigest) int { return a.Holder.Compare(b.Holder) })
 	return d
 }
 
