@@ -50,7 +50,7 @@ func Check(p *Policy) []Warning {
 		if p.admit {
 			fate = "admitted uncounted"
 		}
-		warn(Pos{File: p.file, Line: 1, Column: 1}, "there are no rules, so every call is %s", fate)
+		warn(p.start, "there are no rules, so every call is %s", fate)
 	}
 	return list
 }

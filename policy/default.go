@@ -5,6 +5,8 @@ import (
 	_ "embed"
 	"fmt"
 	"sync"
+
+	"github.com/swarmpurse/swarmpurse/policy/document"
 )
 
 //go:embed default.yaml
@@ -17,7 +19,7 @@ var starterSource []byte
 const DefaultFile = "built-in policy"
 
 var defaultPolicy = sync.OnceValue(func() *Policy {
-	p, err := parse(DefaultFile, defaultSource, true)
+	p, err := parse(DefaultFile, defaultSource, true, 0, 0)
 	if err != nil {
 		panic(fmt.Sprintf("BUG: the built-in policy: %v", err))
 	}
@@ -34,4 +36,4 @@ func Default() *Policy { return defaultPolicy() }
 func Starter() []byte { return starterSource }
 
 // builtinHash tells Default's document from others, also when a peer sends it.
-func builtinHash() [32]byte { return sha256.Sum256(canonical(defaultSource)) }
+func builtinHash() [32]byte { return sha256.Sum256(document.Canonical(defaultSource)) }

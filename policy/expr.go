@@ -13,6 +13,8 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/swarmpurse/swarmpurse/policy/document"
 )
 
 // expr is a compiled expression.
@@ -52,17 +54,17 @@ func (r *reads) add(o reads) {
 // compile parses and checks the expression in n, and reports mistakes at their place in the file.
 // wants is cel.BoolType for conditions, and nil for numbers.
 func (d *decoder) compile(n *yaml.Node, what, source string, wants *cel.Type) *expr {
-	n = deref(n)
+	n = document.Deref(n)
 	celenv, err := celEnv()
 	if err != nil {
 		panic(compileError(err))
 	}
 	if len(source) > MaxExpr {
-		d.err(n, "", "%s has %d bytes, at most %d are allowed", what, len(source), MaxExpr)
+		d.Report(n, "", "%s has %d bytes, at most %d are allowed", what, len(source), MaxExpr)
 		return nil
 	}
 	if strings.TrimSpace(source) == "" {
-		d.err(n, "write a CEL expression", "%s is empty", what)
+		d.Report(n, "write a CEL expression", "%s is empty", what)
 		return nil
 	}
 	checked, issues := celenv.Compile(source)
@@ -73,29 +75,29 @@ func (d *decoder) compile(n *yaml.Node, what, source string, wants *cel.Type) *e
 				break
 			}
 			message, advice := celMessage(e.Message)
-			d.errAt(d.within(n, source, e.Location.Line(), e.Location.Column()), advice, "%s: %s", what, message)
+			d.ErrAt(d.within(n, source, e.Location.Line(), e.Location.Column()), advice, "%s: %s", what, message)
 		}
 		return nil
 	}
 	rep := checked.NativeRep()
-	e := &expr{source: source, pos: d.pos(n), checked: rep, reads: readsOf(rep.Expr())}
+	e := &expr{source: source, pos: d.Pos(n), checked: rep, reads: readsOf(rep.Expr())}
 	out := checked.OutputType()
 	switch {
 	case wants != nil && !out.IsExactType(wants):
-		d.err(n, "compare something, as in model == \"gpt-4o\"", "%s must be true or false, but is %s", what, typeName(out))
+		d.Report(n, "compare something, as in model == \"gpt-4o\"", "%s must be true or false, but is %s", what, typeName(out))
 		return nil
 	case wants == nil && !out.IsExactType(cel.IntType) && !out.IsExactType(cel.DoubleType):
-		d.err(n, "write a number, as in prompt_tokens + 3 * max_output_tokens", "%s must be a number, but is %s", what, typeName(out))
+		d.Report(n, "write a number, as in prompt_tokens + 3 * max_output_tokens", "%s must be a number, but is %s", what, typeName(out))
 		return nil
 	}
 	if estimate, err := celenv.EstimateCost(checked, sizes{}); err != nil || estimate.Max > celCost {
-		d.err(n, "look at single attributes instead of searching in all, and do not nest all, exists, map and filter",
+		d.Report(n, "look at single attributes instead of searching in all, and do not nest all, exists, map and filter",
 			"%s could cost %d steps, at most %d are allowed", what, estimate.Max, celCost)
 		return nil
 	}
 	// The estimate bounds the cost already; the limit is the second lock on the same door.
 	if e.program, err = celenv.Program(checked, cel.CostLimit(celCost), cel.EvalOptions(cel.OptOptimize)); err != nil {
-		d.err(n, "", "%s: %s", what, oneLine(err.Error()))
+		d.Report(n, "", "%s: %s", what, document.OneLine(err.Error()))
 		return nil
 	}
 	return e
@@ -118,10 +120,10 @@ func typeName(t *cel.Type) string {
 
 // celMessage says the compiler's commonest messages in the words of people who write policies.
 func celMessage(message string) (text, advice string) {
-	message = oneLine(strings.ReplaceAll(message, " (in container '')", ""))
+	message = document.OneLine(strings.ReplaceAll(message, " (in container '')", ""))
 	if rest, ok := strings.CutPrefix(message, "undeclared reference to '"); ok {
 		name, _, _ := strings.Cut(rest, "'")
-		return fmt.Sprintf("%q is neither a variable nor a function", name), didYouMean(name, variableNames())
+		return fmt.Sprintf("%q is neither a variable nor a function", name), document.DidYouMean(name, variableNames())
 	}
 	if rest, ok := strings.CutPrefix(message, "found no matching overload for '"); ok {
 		function, args, ok := strings.Cut(rest, "' applied to '")
@@ -157,8 +159,8 @@ func (d *decoder) within(n *yaml.Node, source string, line, column int) Pos {
 	target = min(max(target, 0), len(text))
 
 	row, col := n.Line-1, n.Column-1 // of the file, from 0
-	if row < 0 || row >= len(d.lines) {
-		return d.pos(n)
+	if row < 0 || row >= len(d.Lines) {
+		return d.Pos(n)
 	}
 	switch {
 	case n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0:
@@ -166,21 +168,21 @@ func (d *decoder) within(n *yaml.Node, source string, line, column int) Pos {
 	case n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0:
 		col++
 	}
-	at := Pos{d.file, n.Line, n.Column}
+	at := d.At(n.Line, n.Column)
 	var current []rune
-	if row < len(d.lines) {
-		current = []rune(d.lines[row])
+	if row < len(d.Lines) {
+		current = []rune(d.Lines[row])
 	}
 	next := func() (rune, bool) { // the next character of the file that is not white space
-		for row < len(d.lines) {
+		for row < len(d.Lines) {
 			for col < len(current) {
 				if c := current[col]; !unicode.IsSpace(c) {
 					return c, true
 				}
 				col++
 			}
-			if row++; row < len(d.lines) {
-				current, col = []rune(d.lines[row]), 0
+			if row++; row < len(d.Lines) {
+				current, col = []rune(d.Lines[row]), 0
 			}
 		}
 		return 0, false
@@ -194,15 +196,15 @@ func (d *decoder) within(n *yaml.Node, source string, line, column int) Pos {
 		}
 		c, ok := next()
 		if !ok || c != want {
-			return d.pos(n)
+			return d.Pos(n)
 		}
 		col++
-		at = Pos{d.file, row + 1, col + 1} // just after, for mistakes at the end
+		at = d.At(row+1, col+1) // just after, for mistakes at the end
 	}
 	if target < len(text) {
 		if rest := strings.TrimSpace(string(text[target:])); rest != "" {
 			if c, ok := next(); ok && c == []rune(rest)[0] {
-				return Pos{d.file, row + 1, col + 1}
+				return d.At(row+1, col+1)
 			}
 		}
 	}
@@ -268,7 +270,7 @@ func readsOf(e ast.Expr) reads {
 func (e *expr) eval(a *activation) (ref.Val, error) {
 	v, _, err := e.program.Eval(a)
 	if err != nil {
-		message := oneLine(err.Error())
+		message := document.OneLine(err.Error())
 		if key, ok := strings.CutPrefix(message, "no such key: "); ok {
 			where, what := "attributes", "attribute"
 			if e.reads.tokens && !slices.Contains(e.reads.attrs, key) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy/document"
 )
 
 // Key says which calls share a plan: under one Policy, equal keys give equal plans. It holds only what
@@ -121,7 +122,7 @@ func (p *Policy) validTokens(list []Amount) error {
 	for i := range list {
 		a := &list[i]
 		if _, ok := p.tokenBy[a.Token]; !ok {
-			return &CallError{"tokens." + clip(a.Token), fmt.Sprintf("unknown token type %q; %s", clip(a.Token), didYouMean(a.Token, p.Tokens()))}
+			return &CallError{"tokens." + document.Clip(a.Token), fmt.Sprintf("unknown token type %q; %s", document.Clip(a.Token), document.DidYouMean(a.Token, p.Tokens()))}
 		}
 		if a.Amount < 0 || a.Amount > ledger.MaxTokens {
 			return count("tokens."+a.Token, int64(a.Amount))
@@ -160,7 +161,7 @@ func validExtras(c *Call) error {
 	case len(offender) > MaxFieldLen:
 		return tooLong("an attribute's name", len(offender), MaxFieldLen)
 	}
-	return tooLong("attributes."+clip(offender), len(c.Attributes[offender]), MaxAttributeLen)
+	return tooLong("attributes."+document.Clip(offender), len(c.Attributes[offender]), MaxAttributeLen)
 }
 
 // value is what a call says for one of a budget's per.

@@ -1,21 +1,21 @@
 package policy
 
+import "github.com/swarmpurse/swarmpurse/policy/document"
+
 // Limits on documents. They bound what a document from a peer can cost.
 const (
-	MaxSource    = 1 << 20 // bytes of a document
-	MaxTokenType = 64      // token types
+	MaxSource    = document.MaxSource // bytes of a document
+	MaxTokenType = 64                 // token types
 	MaxClasses   = 64
 	MaxBudgets   = 1024
 	MaxRules     = 1024
-	MaxDraws     = 16 // budgets that one rule draws on, and that one call draws on
-	MaxPer       = 6  // attributes in one budget's per
-	MaxName      = 64 // bytes of a name
+	MaxDraws     = 16               // budgets that one rule draws on, and that one call draws on
+	MaxPer       = 6                // attributes in one budget's per
+	MaxName      = document.MaxName // bytes of a name
 	MaxExpr      = 4096
 	MaxWeight    = 1000
 
-	maxVisits = 200_000 // nodes of the YAML tree, aliases followed
-	maxDepth  = 24      // levels of the YAML tree, aliases followed
-	maxAttrs  = 64      // attributes that one policy's rules may look at by name
+	maxAttrs = 64 // attributes that one policy's rules may look at by name
 )
 
 // Limits on calls; Valid checks them.

@@ -8,6 +8,7 @@ import (
 	"cel.dev/cel-go/common/types"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy/document"
 )
 
 // Plan is what a policy says of a call, but for amounts: its class, and what it draws on. It never
@@ -42,7 +43,7 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 	}
 	class, ok := p.Class(c.Class)
 	if !ok {
-		return nil, &CallError{"class", fmt.Sprintf("unknown class %q; %s", clip(c.Class), didYouMean(c.Class, p.classNames()))}
+		return nil, &CallError{"class", fmt.Sprintf("unknown class %q; %s", document.Clip(c.Class), document.DidYouMean(c.Class, p.classNames()))}
 	}
 	plan := &Plan{Policy: p, Class: class}
 	a := &activation{call: c, class: class.Name}

@@ -1,7 +1,7 @@
 package policy
 
 import (
-	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"strconv"
 	"strings"
@@ -12,70 +12,50 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy/document"
 )
+
+// decoder reads policies.
+type decoder struct{ document.Decoder }
 
 // Parse reads, checks and compiles one document. file is only its name, for errors. The error is an
 // *Errors with every mistake found, up to MaxErrors. src is copied.
-func Parse(file string, src []byte) (*Policy, error) { return parse(file, src, false) }
+func Parse(file string, src []byte) (*Policy, error) { return parse(file, src, false, 0, 0) }
 
-// parse is Parse; builtin allows revision 0, which is older than every other.
-func parse(file string, src []byte, builtin bool) (*Policy, error) {
-	d := &decoder{file: file}
-	if len(src) > MaxSource {
-		d.errAt(Pos{File: file}, "", "the document has %d bytes, at most %d are allowed", len(src), MaxSource)
-		return nil, d.errs.result()
-	}
-	src = canonical(src)
-	d.lines = strings.Split(strings.TrimSuffix(string(src), "\n"), "\n")
-	if line, column, ok := badUTF8(d.lines); !ok {
-		d.errAt(Pos{file, line, column}, "save it as UTF-8", "the file is not UTF-8 text")
-		return nil, d.errs.result()
+// ParsePart is Parse for a document that is a part of a file: its first line is the one that comes after below
+// others, and its lines are indented there by right characters. Positions are those of the file.
+func ParsePart(file string, src []byte, below, right int) (*Policy, error) {
+	return parse(file, src, false, below, right)
+}
+
+// parse is ParsePart; builtin allows revision 0, which is older than every other.
+func parse(file string, src []byte, builtin bool, below, right int) (*Policy, error) {
+	d := &decoder{document.Decoder{
+		File: cmp.Or(file, "policy"), Noun: "policy", Start: "start with apiVersion: " + apiVersion, Below: below, Right: right,
+	}}
+	src, root := d.Open(src)
+	if root == nil {
+		return nil, d.Err()
 	}
 	p := &Policy{
-		file: file, source: src, hash: sha256.Sum256(src), zone: time.UTC,
+		file: file, start: d.At(1, 1), source: src, hash: sha256.Sum256(src), zone: time.UTC,
 		tokenBy: map[string]*tokenType{}, classBy: map[string]*Class{}, budgetBy: map[string]*Budget{},
 	}
-	if root := d.load(src); root != nil {
-		builtin = builtin || p.hash == builtinHash()
-		d.document(p, root, builtin)
-	}
-	if err := d.errs.result(); err != nil {
+	d.document(p, root, builtin || p.hash == builtinHash())
+	if err := d.Err(); err != nil {
 		return nil, err
 	}
 	return p, nil
 }
 
-// canonical removes what editors add and what means nothing: a byte order mark and carriage returns
-// at the ends of lines.
-func canonical(src []byte) []byte {
-	src = bytes.TrimPrefix(src, []byte("\xef\xbb\xbf"))
-	return bytes.ReplaceAll(src, []byte("\r\n"), []byte("\n")) // always a copy
-}
-
-func badUTF8(lines []string) (line, column int, ok bool) {
-	for i, l := range lines {
-		if utf8.ValidString(l) {
-			continue
-		}
-		for j, r := range l {
-			if r == utf8.RuneError {
-				if _, size := utf8.DecodeRuneInString(l[j:]); size == 1 {
-					return i + 1, utf8.RuneCountInString(l[:j]) + 1, false
-				}
-			}
-		}
-	}
-	return 0, 0, true
-}
-
 func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
-	f := d.fields(root, documentShape)
+	f := d.Mapping(root, documentShape)
 	if f == nil {
 		return
 	}
 	if n := f["apiVersion"]; n != nil {
-		if s, ok := d.text(n, "apiVersion"); ok && s != apiVersion {
-			d.err(n, "write "+apiVersion, "this version does not know apiVersion %q", clip(s))
+		if s, ok := d.Text(n, "apiVersion"); ok && s != apiVersion {
+			d.Report(n, "write "+apiVersion, "this version does not know apiVersion %q", document.Clip(s))
 		}
 	}
 	if n := f["revision"]; n != nil {
@@ -89,7 +69,7 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 	}
 	d.classes(p, f["classes"])
 	if n := f["budgets"]; n != nil {
-		for i, item := range d.items(n, "budgets", "write a list of budgets, or leave the field out", MaxBudgets) {
+		for i, item := range d.Items(n, "budgets", "write a list of budgets, or leave the field out", MaxBudgets) {
 			if b := d.budget(p, item, i); b != nil {
 				p.budgets = append(p.budgets, b)
 			}
@@ -99,29 +79,29 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 		d.rules(p, n)
 	}
 	if n := f["default"]; n != nil {
-		switch s, ok := d.text(n, "default"); {
+		switch s, ok := d.Text(n, "default"); {
 		case !ok:
 		case s == "admit":
 			p.admit = true
 		case s != "deny":
-			d.err(n, "write admit or deny", "default cannot be %q", clip(s))
+			d.Report(n, "write admit or deny", "default cannot be %q", document.Clip(s))
 		}
 	}
 	if len(p.reads.attrs) > maxAttrs {
-		d.err(root, "", "rules and budgets look at %d different attributes, at most %d are allowed", len(p.reads.attrs), maxAttrs)
+		d.Report(root, "", "rules and budgets look at %d different attributes, at most %d are allowed", len(p.reads.attrs), maxAttrs)
 	}
 }
 
 func (d *decoder) revision(n *yaml.Node, builtin bool) int64 {
-	n = deref(n)
+	n = document.Deref(n)
 	const advice = "write a whole number from 1, and raise it with every change"
 	if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!int" {
-		d.err(n, advice, "revision must be a whole number, not %s", kindOf(n))
+		d.Report(n, advice, "revision must be a whole number, not %s", document.KindOf(n))
 		return 0
 	}
 	v, err := strconv.ParseInt(n.Value, 10, 64)
 	if err != nil || v < 1 && !builtin || v < 0 || v > int64(ledger.MaxTokens) {
-		d.err(n, advice, "revision cannot be %s", clip(n.Value))
+		d.Report(n, advice, "revision cannot be %s", document.Clip(n.Value))
 		return 0
 	}
 	return v
@@ -132,14 +112,14 @@ func (d *decoder) revision(n *yaml.Node, builtin bool) int64 {
 var zones sync.Map // string -> *time.Location
 
 func (d *decoder) timezone(n *yaml.Node) *time.Location {
-	s, ok := d.text(n, "timezone")
+	s, ok := d.Text(n, "timezone")
 	if !ok {
 		return time.UTC
 	}
 	const advice = "write an IANA name, as in UTC or Europe/Berlin"
 	// Local is a different zone on every machine.
 	if s == "" || s == "Local" {
-		d.err(n, advice, "timezone cannot be %q", s)
+		d.Report(n, advice, "timezone cannot be %q", s)
 		return time.UTC
 	}
 	if z, ok := zones.Load(s); ok {
@@ -147,7 +127,7 @@ func (d *decoder) timezone(n *yaml.Node) *time.Location {
 	}
 	loaded, err := time.LoadLocation(s)
 	if err != nil {
-		d.err(n, advice, "unknown timezone %q", clip(s))
+		d.Report(n, advice, "unknown timezone %q", document.Clip(s))
 		return time.UTC
 	}
 	z, _ := zones.LoadOrStore(s, loaded)
@@ -155,35 +135,35 @@ func (d *decoder) timezone(n *yaml.Node) *time.Location {
 }
 
 func (d *decoder) tokens(p *Policy, n *yaml.Node) {
-	list := d.entries(n, "tokens", "write token types by name, as in compute: {unit: token}")
+	list := d.Entries(n, "tokens", "write token types by name, as in compute: {unit: token}")
 	if len(list) > MaxTokenType {
-		d.err(list[MaxTokenType].key, "", "there are %d token types, at most %d are allowed", len(list), MaxTokenType)
+		d.Report(list[MaxTokenType].Key, "", "there are %d token types, at most %d are allowed", len(list), MaxTokenType)
 		list = list[:MaxTokenType]
 	}
 	for _, e := range list {
-		if !d.nameOK(e.key, "a token type's name", e.key.Value) {
+		if !d.NameOK(e.Key, "a token type's name", e.Key.Value) {
 			continue
 		}
-		t := &tokenType{name: e.key.Value, pos: d.pos(e.key)}
+		t := &tokenType{name: e.Key.Value, pos: d.Pos(e.Key)}
 		p.tokens = append(p.tokens, t)
 		p.tokenBy[t.name] = t
-		f := d.fields(e.value, tokenShape)
+		f := d.Mapping(e.Value, tokenShape)
 		if n := f["unit"]; n != nil {
-			if s, ok := d.text(n, "unit"); ok {
-				t.unitPos = d.pos(deref(n))
+			if s, ok := d.Text(n, "unit"); ok {
+				t.unitPos = d.Pos(document.Deref(n))
 				switch {
 				case s == "" || len(s) > MaxName || !utf8.ValidString(s) || strings.ContainsAny(s, "\n\t"):
-					d.err(n, "", "unit must be a short word of 1 to %d bytes", MaxName)
+					d.Report(n, "", "unit must be a short word of 1 to %d bytes", MaxName)
 				default:
 					t.unit = singular(s)
 				}
 			}
 		}
 		if n := f["decay"]; n != nil {
-			if n := d.fields(n, decayShape)["half_life"]; n != nil {
-				if life, ok := d.duration(n, "half_life"); ok {
+			if n := d.Mapping(n, decayShape)["half_life"]; n != nil {
+				if life, ok := d.Duration(n, "half_life"); ok {
 					if life < time.Second {
-						d.err(n, "", "half_life must be 1s or more")
+						d.Report(n, "", "half_life must be 1s or more")
 					}
 					t.halfLife = ledger.Millis(life.Milliseconds())
 				}
@@ -202,45 +182,6 @@ func singular(unit string) string {
 	return unit
 }
 
-func (d *decoder) duration(n *yaml.Node, what string) (time.Duration, bool) {
-	s, ok := d.scalar(n, what, "write it as in 250ms, 10s, 1h or 7d")
-	if !ok {
-		return 0, false
-	}
-	v, err := ParseDuration(s)
-	if err != nil {
-		d.scalarErr(deref(n), what, err)
-		return 0, false
-	}
-	return v, true
-}
-
-func (d *decoder) amount(n *yaml.Node, what string) (ledger.Tokens, bool) {
-	s, ok := d.scalar(n, what, "write a whole number, as in 5000, 5k or 2.5M")
-	if !ok {
-		return 0, false
-	}
-	v, err := ParseAmount(s)
-	if err != nil {
-		d.scalarErr(deref(n), what, err)
-		return 0, false
-	}
-	return v, true
-}
-
-func (d *decoder) percent(n *yaml.Node, what string) (int64, bool) {
-	s, ok := d.scalar(n, what, "write it as in 10%")
-	if !ok {
-		return 0, false
-	}
-	v, err := parsePPM(s)
-	if err != nil {
-		d.scalarErr(deref(n), what, err)
-		return 0, false
-	}
-	return v, true
-}
-
 // Class of a document without classes.
 const (
 	defaultClassName = "standard"
@@ -251,40 +192,40 @@ const (
 func (d *decoder) classes(p *Policy, n *yaml.Node) {
 	var items []*yaml.Node
 	if n != nil {
-		items = d.items(n, "classes", "write a list of classes, or leave the field out", MaxClasses)
+		items = d.Items(n, "classes", "write a list of classes, or leave the field out", MaxClasses)
 	}
 	first, defaultIndex := map[string]*yaml.Node{}, -1
 	for _, item := range items {
-		f := d.fields(item, classShape)
+		f := d.Mapping(item, classShape)
 		if f == nil {
 			continue
 		}
 		c := Class{Weight: 1, LatencyBudget: defaultLatency, Index: len(p.classes)}
 		if n := f["name"]; n != nil {
-			s, ok := d.name(n, "a class's name")
-			if ok && d.unique(first, n, s, "class") {
+			s, ok := d.Name(n, "a class's name")
+			if ok && d.Unique(first, n, s, "class") {
 				c.Name = s
 			}
 		}
 		if n := f["weight"]; n != nil {
-			s, ok := d.scalar(n, "weight", "write a whole number from 1 to 1000")
+			s, ok := d.Scalar(n, "weight", "write a whole number from 1 to 1000")
 			w, err := strconv.Atoi(s)
 			if ok && (err != nil || w < 1 || w > MaxWeight) {
-				d.err(deref(n), "write a whole number from 1 to 1000", "weight cannot be %s", clip(s))
+				d.Report(document.Deref(n), "write a whole number from 1 to 1000", "weight cannot be %s", document.Clip(s))
 			}
 			c.Weight = w
 		}
 		if n := f["latency_budget"]; n != nil {
-			if v, ok := d.duration(n, "latency_budget"); ok {
+			if v, ok := d.Duration(n, "latency_budget"); ok {
 				if v > maxLatency {
-					d.err(deref(n), "", "latency_budget is %s, at most %s is allowed", v, maxLatency)
+					d.Report(document.Deref(n), "", "latency_budget is %s, at most %s is allowed", v, maxLatency)
 				}
 				c.LatencyBudget = v
 			}
 		}
-		if n := f["default"]; n != nil && d.boolean(n, "default") {
+		if n := f["default"]; n != nil && d.Boolean(n, "default") {
 			if defaultIndex >= 0 {
-				d.err(n, "mark one class only", "class %q is the default already", p.classes[defaultIndex].Name)
+				d.Report(n, "mark one class only", "class %q is the default already", p.classes[defaultIndex].Name)
 			} else {
 				defaultIndex = c.Index
 			}
@@ -300,17 +241,6 @@ func (d *decoder) classes(p *Policy, n *yaml.Node) {
 		}
 	}
 	p.defaultClass = &p.classes[max(0, defaultIndex)]
-}
-
-// unique reports whether a name is new in first, which holds the nodes that gave the others.
-func (d *decoder) unique(first map[string]*yaml.Node, n *yaml.Node, name, what string) bool {
-	n = deref(n)
-	if was, ok := first[name]; ok {
-		d.err(n, "", "%s %q is given twice, first on line %d", what, name, was.Line)
-		return false
-	}
-	first[name] = n
-	return true
 }
 
 func (p *Policy) classNames() []string {

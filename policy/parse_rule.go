@@ -7,6 +7,8 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"go.yaml.in/yaml/v4"
+
+	"github.com/swarmpurse/swarmpurse/policy/document"
 )
 
 // unitCosts is what a call costs by default in a token type of that unit.
@@ -30,34 +32,34 @@ var unitLinear = map[string]linear{
 
 func (d *decoder) rules(p *Policy, n *yaml.Node) {
 	first := map[string]*yaml.Node{}
-	for i, item := range d.items(n, "rules", "write a list of rules, or leave the field out", MaxRules) {
-		f := d.fields(item, ruleShape)
+	for i, item := range d.Items(n, "rules", "write a list of rules, or leave the field out", MaxRules) {
+		f := d.Mapping(item, ruleShape)
 		if f == nil {
 			continue
 		}
-		item = deref(item)
-		r := &rule{name: fmt.Sprintf("rule %d", i+1), index: i, pos: d.pos(item)}
+		item = document.Deref(item)
+		r := &rule{name: fmt.Sprintf("rule %d", i+1), index: i, pos: d.Pos(item)}
 		if n := f["name"]; n != nil {
-			if s, ok := d.name(n, "a rule's name"); ok && d.unique(first, n, s, "rule") {
+			if s, ok := d.Name(n, "a rule's name"); ok && d.Unique(first, n, s, "rule") {
 				r.name = s
 			}
 		}
 		if n := f["when"]; n != nil {
 			// An unquoted true is a YAML boolean; it means the same to CEL.
-			if s, ok := d.scalar(n, "when", "write a CEL expression, or leave the field out"); ok {
+			if s, ok := d.Scalar(n, "when", "write a CEL expression, or leave the field out"); ok {
 				if r.when = d.compile(n, "when", s, cel.BoolType); r.when != nil {
 					p.reads.add(r.when.reads)
 				}
 			}
 		}
 		if n := f["stop"]; n != nil {
-			r.stop = d.boolean(n, "stop")
+			r.stop = d.Boolean(n, "stop")
 		}
 		var draws []*yaml.Node
 		if n := f["draw"]; n != nil {
-			draws = d.items(n, "draw", "write a list of budgets, or leave the field out", MaxDraws)
+			draws = d.Items(n, "draw", "write a list of budgets, or leave the field out", MaxDraws)
 		} else if f["stop"] == nil {
-			d.err(item, "write draw: [BUDGET, …], or stop: true for calls that are to run uncounted", "%s does nothing", ruleTitle(r))
+			d.Report(item, "write draw: [BUDGET, …], or stop: true for calls that are to run uncounted", "%s does nothing", ruleTitle(r))
 		}
 		d.draws(p, r, draws, f["cost"])
 		p.rules = append(p.rules, r)
@@ -75,25 +77,25 @@ func ruleTitle(r *rule) string {
 func (d *decoder) draws(p *Policy, r *rule, list []*yaml.Node, costs *yaml.Node) {
 	var tokens []string // token types drawn, in order
 	for _, n := range list {
-		s, ok := d.text(n, "draw")
+		s, ok := d.Text(n, "draw")
 		if !ok {
 			continue
 		}
-		n = deref(n)
+		n = document.Deref(n)
 		b, ok := p.budgetBy[s]
 		if !ok {
-			advice := didYouMean(s, p.budgetNames())
+			advice := document.DidYouMean(s, p.budgetNames())
 			if advice == "" {
 				advice = "declare it under budgets"
 			}
-			d.err(n, advice, "unknown budget %q", clip(s))
+			d.Report(n, advice, "unknown budget %q", document.Clip(s))
 			continue
 		}
 		if slices.ContainsFunc(r.draws, func(w draw) bool { return w.budget == b }) {
-			d.err(n, "", "%s draws on budget %q twice", ruleTitle(r), s)
+			d.Report(n, "", "%s draws on budget %q twice", ruleTitle(r), s)
 			continue
 		}
-		r.draws = append(r.draws, draw{budget: b, pos: d.pos(n)})
+		r.draws = append(r.draws, draw{budget: b, pos: d.Pos(n)})
 		if b.Token != "" && !slices.Contains(tokens, b.Token) {
 			tokens = append(tokens, b.Token)
 		}
@@ -118,7 +120,7 @@ func (d *decoder) draws(p *Policy, r *rule, list []*yaml.Node, costs *yaml.Node)
 		if l, ok := unitLinear[token.unit]; ok {
 			w.cost = &Cost{source: unitCosts[token.unit], token: token.name, rule: r.name, pos: w.pos, plain: true, linear: l}
 		} else if _, given := stated[token.name]; !given && token.unit != "" {
-			d.errAt(w.pos, fmt.Sprintf("write cost: {%s: …} in the rule; only the units token, input_token, output_token, request, call and slot have a default", token.name),
+			d.ErrAt(w.pos, fmt.Sprintf("write cost: {%s: …} in the rule; only the units token, input_token, output_token, request, call and slot have a default", token.name),
 				"what a call costs in token type %q is not said: its unit is %q", token.name, token.unit)
 		}
 	}
@@ -131,23 +133,23 @@ func (d *decoder) costs(p *Policy, r *rule, n *yaml.Node, drawn []string) map[st
 	}
 	const advice = "write it by token type, as in {compute: prompt_tokens + 3 * max_output_tokens}"
 	stated := map[string]*Cost{}
-	for _, e := range d.entries(n, "cost", advice) {
-		token := e.key.Value
+	for _, e := range d.Entries(n, "cost", advice) {
+		token := e.Key.Value
 		switch {
 		case p.tokenBy[token] == nil:
-			d.err(e.key, didYouMean(token, p.Tokens()), "unknown token type %q", clip(token))
+			d.Report(e.Key, document.DidYouMean(token, p.Tokens()), "unknown token type %q", document.Clip(token))
 			continue
 		case !slices.Contains(drawn, token):
-			d.err(e.key, "draw on one, or leave the cost out", "no budget that %s draws on is of token type %q", ruleTitle(r), token)
+			d.Report(e.Key, "draw on one, or leave the cost out", "no budget that %s draws on is of token type %q", ruleTitle(r), token)
 			continue
 		}
 		stated[token] = nil
 		what := "cost of " + token
-		source, ok := d.scalar(e.value, what, "write a CEL expression, as in prompt_tokens + 3 * max_output_tokens")
+		source, ok := d.Scalar(e.Value, what, "write a CEL expression, as in prompt_tokens + 3 * max_output_tokens")
 		if !ok {
 			continue
 		}
-		x := d.compile(e.value, what, source, nil)
+		x := d.compile(e.Value, what, source, nil)
 		if x == nil {
 			continue
 		}
@@ -155,7 +157,7 @@ func (d *decoder) costs(p *Policy, r *rule, n *yaml.Node, drawn []string) map[st
 		if c.linear, c.plain = linearOf(x.checked.Expr()); c.plain {
 			if c.linear.constant() {
 				if _, v := c.linear.at(0, 0); v != fine {
-					d.err(deref(e.value), "", "%s is not a number from 0 to %d", what, maxConst)
+					d.Report(document.Deref(e.Value), "", "%s is not a number from 0 to %d", what, maxConst)
 				}
 			}
 		} else {

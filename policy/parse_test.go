@@ -95,6 +95,26 @@ func TestBadDocuments(t *testing.T) {
 
 const head = "apiVersion: swarmpurse/v1\nrevision: 1\n"
 
+// A policy that is part of a file has its mistakes where the file has them.
+func TestPartsHaveTheirPlaceInTheFile(t *testing.T) {
+	for name, src := range files(t, "testdata/bad/*.yaml") {
+		var whole, part *Errors
+		_, err := Parse(name, src)
+		if !errors.As(err, &whole) {
+			t.Fatal(err)
+		}
+		_, err = ParsePart(name, src, 10, 4)
+		if !errors.As(err, &part) || len(part.List) != len(whole.List) {
+			t.Fatalf("%s: as a part it has the mistakes\n%v\nand alone\n%v", name, err, whole)
+		}
+		for i, e := range whole.List {
+			if at := part.List[i].Pos; at != (Pos{File: name, Line: e.Pos.Line + 10, Column: e.Pos.Column + 4}) {
+				t.Errorf("%s: a mistake at %v is at %v in the file", name, e.Pos, at)
+			}
+		}
+	}
+}
+
 func TestErrors(t *testing.T) {
 	const tokens = head + "tokens: {c: {unit: token}, r: {unit: read}}\n"
 	const budget = tokens + "budgets:\n  - {name: b, token: c, supply: {grant: 1M}}\n"
@@ -261,7 +281,7 @@ func TestErrorsAreBoundedAndTyped(t *testing.T) {
 		t.Errorf("%s", err)
 	}
 	var one *Error
-	if !errors.As(err, &one) || one.Pos != (Pos{"p.yaml", 3, 1}) || one.Message != `unknown field "x0" in the document` {
+	if !errors.As(err, &one) || one.Pos != (Pos{File: "p.yaml", Line: 3, Column: 1}) || one.Message != `unknown field "x0" in the document` {
 		t.Errorf("%+v", one)
 	}
 }
@@ -345,4 +365,11 @@ func TestNewer(t *testing.T) {
 	if p, err := Parse("peer", Default().Source()); err != nil || p.Hash() != Default().Hash() {
 		t.Errorf("%v", err)
 	}
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }

@@ -12,6 +12,7 @@ import (
 // Policy is one parsed document. It never changes and is safe for concurrent use.
 type Policy struct {
 	file     string
+	start    Pos // of the document
 	source   []byte
 	hash     [32]byte
 	revision int64

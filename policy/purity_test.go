@@ -38,6 +38,7 @@ func TestPurity(t *testing.T) {
 		"cel.dev/cel-go/common/types/ref":    nil,
 		"cel.dev/cel-go/common/types/traits": nil,
 		"go.yaml.in/yaml/v4":                 nil,
-		"github.com/swarmpurse/swarmpurse/ledger": nil,
+		"github.com/swarmpurse/swarmpurse/ledger":          nil,
+		"github.com/swarmpurse/swarmpurse/policy/document": nil,
 	})
 }

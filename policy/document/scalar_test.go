@@ -1,4 +1,4 @@
-package policy
+package document
 
 import (
 	"math/big"
@@ -82,9 +82,9 @@ func TestParsePPM(t *testing.T) {
 		{in: "ten%", err: `fraction "ten%" is not a number; write it as in 10% or 2.5%`},
 		{in: "99999999999999999999%", err: `fraction "99999999999999999999%" is too large; write it as in 10% or 2.5%`},
 	} {
-		got, err := parsePPM(c.in)
+		got, err := ParsePPM(c.in)
 		if errText(err) != c.err || got != c.want {
-			t.Errorf("parsePPM(%q) = %d, %v; want %d, %s", c.in, got, err, c.want, c.err)
+			t.Errorf("ParsePPM(%q) = %d, %v; want %d, %s", c.in, got, err, c.want, c.err)
 		}
 	}
 }

@@ -1,0 +1,103 @@
+package policy
+
+import "github.com/swarmpurse/swarmpurse/policy/document"
+
+const perForm = `^(tenant|agent|run|class|model|attributes\.[A-Za-z_][A-Za-z0-9_.-]*)$`
+
+// apiVersion is the only one that this version reads.
+const apiVersion = "swarmpurse/v1"
+
+var documentShape = &document.Shape{Name: "the document", Fields: []document.Field{
+	{Name: "apiVersion", Required: true, Is: document.Schema{Kind: "string", Words: []string{apiVersion}},
+		Doc: "The form of this document."},
+	{Name: "revision", Required: true, Is: document.Schema{Kind: "integer", Min: 1, Max: int(maxConst)},
+		Doc: "Grows with every change: the highest revision wins in the whole swarm."},
+	{Name: "timezone", Is: document.Text,
+		Doc: "Windows are aligned to this IANA time zone, as in Europe/Berlin. Default: UTC."},
+	{Name: "tokens", Is: document.Schema{Each: &document.Schema{One: tokenShape}},
+		Doc: "Token types: what is counted, by name."},
+	{Name: "classes", Is: document.Schema{List: classShape},
+		Doc: "Priority classes. Default: one, named standard."},
+	{Name: "budgets", Is: document.Schema{List: budgetShape},
+		Doc: "Caps on token types."},
+	{Name: "rules", Is: document.Schema{List: ruleShape},
+		Doc: "Which calls draw on which budgets. All rules that match apply, in order, until one says stop."},
+	{Name: "default", Is: document.Schema{Kind: "string", Words: []string{"admit", "deny"}},
+		Doc: "What a call gets that no rule matches. Default: deny."},
+	{Name: "flags", Later: true},
+	{Name: "rollout", Later: true},
+	{Name: "shadow", Later: true},
+	{Name: "upstreams", Later: true},
+	{Name: "freeze", Later: true},
+	{Name: "alerts", Later: true},
+	{Name: "autonomy", Later: true},
+	{Name: "lease", Later: true},
+	{Name: "guardians", Later: true},
+}}
+
+var tokenShape = &document.Shape{Name: "a token type", Fields: []document.Field{
+	{Name: "unit", Required: true, Is: document.Text,
+		Doc: "What one is: token, input_token, output_token, request, call or slot have a default cost; any other (read, byte, microdollar) needs a cost in the rule."},
+	{Name: "decay", Is: document.Schema{One: decayShape}, Doc: "Unspent rights fade away."},
+}}
+
+var decayShape = &document.Shape{Name: "decay", Fields: []document.Field{
+	{Name: "half_life", Required: true, Is: document.Duration, Doc: "After this time half of the unspent rights are gone."},
+}}
+
+var classShape = &document.Shape{Name: "a class", Fields: []document.Field{
+	{Name: "name", Required: true, Is: document.Name, Doc: "What calls say in their class field."},
+	{Name: "weight", Is: document.Schema{Kind: "integer", Min: 1, Max: MaxWeight}, Doc: "Share of what is free when classes compete, 1 to 1000. Default: 1."},
+	{Name: "latency_budget", Is: document.Duration, Doc: "The longest that a call of this class waits for tokens. Default: 2s."},
+	{Name: "default", Is: document.Schema{Kind: "boolean"}, Doc: "The class of calls that name none. Default: the first class."},
+	{Name: "headroom", Later: true},
+	{Name: "sheddable", Later: true},
+}}
+
+var budgetShape = &document.Shape{Name: "a budget", Fields: []document.Field{
+	{Name: "name", Required: true, Is: document.Name, Doc: "What rules, commands and metrics call it."},
+	{Name: "token", Required: true, Is: document.Name, Doc: "The token type that it caps."},
+	{Name: "per", Is: document.Schema{Names: true, Form: perForm},
+		Doc: "One instance for each value of these: tenant, agent, run, class, model, attributes.NAME."},
+	{Name: "supply", Required: true, Is: document.Schema{One: supplyShape}, Doc: "How an instance gets tokens: grant, window, rate or slots."},
+	{Name: "ceiling", Is: document.Schema{Kind: "string", Words: []string{"hard", "observe"}, Other: &document.Schema{One: ceilingShape}},
+		Doc: "hard: never exceeded. observe: metered only. {soft: 10%}: may be overdrawn by that. Default: hard."},
+	{Name: "price", Is: document.Schema{One: priceShape}, Doc: "Multiplies the cost."},
+	{Name: "guarantee", Later: true},
+	{Name: "locality", Later: true},
+}}
+
+var supplyShape = &document.Shape{Name: "supply", Fields: []document.Field{
+	{Name: "grant", Is: document.Amount, Doc: "This many tokens, once."},
+	{Name: "window", Is: document.Schema{Kind: "string", Form: `^month$|` + document.DurationForm},
+		Doc: "A calendar window: 1h, 24h, 7d (from Monday), month."},
+	{Name: "amount", Is: document.Amount, Doc: "Tokens per window."},
+	{Name: "rollover", Is: document.Percent, Doc: "What a window carries into the next, at most, as a fraction of amount. Default: nothing."},
+	{Name: "rate", Is: document.Schema{Kind: "string", Form: document.RateForm}, Doc: "Tokens per second, minute, hour or day: 50000/s, 1M/h."},
+	{Name: "burst", Is: document.Amount, Doc: "The most of a rate that piles up. No call larger than this can ever run."},
+	{Name: "lend", Is: document.Duration, Doc: "How long rights of a rate live at a node that borrowed them. Default: 10s."},
+	{Name: "slots", Is: document.Amount, Doc: "This many calls at once."},
+}}
+
+var ceilingShape = &document.Shape{Name: "ceiling", Fields: []document.Field{
+	{Name: "soft", Required: true, Is: document.Percent, Doc: "How far the limit may be overdrawn."},
+}}
+
+var priceShape = &document.Shape{Name: "price", Fields: []document.Field{
+	{Name: "mode", Is: document.Schema{Kind: "string", Words: []string{"fixed"}}, Doc: "fixed: the price does not move. Default: fixed."},
+	{Name: "base", Required: true, Is: document.Schema{Kind: "number"}, Doc: "What costs are multiplied by, above 0 and at most 1000000, at most 6 digits after the point."},
+	{Name: "target", Later: true},
+	{Name: "min", Later: true},
+	{Name: "max", Later: true},
+}}
+
+var ruleShape = &document.Shape{Name: "a rule", Fields: []document.Field{
+	{Name: "name", Is: document.Name, Doc: "What decisions call it. Default: its number in the list."},
+	{Name: "when", Is: document.Text, Doc: "CEL: does this rule match the call? Absent: always. Sees tenant, agent, run, class, model, prompt_tokens, max_output_tokens, attributes, data, tokens."},
+	{Name: "draw", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "The budgets that the call draws on, all or nothing."},
+	{Name: "cost", Is: document.Schema{Each: &document.Schema{Kind: "any"}},
+		Doc: "CEL by token type: what the call costs. Default: by the token type's unit."},
+	{Name: "stop", Is: document.Schema{Kind: "boolean"}, Doc: "true: no rule after this one is looked at when it matches."},
+	{Name: "degrade", Later: true},
+	{Name: "route", Later: true},
+}}
