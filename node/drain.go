@@ -123,9 +123,11 @@ func (n *Node) handOn() {
 
 // heir chooses whom to hand rights on to.
 func (n *Node) heir() (to ledger.Holder, ok bool) {
+	var charter string
+	_ = n.ask(func(ledger.Instant) { charter = n.charterTag() })
 	best := time.Duration(1 << 62)
 	for _, m := range n.pool.Members() {
-		if !m.Self && staying(m) && m.RTT < best {
+		if !m.Self && staying(m) && !stranger(&m, charter) && m.RTT < best {
 			to, best, ok = holderOf(m), m.RTT, true
 		}
 	}

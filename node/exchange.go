@@ -35,7 +35,11 @@ type delegate Node
 
 // Receive decodes a message and hands it to the loop.
 func (d *delegate) Receive(from string, payload []byte) {
-	n := (*Node)(d)
+	(*Node)(d).take(from, ledger.CharterID{}, payload)
+}
+
+// take is Receive, also for a part of a push/pull with somebody of the charter theirs.
+func (n *Node) take(from string, theirs ledger.CharterID, payload []byte) {
 	f, err := n.decode(from, payload)
 	if err != nil {
 		n.metrics.Dropped(telemetry.Malformed)
@@ -43,7 +47,11 @@ func (d *delegate) Receive(from string, payload []byte) {
 		return
 	}
 	if f != nil {
-		_ = n.submit(f) // full: counted; peers tell again what matters
+		_ = n.submit(func(now ledger.Instant) { // full: counted; peers tell again what matters
+			if n.listens(from, theirs, payload[0]) {
+				f(now)
+			}
+		})
 	}
 }
 
@@ -149,9 +157,10 @@ func (d *delegate) MergeState(state []byte, _ bool) {
 		(*Node)(d).log.Warn().Err(err).Msg("a push/pull state was dropped")
 		return
 	}
+	theirs := charterIn(parts)
 	for _, p := range parts {
 		// A digest names its sender itself; the rest does not care for it.
-		d.Receive("", p)
+		(*Node)(d).take("", theirs, p)
 	}
 }
 
@@ -164,7 +173,7 @@ func (d *delegate) MembersChanged() {
 // meet takes over the membership. Round-trip times change without notice, so it also runs now and then.
 func (n *Node) meet(now ledger.Instant) {
 	var peers []ledger.Peer
-	members := n.pool.Members()
+	members := n.ours(n.pool.Members())
 	var live []string
 	for _, m := range members { // sorted by name
 		if !m.Self && m.Status == gossip.Alive {

@@ -68,7 +68,8 @@ type Node struct {
 	rand       *rand.Rand
 	failing    bool // the last write failed
 	saidFenced bool
-	met        ledger.Instant // when the membership was taken over last
+	strangers  map[string]bool // members by name: whether they belong to another cluster
+	met        ledger.Instant  // when the membership was taken over last
 }
 
 // Open starts a node: it opens the data directory, joins the pool and listens. Run serves until its context
@@ -304,8 +305,8 @@ func (n *Node) tags() map[string]string {
 	if n.draining.Load() {
 		t[tagDraining] = "1"
 	}
-	if c := n.replica.Charter(); !c.ID.IsZero() {
-		t[tagCharter] = c.ID.String()[:16]
+	if c := n.charterTag(); c != "" {
+		t[tagCharter] = c
 	} else if n.opts.candidate() {
 		t[tagExpect] = strconv.Itoa(n.opts.BootstrapExpect)
 	}

@@ -171,7 +171,8 @@ func ceilingText(s *ledger.Spec) string {
 // Members lists the pool. See api.Node.
 func (n *Node) Members() []api.Member {
 	var seats []ledger.Seat
-	_ = n.ask(func(ledger.Instant) { seats = n.replica.Seats() })
+	var charter string
+	_ = n.ask(func(ledger.Instant) { seats, charter = n.replica.Seats(), n.charterTag() })
 	var ms []api.Member
 	for _, m := range n.pool.Members() {
 		h := holderOf(m)
@@ -180,6 +181,7 @@ func (n *Node) Members() []api.Member {
 			Generation: m.Tags[tagGen], Version: m.Tags[tagVersion], Self: m.Self,
 			RTTMS:   float64(m.RTT.Microseconds()) / 1000,
 			Founder: slices.ContainsFunc(seats, func(s ledger.Seat) bool { return s.Holder == h }),
+			Foreign: stranger(&m, charter),
 		}
 		v.Revision, _ = strconv.ParseInt(m.Tags[tagRevision], 10, 64)
 		ms = append(ms, v)

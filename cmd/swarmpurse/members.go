@@ -43,6 +43,9 @@ func printMembers(w *strings.Builder, list []api.Member) {
 		if m.Founder {
 			notes = append(notes, "founder")
 		}
+		if m.Foreign {
+			notes = append(notes, "of another cluster")
+		}
 		revision := ""
 		if m.Revision > 0 {
 			revision = strconv.FormatInt(m.Revision, 10)

@@ -133,6 +133,7 @@ type Member struct {
 	Version    string  `json:"version,omitempty"`
 	Revision   int64   `json:"policy_revision,omitempty"`
 	Founder    bool    `json:"founder,omitempty"`
+	Foreign    bool    `json:"foreign,omitempty"` // of another cluster of the same name: nothing is shared with it
 	Self       bool    `json:"self,omitempty"`
 	RTTMS      float64 `json:"rtt_ms"`
 }
