@@ -18,18 +18,6 @@ func DecodeVersion(b []byte) uint64 {
 	return v
 }
 
-// Unacked counts what peers were given and have not acknowledged.
-func (r *Replica) Unacked() (n int) {
-	for _, in := range r.order {
-		for _, e := range in.sortedEdges() {
-			if in.account != nil && e.open(in.account.window()) {
-				n++
-			}
-		}
-	}
-	return n
-}
-
 // GiveShares and GiveRights are gifts that no strategy thought of.
 func (r *Replica) GiveShares(now Instant, id InstanceID, to Holder, n Shares) Shares {
 	in := r.instances[id]

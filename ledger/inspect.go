@@ -67,6 +67,18 @@ func (r *Replica) EachEntry(id InstanceID, f func(peer Holder, e Entry)) {
 	}
 }
 
+// Unacked counts the gifts that their receivers have not acknowledged.
+func (r *Replica) Unacked() (n int) {
+	for _, in := range r.order {
+		for _, e := range in.sortedEdges() {
+			if in.account != nil && e.open(in.account.window()) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // EachAccount calls f with every account of this node, in order of first sight.
 func (r *Replica) EachAccount(f func(*Account)) {
 	for _, in := range r.order {

@@ -1,0 +1,286 @@
+package sim
+
+import (
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
+
+// audit holds the ledger to its invariants (DESIGN 3.1) after every event: it looks at what is on disks, in
+// accounts and on the wire. It keeps sums, so that an event costs what it touched.
+type audit struct {
+	w   *world
+	bug bug
+
+	sides   map[sideKey]*side
+	entries map[entryKey]ledger.Entry // durable
+	windows map[windowKey]*totals
+	sent    map[ledger.Holder]uint64 // the highest version of a row that a holder told
+	highest map[ledger.Holder]uint64 // durable: versions that it may use
+	genesis map[int32]ledger.Shares  // durable, by instance
+	checks  uint64
+}
+
+type sideKey struct {
+	instance, holder int32
+}
+
+type entryKey struct {
+	instance, holder, peer int32
+}
+
+type windowKey struct {
+	instance int32
+	window   ledger.Window
+}
+
+// side is one account as it was seen last.
+type side struct {
+	live, durable     ledger.State
+	isLive, isDurable bool
+}
+
+// totals is one window of an instance over all holders.
+type totals struct {
+	issued, rolled, minted, over, used, in, out ledger.Tokens
+	since                                       micros
+}
+
+func (t *totals) add(s *ledger.State, sign ledger.Tokens) {
+	t.issued += sign * (s.Base - s.Cut)
+	t.rolled += sign * s.Rolled
+	t.minted += sign * s.Minted
+	t.over += sign * s.Overdrawn
+	t.used += sign * (s.Spent + s.Reserved)
+	t.in += sign * s.In
+	t.out += sign * s.Out
+}
+
+func (a *audit) init(w *world, b bug) {
+	*a = audit{
+		w: w, bug: b, sides: map[sideKey]*side{}, entries: map[entryKey]ledger.Entry{}, windows: map[windowKey]*totals{},
+		sent: map[ledger.Holder]uint64{}, highest: map[ledger.Holder]uint64{}, genesis: map[int32]ledger.Shares{},
+	}
+}
+
+func (a *audit) side(k sideKey) *side {
+	s := a.sides[k]
+	if s == nil {
+		s = &side{}
+		a.sides[k] = s
+	}
+	return s
+}
+
+// wrote judges a durable write, which must not take back what was durable before.
+func (a *audit) wrote(n *node, x ledger.Write) {
+	rec, err := ledger.Inspect(x)
+	if err != nil {
+		a.w.fail("records can be read", "%s: %v", n.name, err)
+		return
+	}
+	h := a.w.pool.holder(n.self)
+	switch {
+	case rec.Account != nil:
+		n.touched = append(n.touched, rec.Instance)
+		in := a.w.pool.instance(rec.Instance)
+		s, b := a.side(sideKey{in, h}), rec.Account
+		d := &s.durable
+		if s.isDurable && (b.Genesis != d.Genesis || b.SharesIn < d.SharesIn || b.SharesOut < d.SharesOut || b.Window < d.Window ||
+			b.Window == d.Window && (b.In < d.In || b.Out < d.Out)) {
+			a.w.fail("what only grows does so", "%s: %s goes from %+v to %+v", n.name, rec.Instance, *d, *b)
+		}
+		if !s.isDurable {
+			if a.genesis[in] += b.Genesis; a.genesis[in] > ledger.TotalShares {
+				a.w.fail("genesis runs once", "%s: %d founding shares", rec.Instance, a.genesis[in])
+			}
+		}
+		s.durable, s.isDurable = *b, true
+	case rec.Entry != nil:
+		in, peer := a.w.pool.instance(rec.Instance), a.w.pool.holder(rec.Peer)
+		k := entryKey{in, h, peer}
+		d, b := a.entries[k], *rec.Entry
+		if b.SharesIn < d.SharesIn || b.SharesOut < d.SharesOut || b.Window < d.Window || b.First < d.First || b.AckedShares < d.AckedShares ||
+			b.Window == d.Window && (b.In < d.In || b.Out < d.Out || b.AckedOut < d.AckedOut) {
+			a.w.fail("what only grows does so", "%s: entry of %s with %v goes from %+v to %+v", n.name, rec.Instance, rec.Peer, d, b)
+		}
+		if gave := a.entries[entryKey{in, peer, h}]; b.SharesIn > gave.SharesOut || b.In > 0 && (b.Window > gave.Window || b.Window == gave.Window && b.In > gave.Out) {
+			a.w.fail("nothing is credited that was not given durably", "%s: %s credits %+v of %v, who gave %+v", n.name, rec.Instance, b, rec.Peer, gave)
+		}
+		a.entries[k] = b
+	case rec.Version > 0:
+		a.highest[n.self] = rec.Version
+	}
+}
+
+// told judges a message: nothing is told before it is durable.
+func (a *audit) told(n *node, m any) {
+	h := a.w.pool.holder(n.self)
+	switch m := m.(type) {
+	case *ledger.Transfer:
+		e := a.entries[entryKey{a.w.pool.instance(m.Instance), h, a.w.pool.holder(m.To)}]
+		if m.SharesOut > e.SharesOut || m.Out > 0 && (e.Window < m.Window || e.Window == m.Window && m.Out > e.Out) {
+			a.w.fail("nothing is told before it is durable", "%s tells %+v and has %+v on disk", n.name, m, e)
+		}
+	case *ledger.Ack:
+		e := a.entries[entryKey{a.w.pool.instance(m.Instance), h, a.w.pool.holder(m.To)}]
+		if m.SharesIn > e.SharesIn {
+			a.w.fail("nothing is acknowledged before it is durable", "%s acknowledges %+v and has %+v on disk", n.name, m, e)
+		}
+	}
+}
+
+// spread judges a row of the node's own.
+func (a *audit) spread(n *node, row *ledger.Row) {
+	if was := a.sent[n.self]; row.Version <= was || row.Version > a.highest[n.self] {
+		a.w.fail("rows are monotone", "%s sends version %d after %d; up to %d is durable", n.name, row.Version, was, a.highest[n.self])
+	}
+	a.sent[n.self] = row.Version
+}
+
+// touch notes the accounts that a message is about.
+func (n *node) touch(m any) {
+	switch m := m.(type) {
+	case *ledger.Ask:
+		n.touched = append(n.touched, m.Instance)
+	case *ledger.Transfer:
+		n.touched = append(n.touched, m.Instance)
+	case *ledger.Ack:
+		n.touched = append(n.touched, m.Instance)
+	}
+}
+
+// check audits what the operation has touched.
+func (n *node) check() {
+	for _, id := range n.touched {
+		if acc := n.core.Replica.Account(id); acc != nil {
+			n.w.audit.account(n, acc)
+		}
+	}
+	n.touched = n.touched[:0]
+}
+
+func (n *node) checkCharges(c *call) {
+	for i := range c.charges {
+		if acc := n.core.Replica.Account(c.charges[i].Instance); acc != nil {
+			n.w.audit.account(n, acc)
+		}
+	}
+}
+
+// account judges an account as it is in memory, and its window over all nodes.
+func (a *audit) account(n *node, acc *ledger.Account) {
+	live, spec, _, ready := acc.Peek()
+	if !ready {
+		return
+	}
+	a.checks++
+	id := acc.ID()
+	in := a.w.pool.instance(id)
+	s := a.side(sideKey{in, a.w.pool.holder(n.self)})
+	if off := acc.Audit(); off != 0 {
+		a.w.fail("the equation of an account closes", "%s: %s is off by %d: %+v", n.name, id, off, live)
+	}
+	d := &s.durable
+	if !s.isDurable {
+		a.w.fail("what is open is durable", "%s: %s", n.name, id)
+	} else if live.Window != d.Window || live.Spent+live.Reserved > d.Mark || live.Mark > d.Mark || live.MarkTill > d.MarkTill {
+		a.w.fail("spending stays below the durable mark", "%s: %s has spent %d and reserved %d in window %d; on disk: mark %d of window %d", n.name, id, live.Spent, live.Reserved, live.Window, d.Mark, d.Window)
+	}
+	if live.Balance() < 0 {
+		a.w.fail("no balance is negative", "%s: %s has %d", n.name, id, live.Balance())
+	}
+	t := a.totals(windowKey{in, live.Window})
+	if s.isLive {
+		a.totals(windowKey{in, s.live.Window}).add(&s.live, -1)
+		if s.live.Window != live.Window {
+			// What it came to in its old window stays there.
+			a.totals(windowKey{in, s.live.Window}).add(&s.live, 1)
+		}
+	}
+	t.add(&live, 1)
+	s.live, s.isLive = live, true
+	a.window(id, t, &spec)
+}
+
+func (a *audit) totals(k windowKey) *totals {
+	t := a.windows[k]
+	if t == nil {
+		t = &totals{since: a.w.now}
+		a.windows[k] = t
+	}
+	return t
+}
+
+// window judges one window over all holders, dead ones included.
+func (a *audit) window(id ledger.InstanceID, t *totals, spec *ledger.Spec) {
+	if t.in > t.out {
+		a.w.fail("no right comes that has not left", "%s: %d came, %d left", id, t.in, t.out)
+	}
+	if spec.Kind == ledger.Rate {
+		return // the judge knows its law
+	}
+	limit := a.w.judge.limit(id, t.since)
+	if t.issued+t.rolled > limit {
+		a.w.fail("no more is issued than the limit", "%s: issued %d, rolled over %d, of %d", id, t.issued, t.rolled, limit)
+	}
+	switch spec.Ceiling {
+	case ledger.Hard:
+		if t.over > 0 {
+			a.w.fail("nothing is issued beyond a hard limit", "%s: %d", id, t.over)
+		}
+		if t.used > limit+t.minted {
+			a.w.fail("no hard budget is exceeded", "%s: spent and reserved %d of %d", id, t.used, limit+t.minted)
+		}
+	case ledger.Soft:
+		if most := limit + t.minted; t.used > most {
+			a.w.fail("no soft budget passes its overdraft", "%s: spent and reserved %d of %d", id, t.used, most)
+		}
+	}
+}
+
+// restarted judges what came back from the disk.
+func (a *audit) restarted(n *node) {
+	n.core.Replica.EachAccount(func(acc *ledger.Account) { a.account(n, acc) })
+	n.touched = n.touched[:0]
+}
+
+// sweep looks at every account of a node, and that its sums are those of its entries.
+func (a *audit) sweep(n *node) {
+	n.core.Replica.EachAccount(func(acc *ledger.Account) {
+		a.account(n, acc)
+		s, _, _, ready := acc.Peek()
+		if !ready {
+			return
+		}
+		var si, so ledger.Shares
+		var in, out ledger.Tokens
+		n.core.Replica.EachEntry(acc.ID(), func(_ ledger.Holder, e ledger.Entry) {
+			si, so = si+e.SharesIn, so+e.SharesOut
+			if e.Window == s.Window {
+				in, out = in+e.In, out+e.Out
+			}
+		})
+		if si != s.SharesIn || so != s.SharesOut || in != s.In || out != s.Out {
+			a.w.fail("an account sums up its entries", "%s: %s has %d %d %d %d, its entries %d %d %d %d", n.name, acc.ID(), s.SharesIn, s.SharesOut, s.In, s.Out, si, so, in, out)
+		}
+	})
+}
+
+// shares checks that the shares of every instance add up, dead holders and what is on the way included. Durable
+// figures are compared, since those are what a crash leaves.
+func (a *audit) shares() {
+	owned, given, come := map[int32]ledger.Shares{}, map[int32]ledger.Shares{}, map[int32]ledger.Shares{}
+	for k, s := range a.sides {
+		if s.isDurable {
+			owned[k.instance] += s.durable.Shares()
+			given[k.instance] += s.durable.SharesOut
+			come[k.instance] += s.durable.SharesIn
+		}
+	}
+	for in, id := range a.w.pool.ids {
+		in := int32(in)
+		if flight := given[in] - come[in]; flight < 0 || owned[in]+flight != a.genesis[in] {
+			a.w.fail("shares add up", "%s: %d owned, %d on the way, %d by genesis", id, owned[in], given[in]-come[in], a.genesis[in])
+			return
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package sim
+
+import (
+	"cmp"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/sim/workload"
+)
+
+// call is one call on its way through a node.
+type call struct {
+	workload.Call
+	first   ledger.Millis // when it arrived first
+	tries   int
+	req     admit.Request
+	waiter  *admit.Waiter
+	id      admit.ID
+	life    uint32
+	got     uint64 // rights that the node had received when the call arrived
+	offered bool
+	ended   bool
+	charges []admit.Charge
+	at      ledger.Instant // of the decision, by the node's clock
+}
+
+// arrive plans the next call of the source.
+func (w *world) arrive() {
+	c, ok := w.source.Next()
+	if !ok {
+		return
+	}
+	w.next = c
+	w.plan(micros(c.At)*milli, evArrival, nil, nil)
+}
+
+// enter has a call arrive at its node.
+func (w *world) enter(c *call) {
+	n := w.nodes[c.Node]
+	if !c.offered {
+		c.offered = true
+		c.first = w.millis()
+		w.tally.Offered(&c.Call)
+	}
+	if !n.up {
+		w.over(c, false) // connection refused
+		w.tally.Deferred(&c.Call)
+		return
+	}
+	c.req = admit.Request{
+		Call: policy.Call{
+			Tenant: c.Tenant, Agent: c.Agent, Class: c.Class, Model: c.Model,
+			PromptTokens: c.Prompt, MaxOutputTokens: c.Max,
+		},
+		Wait: admit.UseClassDefault,
+	}
+	c.life, c.got = n.life, n.got
+	w.calls++
+	if n.paused {
+		n.hold(event{kind: evCall, p: c})
+		return
+	}
+	n.try(c)
+}
+
+// try is what the caller's goroutine does: decide at once, or hand the call to the loop.
+func (n *node) try(c *call) {
+	now := n.clockNow()
+	if id, ok := n.core.Engine.Try(now, &c.req); ok {
+		c.id = id
+		n.decided(c)
+		return
+	}
+	n.do(event{kind: evCall, p: c})
+}
+
+// offer is what the loop does with it.
+func (n *node) offer(c *call) {
+	id, waiter, err := n.core.Engine.Offer(n.clockNow(), n.core.Replica, &c.req)
+	switch {
+	case err != nil:
+		if !errors.Is(err, admit.ErrNotReady) {
+			n.w.fail("calls are valid", "call %d of tenant %q: %v", c.Seq, c.Tenant, err)
+		}
+		n.w.calls--
+		n.w.tally.Deferred(&c.Call)
+		n.w.over(c, false)
+	case waiter != nil:
+		c.waiter, waiter.Notify = waiter, c
+		n.waiting[c] = struct{}{}
+	default:
+		c.id = id
+		n.decided(c)
+	}
+}
+
+// decided tells the caller.
+func (n *node) decided(c *call) {
+	w := n.w
+	if c.waiter != nil {
+		c.id = c.waiter.ID
+		delete(n.waiting, c)
+		c.waiter = nil
+	}
+	d, err := n.core.Engine.Lookup(c.id)
+	if err != nil {
+		w.fail("decisions are remembered until they are told", "%v", err)
+		return
+	}
+	w.mix(uint64(d.Verdict))
+	local := d.Waited == 0 || n.got == c.got
+	w.measure.decided(d.Verdict, &c.Call)
+	if d.Verdict.Admitted() {
+		c.charges, c.at = d.Reserved, d.At
+		w.judge.admitted(n, c)
+		n.checkCharges(c)
+		w.tally.Admitted(&c.Call, w.millis(), local)
+		w.plan(w.now+micros(c.Runs)*milli, evSettle, nil, c)
+		return
+	}
+	w.calls--
+	if d.Verdict == admit.Defer && c.tries < w.sc.Retries && w.now+span(d.RetryAfter) < w.arrivalsEnd {
+		c.tries++
+		w.plan(w.now+span(d.RetryAfter), evCall, nil, c)
+		return
+	}
+	if d.Verdict == admit.Defer {
+		w.tally.Deferred(&c.Call)
+	} else {
+		w.tally.Denied(&c.Call)
+	}
+	w.over(c, false)
+}
+
+// settle books what a call really used.
+func (n *node) settle(c *call) {
+	w := n.w
+	if c.ended {
+		w.fail("a call ends once", "call %d ended twice", c.Seq)
+		return
+	}
+	rc, err := n.core.Engine.Settle(n.clockNow(), c.id, admit.Settlement{
+		Usage: &admit.Usage{PromptTokens: c.Prompt, CompletionTokens: c.Output}, Outcome: "ok",
+	})
+	if err != nil {
+		w.fail("an admitted call can be settled", "call %d at %s: %v", c.Seq, n.name, err)
+		return
+	}
+	if rc.Repeated {
+		w.fail("a call ends once", "the first settlement of call %d says that it was settled before", c.Seq)
+	}
+	c.ended = true
+	w.calls--
+	w.judge.settled(n, c, &rc)
+	n.checkCharges(c)
+	w.tally.Settled(&c.Call)
+	w.measure.settled(&c.Call)
+	if w.audit.bug == bugSettleTwice {
+		for _, ch := range c.charges {
+			a := n.core.Replica.Account(ch.Instance)
+			a.Settle(n.clockNow(), ch.Amount, 0, a.State(n.clockNow()).Window)
+		}
+		n.checkCharges(c)
+	}
+	w.over(c, true)
+	if len(n.waiting) > 0 {
+		n.do(event{kind: evGone}) // rights came back: calls that wait may run
+	}
+}
+
+// over has the caller go on with its chain.
+func (w *world) over(c *call, ended bool) {
+	for _, next := range w.source.Follow(&c.Call, w.millis(), ended) {
+		if at := micros(next.At) * milli; at < w.arrivalsEnd {
+			w.plan(at, evCall, nil, &call{Call: next})
+		}
+	}
+}
+
+// ends is the end of a call that ran. Its node may have died meanwhile: then the settlement reaches nobody.
+func (w *world) ends(c *call) {
+	n := w.nodes[c.Node]
+	if !n.up || n.life != c.life {
+		w.calls--
+		w.over(c, true)
+		return
+	}
+	if n.paused {
+		n.hold(event{kind: evSettle, p: c})
+		return
+	}
+	n.settle(c)
+}
+
+// lost forgets the calls that wait in a process that died. Callers see their connection break.
+func (n *node) lost() {
+	calls := slices.SortedFunc(maps.Keys(n.waiting), func(a, b *call) int {
+		return cmp.Or(cmp.Compare(a.Seq, b.Seq), cmp.Compare(a.first, b.first))
+	})
+	clear(n.waiting)
+	for _, c := range calls {
+		n.w.calls--
+		n.w.tally.Deferred(&c.Call)
+		n.w.over(c, false)
+	}
+}

@@ -1,0 +1,168 @@
+package sim
+
+import (
+	"fmt"
+
+	"github.com/swarmpurse/swarmpurse/sim/scenario"
+)
+
+// fault begins or ends one fault at its nodes.
+func (w *world) fault(e *scenario.Event, begins bool) {
+	f := &w.sc.Faults[e.Fault]
+	var ns []*node
+	for _, i := range e.Nodes {
+		for len(w.nodes) <= i {
+			w.addNode(len(w.nodes))
+		}
+		ns = append(ns, w.nodes[i])
+	}
+	switch e.Kind {
+	case scenario.Partition:
+		w.partition(e, f, ns, begins)
+		return
+	case scenario.Revise:
+		for _, n := range ns {
+			if n.up && !n.paused {
+				n.adopt(f.Policy)
+			}
+		}
+		return
+	}
+	for _, n := range ns {
+		switch e.Kind {
+		case scenario.Crash:
+			if begins {
+				n.stop()
+				w.pool.died(n)
+				if f.LoseDisk {
+					n.wipe()
+				}
+				n.gone = e.Until == scenario.Never
+			} else {
+				n.start()
+				w.pool.came(n)
+			}
+		case scenario.Pause:
+			n.pause(begins)
+		case scenario.Clock:
+			by := span(f.By)
+			if !begins {
+				by = -by
+			}
+			n.wallOff += by
+			w.judge.stepped(by)
+		case scenario.Link:
+			more, loss := span(f.Delay), f.Loss
+			if !begins {
+				n.linkMore, n.linkLoss = n.linkMore-more, 0
+			} else {
+				n.linkMore, n.linkLoss = n.linkMore+more, max(n.linkLoss, loss)
+			}
+		case scenario.DiskSlow:
+			if begins {
+				n.slow += span(f.Delay)
+			} else {
+				n.slow -= span(f.Delay)
+			}
+		case scenario.DiskFail:
+			if begins {
+				n.failing++
+			} else {
+				n.failing--
+			}
+		case scenario.Join:
+			n.policy = w.latestPolicy()
+			n.start()
+			w.pool.came(n)
+		case scenario.Leave:
+			if !begins { // it comes back as a new generation
+				n.wipe()
+				n.start()
+				w.pool.came(n)
+			} else if n.up {
+				n.core.Engine.Drain()
+				n.leaving.since = w.now
+			}
+		}
+	}
+}
+
+// partition cuts nodes off from all others, or ends that.
+func (w *world) partition(e *scenario.Event, f *scenario.Fault, ns []*node, begins bool) {
+	if !begins {
+		for i, c := range w.links.cuts {
+			if c.event == e.Fault && c.at == e.At {
+				w.links.cuts = append(w.links.cuts[:i:i], w.links.cuts[i+1:]...)
+				for _, n := range ns {
+					n.side &^= c.bit
+				}
+				w.pool.healed(ns, c.bit)
+				w.measure.healed()
+				return
+			}
+		}
+		return
+	}
+	used := uint64(0)
+	for _, c := range w.links.cuts {
+		used |= c.bit
+	}
+	bit := uint64(1)
+	for used&bit != 0 {
+		bit <<= 1
+	}
+	if bit == 0 {
+		return // 64 partitions at once are enough
+	}
+	w.links.cuts = append(w.links.cuts, cut{bit: bit, oneWay: f.OneWay, event: e.Fault, at: e.At})
+	for _, n := range ns {
+		n.side |= bit
+	}
+	w.pool.split(ns, bit)
+}
+
+// pause stops a process and lets it go on.
+func (n *node) pause(begins bool) {
+	if !n.up {
+		return
+	}
+	if begins {
+		n.paused = true
+		n.w.pool.died(n)
+		return
+	}
+	n.paused = false
+	n.w.pool.came(n)
+	n.free()
+}
+
+// latestPolicy is what a joiner gets.
+func (w *world) latestPolicy() int {
+	best := 0
+	for i := range w.policyAt {
+		if w.measure.adopted[i] > 0 {
+			best = i
+		}
+	}
+	return best
+}
+
+// faultText says what a fault does to so many nodes.
+func faultText(f *scenario.Fault, nodes int) string {
+	what := string(f.Kind)
+	switch {
+	case f.OneWay:
+		what += ", one way"
+	case f.LoseDisk:
+		what += ", disk lost"
+	case f.By != 0:
+		what += fmt.Sprintf(" %v", f.By)
+	}
+	switch {
+	case f.Zone != "":
+		return what + ": zone " + f.Zone
+	case nodes == 1:
+		return what + ": a node"
+	}
+	return fmt.Sprintf("%s: %d nodes", what, nodes)
+}

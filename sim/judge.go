@@ -1,0 +1,200 @@
+package sim
+
+import (
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/policy"
+)
+
+// judge is a simple model of what a limit means: it knows what callers were told, and nothing of how accounts
+// work. Every answer and every receipt passes it.
+type judge struct {
+	w     *world
+	caps  map[ledger.InstanceID]*capped
+	jumps micros // by which clocks stepped, which a rate's bound must allow for
+	// What comes of it, for figures: the largest excess over any hard limit.
+	over     ledger.Tokens
+	overPart float64
+}
+
+// capped is what callers were given of one instance.
+type capped struct {
+	id      ledger.InstanceID
+	windows map[ledger.Window]*given
+	order   []ledger.Window
+	// Rate: the most over all beginnings of an interval that ends now, less what the rate brings in it.
+	level   float64
+	at      micros
+	refunds []refund
+	inUse   ledger.Tokens // Slots
+}
+
+type given struct {
+	used  ledger.Tokens
+	since micros
+}
+
+type refund struct {
+	at micros
+	n  ledger.Tokens
+}
+
+func (j *judge) init(w *world) { *j = judge{w: w, caps: map[ledger.InstanceID]*capped{}} }
+
+// stepped notes that a clock was moved: what accrues by it may run ahead by as much.
+func (j *judge) stepped(by micros) { j.jumps += max(by, -by) }
+
+func (j *judge) capped(id ledger.InstanceID) *capped {
+	c := j.caps[id]
+	if c == nil {
+		c = &capped{id: id, windows: map[ledger.Window]*given{}}
+		j.caps[id] = c
+	}
+	return c
+}
+
+// window is the window that a decision falls into, by the node's own clock.
+func windowOf(s *ledger.Spec, at ledger.Instant) ledger.Window {
+	if s.Kind != ledger.Windowed {
+		return 0
+	}
+	w, _, _ := s.Calendar.At(at)
+	return w
+}
+
+// admitted judges an answer.
+func (j *judge) admitted(n *node, c *call) {
+	now := n.clockNow()
+	for i := range c.charges {
+		ch := &c.charges[i]
+		spec, ok := n.resolve(ch.Instance)
+		if !ok {
+			continue // its budget has gone from the policy meanwhile
+		}
+		cp := j.capped(ch.Instance)
+		if spec.Kind == ledger.Rate {
+			j.admitRate(cp, &spec, ch.Amount)
+			continue
+		}
+		g := cp.window(windowOf(&spec, now), j.w.now)
+		g.used += ch.Amount
+		if spec.Ceiling == ledger.Observe {
+			continue
+		}
+		limit := j.limit(ch.Instance, g.since)
+		if excess := g.used - limit; excess > 0 {
+			j.exceeded(n, &spec, ch.Instance, g.used, limit)
+		}
+	}
+}
+
+func (j *judge) exceeded(n *node, spec *ledger.Spec, id ledger.InstanceID, used, limit ledger.Tokens) {
+	if used-limit > j.over {
+		j.over = used - limit
+	}
+	j.overPart = max(j.overPart, float64(used-limit)/float64(max(1, limit)))
+	j.w.fail("no hard budget is exceeded", "%s: %d of %d tokens were given to callers, the last by %s", id.Name(), used, limit, n.name)
+	_ = spec
+}
+
+// settled judges a receipt: what was not charged came back.
+func (j *judge) settled(n *node, c *call, rc *admit.Receipt) {
+	now := n.clockNow()
+	for i := range rc.Charged {
+		ch := &rc.Charged[i]
+		spec, ok := n.resolve(ch.Instance)
+		if !ok {
+			continue
+		}
+		reserved := ledger.Tokens(0)
+		for k := range c.charges {
+			if c.charges[k].Instance == ch.Instance {
+				reserved = c.charges[k].Amount
+			}
+		}
+		back := reserved - (ch.Amount - ch.Overrun)
+		if back < 0 {
+			j.w.fail("a receipt charges what was reserved or overrun", "call %d: %s charged %d, overrun %d, reserved %d", c.Seq, ch.Instance.Name(), ch.Amount, ch.Overrun, reserved)
+			return
+		}
+		cp := j.capped(ch.Instance)
+		if spec.Kind == ledger.Rate {
+			cp.level -= float64(back)
+			cp.refunds = append(cp.refunds, refund{j.w.now, back})
+			continue
+		}
+		if w := windowOf(&spec, c.at); spec.Kind == ledger.Slots || w == windowOf(&spec, now) {
+			cp.window(w, j.w.now).used -= back
+		}
+	}
+}
+
+func (c *capped) window(w ledger.Window, now micros) *given {
+	g := c.windows[w]
+	if g == nil {
+		g = &given{since: now}
+		c.windows[w] = g
+		c.order = append(c.order, w)
+		if len(c.order) > 64 { // none is used that long after its end
+			delete(c.windows, c.order[0])
+			c.order = c.order[1:]
+		}
+	}
+	return g
+}
+
+// limit is the most that callers may have of an instance, by all policies that were in force since: while nodes
+// disagree the larger limit holds. Rolled over tokens and a soft ceiling's overdraft come on top.
+func (j *judge) limit(id ledger.InstanceID, since micros) (most ledger.Tokens) {
+	j.w.policies(since, func(p *policy.Policy) {
+		b, _, ok := p.Resolve(j.w.charter.ID, id)
+		if !ok {
+			return
+		}
+		s := &b.Spec
+		n := s.Amount
+		if s.Kind == ledger.Windowed {
+			n += part(s.Amount, s.RolloverPPM)
+		}
+		if s.Ceiling == ledger.Soft {
+			n += part(s.Amount, s.OverdraftPPM)
+		}
+		most = max(most, n)
+	})
+	return most
+}
+
+func part(n ledger.Tokens, ppm int64) ledger.Tokens {
+	return ledger.Tokens(float64(n) * float64(ppm) / 1e6)
+}
+
+// admitRate checks the law of rates over every interval that ends now: at most rate × (T + L) + burst is admitted,
+// and what was refunded in T + L.
+func (j *judge) admitRate(c *capped, spec *ledger.Spec, n ledger.Tokens) {
+	perMicro := float64(spec.Per) / float64(spec.PerMillis) / 1000
+	lend := micros(spec.Lend) * milli
+	c.level -= perMicro * float64(j.w.now-c.at)
+	c.at = j.w.now
+	recent := ledger.Tokens(0)
+	keep := c.refunds[:0]
+	for _, r := range c.refunds {
+		if r.at >= j.w.now-lend {
+			keep = append(keep, r)
+			recent += r.n
+		}
+	}
+	c.refunds = keep
+	c.level = max(c.level, -float64(recent)) + float64(n)
+	if spec.Ceiling == ledger.Observe {
+		return
+	}
+	most := float64(spec.Amount) + perMicro*float64(lend+j.jumps)
+	if spec.Ceiling == ledger.Soft {
+		most += float64(part(spec.Amount, spec.OverdraftPPM))
+	}
+	if c.level > most+1 {
+		j.over = max(j.over, ledger.Tokens(c.level-most))
+		j.overPart = max(j.overPart, (c.level-most)/most)
+		j.w.fail("no rate is exceeded", "%s: %.0f tokens in an interval more than its rate brings, at most %.0f may be", c.id.Name(), c.level, most)
+	}
+}

@@ -1,0 +1,197 @@
+package sim
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/sim/scenario"
+)
+
+const (
+	packetRoom  = 1341 // payload of one packet, with a label and keys
+	frameHead   = 24   // what a frame adds
+	streamHead  = 200  // what a stream costs beside its payload: handshake and frame
+	streamAgain = 200 * milli
+)
+
+// delay draws from a lognormal distribution by a table of its quantiles.
+type delay struct{ table []micros }
+
+const quantiles = 1024
+
+func newDelay(d scenario.Delay) delay {
+	median, p99 := float64(d.Median.Microseconds()), float64(d.P99.Microseconds())
+	sigma := 0.0
+	if median > 0 && p99 > median {
+		sigma = math.Log(p99/median) / 2.3263478740408408
+	}
+	t := make([]micros, quantiles)
+	for i := range t {
+		z := math.Sqrt2 * math.Erfinv(2*(float64(i)+0.5)/quantiles-1)
+		t[i] = micros(median * math.Exp(sigma*z))
+	}
+	return delay{t}
+}
+
+func (d delay) draw(dice *rand.Rand) micros { return d.table[dice.IntN(quantiles)] }
+
+// links is the network.
+type links struct {
+	w           *world
+	near, far   delay
+	sync        delay
+	loss, again float64
+	reorder     float64
+	reorderBy   int64
+	bandwidth   float64 // bytes per microsecond, 0 for no limit
+	cuts        []cut
+	freeAt      []micros // when a node's link is free to send, if bandwidth is limited
+}
+
+// cut is a partition that is on: what is on one side of it does not reach the other.
+type cut struct {
+	bit    uint64
+	oneWay bool
+	event  int // the fault, and when it began
+	at     time.Duration
+}
+
+func (l *links) init(w *world) {
+	n := &w.sc.Network
+	*l = links{
+		w: w, near: newDelay(n.SameZone), far: newDelay(n.OtherZone), sync: newDelay(w.sc.Disk.Sync),
+		loss: n.Loss, again: n.Duplicate, reorder: n.Reorder, reorderBy: max(1, n.ReorderBy.Microseconds()),
+		bandwidth: float64(n.Bandwidth) / 1e6,
+	}
+}
+
+// cut reports whether what a sends does not reach b.
+func (l *links) cut(a, b *node) bool {
+	if a.side == b.side {
+		return false
+	}
+	for _, c := range l.cuts {
+		if in := a.side&c.bit != 0; in != (b.side&c.bit != 0) && (in || !c.oneWay) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *links) latency(a, b *node) micros {
+	d := l.far
+	if a.zone == b.zone {
+		d = l.near
+	}
+	return max(1, d.draw(l.w.dice)+a.linkMore+b.linkMore)
+}
+
+// rtt is what the failure detector knows of the round trip between two zones.
+func (l *links) rtt(a, b int) ledger.Millis {
+	d := l.w.sc.Network.OtherZone
+	if a == b {
+		d = l.w.sc.Network.SameZone
+	}
+	return ledger.Millis(2 * d.Median.Milliseconds())
+}
+
+// tell sends a message of the ledger through its real wire form.
+func (n *node) tell(to string, m any) {
+	p := n.w.byName[to]
+	if p == nil {
+		n.w.fail("messages go to members", "%s tells %q", n.name, to)
+		return
+	}
+	if rows, ok := m.([]ledger.Row); ok {
+		size := 0
+		for i := range rows {
+			size += n.w.pool.intern(&rows[i]).size
+		}
+		n.send(p, size, evMessage, rows)
+		return
+	}
+	if _, ok := m.(*ledger.Ask); ok {
+		n.w.measure.asks++
+	}
+	b := ledger.Encode(m)
+	back, err := ledger.Decode(b)
+	if err != nil {
+		n.w.fail("what is sent decodes", "%s tells %s %T: %v", n.name, to, m, err)
+		return
+	}
+	n.send(p, len(b), evMessage, back)
+}
+
+// send puts a message on the way: in a packet if it fits, else in a stream, which is not lost but late.
+func (n *node) send(to *node, size int, kind eventKind, p any) {
+	l := &n.w.links
+	dice := n.w.dice
+	stream := size > packetRoom
+	if stream {
+		size += streamHead
+	} else {
+		size += frameHead
+	}
+	n.out.charge(size)
+	if l.cut(n, to) {
+		return
+	}
+	at := n.w.now
+	if l.bandwidth > 0 {
+		n.freeAt(&at, size)
+	}
+	lost := 1 - (1-l.loss)*(1-n.linkLoss)*(1-to.linkLoss)
+	if stream {
+		for again := 0; lost > 0 && again < 8 && dice.Float64() < lost; again++ {
+			at += streamAgain
+		}
+	} else if lost > 0 && dice.Float64() < lost {
+		return
+	}
+	arrives := at + l.latency(n, to)
+	if stream {
+		arrives += 2 * l.latency(n, to) // the handshake
+	}
+	if !stream && l.reorder > 0 && dice.Float64() < l.reorder {
+		arrives += micros(dice.Int64N(l.reorderBy))
+	}
+	n.w.plan(arrives, kind, to, p)
+	if !stream && l.again > 0 && dice.Float64() < l.again {
+		n.w.plan(at+l.latency(n, to), kind, to, p)
+	}
+}
+
+// freeAt moves at to when the node's link is free, and takes the link for the time that size bytes need.
+func (n *node) freeAt(at *micros, size int) {
+	l := &n.w.links
+	for len(l.freeAt) <= n.i {
+		l.freeAt = append(l.freeAt, 0)
+	}
+	*at = max(*at, l.freeAt[n.i]) + micros(float64(size)/l.bandwidth)
+	l.freeAt[n.i] = *at
+}
+
+// packet puts rows on the way to a node. The outbox has accounted for its bytes.
+func (l *links) packet(from, to *node, size int, p *packet) {
+	dice := l.w.dice
+	if l.cut(from, to) {
+		return
+	}
+	at := l.w.now
+	if l.bandwidth > 0 {
+		from.freeAt(&at, size)
+	}
+	if lost := 1 - (1-l.loss)*(1-from.linkLoss)*(1-to.linkLoss); lost > 0 && dice.Float64() < lost {
+		return
+	}
+	arrives := at + l.latency(from, to)
+	if l.reorder > 0 && dice.Float64() < l.reorder {
+		arrives += micros(dice.Int64N(l.reorderBy))
+	}
+	l.w.plan(arrives, evRows, to, p)
+	if l.again > 0 && dice.Float64() < l.again {
+		l.w.plan(at+l.latency(from, to), evRows, to, p)
+	}
+}

@@ -1,0 +1,351 @@
+package sim
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/sim/result"
+	"github.com/swarmpurse/swarmpurse/sim/scenario"
+	"github.com/swarmpurse/swarmpurse/sim/workload"
+)
+
+const (
+	samples       = 240 // of each panel
+	stalePairs    = 64  // pairs of node and row that a sample looks at
+	lookEvery     = 250 * milli
+	panelLines    = 8 // budgets shown at most
+	sweepsASample = 4
+)
+
+// measure gathers what the result shows of the swarm.
+type measure struct {
+	w       *world
+	adopted []int // by policy: at how many running nodes it is in force
+	asks    int64
+	refused int64 // messages
+	step    micros
+
+	at                                        []time.Duration
+	admitted, deferred, denied, settledTokens []float64
+	counts                                    [admit.Deny + 1]int64
+	before                                    [admit.Deny + 1]int64
+	tokens, tokensBefore                      int64
+	queued, queuedMost                        []float64
+	stale                                     []float64
+	ages                                      []float64 // all samples of staleness within the figures' time
+	bytes                                     []float64
+	sentBefore                                uint64
+	rights                                    []rightsPanel
+	prices                                    map[string]*[2]float64
+	priceLines                                map[string][]float64
+
+	warm     []uint64 // bytes sent by each node until the warmup was over
+	cooled   []uint64 // and until arrivals ended
+	looking  bool
+	since    micros     // of the last heal
+	target   [][]uint32 // versions to be known, by instance and holder
+	converge time.Duration
+}
+
+// rightsPanel is the rights of one instance over the nodes.
+type rightsPanel struct {
+	id    ledger.InstanceID
+	lines [5][]float64 // least, a tenth, half, nine tenths, most
+}
+
+func (m *measure) init(w *world) {
+	*m = measure{
+		w: w, adopted: make([]int, len(w.sc.Policies)), step: max(lookEvery, w.end/samples), converge: -1,
+		prices: map[string]*[2]float64{}, priceLines: map[string][]float64{},
+	}
+	w.plan(m.step, evSample, nil, nil)
+}
+
+func (m *measure) decided(v admit.Verdict, _ *workload.Call) { m.counts[v]++ }
+
+func (m *measure) settled(c *workload.Call) { m.tokens += c.Prompt + c.Output }
+
+// sample takes a point of every panel.
+func (m *measure) sample() {
+	w := m.w
+	w.plan(w.now+m.step, evSample, nil, nil)
+	sec := float64(m.step) / float64(second)
+	m.at = append(m.at, time.Duration(w.now)*time.Microsecond)
+	rate := func(v admit.Verdict) float64 { return float64(m.counts[v]-m.before[v]) / sec }
+	m.admitted = append(m.admitted, rate(admit.Admit)+rate(admit.Degrade))
+	m.deferred = append(m.deferred, rate(admit.Defer))
+	m.denied = append(m.denied, rate(admit.Deny))
+	m.before = m.counts
+	m.settledTokens = append(m.settledTokens, float64(m.tokens-m.tokensBefore)/sec)
+	m.tokensBefore = m.tokens
+
+	all, most, sent := 0, 0, uint64(0)
+	for _, n := range w.nodes {
+		if n.up {
+			all += len(n.waiting)
+			most = max(most, len(n.waiting))
+			if len(n.waiting) > admit.DefaultMaxQueue {
+				w.fail("queues are bounded", "%d calls wait at %s", len(n.waiting), n.name)
+			}
+		}
+		sent += n.out.sent
+	}
+	m.queued = append(m.queued, float64(all))
+	m.queuedMost = append(m.queuedMost, float64(most))
+	m.bytes = append(m.bytes, float64(sent-m.sentBefore)/sec/float64(len(w.nodes))+w.pool.idle())
+	m.sentBefore = sent
+	m.sampleStale()
+	m.sampleRights()
+	m.samplePrices()
+	m.snap(&m.warm, span(w.sc.Warmup))
+	m.snap(&m.cooled, w.arrivalsEnd)
+	for range sweepsASample {
+		if n := w.nodes[w.dice.IntN(len(w.nodes))]; n.up {
+			w.audit.sweep(n)
+		}
+	}
+	w.audit.shares()
+}
+
+// snap takes what nodes have sent by now, once the moment has come.
+func (m *measure) snap(to *[]uint64, at micros) {
+	if *to != nil || m.w.now < at {
+		return
+	}
+	*to = make([]uint64, len(m.w.nodes))
+	for i, n := range m.w.nodes {
+		(*to)[i] = n.out.sent
+	}
+}
+
+// sampleStale looks how old the rows are that nodes know, of which there are newer ones.
+func (m *measure) sampleStale() {
+	w := m.w
+	var ages []float64
+	if len(w.pool.instances) > 0 && len(w.pool.holders) > 0 {
+		for range stalePairs {
+			n := w.nodes[w.dice.IntN(len(w.nodes))]
+			in, h := int32(w.dice.IntN(len(w.pool.instances))), int32(w.dice.IntN(len(w.pool.holders)))
+			x := w.pool.latest(in, h)
+			if !n.up || x == nil || x.origin == int32(n.i) {
+				continue
+			}
+			age := 0.0
+			if v := n.version(in, h); v < uint32(x.row.Version) {
+				// The oldest version that it lacks, of those that are remembered.
+				born := x.born
+				for _, y := range w.pool.recent[in][h] {
+					if y != nil && uint32(y.row.Version) > v {
+						born = min(born, y.born)
+					}
+				}
+				age = float64(w.now-born) / float64(second)
+			}
+			ages = append(ages, age)
+		}
+	}
+	if m.w.now >= span(w.sc.Warmup) && m.w.now <= w.arrivalsEnd {
+		m.ages = append(m.ages, ages...)
+	}
+	m.stale = append(m.stale, median(ages))
+}
+
+func median(xs []float64) float64 {
+	if len(xs) == 0 {
+		return math.NaN()
+	}
+	xs = slices.Clone(xs)
+	slices.Sort(xs)
+	return xs[len(xs)/2]
+}
+
+// sampleRights takes how the rights of the first instances lie over the nodes.
+func (m *measure) sampleRights() {
+	w := m.w
+	if len(m.rights) == 0 && len(w.pool.instances) > 0 {
+		for _, id := range w.pool.ids[:min(len(w.pool.ids), panelLines)] {
+			p := rightsPanel{id: id}
+			for k := range p.lines {
+				p.lines[k] = slices.Repeat([]float64{math.NaN()}, len(m.at)-1)
+			}
+			m.rights = append(m.rights, p)
+		}
+	}
+	for i := range m.rights {
+		p := &m.rights[i]
+		var xs []float64
+		for _, n := range w.nodes {
+			if !n.up {
+				continue
+			}
+			x := 0.0
+			if a := n.core.Replica.Account(p.id); a != nil {
+				s, _, _, _ := a.Peek()
+				x = float64(s.Balance())
+			}
+			xs = append(xs, x)
+		}
+		slices.Sort(xs)
+		for k, q := range [...]float64{0, 0.1, 0.5, 0.9, 1} {
+			v := math.NaN()
+			if len(xs) > 0 {
+				v = xs[int(q*float64(len(xs)-1)+0.5)]
+			}
+			p.lines[k] = append(p.lines[k], v)
+		}
+	}
+}
+
+// samplePrices takes what costs are multiplied by at the first node that is up.
+func (m *measure) samplePrices() {
+	for _, n := range m.w.nodes {
+		if !n.up {
+			continue
+		}
+		for _, b := range m.w.sc.Policies[n.policy].Budgets() {
+			line := m.priceLines[b.Name]
+			for len(line) < len(m.at)-1 {
+				line = append(line, math.NaN())
+			}
+			m.priceLines[b.Name] = append(line, b.Price)
+			if m.w.now < span(m.w.sc.Warmup) {
+				continue
+			}
+			if p := m.prices[b.Name]; p == nil {
+				m.prices[b.Name] = &[2]float64{b.Price, b.Price}
+			} else {
+				p[0], p[1] = min(p[0], b.Price), max(p[1], b.Price)
+			}
+		}
+		return
+	}
+}
+
+// healed starts to look for when all nodes know what any node had told by now.
+func (m *measure) healed() {
+	m.since = m.w.now
+	m.target = make([][]uint32, len(m.w.pool.recent))
+	for in := range m.w.pool.recent {
+		m.target[in] = make([]uint32, len(m.w.pool.recent[in]))
+		for h := range m.target[in] {
+			if x := m.w.pool.latest(int32(in), int32(h)); x != nil {
+				m.target[in][h] = uint32(x.row.Version)
+			}
+		}
+	}
+	m.converge = -1
+	if !m.looking {
+		m.looking = true
+		m.w.plan(m.w.now+lookEvery, evLook, nil, nil)
+	}
+}
+
+func (m *measure) look() {
+	w := m.w
+	for _, n := range w.nodes {
+		if !n.up || n.paused {
+			continue
+		}
+		for in, hs := range m.target {
+			for h, v := range hs {
+				// A row of an earlier life says nothing that matters; nor does a node need its own.
+				if v > 0 && n.version(int32(in), int32(h)) < v && w.pool.nodeOf[h] != int32(n.i) {
+					w.plan(w.now+lookEvery, evLook, nil, nil)
+					return
+				}
+			}
+		}
+	}
+	m.looking = false
+	m.converge = time.Duration(w.now-m.since) * time.Microsecond
+}
+
+// result makes the result of the run.
+func (w *world) result() *result.Result {
+	m := &w.measure
+	s := w.tally.System()
+	s.Overspend, s.OverspendTokens = w.judge.overPart, int64(w.judge.over)
+	if s.Offered > 0 {
+		s.AsksPerCall = float64(m.asks) / float64(s.Offered)
+	}
+	sec := float64(min(w.now, w.arrivalsEnd)-span(w.sc.Warmup)) / float64(second)
+	m.snap(&m.warm, 0)
+	m.snap(&m.cooled, 0)
+	for i := range m.warm {
+		b := float64(m.cooled[min(i, len(m.cooled)-1)]-m.warm[i])/max(sec, 1e-3) + w.pool.idle()
+		s.BytesPerNodeSecond += b / float64(len(m.warm))
+		s.BytesPerNodeSecondMax = max(s.BytesPerNodeSecondMax, b)
+	}
+	for _, p := range m.prices {
+		s.PriceAmplitude = max(s.PriceAmplitude, p[1]-p[0])
+	}
+	if m.target == nil {
+		m.converge = 0
+	}
+	s.Converge = m.converge
+	if age := median(m.ages); !math.IsNaN(age) {
+		s.Stale = time.Duration(age * float64(time.Second))
+	}
+	r := &result.Result{
+		Scenario: w.sc.Name, Description: w.sc.Description, Seed: w.sc.Seed, Nodes: w.sc.Nodes,
+		Duration: w.sc.Duration - w.sc.Warmup, Events: w.events, TraceHash: traceHash(w.hash),
+		Systems: []result.System{s}, Panels: m.panels(), Violation: w.violation,
+	}
+	for _, f := range w.faults {
+		k := result.Mark{At: f.At, Until: f.Until, Kind: string(f.Kind), Text: faultText(&w.sc.Faults[f.Fault], len(f.Nodes))}
+		if f.Until == scenario.Never {
+			k.Until = f.At
+		}
+		r.Marks = append(r.Marks, k)
+	}
+	return r
+}
+
+func (m *measure) panels() []result.Panel {
+	line := func(name string, vs []float64) result.Line { return result.Line{Name: name, Values: vs} }
+	ps := []result.Panel{
+		{ID: "decisions", Title: "Calls decided", Unit: "calls/s", Stack: true, At: m.at,
+			Lines: []result.Line{line("admitted", m.admitted), line("deferred", m.deferred), line("denied", m.denied)}},
+		{ID: "goodput", Title: "Tokens settled", Unit: "tokens/s", At: m.at, Lines: []result.Line{line("goodput", m.settledTokens)}},
+		{ID: "queue", Title: "Calls that wait", Unit: "calls", At: m.at,
+			Lines: []result.Line{line("all nodes", m.queued), line("longest queue", m.queuedMost)}},
+		{ID: "staleness", Title: "Age of rows that nodes know, of which there are newer ones (median)", Unit: "s", At: m.at, Lines: []result.Line{line("median", m.stale)}},
+		{ID: "bytes", Title: "Sent by a node on average", Unit: "bytes/s", At: m.at, Lines: []result.Line{line("all gossip and messages", m.bytes)}},
+	}
+	for _, r := range m.rights {
+		p := result.Panel{ID: "rights-" + fileName(r.id.Name()), Title: "Rights of " + r.id.Name() + ", over nodes", Unit: "tokens", At: m.at}
+		for k, name := range [...]string{"least", "10 %", "median", "90 %", "most"} {
+			p.Lines = append(p.Lines, line(name, r.lines[k]))
+		}
+		ps = append(ps, p)
+	}
+	if len(m.priceLines) > 0 {
+		p := result.Panel{ID: "price", Title: "Price", Unit: "×", At: m.at}
+		for _, b := range m.w.sc.Policies[0].Budgets() {
+			vs := m.priceLines[b.Name]
+			for len(vs) < len(m.at) {
+				vs = append(vs, math.NaN())
+			}
+			p.Lines = append(p.Lines, line(b.Name, vs))
+			if len(p.Lines) == panelLines {
+				break
+			}
+		}
+		ps = append(ps, p)
+	}
+	return ps
+}
+
+// fileName makes a panel's name fit for a file.
+func fileName(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' {
+			b[i] = '_'
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,478 @@
+package sim
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/placement"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/core"
+	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/sim/scenario"
+)
+
+const (
+	maxBacklog = 8192 // operations that wait for a node's loop, as in production
+	maxUnread  = 1024 // packets that wait in the socket of a process that is stopped
+	maxRecords = 8192 // decisions that a node remembers
+	drainFor   = 20 * second
+	leaveFor   = 5 * second
+	joinTime   = 500 * milli // from the start of a process until it is a member
+	joinAgain  = 2 * second
+	syncEvery  = 30 * second
+)
+
+// node is one process and its disk.
+type node struct {
+	w    *world
+	i    int
+	name string
+	zone int
+	self ledger.Holder
+	side uint64 // the partitions that it is cut off by, a bit each
+
+	// What dies with the process.
+	up, paused bool
+	life       uint32
+	core       core.Core
+	comparer   core.Comparer
+	clock      *core.Clock
+	dice       *rand.Rand
+	started    micros
+	policy     int // index of the policy in force
+	busy       bool
+	writing    []ledger.Write
+	backlog    []event
+	tickDue    bool
+	unread     int // packets in backlog while paused
+	waiting    map[*call]struct{}
+	got        uint64 // credits of rights from peers
+	view       *view
+	out        outbox
+	newest     [][]uint32          // by instance and holder: the version of the newest row that came
+	touched    []ledger.InstanceID // whose accounts may have moved in this operation
+	leaving    leaving
+
+	// What stays.
+	disk     map[string][]byte
+	wallOff  micros // of its wall clock
+	failing  int    // faults that make its disk fail, slow, its links bad
+	slow     micros
+	linkLoss float64
+	linkMore micros
+	gone     bool // left, or died for good
+}
+
+type leaving struct {
+	since micros // 0: it is not
+	heir  ledger.Holder
+}
+
+func (w *world) addNode(i int) *node {
+	name := fmt.Sprintf("n%04d", i)
+	n := &node{
+		w: w, i: i, name: name, zone: w.zones[w.sc.ZoneOf(i)],
+		self: ledger.Holder{Node: name, Gen: 1}, disk: map[string][]byte{},
+	}
+	w.nodes = append(w.nodes, n)
+	w.byName[name] = n
+	return n
+}
+
+// start runs the process on its disk.
+func (n *node) start() {
+	w := n.w
+	n.life++
+	n.up, n.paused, n.busy, n.gone = true, false, false, false
+	n.writing, n.backlog, n.unread, n.tickDue = nil, nil, 0, false
+	n.started = w.now
+	n.clock = core.NewClock(n.wall())
+	n.dice = rand.New(rand.NewPCG(w.sc.Seed, uint64(n.i)<<32|uint64(n.life)))
+	n.comparer = core.Comparer{}
+	n.waiting = map[*call]struct{}{}
+	n.newest = nil
+	n.leaving = leaving{}
+	n.out.init(n)
+	now := n.clockNow()
+	p := w.sc.Policies[n.policy]
+	w.measure.adopted[n.policy]++
+	w.inForce(n.policy)
+	n.core = core.Core{
+		Replica: ledger.NewReplica(ledger.Config{
+			Self: n.self, Strategy: placement.Strategy{}, Rand: n.dice, Resolve: n.resolve, Scratch: &w.scratch,
+		}),
+		Engine: admit.New(now, admit.Config{Node: n.name, Gen: n.self.Gen, Rand: n.dice, MaxRecords: maxRecords}, p),
+	}
+	records := make([]ledger.Write, 0, len(n.disk))
+	for _, k := range slices.Sorted(maps.Keys(n.disk)) {
+		records = append(records, ledger.Write{Key: k, Value: n.disk[k]})
+	}
+	if err := n.core.Replica.Load(now, records); err != nil {
+		w.fail("a node loads what it wrote", "%s: %v", n.name, err)
+		return
+	}
+	if n.core.Replica.Charter().ID.IsZero() {
+		if err := n.core.Replica.Found(w.charter); err != nil {
+			w.fail("a node takes the charter", "%s: %v", n.name, err)
+			return
+		}
+	}
+	// What was restored is durable before anybody can hear of it.
+	n.store(n.core.Replica.Writes(now))
+	n.effects(n.core.Replica.Commit(now))
+	w.audit.restarted(n)
+	n.see(w.pool.viewOf(n))
+	w.plan(w.now+micros(n.dice.Int64N(int64(core.TickEvery)*int64(milli))), evTick, n, nil)
+	w.plan(w.now+joinAgain+micros(n.dice.Int64N(int64(second))), evSync, n, nil)
+}
+
+// stop ends the process at once.
+func (n *node) stop() {
+	w := n.w
+	if n.busy && n.dice.IntN(2) == 0 {
+		n.store(n.writing) // the write had reached the disk, though nobody heard of it
+	}
+	n.up, n.busy = false, false
+	n.life++
+	w.measure.adopted[n.policy]--
+	w.inForce(n.policy)
+	for _, e := range n.backlog {
+		if c, ok := e.p.(*call); ok && e.kind == evCall {
+			n.waiting[c] = struct{}{} // its caller sees the connection break, too
+		} else if ok && e.kind == evSettle {
+			w.calls--
+			w.over(c, true)
+		}
+	}
+	n.backlog = nil
+	n.lost()
+}
+
+// wipe replaces the data directory by an empty one: a new generation.
+func (n *node) wipe() {
+	n.disk = map[string][]byte{}
+	n.self.Gen++
+	n.policy = n.w.latestPolicy() // a joiner gets it with its first push/pull
+}
+
+// wall is what the machine's wall clock says.
+func (n *node) wall() ledger.Instant {
+	return scenario.Epoch + ledger.Instant((n.w.now+n.wallOff)/milli)
+}
+
+func (n *node) elapsed() ledger.Millis { return ledger.Millis((n.w.now - n.started) / milli) }
+
+// clockNow is the node's own time.
+func (n *node) clockNow() ledger.Instant { return n.clock.At(n.elapsed()) }
+
+func (n *node) resolve(id ledger.InstanceID) (ledger.Spec, bool) {
+	b, _, ok := n.w.sc.Policies[n.policy].Resolve(n.w.charter.ID, id)
+	if !ok {
+		return ledger.Spec{}, false
+	}
+	return b.Spec, true
+}
+
+// adopt takes over a policy if it is newer.
+func (n *node) adopt(i int) {
+	if !policy.Newer(n.w.sc.Policies[i], n.w.sc.Policies[n.policy]) {
+		return
+	}
+	m := &n.w.measure
+	m.adopted[n.policy]--
+	n.w.inForce(n.policy)
+	n.policy = i
+	m.adopted[i]++
+	n.w.inForce(i)
+	n.core.Engine.SetPolicy(n.w.sc.Policies[i])
+	n.core.Replica.Respec(n.clockNow())
+	for _, j := range n.view.live {
+		if j != int32(n.i) {
+			n.send(n.w.nodes[j], wordSize, evMessage, policyWord(i))
+		}
+	}
+}
+
+// policyWord tells that its sender has a policy. The document itself, which the peer would fetch, is not modelled
+// apart from its bytes.
+type policyWord int
+
+const wordSize = 64
+
+// happen is what comes to a process that is up.
+func (n *node) happen(e *event) {
+	switch e.kind {
+	case evDisk:
+		n.stored()
+	case evSpread:
+		n.out.run()
+	case evWave:
+		n.out.wave(e.p.(*wave))
+	case evView:
+		n.do(*e)
+	case evTick:
+		n.w.plan(n.w.now+micros(core.TickEvery)*milli, evTick, n, nil)
+		n.do(*e)
+	default:
+		n.do(*e)
+	}
+}
+
+// do is one operation of the loop, at once or when the loop is free. A disk that is written to, and a process that
+// is stopped, hold it up.
+func (n *node) do(e event) {
+	if n.paused || n.busy {
+		n.hold(e)
+		return
+	}
+	n.perform(&e)
+	n.flush()
+}
+
+func (n *node) hold(e event) {
+	if e.kind == evTick {
+		n.tickDue = true // tickers do not pile up
+		return
+	}
+	packet := e.kind == evRows || e.kind == evMessage
+	if packet && n.paused {
+		if n.unread++; n.unread > maxUnread {
+			return // the socket's buffer is full
+		}
+	}
+	if len(n.backlog) >= maxBacklog && packet {
+		return // dropped; peers tell again what matters
+	}
+	n.backlog = append(n.backlog, e)
+}
+
+// free takes up what was held.
+func (n *node) free() {
+	if n.paused || n.busy {
+		return
+	}
+	held := n.backlog
+	n.backlog, n.unread = nil, 0
+	for i := range held {
+		if c, ok := held[i].p.(*call); ok && held[i].kind == evCall && c.life != n.life {
+			continue
+		}
+		n.perform(&held[i])
+	}
+	if n.tickDue {
+		n.tickDue = false
+		n.perform(&event{kind: evTick})
+	}
+	n.flush()
+}
+
+func (n *node) perform(e *event) {
+	w := n.w
+	now := n.clockNow()
+	switch e.kind {
+	case evCall:
+		n.offer(e.p.(*call))
+	case evSettle:
+		n.settle(e.p.(*call))
+	case evTick:
+		n.tick()
+	case evView:
+		n.see(w.pool.viewOf(n))
+	case evRows:
+		for _, x := range e.p.(*packet).news {
+			if n.fresh(x) {
+				n.receive(now, &x.row)
+			}
+		}
+	case evMessage:
+		switch m := e.p.(type) {
+		case policyWord:
+			if policy.Newer(w.sc.Policies[m], w.sc.Policies[n.policy]) {
+				n.adopt(int(m))
+			}
+		case []ledger.Row:
+			for i := range m {
+				if x := w.pool.intern(&m[i]); n.fresh(x) {
+					n.receive(now, &x.row)
+				}
+			}
+		default:
+			n.touch(m)
+			n.receive(now, m)
+		}
+	case evSync:
+		n.sync()
+	case evGone:
+	default:
+		panic(fmt.Sprintf("BUG: event %d at a node", e.kind))
+	}
+}
+
+func (n *node) receive(now ledger.Instant, m any) {
+	if err := n.core.Replica.Receive(now, m); err != nil {
+		n.w.measure.refused++
+		if n.core.Replica.Fenced() {
+			n.w.fail("no node is fenced that keeps its disk", "%s by %T: %v", n.name, m, err)
+		}
+	}
+}
+
+func (n *node) tick() {
+	n.clock.Follow(n.wall(), n.elapsed(), core.TickEvery)
+	n.core.Tick(n.clockNow())
+	n.compare(n.clockNow())
+	if n.leaving.since > 0 {
+		n.leave()
+	}
+}
+
+// flush completes batches until nothing is left to do, or the disk is written to.
+func (n *node) flush() {
+	for range core.Rounds {
+		decided, pending := n.core.Advance(n.clockNow())
+		for _, d := range decided {
+			n.decided(d.Notify.(*call))
+		}
+		if !pending {
+			break
+		}
+		n.writing = n.core.Replica.Writes(n.clockNow())
+		if len(n.writing) > 0 {
+			n.busy = true
+			n.w.plan(n.w.now+n.w.links.sync.draw(n.w.dice)+n.slow, evDisk, n, nil)
+			break
+		}
+		n.effects(n.core.Replica.Commit(n.clockNow()))
+	}
+	n.check()
+}
+
+// stored is the end of a write.
+func (n *node) stored() {
+	n.busy = false
+	if n.failing > 0 {
+		n.core.Replica.Abort()
+		n.writing = nil
+	} else {
+		n.store(n.writing)
+		n.writing = nil
+		n.effects(n.core.Replica.Commit(n.clockNow()))
+	}
+	n.check()
+	n.free()
+}
+
+// store puts writes on the disk.
+func (n *node) store(ws []ledger.Write) {
+	for _, x := range ws {
+		n.w.audit.wrote(n, x)
+		if n.w.audit.bug == bugLoseWrites && n.dice.IntN(4) == 0 {
+			continue
+		}
+		if x.Value == nil {
+			delete(n.disk, x.Key)
+		} else {
+			n.disk[x.Key] = x.Value
+		}
+	}
+}
+
+// effects is the one place where effects of the ledger meet the world.
+func (n *node) effects(fx ledger.Effects) {
+	for _, s := range fx.Sends {
+		n.w.audit.told(n, s.Message)
+		n.tell(s.To, s.Message)
+	}
+	for _, s := range fx.Spreads {
+		x := n.w.pool.intern(s.Row)
+		if s.Row.Holder == n.self {
+			n.w.audit.spread(n, s.Row)
+			n.fresh(x)
+			n.out.put(x, s.Weight, -1)
+		} else if len(n.view.live)-1 > fanout*waves {
+			n.out.put(x, s.Weight, x.origin)
+		}
+	}
+	for _, e := range fx.Events {
+		switch e.Kind {
+		case ledger.GotRights:
+			n.got++
+		case ledger.AskGranted, ledger.AskRefused, ledger.AskUnanswered:
+		}
+	}
+}
+
+// see takes over what the failure detector says.
+func (n *node) see(v *view) {
+	if n.view == v {
+		return
+	}
+	n.view = v
+	n.core.Replica.SetPeers(v.peers)
+	n.comparer.Members(n.clockNow(), v.names)
+}
+
+// compare tells a peer what this node knows, when it is time.
+func (n *node) compare(now ledger.Instant) {
+	if !n.comparer.Due(now) {
+		return
+	}
+	to, pause := n.comparer.Peer(now, true, n.dice)
+	if to == "" {
+		return
+	}
+	size := wordSize
+	if to != n.name {
+		size = n.tellDigest(n.w.byName[to])
+		n.send(n.w.byName[to], wordSize, evMessage, policyWord(n.policy))
+	}
+	n.comparer.Told(now, pause, size, n.w.pool.rate, n.dice)
+}
+
+func (n *node) tellDigest(to *node) (size int) {
+	d := n.core.Replica.Digest()
+	size = n.w.pool.digestSize(d)
+	n.send(to, size, evMessage, d)
+	return size
+}
+
+// sync is a push/pull with a peer by chance: both tell what they know.
+func (n *node) sync() {
+	w := n.w
+	w.plan(w.now+w.pool.syncPause(), evSync, n, nil)
+	if to := n.view.pick(n, nil, n.dice, 1); len(to) > 0 {
+		p := w.nodes[to[0]]
+		n.tellDigest(p)
+		n.send(p, wordSize, evMessage, policyWord(n.policy))
+		if p.up && !w.links.cut(p, n) {
+			p.tellDigest(n)
+			p.send(n, wordSize, evMessage, policyWord(p.policy))
+		}
+	}
+}
+
+// leave drains the node and hands on what it has, to the nearest live peer.
+func (n *node) leave() {
+	w := n.w
+	l := &n.leaving
+	_, open := n.core.Engine.Counts()
+	if open+len(n.waiting) > 0 && w.now < l.since+drainFor {
+		return
+	}
+	r := n.core.Replica
+	now := n.clockNow()
+	if p := w.byName[l.heir.Node]; p == nil || !n.view.alive(p) {
+		l.heir = n.view.nearest(n)
+		if !l.heir.IsZero() {
+			_ = r.Leave(now, l.heir) // it is live; next tick sees to the rest
+		}
+	}
+	if !l.heir.IsZero() && r.Handed() || w.now > l.since+drainFor+leaveFor {
+		n.gone = true
+		n.stop()
+		w.pool.left(n)
+	}
+}

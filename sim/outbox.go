@@ -1,0 +1,242 @@
+package sim
+
+import (
+	"cmp"
+	"container/heap"
+)
+
+// The model of gossip's outbox: what it promises is in gossip/DESIGN.md, "Spread, Relay, Send, Sync".
+const (
+	fanout    = 3
+	waves     = 2
+	waveGap   = 100 * milli
+	linger    = 2 * milli
+	maxItems  = 8192
+	maxWaving = 256
+	rowsFifth = 0.2 // of the ceiling that rows always have
+)
+
+type outbox struct {
+	n      *node
+	items  map[uint64]*item
+	order  itemHeap
+	bytes  int
+	seq    uint64
+	tokens float64
+	filled micros
+	other  float64 // bytes of others that are still to be taken out of the bucket
+	due    micros  // when run is planned, 0 if it is not
+	waving int
+	sent   uint64 // bytes on the wire ever, membership's own left out
+}
+
+type item struct {
+	x      *news
+	weight float64
+	except int32 // who needs no copy
+	since  micros
+	seq    uint64
+	at     int
+}
+
+type packet struct {
+	news []*news
+}
+
+type wave struct {
+	packet *packet
+	peers  []int32
+	size   int
+}
+
+func (o *outbox) init(n *node) {
+	*o = outbox{n: n, items: map[uint64]*item{}, filled: n.w.now, sent: o.sent}
+	o.tokens = o.burst()
+}
+
+func (o *outbox) burst() float64 {
+	return max(float64(o.n.w.pool.rate)/2, fanout*(packetRoom+frameHead))
+}
+
+// charge takes what other messages put on the wire out of the bucket.
+func (o *outbox) charge(size int) {
+	o.sent += uint64(size)
+	o.other += float64(size)
+}
+
+// fill brings the bucket up to now. What others sent is taken out of it, but a fifth of the ceiling is rows'.
+func (o *outbox) fill() {
+	w := o.n.w
+	sec := float64(w.now-o.filled) / float64(second)
+	o.filled = w.now
+	gain := float64(w.pool.rate) * sec
+	o.other += w.pool.idle() * sec
+	taken := min(o.other, gain*(1-rowsFifth))
+	o.other -= taken
+	o.tokens = min(o.burst(), o.tokens+gain-taken)
+}
+
+// take spends n bytes of the bucket, or says how long until they are there.
+func (o *outbox) take(n int) (wait micros) {
+	o.fill()
+	if lack := float64(n) - o.tokens; lack > 0 {
+		return max(milli, micros(lack/float64(o.n.w.pool.rate)*float64(second)))
+	}
+	o.tokens -= float64(n)
+	o.sent += uint64(n)
+	return 0
+}
+
+// put queues a row for everybody. A newer version takes the place of one that waits.
+func (o *outbox) put(x *news, weight float64, except int32) {
+	key := uint64(x.instance)<<32 | uint64(uint32(x.holder))
+	if it := o.items[key]; it != nil {
+		if it.x.row.Version > x.row.Version {
+			return
+		}
+		o.bytes += x.size - it.x.size
+		it.x, it.weight, it.except = x, weight, except
+		heap.Fix(&o.order, it.at)
+	} else {
+		o.seq++
+		it = &item{x: x, weight: weight, except: except, since: o.n.w.now, seq: o.seq}
+		o.items[key] = it
+		heap.Push(&o.order, it)
+		o.bytes += x.size
+	}
+	if len(o.order) > maxItems {
+		o.drop(o.order[len(o.order)-1]) // a leaf: one of the light ones
+	}
+	if o.due == 0 { // else it is planned for when company or the bucket lets it
+		o.wake(o.n.w.now)
+	}
+}
+
+func (o *outbox) drop(it *item) {
+	heap.Remove(&o.order, it.at)
+	delete(o.items, uint64(it.x.instance)<<32|uint64(uint32(it.x.holder)))
+	o.bytes -= it.x.size
+}
+
+func (o *outbox) wake(at micros) {
+	if o.due == 0 || at < o.due {
+		o.due = max(at, 1)
+		o.n.w.plan(at, evSpread, o.n, nil)
+	}
+}
+
+// run sends what may be sent now.
+func (o *outbox) run() {
+	w := o.n.w
+	if o.due == 0 || w.now < o.due {
+		return // planned anew since
+	}
+	o.due = 0
+	if o.n.paused {
+		o.wake(w.now + 50*milli)
+		return
+	}
+	for len(o.order) > 0 {
+		first := o.order[0]
+		if o.bytes+3*len(o.order) < packetRoom {
+			if at := first.since + linger; at > w.now { // wait for company
+				o.wake(at)
+				return
+			}
+		}
+		except := []int32{first.x.origin, first.except}
+		peers := o.n.view.pick(o.n, except, w.dice, fanout*waves)
+		if len(peers) == 0 {
+			for len(o.order) > 0 { // nobody to tell; whoever joins gets the state by push/pull
+				o.drop(o.order[0])
+			}
+			return
+		}
+		size, count := 0, 0
+		for i := range o.order { // an upper bound: the heap's front is not sorted
+			if size+o.order[i].x.size+3 > packetRoom {
+				break
+			}
+			size += o.order[i].x.size + 3
+			count++
+		}
+		now := min(len(peers), fanout)
+		if wait := o.take((size + frameHead) * now); wait > 0 {
+			o.wake(w.now + wait)
+			return
+		}
+		p := &packet{news: make([]*news, 0, count)}
+		left := packetRoom
+		for len(o.order) > 0 && len(p.news) < count {
+			it := o.order[0]
+			if left -= it.x.size + 3; left < 0 && len(p.news) > 0 {
+				break
+			}
+			o.drop(it)
+			p.news = append(p.news, it.x)
+		}
+		o.push(&wave{p, peers, size + frameHead})
+	}
+}
+
+// push sends a packet to the next peers of its wave.
+func (o *outbox) push(x *wave) {
+	k := min(len(x.peers), fanout)
+	for _, to := range x.peers[:k] {
+		o.n.w.links.packet(o.n, o.n.w.nodes[to], x.size, x.packet)
+	}
+	if x.peers = x.peers[k:]; len(x.peers) > 0 && o.waving < maxWaving {
+		o.waving++
+		o.n.w.plan(o.n.w.now+waveGap, evWave, o.n, x)
+	}
+}
+
+// wave tells a packet's later peers what is still new of it.
+func (o *outbox) wave(x *wave) {
+	fresh := &packet{}
+	size := frameHead
+	for _, y := range x.packet.news {
+		if o.n.version(y.instance, y.holder) == uint32(y.row.Version) {
+			fresh.news = append(fresh.news, y)
+			size += y.size + 3
+		}
+	}
+	if len(fresh.news) == 0 || o.n.paused {
+		o.waving--
+		return
+	}
+	if wait := o.take(size * min(len(x.peers), fanout)); wait > 0 {
+		o.n.w.plan(o.n.w.now+wait, evWave, o.n, x)
+		return
+	}
+	o.waving--
+	x.packet, x.size = fresh, size
+	o.push(x)
+}
+
+// itemHeap has the heaviest item first, of equals the oldest.
+type itemHeap []*item
+
+func (h itemHeap) Len() int { return len(h) }
+func (h itemHeap) Less(i, j int) bool {
+	if c := cmp.Compare(h[i].weight, h[j].weight); c != 0 {
+		return c > 0
+	}
+	return h[i].seq < h[j].seq
+}
+func (h itemHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].at, h[j].at = i, j
+}
+func (h *itemHeap) Push(x any) {
+	it := x.(*item)
+	it.at = len(*h)
+	*h = append(*h, it)
+}
+func (h *itemHeap) Pop() any {
+	old := *h
+	it := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return it
+}

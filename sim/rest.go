@@ -1,0 +1,107 @@
+package sim
+
+import (
+	"fmt"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
+
+func traceHash(h uint64) string { return fmt.Sprintf("%016x", h) }
+
+// atRest judges the end of a run. All faults are over, no calls arrive any more, and Scenario.Rest has passed: nothing
+// may be stuck, and everybody knows the same.
+func (w *world) atRest() {
+	for _, n := range w.nodes {
+		switch {
+		case n.gone && !n.up:
+			continue
+		case !n.up || n.paused:
+			w.fail("every node is back after the faults", "%s is not", n.name)
+			return
+		case len(n.waiting) > 0:
+			w.fail("queues drain", "%d calls wait at %s", len(n.waiting), n.name)
+		case n.core.Replica.Unacked() > 0:
+			w.fail("nothing that was given is stuck", "%s has %d transfers that were not acknowledged", n.name, n.core.Replica.Unacked())
+		case n.core.Replica.Conservation() != 0:
+			w.fail("the equations of accounts close", "%s is off by %d", n.name, n.core.Replica.Conservation())
+		}
+		w.audit.sweep(n)
+	}
+	w.audit.shares()
+	w.agree()
+	w.conserved()
+	if w.calls != 0 && w.violation == nil {
+		w.fail("every call ends", "%d calls neither wait nor run nor have ended", w.calls)
+	}
+}
+
+// agree checks that every node knows the same totals of every account.
+func (w *world) agree() {
+	for _, id := range w.pool.ids {
+		in := w.pool.instances[id]
+		for h := range w.pool.recent[in] {
+			x := w.pool.latest(in, int32(h))
+			if x == nil {
+				continue
+			}
+			origin := w.nodes[x.origin]
+			if !origin.up || origin.self != x.row.Holder {
+				continue // dead: what it told last may not have reached everybody
+			}
+			acc := origin.core.Replica.Account(id)
+			if acc == nil {
+				continue
+			}
+			for _, n := range w.nodes {
+				if !n.up || n == origin {
+					continue
+				}
+				if v := n.version(in, int32(h)); v < uint32(x.row.Version) {
+					w.fail("every node knows the same in the end", "%s knows version %d of the row of %s for %s, the newest is %d", n.name, v, origin.name, id.Name(), x.row.Version)
+					return
+				}
+			}
+			live, spec, _, _ := acc.Peek()
+			if r := &x.row; spec.Kind != ledger.Rate && spec.HalfLife == 0 && r.Window == live.Window &&
+				(r.Spent != live.Spent || r.Shares != live.Shares() || r.In != live.In || r.Out != live.Out || r.Issued != live.Issued()) {
+				w.fail("every node knows the same in the end", "the last row of %s for %s says spent %d, issued %d, shares %d; its account spent %d, issued %d, shares %d",
+					origin.name, id.Name(), r.Spent, r.Issued, r.Shares, live.Spent, live.Issued(), live.Shares())
+				return
+			}
+		}
+	}
+}
+
+// conserved checks that what live holders own, what was spent and what lapsed is everything: nothing is on the way
+// any more but to or from those that are gone.
+func (w *world) conserved() {
+	for k, t := range w.audit.windows {
+		if t.in == t.out || w.someGone() {
+			continue
+		}
+		current := true
+		for _, n := range w.nodes {
+			if a := n.core.Replica.Account(w.pool.ids[k.instance]); a != nil {
+				s, _, _, _ := a.Peek()
+				current = current && s.Window == k.window
+			}
+		}
+		if current {
+			w.fail("stuck rights return", "%s: %d tokens left an account and came to none", w.pool.ids[k.instance].Name(), t.out-t.in)
+			return
+		}
+	}
+}
+
+// someGone reports whether any generation has ended for good: its rights are gone until guardians give them back.
+func (w *world) someGone() bool {
+	if len(w.pool.holders) > len(w.nodes) {
+		return true
+	}
+	for _, n := range w.nodes {
+		if !n.up {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,52 @@
+package sim
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/sim/scenario"
+)
+
+const steadyPolicy = `apiVersion: swarmpurse/v1
+revision: 1
+tokens:
+  compute: {unit: token}
+classes:
+  - {name: standard, weight: 4, latency_budget: 2s}
+budgets:
+  - name: pool
+    token: compute
+    supply: {rate: 50000/s, burst: 100000}
+rules:
+  - draw: [pool]
+    cost: {compute: prompt_tokens + max_output_tokens}
+`
+
+func steady(t testing.TB, nodes int, d time.Duration) *scenario.Scenario {
+	p, err := policy.Parse("test", []byte(steadyPolicy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &scenario.Scenario{
+		Name: "steady", Seed: 1, Nodes: nodes, Founders: min(5, nodes), Warmup: 10 * time.Second, Duration: d, Rest: 30 * time.Second,
+		Policies: []*policy.Policy{p},
+		Network: scenario.Network{
+			SameZone: scenario.Delay{Median: time.Millisecond, P99: 5 * time.Millisecond}, OtherZone: scenario.Delay{Median: 20 * time.Millisecond, P99: 50 * time.Millisecond},
+			Loss: 0.01,
+		},
+		Disk:     scenario.Disk{Sync: scenario.Delay{Median: 2 * time.Millisecond, P99: 10 * time.Millisecond}},
+		Workload: []scenario.Stream{{Name: "s", Kind: scenario.Poisson, Rate: 20, Class: "standard", Model: "m", Prompt: scenario.Size{Median: 800, P99: 2000}, Output: scenario.Size{Median: 300, P99: 900}, Max: 1000, Tenant: "t", Tenants: 3}},
+	}
+}
+
+func TestSmoke(t *testing.T) {
+	sc := steady(t, 10, time.Minute)
+	start := time.Now()
+	r, err := Swarm(context.Background(), sc, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%v %d events\n%+v\n%+v", time.Since(start), r.Events, r.Systems[0], r.Violation)
+}

@@ -1,0 +1,261 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/sim/result"
+	"github.com/swarmpurse/swarmpurse/sim/scenario"
+	"github.com/swarmpurse/swarmpurse/sim/workload"
+)
+
+type eventKind uint8
+
+const (
+	evArrival eventKind = iota // world: the next call of the source
+	evCall                     // a call arrives, or comes back
+	evSettle                   // a call has ended
+	evGone                     // a caller goes away
+	evTick
+	evRows    // a packet of rows arrives
+	evMessage // a message of the ledger or the node arrives
+	evDisk    // a write is done
+	evSpread  // the outbox may send
+	evWave    // a packet's later peers
+	evView    // a node hears of a change in the membership
+	evStatus  // world: the failure detector has come to know something
+	evSync    // a node's periodic push/pull
+	evFault   // world: a fault begins
+	evMend    // world: it ends
+	evSample  // world: panels
+	evLook    // world: has the swarm converged?
+)
+
+// world is one run.
+type world struct {
+	sc      *scenario.Scenario
+	ctx     context.Context
+	now     micros
+	seq     uint64
+	queue   calendar
+	events  uint64
+	hash    uint64
+	charter ledger.Charter
+	nodes   []*node
+	byName  map[string]*node
+	zones   map[string]int
+	links   links
+	pool    pool
+	faults  []scenario.Event
+	dice    *rand.Rand // of the world: links, disks, membership
+	scratch ledger.View
+
+	source   workload.Source
+	next     workload.Call // of the source, already planned
+	calls    int           // that wait or run
+	tally    *result.Tally
+	audit    audit
+	judge    judge
+	measure  measure
+	policyAt []micros // when a policy was last in force anywhere
+
+	arrivalsEnd, end micros
+	violation        *result.Violation
+}
+
+// Options of a run.
+type Options struct {
+	// Progress, if set, hears now and then how far the run is.
+	Progress func(at time.Duration, events uint64)
+	// Traces are the recordings that streams of kind trace name.
+	Traces map[string]*workload.Recording
+	// Until ends the run early; 0 runs it whole.
+	Until time.Duration
+	// bug plants a known bug, for the tests that show that the checks find it.
+	bug bug
+}
+
+// bug is a mistake that tests plant.
+type bug uint8
+
+const (
+	bugNone        bug = iota
+	bugLoseWrites      // the disk confirms writes that it then loses in a crash
+	bugSettleTwice     // callers' settlements are booked twice
+	bugEvenSplit       // each node applies the whole limit
+)
+
+// Swarm runs the scenario with the swarm only. The error says why the run could not be made; what went wrong in it
+// is in the result.
+func Swarm(ctx context.Context, sc *scenario.Scenario, o Options) (*result.Result, error) {
+	w, err := newWorld(ctx, sc, o)
+	if err != nil {
+		return nil, err
+	}
+	return w.run(o)
+}
+
+// prime is the FNV prime, for the trace hash.
+const prime = 1099511628211
+
+func (w *world) mix(x uint64) { w.hash = (w.hash ^ x) * prime }
+
+func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, error) {
+	w := &world{
+		sc: sc, ctx: ctx, hash: 14695981039346656037,
+		byName: map[string]*node{}, zones: map[string]int{},
+		dice:        rand.New(rand.NewPCG(sc.Seed, 0x776f726c64)),
+		faults:      scenario.Timeline(sc),
+		tally:       result.NewTally(result.Swarm, sc.Policies[0], sc.Warmup),
+		policyAt:    make([]micros, len(sc.Policies)),
+		arrivalsEnd: span(sc.Duration),
+		end:         span(sc.Duration + sc.Rest),
+	}
+	var err error
+	zones := make([]string, sc.Nodes)
+	for i := range zones {
+		zones[i] = sc.ZoneOf(i)
+	}
+	if w.source, err = workload.New(workload.Config{
+		Streams: sc.Workload, Zones: zones, Seed: sc.Seed, Duration: sc.Duration, Traces: o.Traces,
+	}); err != nil {
+		return nil, fmt.Errorf("scenario %q: %w", sc.Name, err)
+	}
+	for i, z := range sc.Zones {
+		w.zones[z.Name] = i
+	}
+	var founders []ledger.Holder
+	for i := range sc.Nodes {
+		n := w.addNode(i)
+		if i < sc.Founders {
+			founders = append(founders, n.self)
+		}
+	}
+	if w.charter, err = ledger.NewCharter("sim", founders, [16]byte{1}); err != nil {
+		return nil, fmt.Errorf("scenario %q: %w", sc.Name, err)
+	}
+	w.links.init(w)
+	w.pool.init(w)
+	w.audit.init(w, o.bug)
+	w.judge.init(w)
+	w.measure.init(w)
+	for _, n := range w.nodes {
+		n.start()
+	}
+	for _, f := range w.faults {
+		w.plan(span(f.At), evFault, nil, &f)
+		if f.Until != scenario.Never {
+			w.plan(span(f.Until), evMend, nil, &f)
+		}
+	}
+	w.arrive()
+	return w, nil
+}
+
+func span(d time.Duration) micros { return micros(d.Microseconds()) }
+
+// plan has something happen to a node, or to the world if n is nil.
+func (w *world) plan(at micros, kind eventKind, n *node, p any) {
+	e := event{at: max(at, w.now), seq: w.seq, kind: kind, node: -1, p: p}
+	if n != nil {
+		e.node, e.life = int32(n.i), n.life
+	}
+	w.seq++
+	w.queue.push(e)
+}
+
+// run takes events until the end, or the first violation.
+func (w *world) run(o Options) (*result.Result, error) {
+	until := w.end
+	if o.Until > 0 {
+		until = min(until, span(o.Until))
+	}
+	for w.violation == nil {
+		e, ok := w.queue.pop(until)
+		if !ok {
+			break
+		}
+		w.now = e.at
+		w.events++
+		w.mix(uint64(e.at))
+		w.mix(uint64(e.kind)<<32 | uint64(uint32(e.node)))
+		w.happen(&e)
+		if w.events%(1<<14) == 0 {
+			if err := w.ctx.Err(); err != nil {
+				return nil, err
+			}
+			if o.Progress != nil {
+				o.Progress(time.Duration(w.now)*time.Microsecond, w.events)
+			}
+		}
+	}
+	if w.violation == nil && until == w.end {
+		w.now = w.end
+		w.atRest()
+	}
+	return w.result(), nil
+}
+
+func (w *world) happen(e *event) {
+	switch e.kind {
+	case evArrival:
+		c := w.next
+		w.arrive()
+		w.enter(&call{Call: c})
+	case evStatus:
+		w.pool.learn(e.p.(*status))
+	case evFault:
+		w.fault(e.p.(*scenario.Event), true)
+	case evMend:
+		w.fault(e.p.(*scenario.Event), false)
+	case evSample:
+		w.measure.sample()
+	case evLook:
+		w.measure.look()
+	case evCall:
+		w.enter(e.p.(*call))
+	case evSettle:
+		w.ends(e.p.(*call))
+	default:
+		n := w.nodes[e.node]
+		packet := e.kind == evRows || e.kind == evMessage
+		if !n.up || !packet && e.life != n.life {
+			return // it was for a process that is no more
+		}
+		n.happen(e)
+	}
+}
+
+// fail records the first invariant that does not hold.
+func (w *world) fail(invariant, format string, args ...any) {
+	if w.violation == nil {
+		w.violation = &result.Violation{
+			Invariant: invariant, Detail: fmt.Sprintf(format, args...),
+			At: time.Duration(w.now) * time.Microsecond, Event: w.events,
+		}
+	}
+}
+
+// millis is virtual time as workloads count it.
+func (w *world) millis() ledger.Millis { return ledger.Millis(w.now / milli) }
+
+// trueTime is the wall time of a clock that is right.
+func (w *world) trueTime() ledger.Instant { return scenario.Epoch + ledger.Instant(w.now/milli) }
+
+// inForce notes that policy i is in force at some node now.
+func (w *world) inForce(i int) { w.policyAt[i] = w.now }
+
+// policies calls f with every policy that was in force anywhere at or after a moment.
+func (w *world) policies(since micros, f func(*policy.Policy)) {
+	for i, at := range w.policyAt {
+		if i == 0 || at > 0 {
+			if at >= since || w.measure.adopted[i] > 0 {
+				f(w.sc.Policies[i])
+			}
+		}
+	}
+}
