@@ -89,7 +89,8 @@ type Instance struct {
 	Limit    ledger.Tokens `json:"limit"`    // amount per window, grant, burst, slots; with top-ups
 	Local    Account       `json:"local"`
 	Swarm    Account       `json:"swarm"`
-	// Overspend is what the swarm spent and reserved above what was issued; always 0 on hard ceilings.
+	// Overspend is what the swarm spent and reserved above the limit and what may roll over, of a rate above what
+	// was issued: on soft ceilings the overdraft, always 0 on hard ones.
 	Overspend ledger.Tokens `json:"overspend"`
 	// StalenessMS is the age of the oldest row in Swarm, of holders that are alive.
 	StalenessMS int64      `json:"staleness_ms"`
