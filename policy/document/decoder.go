@@ -86,6 +86,9 @@ func (d *Decoder) Report(n *yaml.Node, advice, format string, args ...any) {
 	d.ErrAt(d.Pos(n), advice, format, args...)
 }
 
+// Add adds a mistake that something else has found, such as the reader of a part of this document.
+func (d *Decoder) Add(e *Error) { d.errs.add(e) }
+
 // ErrAt adds a mistake.
 func (d *Decoder) ErrAt(p Pos, advice, format string, args ...any) {
 	d.errs.add(&Error{Pos: p, Message: fmt.Sprintf(format, args...), Advice: advice})
@@ -363,6 +366,7 @@ func (d *Decoder) Name(n *yaml.Node, what string) (string, bool) {
 	return s, d.NameOK(Deref(n), what, s)
 }
 
+// NameOK is Name for a name that was read already, at n.
 func (d *Decoder) NameOK(n *yaml.Node, what, s string) bool {
 	switch {
 	case s == "":
@@ -377,7 +381,7 @@ func (d *Decoder) NameOK(n *yaml.Node, what, s string) bool {
 	return false
 }
 
-// IsName reports whether s has the form nameForm.
+// IsName reports whether s has the form NameForm.
 func IsName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -409,6 +413,7 @@ func Clip(s string) string {
 	return s + "…"
 }
 
+// OneLine is the first line of s.
 func OneLine(s string) string {
 	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
 	return s

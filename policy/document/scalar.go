@@ -134,6 +134,15 @@ const MaxDuration = 3650 * 24 * time.Hour
 // ParseDuration reads a duration as documents and commands write it: Go's form ("250ms", "1h30m")
 // with days too ("7d", "1d12h"). It must be a whole number of milliseconds, from 0 to MaxDuration.
 func ParseDuration(s string) (time.Duration, error) {
+	return parseDuration(s, time.Millisecond, "a whole number of milliseconds")
+}
+
+// ParseDelay is ParseDuration to the microsecond, as in "300us" or "1.5ms".
+func ParseDelay(s string) (time.Duration, error) {
+	return parseDuration(s, time.Microsecond, "a whole number of microseconds")
+}
+
+func parseDuration(s string, grain time.Duration, grains string) (time.Duration, error) {
 	const example = "write it as in 250ms, 10s, 1h or 7d"
 	if len(s) > maxScalar {
 		return 0, fmt.Errorf("duration %.32q is too long; %s", s, example)
@@ -164,8 +173,8 @@ func ParseDuration(s string) (time.Duration, error) {
 	if d += days; d < 0 || d > MaxDuration {
 		return 0, fmt.Errorf("duration %q is too long; at most %dd is allowed", s, MaxDuration/(24*time.Hour))
 	}
-	if d%time.Millisecond != 0 {
-		return 0, fmt.Errorf("duration %q is not a whole number of milliseconds; round it", s)
+	if d%grain != 0 {
+		return 0, fmt.Errorf("duration %q is not %s; round it", s, grains)
 	}
 	return d, nil
 }

@@ -147,6 +147,23 @@ func amountByRat(s string) (ledger.Tokens, bool) {
 	return ledger.Tokens(r.Num().Int64()), true
 }
 
+func TestParseDelay(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		want time.Duration
+		err  string
+	}{
+		{in: "300us", want: 300 * time.Microsecond},
+		{in: "1.5ms", want: 1500 * time.Microsecond},
+		{in: "2s", want: 2 * time.Second},
+		{in: "100ns", err: `duration "100ns" is not a whole number of microseconds; round it`},
+	} {
+		if got, err := ParseDelay(c.in); got != c.want || errText(err) != c.err {
+			t.Errorf("ParseDelay(%q) = %v, %v; want %v, %s", c.in, got, err, c.want, c.err)
+		}
+	}
+}
+
 func TestAmountLaw(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := rapid.StringMatching(`(0|[1-9][0-9]{0,3}(_[0-9]{3}){0,4})(\.[0-9]{1,13})?[kKMGBT]?`).Draw(t, "s")

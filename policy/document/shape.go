@@ -42,6 +42,7 @@ type Schema struct {
 const (
 	NameForm     = `^[A-Za-z0-9][A-Za-z0-9._-]*$`
 	DurationForm = `^([0-9]+d)?([0-9.]+(ms|s|m|h))*$`
+	DelayForm    = `^([0-9]+d)?([0-9.]+(us|µs|ms|s|m|h))*$`
 	PercentForm  = `^[0-9_]+(\.[0-9_]+)?%$`
 	RateForm     = `^[0-9_]+(\.[0-9_]+)?[kKMGBT]?/(s|m|h|d)$`
 	AmountForm   = `^[0-9_]+(\.[0-9_]+)?[kKMGBT]?$`
@@ -52,6 +53,7 @@ var (
 	Text     = Schema{Kind: "string"}
 	Name     = Schema{Kind: "string", Form: NameForm}
 	Duration = Schema{Kind: "string", Form: DurationForm}
+	Delay    = Schema{Kind: "string", Form: DelayForm}
 	Percent  = Schema{Kind: "string", Form: PercentForm}
 	Amount   = Schema{Kind: "amount", Form: AmountForm}
 )

@@ -26,7 +26,9 @@ type Scenario struct {
 	Workload []Stream
 	Faults   []Fault
 	Bounds   []Bound
-	Retries  int // how often a caller who is deferred comes back when it was told to; 0 by default
+	// Traces are the recordings that Workload names.
+	Traces  map[string]*workload.Recording
+	Retries int // how often a caller who is deferred comes back when it was told to; 0 by default
 }
 
 // Zone is a place. Nodes are dealt out to zones by weight, one by one, so that the first nodes are in different
@@ -113,11 +115,16 @@ const (
 	Revise    FaultKind = "revise"    // an operator applies a policy revision at one node
 )
 
-// Bound is what a run must keep to pass: Figure Op Value. Figures are those of package result.
+// FaultKinds lists them all.
+var FaultKinds = []FaultKind{Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Join, Leave, Revise}
+
+// Bound is what a run must keep to pass: Figure Op Value. Figures are those of package result, with their units.
 type Bound struct {
+	Text   string // as written
 	Figure string // "goodput", "overspend", "local", "wait_p99", "converge", …
 	Class  string // for figures of one class
+	// Beside is a system's name, as in package result: Value is then about the figure divided by that system's.
+	Beside string
 	Op     string // "<=" or ">="
 	Value  float64
-	Unit   string // as written: "%", "ms", "kB/s", "", for messages
 }

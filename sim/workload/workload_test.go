@@ -403,9 +403,7 @@ func TestLaws(t *testing.T) {
 		var calls, again []Call
 		for call, ok := first.Next(); ok; call, ok = first.Next() {
 			calls = append(calls, call)
-			for _, next := range first.Follow(&call, call.At+call.Runs, true) {
-				calls = append(calls, next)
-			}
+			calls = append(calls, first.Follow(&call, call.At+call.Runs, true)...)
 		}
 		for call, ok := second.Next(); ok; call, ok = second.Next() {
 			again = append(again, call)

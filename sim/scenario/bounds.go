@@ -1,0 +1,167 @@
+package scenario
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"github.com/swarmpurse/swarmpurse/policy/document"
+	"github.com/swarmpurse/swarmpurse/sim/result"
+)
+
+// boundForm is what a bound looks like.
+const boundForm = `^ *([a-z0-9_]+)(?:\[([A-Za-z0-9._-]+)\])? *(<=|>=) *([^ ]+) *$`
+
+var boundRegexp = regexp.MustCompile(boundForm)
+
+const boundAdvice = "write it as in goodput >= 98%, wait_p99[batch] <= 2s or goodput[split-known] >= 95%"
+
+// systems are the names that bounds call what the swarm is compared with.
+var systems = []struct{ word, name string }{
+	{"omniscient", result.Omniscient}, {"split", result.Split}, {"split-known", result.SplitKnown},
+	{"counters", result.Counters}, {"local-only", result.LocalOnly},
+}
+
+func systemWords() []string {
+	list := make([]string, len(systems))
+	for i, w := range systems {
+		list[i] = w.word
+	}
+	return list
+}
+
+func (d *decoder) bounds(s *Scenario, n *yaml.Node) {
+	if n == nil {
+		return
+	}
+	for _, item := range d.Items(n, "bounds", "write a list of bounds, or leave the field out", MaxBounds) {
+		text, ok := d.Text(item, "a bound")
+		if !ok {
+			continue
+		}
+		item = document.Deref(item)
+		b, advice, err := parseBound(text)
+		if err != nil {
+			d.Report(item, advice, "%v", err)
+			continue
+		}
+		if b.Class != "" && len(s.Policies) > 0 {
+			if _, ok := s.Policies[0].Class(b.Class); !ok {
+				var known []string
+				for _, c := range s.Policies[0].Classes() {
+					known = append(known, c.Name)
+				}
+				d.Report(item, document.DidYouMean(b.Class, append(known, systemWords()...)), "%q is neither a class nor a system", document.Clip(b.Class))
+				continue
+			}
+		}
+		s.Bounds = append(s.Bounds, b)
+	}
+}
+
+// parseBound reads one bound. It takes every word in brackets that is no system for a class.
+func parseBound(text string) (b Bound, advice string, err error) {
+	m := boundRegexp.FindStringSubmatch(text)
+	if m == nil {
+		return b, boundAdvice, fmt.Errorf("bound %q cannot be read", document.Clip(text))
+	}
+	b = Bound{Text: strings.TrimSpace(text), Figure: m[1], Op: m[3]}
+	figure, ok := result.FigureNamed(b.Figure)
+	if !ok {
+		var known []string
+		for _, f := range result.Figures {
+			known = append(known, f.Name)
+		}
+		return b, document.DidYouMean(b.Figure, known), fmt.Errorf("unknown figure %q", document.Clip(b.Figure))
+	}
+	unit := figure.Unit
+	if i := slices.IndexFunc(systems, func(w struct{ word, name string }) bool { return w.word == m[2] }); i >= 0 {
+		b.Beside, unit = systems[i].name, result.Fraction
+	} else if b.Class = m[2]; b.Class != "" && !figure.ByClass() {
+		advice := "leave [" + document.Clip(b.Class) + "] out"
+		if near := document.Nearest(b.Class, systemWords()); near != "" {
+			advice = fmt.Sprintf("did you mean %q?", near)
+		}
+		return b, advice, fmt.Errorf("%s cannot be told of one class", b.Figure)
+	}
+	b.Value, advice, err = parseValue(m[4], unit)
+	if err != nil {
+		err = fmt.Errorf("bound %q: %w", document.Clip(b.Text), err)
+	}
+	return b, advice, err
+}
+
+// parseValue reads a value in a unit, as figures have it.
+func parseValue(s string, unit result.Unit) (v float64, advice string, err error) {
+	if s == "0" {
+		return 0, "", nil
+	}
+	wrong := func(err error, advice string) (float64, string, error) {
+		message, _, _ := strings.Cut(err.Error(), "; ")
+		return 0, advice, fmt.Errorf("%s", message)
+	}
+	switch unit {
+	case result.Fraction:
+		digits, ok := strings.CutSuffix(s, "%")
+		if !ok {
+			return wrong(fmt.Errorf("%q has no percent sign", s), "write it as in 98%")
+		}
+		i, err := document.Decimal(digits, 6)
+		if err != nil {
+			return wrong(fmt.Errorf("%q %w", s, err), "write it as in 98%")
+		}
+		return float64(i) / 1e8, "", nil
+	case result.Seconds:
+		t, err := document.ParseDelay(s)
+		if err != nil {
+			return wrong(err, "write it as in 250ms or 2s")
+		}
+		return t.Seconds(), "", nil
+	case result.BytesPerSecond:
+		b, err := parseBytes(s)
+		if err != nil {
+			return wrong(fmt.Errorf("%q %w", s, err), bytesAdvice)
+		}
+		return b, "", nil
+	case result.Calls, result.Tokens:
+		n, err := document.ParseScaled(s)
+		if err != nil {
+			return wrong(err, "write it as in 5000 or 2.5M")
+		}
+		return float64(n), "", nil
+	}
+	i, err := document.Decimal(s, 6)
+	if err != nil {
+		return wrong(fmt.Errorf("%q %w", s, err), "write it as in 4 or 0.95")
+	}
+	return float64(i) / 1e6, "", nil
+}
+
+// Check holds a run to bounds, in their order. What has no value keeps no bound.
+func Check(bounds []Bound, r *result.Result) []result.Bound {
+	list := make([]result.Bound, len(bounds))
+	for i, b := range bounds {
+		figure, ok := result.FigureNamed(b.Figure)
+		if !ok {
+			panic(fmt.Sprintf("BUG: a bound on %q, which Parse does not let through", b.Figure))
+		}
+		got, unit := math.NaN(), figure.Unit
+		if s := r.System(result.Swarm); s != nil {
+			got = figure.Of(s, b.Class)
+		}
+		if b.Beside != "" {
+			unit = result.Fraction
+			other := math.NaN()
+			if s := r.System(b.Beside); s != nil {
+				other = figure.Of(s, "")
+			}
+			got /= other
+		}
+		list[i] = result.Bound{Text: b.Text, Got: unit.Text(got), OK: b.Op == "<=" && got <= b.Value || b.Op == ">=" && got >= b.Value}
+	}
+	return list
+}
