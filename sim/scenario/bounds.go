@@ -34,6 +34,28 @@ func systemWords() []string {
 	return list
 }
 
+// SystemWords are what bounds and the command line call the systems: the swarm first, then what it is compared with.
+func SystemWords() []string {
+	words := []string{result.Swarm}
+	for _, w := range systems {
+		words = append(words, w.word)
+	}
+	return words
+}
+
+// SystemNamed is the name, as package result has it, of the system with that word.
+func SystemNamed(word string) (name string, ok bool) {
+	if word == result.Swarm {
+		return result.Swarm, true
+	}
+	for _, w := range systems {
+		if w.word == word {
+			return w.name, true
+		}
+	}
+	return "", false
+}
+
 func (d *decoder) bounds(s *Scenario, n *yaml.Node) {
 	if n == nil {
 		return

@@ -12,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/policy/document"
 	"github.com/swarmpurse/swarmpurse/sim/workload"
 )
@@ -48,12 +49,19 @@ var (
 // Parse reads and checks a scenario, and the policy file and the traces that it names, which are seen from the
 // directory of file. The error is a *document.Errors with every mistake found. src is copied.
 func Parse(file string, src []byte) (*Scenario, error) {
-	return parse(file, src, readFile)
+	return parse(file, src, nil, readFile)
 }
 
-// parse is Parse with another way to read files. read fails on files of more than most bytes.
-func parse(file string, src []byte, read func(path string, most int) ([]byte, error)) (*Scenario, error) {
-	d := &decoder{document.Decoder{File: file, Noun: "scenario", Start: "start with apiVersion: " + apiVersion}, read}
+// ParseWith is Parse with another policy in the place of the scenario's own, which is not read. What the scenario
+// revises is changed in p.
+func ParseWith(file string, src []byte, p *policy.Policy) (*Scenario, error) {
+	return parse(file, src, p, readFile)
+}
+
+// parse is Parse, or ParseWith if p is not nil, with another way to read files. read fails on files of more than
+// most bytes.
+func parse(file string, src []byte, p *policy.Policy, read func(path string, most int) ([]byte, error)) (*Scenario, error) {
+	d := &decoder{document.Decoder{File: file, Noun: "scenario", Start: "start with apiVersion: " + apiVersion}, p, read}
 	_, root := d.Open(src)
 	if root == nil {
 		return nil, d.Err()
@@ -89,7 +97,8 @@ func readFile(path string, most int) ([]byte, error) {
 // decoder reads scenarios.
 type decoder struct {
 	document.Decoder
-	read func(path string, most int) ([]byte, error)
+	policy *policy.Policy // in the place of the document's, if not nil
+	read   func(path string, most int) ([]byte, error)
 }
 
 // beside is a path as seen from the scenario's directory.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/policy/document"
 	"github.com/swarmpurse/swarmpurse/sim/result"
 	"github.com/swarmpurse/swarmpurse/sim/workload"
@@ -241,6 +242,43 @@ func TestPolicyStandsWhereItMay(t *testing.T) {
 	}
 }
 
+// TestParseWith: another policy takes the place of the scenario's, which need not even be valid, and what the scenario
+// says of its policy is held to the new one.
+func TestParseWith(t *testing.T) {
+	other, err := policy.Parse("mine.yaml", good(t, goodHead+strings.NewReplacer("revision: 3", "revision: 7", "{name: fast}", "{name: quick}", "1k/s", "2k/s").Replace(goodPolicy)+goodLoad).Policies[0].Source())
+	if err != nil {
+		t.Fatal(err)
+	}
+	revised := "revisions: [{budgets.pool.supply.rate: 500/s}]\n"
+	for name, own := range map[string]string{"inline": goodPolicy, "broken": "policy: 5\n", "in a file": "policy_file: none.yaml\n", "none": ""} {
+		s, err := ParseWith("x.yaml", []byte(goodHead+own+revised+goodLoad), other)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(s.Policies) != 2 || s.Policies[0].Hash() != other.Hash() || s.Policies[1].Revision() != 8 || s.Policies[1].Budgets()[0].Name != "pool" {
+			t.Errorf("%s: %d policies", name, len(s.Policies))
+		}
+	}
+	bound := "bounds: ['wait_p99[fast] <= 1s']\n"
+	if _, err := ParseWith("x.yaml", []byte(goodHead+goodPolicy+bound+goodLoad), other); err == nil || !strings.Contains(err.Error(), `"fast" is neither a class nor a system`) {
+		t.Errorf("a class that the new policy lacks: %v", err)
+	}
+}
+
+func TestSystemWords(t *testing.T) {
+	for _, word := range SystemWords() {
+		if _, ok := SystemNamed(word); !ok {
+			t.Errorf("no system %q", word)
+		}
+	}
+	for word, want := range map[string]string{"split-known": result.SplitKnown, "swarmpurse": result.Swarm, "local only": ""} {
+		if got, _ := SystemNamed(word); got != want {
+			t.Errorf("%q is %q, want %q", word, got, want)
+		}
+	}
+}
+
 func TestTracesAreRead(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "t.csv"), []byte("time,class,prompt,output\n0,fast,1,2\n1,slow,3,4\n"), 0o600); err != nil {
@@ -315,7 +353,7 @@ func FuzzParse(f *testing.F) {
 	}
 	nothing := func(string, int) ([]byte, error) { return nil, errors.New("no files here") }
 	f.Fuzz(func(t *testing.T, src string) {
-		s, err := parse("x.yaml", []byte(src), nothing)
+		s, err := parse("x.yaml", []byte(src), nil, nothing)
 		var all *document.Errors
 		if err != nil {
 			if !errors.As(err, &all) || len(all.List) == 0 {

@@ -45,6 +45,7 @@ func (d *decoder) part(n *yaml.Node, what string) (src []byte, below, right int,
 func (d *decoder) policies(s *Scenario, f map[string]*yaml.Node, root *yaml.Node) {
 	inline, file := f["policy"], f["policy_file"]
 	switch {
+	case d.policy != nil:
 	case inline != nil && file != nil:
 		d.Report(file, "leave one of them out", "there is a policy and a policy_file")
 		return
@@ -52,15 +53,17 @@ func (d *decoder) policies(s *Scenario, f map[string]*yaml.Node, root *yaml.Node
 		d.Report(root, "add policy: with the fields of a policy below, or policy_file", "the scenario lacks a policy")
 		return
 	}
-	var p *policy.Policy
+	p := d.policy
 	var err error
-	if inline != nil {
+	switch {
+	case p != nil:
+	case inline != nil:
 		src, below, right, ok := d.part(inline, "policy")
 		if !ok {
 			return
 		}
 		p, err = policy.ParsePart(d.File, src, below, right)
-	} else {
+	default:
 		name, ok := d.Text(file, "policy_file")
 		if !ok {
 			return
