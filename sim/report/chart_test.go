@@ -185,10 +185,12 @@ func TestInks(t *testing.T) {
 
 func TestParseChoice(t *testing.T) {
 	for text, want := range map[string]string{
-		"goodput":        "",
-		"wait_p99:batch": "",
-		"goodput:batch":  "all classes together",
-		"luck":           "choose from offered, admitted",
+		"goodput":         "",
+		"wait_p99[batch]": "",
+		"goodput[batch]":  "all classes together",
+		"wait_p99[batch":  "in brackets",
+		"wait_p99[]":      "in brackets",
+		"luck":            "choose from offered, admitted",
 	} {
 		_, err := ParseChoice(text)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {

@@ -145,7 +145,7 @@ func sweep() *Sweep {
 		r.Bounds[2].OK = i > 0
 		s.Runs = append(s.Runs, r)
 	}
-	for _, name := range []string{"goodput", "wait_p99:interactive"} {
+	for _, name := range []string{"goodput", "wait_p99[interactive]"} {
 		c, err := ParseChoice(name)
 		if err != nil {
 			panic(err)

@@ -27,9 +27,9 @@ type Choice struct {
 	Class string
 }
 
-// ParseChoice reads "goodput" or, for a figure that classes have, "wait_p99:batch".
+// ParseChoice reads "goodput" or, for a figure that classes have, "wait_p99[batch]", as bounds do.
 func ParseChoice(text string) (Choice, error) {
-	name, class, _ := strings.Cut(text, ":")
+	name, class, of := strings.Cut(text, "[")
 	f, ok := result.FigureNamed(name)
 	if !ok {
 		names := make([]string, len(result.Figures))
@@ -38,8 +38,15 @@ func ParseChoice(text string) (Choice, error) {
 		}
 		return Choice{}, fmt.Errorf("no figure %q: choose from %s", name, strings.Join(names, ", "))
 	}
-	if class != "" && !f.ByClass() {
-		return Choice{}, fmt.Errorf("figure %q is of all classes together: leave :%s out", name, class)
+	if !of {
+		return Choice{Figure: f}, nil
+	}
+	class, closed := strings.CutSuffix(class, "]")
+	switch {
+	case !closed || class == "":
+		return Choice{}, fmt.Errorf("figure %q: write a class in brackets, as in wait_p99[batch]", text)
+	case !f.ByClass():
+		return Choice{}, fmt.Errorf("figure %q is of all classes together: leave [%s] out", name, class)
 	}
 	return Choice{f, class}, nil
 }
@@ -184,7 +191,7 @@ func (s *Sweep) sheet() sheet {
 	for _, f := range s.Figures {
 		h := f.Name
 		if f.Class != "" {
-			h += ":" + f.Class
+			h += "[" + f.Class + "]"
 		}
 		head = append(head, h)
 	}
