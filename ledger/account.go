@@ -71,7 +71,8 @@ type State struct {
 
 	Window  Window
 	Issues  bool   // whether Window was issued; false only before the first issue
-	Counted Shares // the shares that this window's issue counted
+	Counted Shares // the shares that this window's issue counted, some of which may have left since
+	Free    Shares // Windowed: shares here that no holder has counted for this window
 
 	Base      Tokens // issued by shares
 	Cut       Tokens // part of Base taken back (lapsed) because the limit fell
@@ -381,7 +382,7 @@ func (a *Account) Audit() Tokens {
 			off++
 		}
 	}
-	if a.s.Shares() < 0 || a.s.Shares() > TotalShares {
+	if s := a.s.Shares(); s < 0 || s > TotalShares || a.s.Free < 0 || a.s.Counted < 0 || a.s.Free+a.s.Arriving > s {
 		off++
 	}
 	return off

@@ -320,16 +320,16 @@ func (r *reader) seat() Seat {
 	return s
 }
 
-const rowFields = 18
+const rowFields = 18 // and Free, which the first version did not have
 
 func (w *writer) row(m *Row) {
-	w.array(rowFields)
+	w.array(rowFields + 1)
 	w.holder(m.Holder)
 	w.str(string(m.Instance))
 	w.uint(m.Version)
 	w.ints(int64(m.Window), int64(m.Shares), int64(m.Issued), int64(m.Minted), int64(m.Overdrawn), int64(m.In),
 		int64(m.Out), int64(m.Spent), int64(m.Reserved), int64(m.Lapsed), int64(m.Debt), int64(m.Surplus),
-		int64(m.Demand), int64(m.Unmet))
+		int64(m.Demand), int64(m.Unmet), int64(m.Free))
 }
 
 func (r *reader) row() (m Row) {
@@ -340,9 +340,12 @@ func (r *reader) row() (m Row) {
 		Spent: r.tokens(), Reserved: r.tokens(), Lapsed: r.tokens(), Debt: r.tokens(), Surplus: r.tokens(),
 		Demand: r.tokens(), Unmet: r.tokens(),
 	}
-	r.skip(more)
-	if r.err == nil && m.Shares > TotalShares {
-		r.fail("a row of %d shares", m.Shares)
+	if more > 0 {
+		m.Free = r.shares()
+	}
+	r.skip(more - 1)
+	if r.err == nil && (m.Shares > TotalShares || m.Free > m.Shares) {
+		r.fail("a row of %d shares, %d of them free", m.Shares, m.Free)
 	}
 	return m
 }

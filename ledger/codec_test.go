@@ -38,11 +38,13 @@ func drawInstant(t *rapid.T) Instant {
 }
 
 func drawRow(t *rapid.T) Row {
-	return Row{
+	r := Row{
 		Holder: drawHolder(t), Instance: drawID(t), Version: rapid.Uint64().Draw(t, "version"), Window: drawWindow(t), Shares: drawShares(t),
 		Issued: drawTokens(t), Minted: drawTokens(t), Overdrawn: drawTokens(t), In: drawTokens(t), Out: drawTokens(t), Spent: drawTokens(t),
 		Reserved: drawTokens(t), Lapsed: drawTokens(t), Debt: drawTokens(t), Surplus: drawTokens(t), Demand: drawTokens(t), Unmet: drawTokens(t),
 	}
+	r.Free = Shares(rapid.Int64Range(0, int64(r.Shares)).Draw(t, "free"))
+	return r
 }
 
 // drawMessage draws any message that nodes exchange.
@@ -115,7 +117,7 @@ func TestStateRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := State{
 			Genesis: TotalShares / 2, SharesIn: drawShares(t) / 2, Arriving: 5, ArrivingFirst: drawWindow(t), Window: drawWindow(t), Issues: true,
-			Counted: drawShares(t), Base: drawTokens(t), Cut: drawTokens(t), Rolled: drawTokens(t), Minted: drawTokens(t), Overdrawn: drawTokens(t),
+			Counted: drawShares(t), Base: drawTokens(t), Cut: drawTokens(t), Rolled: drawTokens(t), Minted: drawTokens(t), Overdrawn: drawTokens(t), Free: 7,
 			In: drawTokens(t), Out: drawTokens(t), Spent: drawTokens(t), Lapsed: drawTokens(t), Reserved: drawTokens(t), Debt: drawTokens(t),
 			Overrun: drawTokens(t), Mark: drawTokens(t), MarkTill: drawInstant(t), Past: Past{drawTokens(t), drawTokens(t), drawTokens(t)}, At: drawInstant(t),
 		}
@@ -132,6 +134,7 @@ func TestStateRoundTrip(t *testing.T) {
 		"shares below none":    {SharesOut: 1},
 		"more than all shares": {Genesis: TotalShares, SharesIn: 1},
 		"more arriving":        {Genesis: 1, Arriving: 2},
+		"more free":            {Genesis: 2, Arriving: 1, Free: 2},
 	} {
 		if _, err := DecodeState(EncodeState(&s)); !errors.Is(err, ErrWire) {
 			t.Errorf("%s: %v", what, err)
@@ -194,12 +197,34 @@ func TestRowSize(t *testing.T) {
 	row := Row{
 		Holder: Holder{Node: "inference-node-0147.eu-west-1", Gen: 1_750_000_000_123}, Instance: id, Version: 123_456_789, Window: 1_790_000_000,
 		Shares: 123_456_789, Issued: 10_000_000, Minted: 1_000_000, Overdrawn: 100_000, In: 3_000_000, Out: 2_000_000, Spent: 8_000_000,
-		Reserved: 50_000, Lapsed: 1_000_000, Debt: 1000, Surplus: 900_000, Demand: 50_000, Unmet: 9000,
+		Reserved: 50_000, Lapsed: 1_000_000, Debt: 1000, Surplus: 900_000, Demand: 50_000, Unmet: 9000, Free: 99_999,
 	}
 	if n := len(Encode([]Row{row})) - len(Encode([]Row{})); n > 180 {
 		t.Errorf("a row takes %d bytes", n)
 	} else {
 		t.Logf("a row takes %d bytes", n)
+	}
+}
+
+// TestOlderRecords: rows and accounts of the first version lack the field at their end. It is 0 then.
+func TestOlderRecords(t *testing.T) {
+	id, err := NewInstanceID(CharterID{7}, "day", "compute", Windowed, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := Row{Holder: Holder{Node: "a", Gen: 1}, Instance: id, Version: 3, Shares: 20, Unmet: 9}
+	b := Encode([]Row{row})
+	older := bytes.Clone(b[:len(b)-1]) // Free is one byte
+	older[5]--                         // after kind, version and the list's head: an array of more than 15
+	if got, err := Decode(older); err != nil || got.([]Row)[0] != row {
+		t.Errorf("an older row comes as %+v: %v", got, err)
+	}
+	s := State{Genesis: TotalShares, Window: 60, Issues: true, Counted: TotalShares, Base: 3}
+	b = EncodeState(&s)
+	older = bytes.Clone(b[:len(b)-1])
+	older[4]--
+	if got, err := DecodeState(older); err != nil || *got != s {
+		t.Errorf("an older account comes as %+v: %v", got, err)
 	}
 }
 

@@ -301,6 +301,11 @@ func (in *instance) refuse(h Holder, until Instant) {
 	in.refusals = append(in.refusals, refusal{h, until})
 }
 
+// forgive lets a peer that refused be asked again.
+func (in *instance) forgive(h Holder) {
+	in.refusals = slices.DeleteFunc(in.refusals, func(f refusal) bool { return f.by == h })
+}
+
 // MaxEdges bounds the pairwise records of a replica.
 const MaxEdges = 1 << 20
 
@@ -356,6 +361,10 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Tokens) {
 	if v.Spec.Ceiling == Observe {
 		return
 	}
+	a := in.account
+	a.mu.Lock()
+	window, _, _ := a.due(now) // which may be on its way to the disk
+	a.mu.Unlock()
 	lack := need - v.Rights
 	for _, o := range in.asks {
 		lack -= o.want
@@ -369,7 +378,7 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Tokens) {
 		r.askID++
 		in.asks = append(in.asks, outstanding{r.askID, p.Holder, want, now})
 		r.send(p.Holder.Node, &Ask{
-			ID: r.askID, From: r.self, Instance: id, Window: v.Window, Need: lack, Want: max(want, lack), At: now,
+			ID: r.askID, From: r.self, Instance: id, Window: window, Need: lack, Want: max(want, lack), At: now,
 		})
 	}
 }
@@ -391,7 +400,7 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 	a.mu.Unlock()
 	o := Outlook{Local: rights, Swarm: rights, Reserved: s.Reserved, Asking: len(in.asks) > 0}
 	shares, live := s.Shares(), s.Shares() // all that are known, and those of live holders
-	out, inn, minted := s.Out, s.In, s.Minted
+	out, inn, minted, free := s.Out, s.In, s.Minted, s.Free
 	peers := r.peers // sorted by holder, as rows are
 	for _, k := range in.rows {
 		alive := false
@@ -414,11 +423,15 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 		if alive {
 			o.Swarm += max(0, k.Balance())
 			o.Reserved += k.Reserved
+			free += k.Free
 		} else {
 			o.Away += max(0, k.Balance())
 		}
 	}
 	o.Swarm += max(0, out-inn)
+	if r.gathers(&spec) {
+		o.Swarm += Issue(min(free, TotalShares), spec.Amount)
+	}
 	o.Known = shares >= TotalShares*999/1000
 	switch spec.Kind {
 	case Rate:

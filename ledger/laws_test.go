@@ -28,6 +28,8 @@ func testSpecs() map[string][]Spec {
 		"window-cal":  {win, with(win, func(s *Spec) { s.Calendar.Length = 60_000 }), with(win, func(s *Spec) { s.Calendar.Length = 10_000; s.Amount = 700 })},
 		"window-soft": times(with(win, func(s *Spec) { s.Ceiling = Soft; s.OverdraftPPM = 100_000; s.HalfLife = 30_000 })),
 		"window-seen": times(with(win, func(s *Spec) { s.Ceiling = Observe })),
+		"window-few":  times(window(6, 20_000)),
+		"window-one":  times(with(window(3, 20_000), func(s *Spec) { s.RolloverPPM = 1_000_000 })),
 		"slots":       times(Spec{Kind: Slots, Amount: 24}),
 		"rate":        times(Spec{Kind: Rate, Amount: 500, Per: 100, PerMillis: 1000, Lend: DefaultLend}),
 	}
@@ -37,7 +39,7 @@ func testSpecs() map[string][]Spec {
 func swarm(t *rapid.T, names ...string) *world {
 	all := testSpecs()
 	if len(names) == 0 {
-		names = []string{"grant", "grant-soft", "grant-rots", "window", "window-cal", "window-soft", "window-seen", "slots", "rate"}
+		names = []string{"grant", "grant-soft", "grant-rots", "window", "window-cal", "window-soft", "window-seen", "window-few", "window-one", "slots", "rate"}
 		names = rapid.SliceOfNDistinct(rapid.SampledFrom(names), 2, 2, rapid.ID[string]).Draw(t, "budgets")
 	}
 	specs := map[string][]Spec{}
@@ -84,7 +86,7 @@ func (w *world) drawBatch(t *rapid.T, n *wnode) {
 			if rapid.Bool().Draw(t, "settle") {
 				w.drawSettle(t, n)
 			} else if a := n.r.Account(w.ids[0]); a != nil {
-				n.admitOnly(a, Tokens(rapid.Int64Range(1, int64(w.specs[w.ids[0]][0].Amount)/4).Draw(t, "amount")))
+				n.admitOnly(a, Tokens(rapid.Int64Range(1, max(1, int64(w.specs[w.ids[0]][0].Amount)/4)).Draw(t, "amount")))
 			}
 		}
 	})
@@ -109,7 +111,7 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 		"batch2":   func(t *rapid.T) { w.anyUp(t).batch(commit, nil) },
 		"serve": func(t *rapid.T) {
 			n, id := w.anyUp(t), rapid.SampledFrom(w.ids).Draw(t, "id")
-			amount := Tokens(rapid.Int64Range(1, int64(w.specs[id][0].Amount)/3).Draw(t, "amount"))
+			amount := Tokens(rapid.Int64Range(1, max(1, int64(w.specs[id][0].Amount)/3)).Draw(t, "amount"))
 			for range 8 {
 				if n.r == nil || n.reserve([]InstanceID{id}, []Tokens{amount}, false, true) {
 					return
@@ -231,17 +233,17 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 func (w *world) drawShares(t *rapid.T) {
 	n, to := w.anyUp(t), rapid.SampledFrom(w.nodes).Draw(t, "to")
 	if n != to {
-		n.r.GiveShares(n.clock(), rapid.SampledFrom(w.ids).Draw(t, "id"), to.self, TotalShares/Shares(rapid.SampledFrom([]int{1, 2, 3, 10}).Draw(t, "part")))
+		n.r.GiveShares(n.clock(), rapid.SampledFrom(w.ids).Draw(t, "id"), to.self, TotalShares/Shares(rapid.SampledFrom([]int{1, 2, 3, 10, 1000}).Draw(t, "part")))
 	}
 }
 
 // TestWindowShareLaws: shares that wander between nodes whose clocks disagree issue at most once in a window.
 func TestWindowShareLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := swarm(t, "window", "window-cal")
+		w := swarm(t, "window", "window-cal", "window-few", "window-one")
 		for _, n := range w.nodes {
 			n.off = Millis(rapid.SampledFrom([]int{0, -1500, 15_000, -25_000}).Draw(t, "skew"))
-			n.reserve(w.ids, []Tokens{1, 1}, false, false)
+			n.reserve(w.ids, []Tokens{1, 1, 1, 1}, false, false)
 			n.batch(commit, nil)
 		}
 		all := w.actions(false)
@@ -257,13 +259,14 @@ func TestWindowShareLaws(t *testing.T) {
 			},
 			"shares2": all["shares"],
 		}
-		for _, name := range []string{"", "shares", "rights", "reserve", "batch", "batch2", "deliver", "round", "restart"} {
+		for _, name := range []string{"", "shares", "rights", "reserve", "batch", "batch2", "deliver", "replay", "round", "restart", "respec"} {
 			acts[name] = all[name]
 		}
 		for range 2 {
 			t.Repeat(acts)
 		}
 		w.heal(0)
+		w.issuesWhole()
 	})
 }
 
@@ -307,6 +310,7 @@ func TestRateLaw(t *testing.T) {
 			t.Repeat(acts)
 		}
 		w.heal(0)
+		w.issuesWhole()
 	})
 }
 
@@ -322,5 +326,6 @@ func TestSwarmLaws(t *testing.T) {
 			t.Repeat(w.actions(true))
 		}
 		w.heal(0)
+		w.issuesWhole()
 	})
 }

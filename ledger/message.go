@@ -17,11 +17,21 @@ type Row struct {
 	Surplus Tokens // what the holder would give away now
 	Demand  Tokens // asked for, tokens per second, smoothed
 	Unmet   Tokens // the part of it that was not served
+
+	Free Shares // the part of Shares that no holder has counted for this window
 }
 
 // Balance is the rights that the holder had when it wrote the row.
 func (r *Row) Balance() Tokens {
 	return r.Issued + r.In - r.Out - r.Spent - r.Lapsed - r.Reserved
+}
+
+// issuedSince reports whether the holder has issued anything since it wrote an earlier row, or at all if that is nil.
+func (r *Row) issuedSince(before *Row) bool {
+	if before == nil || before.Window != r.Window {
+		return r.Issued > 0
+	}
+	return r.Issued > before.Issued
 }
 
 // Ask wants rights of one instance from a donor.

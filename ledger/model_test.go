@@ -166,7 +166,7 @@ func (m *model) wrote(n *wnode, x Write) {
 	case strings.HasPrefix(x.Key, KeyEntry):
 		a, _ := DecodeEntry(was)
 		b, err := DecodeEntry(x.Value)
-		if err != nil || b.SharesIn < a.SharesIn || b.SharesOut < a.SharesOut || b.Window < a.Window || b.First < a.First ||
+		if err != nil || b.SharesIn < a.SharesIn || b.SharesOut < a.SharesOut || b.Window < a.Window || b.First < a.First && b.AckedShares < a.SharesOut ||
 			b.Window == a.Window && (b.In < a.In || b.Out < a.Out || b.AckedOut < a.AckedOut) || b.AckedShares < a.AckedShares {
 			m.w.fatalf("node %d: entry %q goes from %+v to %+v: %v", n.i, x.Key, a, b, err)
 		}
@@ -174,7 +174,7 @@ func (m *model) wrote(n *wnode, x Write) {
 		a, _ := DecodeState(was)
 		b, err := DecodeState(x.Value)
 		if err != nil || b.Genesis != a.Genesis || b.SharesIn < a.SharesIn || b.SharesOut < a.SharesOut || b.Window < a.Window ||
-			b.ArrivingFirst < a.ArrivingFirst || b.Window == a.Window && (b.In < a.In || b.Out < a.Out || b.Lapsed < a.Lapsed && a.Counted > 0 && b.Base-b.Lapsed != a.Base-a.Lapsed && false) {
+			b.ArrivingFirst < a.ArrivingFirst || b.Window == a.Window && (b.In < a.In || b.Out < a.Out || b.Cut < a.Cut) {
 			m.w.fatalf("node %d: account %q goes from %+v to %+v: %v", n.i, x.Key, a, b, err)
 		}
 		if b.Balance() < 0 && b.Mark < b.Spent+b.Reserved {
@@ -297,6 +297,7 @@ func (m *model) checkWindow(k winKey) {
 	w := m.w
 	spec := w.specs[k.id][0]
 	var all, issued, rolled, minted, over, spent, used, in, out, closed Tokens
+	var counted Shares
 	for i := range w.nodes {
 		s, ok := m.last[useKey{k.id, k.w, i}]
 		if !ok {
@@ -312,9 +313,16 @@ func (m *model) checkWindow(k winKey) {
 		out += s.Out
 		closed += s.Spent + s.Reserved + s.Lapsed + s.Balance()
 		used += m.used[useKey{k.id, k.w, i}]
+		counted += s.Counted
+		if spec.Kind == Windowed && s.Base-s.Cut > Issue(s.Counted, m.limit[k]) {
+			w.fatalf("%s: node %d issued %d-%d in window %d for %d shares and a limit of %d", k.id, i, s.Base, s.Cut, k.w, s.Counted, m.limit[k])
+		}
 		if s.Balance() < 0 {
 			w.fatalf("%s: node %d has a balance of %d in window %d", k.id, i, s.Balance(), k.w)
 		}
+	}
+	if counted > TotalShares {
+		w.fatalf("%s window %d: %d shares were counted", k.id, k.w, counted)
 	}
 	if in > out {
 		w.fatalf("%s window %d: %d tokens came, %d left", k.id, k.w, in, out)

@@ -43,7 +43,7 @@ func TestOutlookAddsUpWhatIsKnown(tt *testing.T) {
 			for range rapid.IntRange(0, 2).Draw(t, "rows") {
 				rows = append(rows, Row{
 					Holder: Holder{Node: name, Gen: gen.Draw(t, "row gen")}, Instance: a.ID(), Version: uint64(len(rows) + 1),
-					Window: window - Window(3600*rapid.IntRange(0, 1).Draw(t, "old")), Shares: Shares(small.Draw(t, "shares") * 1_000_000),
+					Window: window - Window(3600*rapid.IntRange(0, 1).Draw(t, "old")), Shares: Shares(small.Draw(t, "shares") * 1_000_000), Free: Shares(small.Draw(t, "free") * 1_000_000),
 					Issued: Tokens(small.Draw(t, "issued")), Minted: Tokens(small.Draw(t, "minted")),
 					In: Tokens(small.Draw(t, "in")), Out: Tokens(small.Draw(t, "out")),
 					Spent: Tokens(small.Draw(t, "spent")), Reserved: Tokens(small.Draw(t, "reserved")),
@@ -56,7 +56,7 @@ func TestOutlookAddsUpWhatIsKnown(tt *testing.T) {
 			t.Fatal(err)
 		}
 		want := Outlook{Local: a.Rights(now), Swarm: a.Rights(now)}
-		var shares, live Shares
+		var shares, live, free Shares
 		var onTheWay, minted Tokens
 		for i, k := range r.Rows(now, a.ID()) {
 			shares += k.Shares
@@ -73,11 +73,15 @@ func TestOutlookAddsUpWhatIsKnown(tt *testing.T) {
 				continue
 			}
 			want.Reserved += k.Reserved
+			free += k.Free
 			if i > 0 { // the first is this node's own
 				want.Swarm += max(0, k.Balance())
 			}
 		}
 		want.Swarm += max(0, onTheWay)
+		if spec.Kind == Windowed && spec.Amount == 1000 && len(peers) > 0 {
+			want.Swarm += Issue(min(free, TotalShares), 1000) // which gather
+		}
 		want.Known = shares >= 999_000_000
 		need := Tokens(small.Draw(t, "need"))
 		got := r.Outlook(now, a.ID(), need)

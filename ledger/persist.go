@@ -41,13 +41,14 @@ const (
 
 func encodeState(s *State) []byte {
 	w := newWriter(kindState)
-	w.array(27)
+	w.array(28)
 	w.ints(int64(s.Genesis), int64(s.SharesIn), int64(s.SharesOut), int64(s.Arriving), int64(s.ArrivingFirst), int64(s.Window))
 	w.bool(s.Issues)
 	w.ints(int64(s.Counted), int64(s.Base), int64(s.Cut), int64(s.Rolled), int64(s.Minted), int64(s.Overdrawn),
 		int64(s.In), int64(s.Out), int64(s.Spent), int64(s.Lapsed), int64(s.Reserved), int64(s.Debt), int64(s.Overrun),
 		int64(s.Mark), int64(s.MarkTill), int64(s.Past.Issued), int64(s.Past.Spent), int64(s.Past.Lapsed), int64(s.At))
 	w.uint(s.Seats)
+	w.int(int64(s.Free))
 	return w.done()
 }
 
@@ -62,12 +63,15 @@ func decodeState(b []byte) (*State, error) {
 		Past: Past{Issued: r.tokens(), Spent: r.tokens(), Lapsed: r.tokens()}, At: r.instant(),
 		Seats: r.uint(),
 	}
-	r.skip(more)
+	if more > 0 { // the first version counted all
+		s.Free = r.shares()
+	}
+	r.skip(more - 1)
 	if r.err != nil {
 		return nil, r.err
 	}
-	if s.Shares() < 0 || s.Shares() > TotalShares || s.Arriving > s.Shares() {
-		return nil, fmt.Errorf("%w: an account with %d shares, %d of them arriving", ErrWire, s.Shares(), s.Arriving)
+	if s.Shares() < 0 || s.Shares() > TotalShares || s.Arriving+s.Free > s.Shares() {
+		return nil, fmt.Errorf("%w: an account with %d shares, %d of them arriving and %d free", ErrWire, s.Shares(), s.Arriving, s.Free)
 	}
 	return s, nil
 }

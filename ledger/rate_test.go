@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"strings"
 	"testing"
 
 	. "github.com/swarmpurse/swarmpurse/ledger"
@@ -130,13 +131,19 @@ func TestRepeatedAsk(t *testing.T) {
 }
 
 // TestAskOpensAnInstance: a seat holder that has not used an instance opens it for the first ask and answers
-// that very ask.
+// that very ask, also when the asker's own account is not durable yet.
 func TestAskOpensAnInstance(t *testing.T) {
-	for what, s := range map[string]Spec{"grant": {Kind: Grant, Amount: 1000}, "window": window(1000, 20_000)} {
+	for what, s := range map[string]Spec{
+		"grant": {Kind: Grant, Amount: 1000}, "window": window(1000, 20_000),
+		"grant, early": {Kind: Grant, Amount: 1000}, "window, early": window(1000, 20_000),
+	} {
 		w := scripted(t, 2, 1, one(s))
 		b := w.nodes[1]
 		if b.reserve(w.ids, []Tokens{100}, false, true) {
 			t.Fatal("reserved before the account was open")
+		}
+		if strings.HasSuffix(what, "early") {
+			b.r.Waiting(b.clock(), w.ids[0], 100)
 		}
 		b.batch(commit, nil)
 		if b.reserve(w.ids, []Tokens{100}, false, true) {
@@ -146,6 +153,13 @@ func TestAskOpensAnInstance(t *testing.T) {
 		for !b.reserve(w.ids, []Tokens{100}, false, true) {
 			if w.round(20); w.now > start+200 {
 				t.Fatalf("%s: the first call waited for 200 ms: %+v", what, w.state(1))
+			}
+		}
+		for _, p := range w.old {
+			if m, _ := Decode(p.bytes); p.to == 1 {
+				if _, refused := m.(*Refuse); refused {
+					t.Errorf("%s: the first ask was refused", what)
+				}
 			}
 		}
 		w.check()

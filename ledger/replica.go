@@ -71,6 +71,7 @@ type Replica struct {
 	lastSlow Instant
 	askID    uint64
 	edges    int    // over all instances
+	places   uint64 // grows when other holders live or hold seats
 	heir     Holder // who gets everything that this node owns, while it leaves
 
 	batch   batch
@@ -98,6 +99,7 @@ type instance struct {
 	sentAt   Instant
 	waiting  Tokens
 	driftAt  Instant
+	dust     dust
 	news     bool // a row came since drift was last looked at
 	asks     []outstanding
 	refusals []refusal
@@ -185,6 +187,9 @@ func (r *Replica) Fenced() bool { return r.fenced }
 // SetPeers replaces what is known of the membership. peers are sorted by holder, no two of one node; the slice is
 // kept and must not be written to any more.
 func (r *Replica) SetPeers(peers []Peer) {
+	if !slices.EqualFunc(r.peers, peers, func(a, b Peer) bool { return a.Holder == b.Holder && a.Alive == b.Alive }) {
+		r.places++
+	}
 	before := r.members()
 	r.peers = peers
 	if r.members() == before {

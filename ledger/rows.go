@@ -22,6 +22,11 @@ func (r *Replica) learn(now Instant, row *Row) error {
 	if err != nil {
 		return err
 	}
+	var before *Row
+	refused := in.account != nil && len(in.refusals) > 0
+	if refused {
+		before = r.rowOf(in, row.Holder)
+	}
 	news, err := r.merge(now, in, row)
 	if err == nil && !news {
 		r.event(Event{Kind: RowStale, Instance: in.id, Peer: row.Holder})
@@ -29,6 +34,9 @@ func (r *Replica) learn(now Instant, row *Row) error {
 	if news {
 		r.event(Event{Kind: RowNews, Instance: in.id, Peer: row.Holder})
 		r.batch.spreads = append(r.batch.spreads, Spread{row, weightOfNews})
+		if refused && row.issuedSince(before) && in.account.Spec().Kind != Rate {
+			in.forgive(row.Holder) // it has more than when it refused
+		}
 		if in.account != nil && in.waiting > 0 && row.Surplus > 0 {
 			r.batch.grown = append(r.batch.grown, in.account)
 		}
@@ -78,7 +86,7 @@ func (in *instance) digest(row *Row) HolderDigest {
 func (r *Replica) row(now Instant, in *instance, v *View) Row {
 	s := in.account.State(now)
 	return Row{
-		Holder: r.self, Instance: in.id, Window: s.Window, Shares: s.Shares(),
+		Holder: r.self, Instance: in.id, Window: s.Window, Shares: s.Shares(), Free: s.Free,
 		Issued: s.Issued(), Minted: s.Minted, Overdrawn: s.Overdrawn, In: s.In, Out: s.Out,
 		Spent: s.Spent, Reserved: s.Reserved, Lapsed: s.Lapsed, Debt: s.Debt,
 		Surplus: r.cfg.Strategy.Surplus(v),
@@ -121,7 +129,7 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 	a.mu.Lock()
 	a.advance(now)
 	*v = View{
-		Now: now, Self: r.self, Spec: a.spec, Share: a.s.Shares(), Window: a.s.Window,
+		Now: now, Self: r.self, Instance: in.id, Spec: a.spec, Share: a.s.Shares(), Free: a.s.Free, Window: a.s.Window,
 		Givable: a.givable(), Demand: float64(a.demand), Unmet: float64(a.unmet),
 		MeanCall: Tokens(a.meanCall), Waiting: in.waiting, Peers: v.Peers[:0], Rand: r.cfg.Rand.IntN,
 	}
@@ -136,6 +144,8 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 func (r *Replica) view(now Instant, in *instance) *View {
 	v := r.viewSelf(now, in)
 	v.Members = 1
+	v.Seat = r.seated(r.self)
+	v.Gather = r.gathers(&v.Spec)
 	rows := in.rows // sorted by holder, as peers are
 	for i := range r.peers {
 		p := &r.peers[i]

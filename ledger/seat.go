@@ -56,6 +56,11 @@ func (r *Replica) Vote(c Charter) (Ballot, error) {
 // Seats lists who holds the founders' seats, as far as this node knows.
 func (r *Replica) Seats() []Seat { return slices.Clone(r.seats.of) }
 
+// seated reports whether h holds a seat, as far as this node knows.
+func (r *Replica) seated(h Holder) bool {
+	return slices.ContainsFunc(r.seats.of, func(s Seat) bool { return s.Holder == h })
+}
+
 // learnSeats takes over later hand-overs. Only the holder of a seat passes it on, so the higher serial is
 // the truth; the seat that this node holds changes only by its own doing.
 func (r *Replica) learnSeats(ss []Seat) {
@@ -66,6 +71,7 @@ func (r *Replica) learnSeats(ss []Seat) {
 		have := &r.seats.of[s.Index]
 		if s.Serial > have.Serial && have.Holder != r.self && s.Holder != r.self {
 			*have = s
+			r.places++
 		}
 	}
 }
@@ -166,6 +172,7 @@ func (r *Replica) passSeat(now Instant, i int, to Holder) {
 	s := &r.seats.of[i]
 	s.Serial++
 	s.Holder = to
+	r.places++
 	p := &SeatPass{Seat: *s, From: r.self, To: to, Used: used, Charter: r.charter.ID}
 	r.seats.used[i] = nil
 	r.seats.pass[i] = p
@@ -200,6 +207,7 @@ func (r *Replica) receiveSeat(m *SeatPass) error {
 		return nil
 	}
 	r.seats.of[i] = m.Seat
+	r.places++
 	used := make(map[uint64]bool, len(m.Used))
 	for _, h := range m.Used {
 		used[h] = true

@@ -13,6 +13,9 @@ type Strategy interface {
 	Surplus(v *View) Tokens
 	// Drift names the peer that should get shares, and how many; -1 for none.
 	Drift(v *View) (peer int, n Shares)
+	// Gather names the peer that should get free shares, which are worth less than a token here, and how many; -1
+	// for none. It is asked when there are some that it has not seen, and View.Gather is set.
+	Gather(v *View) (peer int, n Shares)
 	// Weight says how much a row matters now that it changed from what peers were sent last; 0 means it
 	// need not be sent yet. age is the time since that. The view has no peers.
 	Weight(v *View, last, now *Row, age Millis) float64
@@ -20,10 +23,14 @@ type Strategy interface {
 
 // View is what a strategy may look at: this node's account of one instance and what it knows of others.
 type View struct {
-	Now   Instant
-	Self  Holder
-	Spec  Spec
-	Share Shares
+	Now      Instant
+	Self     Holder
+	Seat     bool // this node holds a seat
+	Instance InstanceID
+	Spec     Spec
+	Share    Shares
+	Free     Shares // the part of Share that no holder has counted for this window
+	Gather   bool   // free shares are gathered: the limit is small beside the number of members
 	// Rights can be spent here now; Givable is the part of them that could leave.
 	Rights, Givable Tokens
 	Demand, Unmet   float64 // tokens per second
@@ -52,7 +59,7 @@ type PeerView struct {
 // Outlook is what waiting can bring at one instance.
 type Outlook struct {
 	Local    Tokens  // rights here
-	Swarm    Tokens  // rights of all live holders known, here included, and on the way
+	Swarm    Tokens  // rights of all live holders known, here included, on the way, and of free shares that gather
 	Away     Tokens  // rights that holders out of reach last said they had
 	Reserved Tokens  // reserved everywhere: may come back
 	Capacity Tokens  // the most that the instance can ever have at once

@@ -201,6 +201,50 @@ func Worth(s Shares, amount Tokens) Tokens {
 	return Tokens(mulDiv(int64(s), int64(amount), int64(TotalShares)))
 }
 
+// IssueSlack is what an issue by shares forgives, in token-shares: so much less than a token's worth of shares is
+// a token still. Of a limit up to some 400 a part of k tokens can then be held in whole shares, k/limit of all of
+// them rounded down. All holders together gain less than one token by it, since 2^20 times 400 is less than a
+// token's worth: rounded down, nothing.
+const IssueSlack = 400
+
+// Issue returns what a window issues by shares: their part of the limit, rounded down but for the slack. The
+// issues of shares of up to MaxRows holders that add up to TotalShares never add up to more than the limit.
+func Issue(s Shares, limit Tokens) Tokens {
+	if s <= 0 || limit <= 0 {
+		return 0
+	}
+	hi, lo := bits.Mul64(uint64(s), uint64(limit))
+	lo, carry := bits.Add64(lo, IssueSlack, 0)
+	hi += carry
+	if hi >= uint64(TotalShares) {
+		return MaxTokens
+	}
+	q, _ := bits.Div64(hi, lo, uint64(TotalShares))
+	return Tokens(min(q, uint64(MaxTokens)))
+}
+
+// SharesFor returns the least shares whose issue is n; all there are if none issue so much.
+func SharesFor(n, limit Tokens) Shares {
+	if n <= 0 {
+		return 0
+	}
+	if n > limit {
+		return TotalShares
+	}
+	hi, lo := bits.Mul64(uint64(n), uint64(TotalShares))
+	lo, borrow := bits.Sub64(lo, IssueSlack, 0)
+	hi -= borrow
+	lo, carry := bits.Add64(lo, uint64(limit)-1, 0) // rounded up
+	hi += carry
+	q, _ := bits.Div64(hi, lo, uint64(limit)) // at most TotalShares, as n is at most the limit
+	return Shares(q)
+}
+
+// PartFor returns n tokens' part of all shares, rounded down.
+func PartFor(n, limit Tokens) Shares {
+	return min(TotalShares, Shares(mulDiv(int64(n), int64(TotalShares), int64(max(1, limit)))))
+}
+
 // mulDiv returns floor(a*b/c) for non-negative a and b and positive c, saturating at MaxTokens.
 func mulDiv(a, b, c int64) int64 {
 	if a <= 0 || b <= 0 {

@@ -97,17 +97,12 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 	} else if dt < 0 {
 		in.tickedAt = now
 	}
-	lapsed := false
+	changed := false
 	if a.ready && !in.dirty {
-		grow, cut := a.reconcile()
-		lapsed = cut > 0
-		if grow > 0 {
-			w := a.s.Window
-			r.grow(in, change{apply: func(s *State, _ *Entry) {
-				if s.Window == w {
-					s.Base += grow
-				}
-			}})
+		var more bool
+		if more, changed = a.reconcile(); more {
+			extra := a.extra(a.s.Window)
+			r.grow(in, change{apply: func(s *State, _ *Entry) { extra(s) }})
 		}
 		if mark, till := a.extend(); mark > 0 || till > 0 {
 			w := a.s.Window
@@ -121,7 +116,7 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		a.wantMark, a.wantTill = 0, 0
 	}
 	if slow && a.decay() {
-		lapsed = true
+		changed = true
 	}
 	if a.phantom > 0 && now >= a.phantomUntil {
 		a.s.Reserved -= a.phantom
@@ -132,10 +127,13 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		a.spec.HalfLife > 0 && a.rights > 0 || !a.ready || a.s.Debt > 0 || a.accrual.lent > 0
 	a.mu.Unlock()
 
-	if lapsed {
+	if changed {
 		r.mark(in)
 	}
 	if !r.heir.IsZero() && r.handOn(now, in) {
+		busy = true
+	}
+	if r.gather(now, in) {
 		busy = true
 	}
 	r.answerEarly(now, in)
@@ -162,17 +160,62 @@ func (r *Replica) drift(now Instant, in *instance) {
 	if i < 0 || n <= 0 {
 		return
 	}
-	e, err := r.edge(in, v.Peers[i].Holder)
+	r.moveShares(now, in, v.Peers[i].Holder, min(n, v.Share/2))
+}
+
+func (r *Replica) moveShares(now Instant, in *instance, to Holder, n Shares) {
+	e, err := r.edge(in, to)
 	if err != nil || len(r.unacked) >= MaxOpen {
 		return
 	}
-	a.mu.Lock()
-	given := a.giveShares(e, min(n, v.Share/2), now)
-	a.mu.Unlock()
+	in.account.mu.Lock()
+	given := in.account.giveShares(e, n, now)
+	in.account.mu.Unlock()
 	if given > 0 {
 		r.moved(in, e.peer, GaveRights, 0, given)
 		r.gave(now, in, e, 0)
 	}
+}
+
+// gatherBelow is the limit for each member below which free shares are gathered: each holder may keep a token from
+// being issued, which is less than a thousandth of any larger limit and not worth messages.
+const gatherBelow = 1000
+
+// gathers reports whether the free shares of an instance are brought together, so that they issue.
+func (r *Replica) gathers(spec *Spec) bool {
+	return spec.Kind == Windowed && spec.Ceiling != Observe && spec.Amount/gatherBelow < Tokens(r.members())
+}
+
+// dust is what gather has looked at: without change there is nothing new to do.
+type dust struct {
+	free   Shares
+	limit  Tokens
+	window Window
+	places uint64
+}
+
+// gather gives free shares to where the strategy gathers them, as soon as there are some. It reports whether
+// they wait for the disk.
+func (r *Replica) gather(now Instant, in *instance) (waits bool) {
+	a := in.account
+	a.mu.Lock()
+	spec, d := a.spec, dust{a.s.Free, a.spec.Amount, a.s.Window, r.places}
+	a.mu.Unlock()
+	if d.free == 0 || d == in.dust || !r.heir.IsZero() {
+		return false
+	}
+	if in.dirty {
+		return true
+	}
+	in.dust = d
+	if !r.gathers(&spec) {
+		return false
+	}
+	v := r.view(now, in)
+	if i, n := r.cfg.Strategy.Gather(v); i >= 0 && n > 0 {
+		r.moveShares(now, in, v.Peers[i].Holder, min(n, d.free))
+	}
+	return false
 }
 
 // Conservation returns what the equations of this node's accounts are off by: always 0, or there is a bug.

@@ -6,7 +6,7 @@ import "slices"
 // Amounts are of Window; shares are of all time.
 type Entry struct {
 	SharesOut, SharesIn Shares
-	First               Window // the latest first window that shares out carry
+	First               Window // the latest first window of the shares out that are not acknowledged
 
 	Window  Window
 	Out, In Tokens
@@ -81,27 +81,38 @@ func (a *Account) givable() Tokens {
 	return max(0, n)
 }
 
-// giveShares moves shares out. They count for the receiver from the first window that neither this
+// giveShares moves shares out. No share may be counted twice for one window. Free ones were not counted for the
+// present window, so they may be there. Others count for the receiver from the first window that neither this
 // account nor anyone before it has issued them for. Caller holds mu.
 func (a *Account) giveShares(e *edge, n Shares, now Instant) Shares {
 	n = min(n, a.s.Shares())
 	if n <= 0 || a.fenced {
 		return 0
 	}
-	first := a.s.Window + 1
-	if a.s.Arriving > 0 {
-		first = max(first, a.s.ArrivingFirst+1)
+	first := Window(0)
+	switch {
+	case a.spec.Kind != Windowed:
+	case n <= a.s.Free:
+		first = a.s.Window
+		a.s.Free -= n
+	default:
+		first = a.s.Window + 1
+		if a.s.Arriving > 0 {
+			first = max(first, a.s.ArrivingFirst+1)
+		}
+		if w, _, _ := a.spec.calendar().At(max(now, a.last)); w+1 > first {
+			first = w + 1
+		}
 	}
-	if w, _, _ := a.spec.calendar().At(max(now, a.last)); w+1 > first {
-		first = w + 1
+	if e.SharesOut > e.AckedShares {
+		first = max(first, e.First) // the peer cannot tell what is still on the way from what comes now
 	}
-	if a.spec.Kind != Windowed {
-		first = 0
-	}
-	e.First = max(e.First, first)
+	e.First = first
 	e.SharesOut += n
 	a.s.SharesOut += n
-	a.s.Arriving = min(a.s.Arriving, a.s.Shares())
+	// Counted shares leave first, free ones last.
+	a.s.Free = min(a.s.Free, a.s.Shares())
+	a.s.Arriving = min(a.s.Arriving, a.s.Shares()-a.s.Free)
 	if a.spec.Kind == Rate {
 		a.advance(now)
 		a.retune()
@@ -126,13 +137,13 @@ func (a *Account) credit(e *edge, t *Transfer) func(*State, *Entry) {
 		if d := t.SharesOut - e.SharesIn; d > 0 {
 			e.SharesIn += d
 			s.SharesIn += d
-			if windowed {
+			switch {
+			case !windowed:
+			case s.Issues && t.First <= s.Window:
+				s.Free += d // the next tick issues what they allow
+			default:
 				// Late is safe: all that is still on the way counts from the latest first window.
-				first := t.First
-				if s.Issues {
-					first = max(first, s.Window+1)
-				}
-				s.ArrivingFirst = max(s.ArrivingFirst, first)
+				s.ArrivingFirst = max(s.ArrivingFirst, t.First)
 				s.Arriving += d
 			}
 		}

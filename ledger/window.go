@@ -38,14 +38,17 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 		if w >= n.ArrivingFirst {
 			n.Arriving = 0
 		}
+		if spec.Kind != Rate || !s.Issues {
+			n.Base = a.worth(&n) // a rate starts with a full burst, once, at genesis
+		}
+		if spec.Kind == Windowed {
+			n.recount(spec.Amount)
+		}
 		if s.Issues {
 			n.Rolled = max(0, min(s.Balance(), spec.rollover(n.Counted)))
 			n.Past.Issued += s.Issued()
 			n.Past.Spent += s.used()
 			n.Past.Lapsed += s.Lapsed + s.Balance() - n.Rolled
-		}
-		if spec.Kind != Rate || !s.Issues {
-			n.Base = a.worth(&n) // a rate starts with a full burst, once, at genesis
 		}
 		n.Mark = chunk
 		if spec.Kind != Rate {
@@ -55,12 +58,30 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 	}
 }
 
-// worth is what this account issues of its own. A window or a rate is issued by shares, rounded down, so that
-// up to a token for every holder stays out. What is issued once and in small numbers cannot bear that: of 8
-// slots no node of nine would get any. So grants and slots go round the founders' seats, token by token, which
-// leaves none out, and which is monotone: while nodes disagree about the limit the larger one holds.
+// recount counts no more shares than what is issued needs: the others are free, and may issue elsewhere together
+// with others' (see giveShares). Shares behind what was rolled over stay counted: elsewhere they would carry
+// again. It reports whether there were any.
+func (s *State) recount(limit Tokens) bool {
+	here := s.Shares() - s.Free - s.Arriving // counted, and not given away since
+	n := min(s.Counted-SharesFor(s.Base-s.Cut, limit), here)
+	if n <= 0 || s.Rolled > 0 {
+		return false
+	}
+	s.Counted -= n
+	s.Free += n
+	return true
+}
+
+// worth is what this account issues of its own. A window is issued by shares, rounded down, and a rate, too, so
+// that up to a token's part for every holder stays out until free shares come together. What is issued once and
+// in small numbers cannot bear that: of 8 slots no node of nine would get any. So grants and slots go round the
+// founders' seats, token by token, which leaves none out, and which is monotone: while nodes disagree about the
+// limit the larger one holds.
 func (a *Account) worth(s *State) (n Tokens) {
-	if a.spec.Kind != Grant && a.spec.Kind != Slots {
+	switch a.spec.Kind {
+	case Windowed:
+		return Issue(s.Counted+s.Free, a.spec.Amount)
+	case Rate:
 		return Worth(s.Counted, a.spec.Amount)
 	}
 	seats := Tokens(max(1, a.seats))
@@ -83,7 +104,7 @@ func (s *Spec) rollover(counted Shares) Tokens {
 	if s.Kind != Windowed || s.RolloverPPM == 0 {
 		return 0
 	}
-	return Worth(counted, Tokens(mulDiv(int64(s.Amount), s.RolloverPPM, 1_000_000)))
+	return Issue(counted, Tokens(mulDiv(int64(s.Amount), s.RolloverPPM, 1_000_000)))
 }
 
 // opened runs after an issue was applied.
@@ -121,23 +142,43 @@ func (a *Account) lapse(n Tokens) {
 	a.s.Mark = min(a.s.Mark, a.s.owned())
 }
 
-// reconcile returns what the present limit lets the counted shares issue in addition, and takes back what
-// it no longer covers as far as it is unspent. Not for Rate, whose worth follows the spec at once.
-func (a *Account) reconcile() (grow, cut Tokens) {
+// reconcile takes back what the present limit no longer covers, as far as it is unspent, and frees shares that
+// the issue does not need any more. It reports whether that changed anything, and whether the limit and the
+// shares let more be issued (see extra). Not for Rate, whose worth follows the spec at once.
+func (a *Account) reconcile() (more, changed bool) {
 	if a.spec.Kind == Rate || !a.open() {
-		return 0, 0
+		return false, false
 	}
 	want, have := a.worth(&a.s), a.s.Base-a.s.Cut
-	switch {
-	case want > have:
-		return want - have, 0
-	case want < have:
-		if cut = min(have-want, a.rights); cut > 0 {
-			a.s.Cut += cut
-			a.lapse(cut)
+	if want > have {
+		return true, false
+	}
+	if cut := min(have-want, a.rights); cut > 0 {
+		a.s.Cut += cut
+		a.lapse(cut)
+		changed = true
+	}
+	if a.spec.Kind == Windowed && a.s.recount(a.spec.Amount) {
+		changed = true
+	}
+	return false, changed
+}
+
+// extra returns the change that issues in window w what the limit and the shares allow in addition when it is
+// applied: free shares may have been given away until then.
+func (a *Account) extra(w Window) func(*State) {
+	return func(s *State) {
+		n := a.worth(s) - (s.Base - s.Cut)
+		if s.Window != w || n <= 0 {
+			return
+		}
+		s.Base += n
+		if a.spec.Kind == Windowed {
+			count := min(max(0, SharesFor(s.Base-s.Cut, a.spec.Amount)-s.Counted), s.Free)
+			s.Counted += count
+			s.Free -= count
 		}
 	}
-	return 0, cut
 }
 
 // chunk is how far the durable mark runs ahead of use: about a second of spending, a few calls at least,

@@ -378,6 +378,33 @@ func (w *world) heal(latest int) {
 	w.fatalf("150 s after the last fault: %s", why)
 }
 
+// issuesWhole turns the windows of a swarm at rest: of a limit of up to some 400 nothing stays out.
+func (w *world) issuesWhole() {
+	for _, n := range w.nodes {
+		w.now = max(w.now, n.top) // a clock that was ahead may have turned already
+	}
+	_, _, w.now = Calendar{Length: 60_000}.At(w.now) // that of the other calendars ends, too
+	for range 40 {
+		w.round(50)
+	}
+	for _, id := range w.ids {
+		spec := w.specs[id][w.nodes[0].version]
+		if spec.Kind != Windowed || spec.Amount > 400 {
+			continue
+		}
+		var issued Tokens
+		var genesis Shares
+		for _, n := range w.nodes {
+			s := n.r.Account(id).State(n.clock())
+			issued += s.Base - s.Cut
+			genesis += s.Genesis
+		}
+		if genesis == TotalShares && issued != spec.Amount {
+			w.fatalf("%s: %d issued of %d two seconds after the turn", id, issued, spec.Amount)
+		}
+	}
+}
+
 // unrest says what keeps the swarm from being at rest, or "".
 func (w *world) unrest() string {
 	for _, n := range w.nodes {

@@ -228,11 +228,63 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 	for i := range v.Peers {
 		lack := min(lacks(&v.Peers[i]), ledger.TotalShares)
 		if pick < lack {
-			return i, ledger.Shares(damping * min(excess, float64(lack)))
+			most := min(ledger.Shares(excess), lack)
+			n := ledger.Shares(damping * float64(most))
+			if v.Gather {
+				n = wholeTokens(v, n, most)
+			}
+			return i, n
 		}
 		pick -= lack
 	}
 	return -1, 0
+}
+
+// Gather brings free shares together at one seat holder, the first of those that live by a hash of instance and
+// holder: where alone they are worth nothing they issue what is lacking to the limit. Nodes whose views differ
+// may gather at different ones, but shares only ever move up in that order, so never in a circle. What is left
+// here are the shares of whole tokens, and what all members together may keep within the slack of an issue.
+func (Strategy) Gather(v *ledger.View) (int, ledger.Shares) {
+	best, most := -1, uint64(0)
+	if v.Seat {
+		most = rank(v.Instance, v.Self)
+	}
+	for i := range v.Peers {
+		if p := &v.Peers[i]; p.Founder {
+			if n := rank(v.Instance, p.Holder); n > most {
+				best, most = i, n
+			}
+		}
+	}
+	whole := ledger.Issue(v.Share-v.Free, v.Spec.Amount)
+	n := min(v.Free, v.Share-ledger.PartFor(whole, v.Spec.Amount))
+	if best < 0 || n <= ledger.Shares(ledger.IssueSlack/max(1, int64(v.Spec.Amount)*int64(v.Members))) {
+		return -1, 0
+	}
+	return best, n
+}
+
+// rank orders holders for an instance (rendezvous hashing; FNV-1a, whose last bytes mix too little, and the
+// finalizer of MurmurHash3).
+func rank(id ledger.InstanceID, h ledger.Holder) uint64 {
+	x := uint64(14695981039346656037)
+	for _, s := range [...]string{string(id), "\x00", h.Node} {
+		for i := range len(s) {
+			x = (x ^ uint64(s[i])) * 1099511628211
+		}
+	}
+	x ^= h.Gen
+	x = (x ^ x>>33) * 0xff51afd7ed558ccd
+	x = (x ^ x>>33) * 0xc4ceb9fe1a85ec53
+	return x ^ x>>33
+}
+
+// wholeTokens is the part of most shares to move where the limit is so small that free shares are gathered: what
+// is not worth a token would only have to be. One token moves rather than none.
+func wholeTokens(v *ledger.View, n, most ledger.Shares) ledger.Shares {
+	most = min(most, v.Share) / 2
+	tokens := max(ledger.Issue(min(n, most), v.Spec.Amount), min(1, ledger.Issue(most, v.Spec.Amount)))
+	return min(most, ledger.PartFor(tokens, v.Spec.Amount))
 }
 
 // Weight lets a row out when it changed by a hundredth of the limit, at once when surplus appears or ends or

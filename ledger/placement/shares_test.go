@@ -1,9 +1,13 @@
 package placement
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"pgregory.net/rapid"
 )
 
 // sharing is a view of a holder with that part of all shares, in percent, and that demand; the rest is one peer's.
@@ -74,6 +78,122 @@ func TestDriftSpreads(t *testing.T) {
 	}
 	if picked[0] < 2*picked[1] || picked[0] > 4*picked[1] {
 		t.Errorf("picked %v", picked)
+	}
+}
+
+// Where the limit is small, whole tokens' parts move: a third of all shares of three tokens, not a quarter of them.
+func TestDriftMovesWholeTokens(t *testing.T) {
+	for _, c := range []struct {
+		limit        ledger.Tokens
+		percent      ledger.Shares
+		mine, theirs ledger.Tokens
+		want         ledger.Shares
+	}{
+		{limit: 3, percent: 100, theirs: 100, want: 333_333_333},
+		{limit: 1, percent: 100, theirs: 100}, // half of one is nothing
+		{limit: 1000, percent: 90, mine: 1000, theirs: 1000, want: 100_000_000},
+		{limit: 7, percent: 90, mine: 1000, theirs: 1000, want: 142_857_142},
+	} {
+		v := sharing(c.percent, c.mine, c.theirs)
+		v.Spec, v.Gather = ledger.Spec{Kind: ledger.Windowed, Amount: c.limit}, true
+		if _, n := (Strategy{}).Drift(v); n != c.want {
+			t.Errorf("%d%% of %d: moves %d shares, want %d", c.percent, c.limit, n, c.want)
+		}
+	}
+}
+
+// gathering is a view of an instance of that limit, whose seats are with the peers and, if so, with this holder.
+func gathering(limit ledger.Tokens, seat bool, peers ...string) *ledger.View {
+	v := grant()
+	v.Spec, v.Instance, v.Seat = ledger.Spec{Kind: ledger.Windowed, Amount: limit}, "week@000000000000", seat
+	for _, name := range peers {
+		p := peer(name, 0, 0)
+		p.Founder = true
+		v.Peers = append(v.Peers, p)
+	}
+	v.Members = len(peers) + 1
+	return v
+}
+
+func TestGather(t *testing.T) {
+	names := []string{"a", "b", "c", "m"}
+	slices.SortFunc(names, func(x, y string) int {
+		return cmp.Compare(rank("week@000000000000", holder(x)), rank("week@000000000000", holder(y)))
+	})
+	k := slices.Index(names, "m")
+	below, above, first := names[:k], names[k+1:], names[len(names)-1]
+	if len(below) == 0 || len(above) == 0 {
+		t.Fatalf("%v: choose another instance", names)
+	}
+	others := slices.Concat(below, above)
+	for _, c := range []struct {
+		name        string
+		limit       ledger.Tokens
+		seat        bool
+		peers       []string
+		share, free ledger.Shares
+		to          string
+		want        ledger.Shares
+	}{
+		{name: "to the first", limit: 3, seat: true, peers: others, share: 200_000_000, free: 200_000_000, to: first, want: 200_000_000},
+		{name: "whose place is free", limit: 3, seat: true, peers: below, share: 200_000_000, free: 200_000_000},
+		{name: "who holds no seat keeps nothing", limit: 3, peers: below[:1], share: 200_000_000, free: 200_000_000, to: below[0], want: 200_000_000},
+		{name: "no seat holder lives", limit: 3, share: 200_000_000, free: 200_000_000},
+		{name: "what is left is a token's part", limit: 3, seat: true, peers: others, share: 500_000_000, free: 166_666_800, to: first, want: 166_666_667},
+		{name: "a token's part stays whole", limit: 3, seat: true, peers: others, share: 333_333_333, free: 133},
+		{name: "33 shares of each of four are within the slack", limit: 3, seat: true, peers: others, share: 33, free: 33},
+		{name: "34 are not", limit: 3, seat: true, peers: others, share: 34, free: 34, to: first, want: 34},
+	} {
+		v := gathering(c.limit, c.seat, c.peers...)
+		v.Share, v.Free = c.share, c.free
+		to, n := Strategy{}.Gather(v)
+		name := ""
+		if to >= 0 {
+			name = v.Peers[to].Holder.Node
+		}
+		if name != c.to || n != c.want {
+			t.Errorf("%s: %d shares to %q, want %d to %q", c.name, n, name, c.want, c.to)
+		}
+	}
+}
+
+// Whoever each holder takes for live, free shares never go round in a circle.
+func TestGatherNeverCircles(t *testing.T) {
+	names := []string{"a", "b", "c", "d", "e", "f"}
+	rapid.Check(t, func(t *rapid.T) {
+		at := rapid.SampledFrom(names).Draw(t, "first")
+		for range len(names) {
+			v := gathering(3, true, rapid.SliceOfDistinct(rapid.SampledFrom(names), rapid.ID[string]).Draw(t, "live")...)
+			v.Self = holder(at)
+			v.Peers = slices.DeleteFunc(v.Peers, func(p ledger.PeerView) bool { return p.Holder == v.Self })
+			v.Share, v.Free = 200_000_000, 200_000_000
+			to, _ := Strategy{}.Gather(v)
+			if to < 0 {
+				return
+			}
+			at = v.Peers[to].Holder.Node
+		}
+		t.Fatalf("after %d moves there is one more", len(names))
+	})
+}
+
+// Every seat holder gathers for its part of the instances.
+func TestGatherSpreads(t *testing.T) {
+	var first [5]int
+	for i := range 1000 {
+		id := ledger.InstanceID(fmt.Sprintf("tenant-day/%d@000000000000", i))
+		best := 0
+		for j := range first {
+			if rank(id, holder(fmt.Sprintf("n%d", j))) > rank(id, holder(fmt.Sprintf("n%d", best))) {
+				best = j
+			}
+		}
+		first[best]++
+	}
+	for _, n := range first {
+		if n < 150 || n > 250 { // 200 each, with a deviation of 13
+			t.Fatalf("of 1000 instances %v", first)
+		}
 	}
 }
 

@@ -12,13 +12,12 @@ import (
 )
 
 // swarm runs replicas with this package's strategy on virtual time, in one goroutine and from one seed. The
-// network loses nothing: messages between two nodes take 1 to 5 ms, rows 20 to 120 ms, as gossip does. The
-// disk is instant.
+// network loses nothing: messages between two nodes take 1 to 5 ms, rows 20 to 120 ms, as gossip does.
 type swarm struct {
+	setup
 	t     *testing.T
 	now   ledger.Instant
 	dice  *rand.Rand
-	spec  ledger.Spec
 	id    ledger.InstanceID
 	nodes []*node
 	queue events
@@ -28,24 +27,39 @@ type swarm struct {
 	bucket *omniscient // gets every call too, if there is one
 
 	offered, admitted              ledger.Tokens
-	calls, served, local           int // served ones include the local ones, which never waited
+	calls, served, local           int           // served ones include the local ones, which never waited
+	longest                        ledger.Millis // that a served call waited
 	asks, refusals, gifts, gotRows int
 	shareMoves                     int
 	sharesMoved                    ledger.Shares
+}
+
+// setup says what swarm it is.
+type setup struct {
+	n, founders int
+	spec        ledger.Spec
+	disk        ledger.Millis // what a write takes; 0 for none at all
+	lazy        bool          // accounts are opened by calls and peers only
 }
 
 type node struct {
 	s     *swarm
 	self  ledger.Holder
 	r     *ledger.Replica
-	a     *ledger.Account
-	line  []call // waits, first come first served
+	a     *ledger.Account // nil until it is opened
+	inbox []func()        // what came during a write
+	busy  bool            // writes
+	line  []call          // waits, first come first served
 	spent ledger.Tokens
 }
 
 type call struct {
 	amount   ledger.Tokens
 	deadline ledger.Instant
+}
+
+func (c call) waited(now ledger.Instant) ledger.Millis {
+	return ledger.Millis(now - c.deadline + patience)
 }
 
 const (
@@ -81,33 +95,41 @@ func (s *swarm) after(d ledger.Millis, do func()) {
 // newSwarm founds a cluster of n nodes, all of them founders, with one instance.
 func newSwarm(t *testing.T, n int, seed uint64, spec ledger.Spec) *swarm {
 	t.Helper()
-	s := &swarm{t: t, now: start, dice: rand.New(rand.NewPCG(seed, 1)), spec: spec}
+	return setup{n: n, founders: n, spec: spec}.swarm(t, seed)
+}
+
+func (c setup) swarm(t *testing.T, seed uint64) *swarm {
+	t.Helper()
+	s := &swarm{setup: c, t: t, now: start, dice: rand.New(rand.NewPCG(seed, 1))}
 	var founders []ledger.Holder
 	var peers []ledger.Peer
-	for i := range n {
+	for i := range c.n {
 		h := ledger.Holder{Node: fmt.Sprintf("n%02d", i), Gen: 1}
-		founders = append(founders, h)
+		if i < c.founders {
+			founders = append(founders, h)
+		}
 		peers = append(peers, ledger.Peer{Holder: h, Alive: true, Distance: 5})
 	}
 	charter, err := ledger.NewCharter("test", founders, [16]byte{1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.id, err = ledger.NewInstanceID(charter.ID, "pool", "compute", spec.Kind, nil, nil); err != nil {
+	if s.id, err = ledger.NewInstanceID(charter.ID, "pool", "compute", c.spec.Kind, nil, nil); err != nil {
 		t.Fatal(err)
 	}
-	for i, h := range founders {
+	for i, p := range peers {
+		h := p.Holder
 		nd := &node{s: s, self: h}
 		nd.r = ledger.NewReplica(ledger.Config{
 			Self: h, Strategy: Strategy{}, Rand: rand.New(rand.NewPCG(seed, uint64(i)+100)),
-			Resolve: func(ledger.InstanceID) (ledger.Spec, bool) { return spec, true },
+			Resolve: func(ledger.InstanceID) (ledger.Spec, bool) { return c.spec, true },
 		})
 		if err := nd.r.Found(charter); err != nil {
 			t.Fatal(err)
 		}
 		nd.r.SetPeers(peers)
-		if nd.a, err = nd.r.Open(s.now, s.id); err != nil {
-			t.Fatal(err)
+		if !c.lazy {
+			nd.open()
 		}
 		s.nodes = append(s.nodes, nd)
 		nd.flush()
@@ -139,46 +161,85 @@ func (s *swarm) run(d ledger.Millis) {
 	}
 }
 
-func (n *node) tick() {
-	n.r.Tick(n.s.now)
-	n.serve()
+func (n *node) open() {
+	if n.a == nil {
+		a, err := n.r.Open(n.s.now, n.s.id)
+		if err != nil {
+			n.s.t.Fatal(err)
+		}
+		n.a = a
+	}
+}
+
+// do runs one input of the node's, after what is being written.
+func (n *node) do(f func()) {
+	if n.busy {
+		n.inbox = append(n.inbox, f)
+		return
+	}
+	f()
 	n.flush()
+}
+
+func (n *node) tick() {
+	n.do(func() {
+		n.r.Tick(n.s.now)
+		n.serve()
+	})
 	n.s.after(50, n.tick)
 }
 
 // flush makes the batch durable and does what it says.
 func (n *node) flush() {
-	s := n.s
 	for range 8 {
 		if !n.r.Pending() {
 			return
 		}
-		n.r.Writes(s.now)
-		fx := n.r.Commit(s.now)
-		for _, x := range fx.Sends {
-			n.post(x)
-		}
-		for _, x := range fx.Spreads {
-			if x.Row.Holder != n.self {
-				continue // every row reaches every node from its holder
-			}
-			for _, p := range s.nodes {
-				if p != n {
-					s.after(20+ledger.Millis(s.dice.IntN(100)), func() { s.gotRows++; p.receive([]ledger.Row{*x.Row}) })
+		n.r.Writes(n.s.now)
+		if n.s.disk > 0 {
+			n.busy = true
+			n.s.after(n.s.disk, func() {
+				n.busy = false
+				n.commit()
+				came := n.inbox
+				n.inbox = nil
+				for _, f := range came {
+					f()
 				}
-			}
+				n.flush()
+			})
+			return
 		}
-		for _, e := range fx.Events {
-			if e.Kind == ledger.GaveShares {
-				s.shareMoves++
-				s.sharesMoved += e.Shares
-			}
+		n.commit()
+	}
+	n.s.t.Fatalf("%v always has more to do", n.self)
+}
+
+func (n *node) commit() {
+	s := n.s
+	fx := n.r.Commit(s.now)
+	for _, x := range fx.Sends {
+		n.post(x)
+	}
+	for _, x := range fx.Spreads {
+		if x.Row.Holder != n.self {
+			continue // every row reaches every node from its holder
 		}
-		if len(fx.Grown) > 0 {
-			n.serve()
+		for _, p := range s.nodes {
+			if p != n {
+				s.after(20+ledger.Millis(s.dice.IntN(100)), func() { s.gotRows++; p.receive([]ledger.Row{*x.Row}) })
+			}
 		}
 	}
-	s.t.Fatalf("%v always has more to do", n.self)
+	for _, e := range fx.Events {
+		if e.Kind == ledger.GaveShares {
+			s.shareMoves++
+			s.sharesMoved += e.Shares
+		}
+	}
+	if len(fx.Grown) > 0 {
+		n.serve()
+	}
 }
 
 func (n *node) post(x ledger.Send) {
@@ -201,10 +262,11 @@ func (n *node) post(x ledger.Send) {
 }
 
 func (n *node) receive(m any) {
-	if err := n.r.Receive(n.s.now, m); err != nil {
-		n.s.t.Fatalf("%v refuses %T: %v", n.self, m, err)
-	}
-	n.flush()
+	n.do(func() {
+		if err := n.r.Receive(n.s.now, m); err != nil {
+			n.s.t.Fatalf("%v refuses %T: %v", n.self, m, err)
+		}
+	})
 }
 
 // call is one call of a client of this node.
@@ -215,21 +277,23 @@ func (n *node) call(amount ledger.Tokens) {
 	if s.bucket != nil {
 		s.bucket.call(s, amount)
 	}
-	if len(n.line) == 0 && n.reserve(amount) {
-		s.local++
-	} else {
+	n.do(func() {
+		n.open()
+		if len(n.line) == 0 && n.reserve(amount) {
+			s.local++
+			return
+		}
 		n.a.Missed(amount)
 		n.line = append(n.line, call{amount, s.now + patience})
 		n.serve()
-	}
-	n.flush()
+	})
 }
 
 func (n *node) reserve(amount ledger.Tokens) bool {
 	s := n.s
 	takes := []ledger.Take{{Account: n.a, Amount: amount}}
 	why, _ := ledger.Reserve(s.now, s.now+60_000, takes, false)
-	if why == ledger.NoMark { // the disk is instant here
+	if why == ledger.NoMark && s.disk == 0 {
 		n.r.Tick(s.now)
 		n.r.Writes(s.now)
 		fx := n.r.Commit(s.now)
@@ -256,6 +320,7 @@ func (n *node) serve() {
 	}
 	n.line = slices.DeleteFunc(n.line, func(c call) bool { return now >= c.deadline })
 	for len(n.line) > 0 && n.reserve(n.line[0].amount) {
+		n.s.longest = max(n.s.longest, n.line[0].waited(now))
 		n.line = n.line[1:]
 	}
 	need := ledger.Tokens(0)

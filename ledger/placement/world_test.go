@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
@@ -148,6 +149,52 @@ func TestFragmentation(t *testing.T) {
 		}
 		if a := float64(s.asks) / float64(max(1, s.served)); a > c.asks {
 			t.Errorf("load %.1f: %.1f asks for each call", c.load, a)
+		}
+	}
+}
+
+// A limit smaller than the number of its holders is admitted whole: in the first window, in which nobody but the
+// caller's node has seen the instance when the first call comes, and in each later one. No call waits long for it.
+func TestSmallWindowsAreAdmittedWhole(t *testing.T) {
+	for _, limit := range []ledger.Tokens{1, 3, 7, 61, 400, 1000} {
+		for _, founders := range []int{3, 5, 9} {
+			for _, joined := range []int{0, 2} {
+				n := founders + joined
+				s := setup{
+					n: n, founders: founders, disk: 3, lazy: true,
+					spec: ledger.Spec{Kind: ledger.Windowed, Amount: limit, Calendar: ledger.Calendar{Length: 60_000}},
+				}.swarm(t, uint64(limit)+uint64(n))
+				var got []ledger.Tokens
+				for window := range 4 {
+					before := s.admitted
+					caller := s.nodes[(window*3+n-1)%n] // the last one at first, a joined one if there are
+					for last := before - 1; last < s.admitted; {
+						last = s.admitted
+						caller.call(1)
+						for len(caller.line)+len(caller.inbox) > 0 {
+							s.run(5)
+						}
+					}
+					got = append(got, s.admitted-before)
+					_, _, end := s.spec.Calendar.At(s.now)
+					s.run(ledger.Millis(end - s.now + 20))
+				}
+				name := fmt.Sprintf("limit %d, %d founders, %d joined", limit, founders, joined)
+				t.Logf("%s: %v, a call waited %d ms at most; %d asks, %d share moves", name, got, s.longest, s.asks, s.shareMoves)
+				least := limit
+				if limit > 400 {
+					least--
+				}
+				for _, g := range got {
+					if g > limit || g < least {
+						t.Errorf("%s: admitted %v", name, got)
+						break
+					}
+				}
+				if s.longest > 1000 {
+					t.Errorf("%s: a call waited %d ms", name, s.longest)
+				}
+			}
 		}
 	}
 }

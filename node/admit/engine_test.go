@@ -364,6 +364,7 @@ func (nopStrategy) Donors(*ledger.View, ledger.Tokens, int) ([]int, ledger.Token
 func (nopStrategy) Give(*ledger.View, *ledger.Ask) ledger.Tokens                   { return 0 }
 func (nopStrategy) Surplus(*ledger.View) ledger.Tokens                             { return 0 }
 func (nopStrategy) Drift(*ledger.View) (int, ledger.Shares)                        { return -1, 0 }
+func (nopStrategy) Gather(*ledger.View) (int, ledger.Shares)                       { return -1, 0 }
 func (nopStrategy) Weight(*ledger.View, *ledger.Row, *ledger.Row, ledger.Millis) float64 {
 	return 0
 }

@@ -26,8 +26,8 @@ func TestRightsComeFromPeers(t *testing.T) {
 	for _, n := range w.nodes {
 		total += n.account("day").Rights(w.now)
 	}
-	if total != 999-903 { // three times 333
-		t.Errorf("%d left in all, want 96", total)
+	if total != 1000-903 {
+		t.Errorf("%d left in all, want 97", total)
 	}
 }
 
@@ -88,7 +88,7 @@ func (w *swarm) nextDay() {
 // What rolled over counts as room: a call above the limit is not too large for it.
 func TestRolledOverRightsServeACallAboveTheLimit(t *testing.T) {
 	w := newSwarm(t, 3, rolls, Config{})
-	for _, n := range w.nodes { // all know what there is: 3 × 333, of which 3 × 166 roll over
+	for _, n := range w.nodes { // all know what there is: 334 and 2 × 333, of which 167 and 2 × 166 roll over
 		n.must(on("day", 0), Admit, CodeOK)
 	}
 	w.pass(2 * time.Second)
@@ -96,12 +96,12 @@ func TestRolledOverRightsServeACallAboveTheLimit(t *testing.T) {
 	n.must(on("day", 1501), Deny, CodeTooLarge)
 	// No such call has room today, but it may have tomorrow.
 	a := n.answer(n.must(on("day", 1200).wait(0), Defer, CodeExhausted))
-	if !strings.Contains(a.Reason, "999 left until the window ends") || a.Short.Limit != 1500 {
+	if !strings.Contains(a.Reason, "1000 left until the window ends") || a.Short.Limit != 1500 {
 		t.Errorf("%+v", a)
 	}
 	w.nextDay()
 	a = n.answer(n.must(on("day", 1200).wait(0), Defer, CodeNoRights))
-	if !strings.Contains(a.Reason, "499 here and 998 with other nodes") || a.Short.Remaining != 1497 {
+	if !strings.Contains(a.Reason, "501 here and 998 with other nodes") || a.Short.Remaining != 1499 {
 		t.Errorf("%+v", a)
 	}
 	w.pass(a.RetryAfter)
