@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
@@ -22,8 +23,10 @@ func Set(src []byte, path, value string) ([]byte, error) {
 	fail := func(format string, args ...any) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %s", document.Clip(path), fmt.Sprintf(format, args...))
 	}
-	if strings.ContainsAny(value, "\n\r") || !utf8.ValidString(value) || len(value) > maxSetValue {
-		return fail("the value must be text on one line, of at most %d bytes", maxSetValue)
+	value = strings.Trim(value, " \t")
+	odd := func(r rune) bool { return !unicode.IsPrint(r) }
+	if strings.ContainsFunc(value, odd) || !utf8.ValidString(value) || len(value) > maxSetValue {
+		return fail("the value must be printable text on one line, of at most %d bytes", maxSetValue)
 	}
 	d := document.Decoder{Noun: "document", Start: "start with apiVersion: " + apiVersion}
 	canonical, root := d.Open(src)
@@ -65,16 +68,34 @@ const maxSetValue = 4096
 // flow reads a value that stands on one line: a scalar, or a list or mapping in brackets.
 func flow(value string) (*yaml.Node, bool) {
 	var doc yaml.Node
-	if err := yaml.Load([]byte(value), &doc); err != nil || doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
+	if err := yaml.Load([]byte(value), &doc); err != nil || doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 ||
+		doc.HeadComment != "" || doc.FootComment != "" {
 		return nil, false
 	}
 	n := doc.Content[0]
-	plain := n.Kind == yaml.ScalarNode && n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) == 0
-	brackets := (n.Kind == yaml.MappingNode || n.Kind == yaml.SequenceNode) && n.Style&yaml.FlowStyle != 0
-	if !plain && !brackets || n.Anchor != "" || n.LineComment != "" || n.HeadComment != "" || n.FootComment != "" || doc.HeadComment != "" || doc.FootComment != "" {
+	quoted := n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0
+	if n.Kind == yaml.ScalarNode && !quoted && n.Value != value { // something was left out, like the mark of a tag
 		return nil, false
 	}
-	return n, true
+	return n, oneLine(n)
+}
+
+// oneLine reports whether the tree has only what a value on one line needs.
+func oneLine(n *yaml.Node) bool {
+	switch n.Kind {
+	case yaml.ScalarNode:
+		if n.Style&(yaml.LiteralStyle|yaml.FoldedStyle) != 0 {
+			return false
+		}
+	case yaml.MappingNode, yaml.SequenceNode:
+		if n.Style&yaml.FlowStyle == 0 {
+			return false
+		}
+	default:
+		return false
+	}
+	return n.Anchor == "" && n.Style&yaml.TaggedStyle == 0 && n.HeadComment == "" && n.LineComment == "" && n.FootComment == "" &&
+		!slices.ContainsFunc(n.Content, func(c *yaml.Node) bool { return !oneLine(c) })
 }
 
 // same reports whether two trees mean the same.

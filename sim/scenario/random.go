@@ -1,0 +1,290 @@
+package scenario
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+// Random is a small scenario drawn by chance: at most 30 nodes, a minute of calls, at most some 3,000 of them, and
+// faults of all kinds that overlap. Supplies, ceilings, prices, workloads and the network differ too. It has no
+// bounds: what must hold in it are the invariants. The same seed makes the same scenario.
+func Random(seed uint64) *Scenario {
+	s, err := Parse(fmt.Sprintf("random-%d.yaml", seed), RandomSource(seed))
+	if err != nil {
+		panic(fmt.Sprintf("BUG: the random scenario %d: %v", seed, err))
+	}
+	return s
+}
+
+// RandomSource is the document of Random, to be looked at and changed.
+func RandomSource(seed uint64) []byte {
+	r := &random{Rand: rand.New(rand.NewPCG(seed, 0x72616e646f6d))} // apart from the dice of the run
+	r.swarm(seed)
+	r.policy()
+	r.workload()
+	r.faults()
+	return []byte(r.String())
+}
+
+// Sizes of random scenarios.
+const (
+	randomNodes   = 30
+	randomSeconds = 60
+	randomCalls   = 2400 // on average, follow-ups included
+)
+
+type random struct {
+	*rand.Rand
+	strings.Builder
+	nodes     int
+	zones     int
+	tenants   int
+	classes   []string
+	calls     float64 // per second, follow-ups included
+	tokens    float64 // that one reserves, about
+	revisions int
+	budgets   []string // supplies
+}
+
+func (r *random) linef(format string, args ...any) { fmt.Fprintf(r, format+"\n", args...) }
+
+// between is a whole number, both ends included.
+func (r *random) between(low, high int) int { return low + r.IntN(high-low+1) }
+
+func (r *random) chance(p float64) bool { return r.Float64() < p }
+
+func (r *random) one(of ...string) string { return of[r.IntN(len(of))] }
+
+func (r *random) swarm(seed uint64) {
+	r.nodes = r.between(3, randomNodes)
+	r.zones = r.between(1, 3)
+	r.linef("apiVersion: swarmpurse/v1\nname: random-%d\nseed: %d", seed, seed)
+	r.linef("nodes: %d\nfounders: %d", r.nodes, r.between(1, min(r.nodes, 9)))
+	list := make([]string, r.zones)
+	for i := range list {
+		list[i] = fmt.Sprintf("{name: %c, weight: %d}", 'a'+i, r.between(1, 3))
+	}
+	list[0] = "{name: a, weight: 3}" // so that the first node is there
+	r.linef("zones: [%s]", strings.Join(list, ", "))
+	r.linef("duration: %ds\nrest: 60s\nretries: %d", randomSeconds, r.between(0, 2))
+	r.linef("network:\n  same_zone: {median: %dus, p99: %dms}", r.between(200, 2000), r.between(2, 40))
+	r.linef("  other_zone: {median: %dms, p99: %dms}", r.between(1, 60), r.between(60, 400))
+	r.linef("  loss: %.1f%%\n  duplicate: %.1f%%\n  reorder: %.1f%%\n  reorder_by: %dms",
+		r.Float64()*r.Float64()*15, r.Float64()*5, r.Float64()*10, r.between(10, 500))
+	r.linef("disk: {sync: {median: %dms, p99: %dms}}", r.between(1, 5), r.between(5, 60))
+	r.tenants = r.between(1, 4)
+	r.classes = []string{"fast", "standard", "batch"}[:r.between(1, 3)]
+	r.calls = randomCalls / randomSeconds * (0.3 + 0.7*r.Float64())
+	r.tokens = 100 * float64(r.between(2, 30))
+}
+
+func (r *random) policy() {
+	r.linef("policy:\n  apiVersion: swarmpurse/v1\n  revision: 1")
+	r.linef("  tokens: {compute: {unit: token}, requests: {unit: request}, concurrency: {unit: slot}}\n  classes:")
+	for i, name := range r.classes {
+		r.linef("    - {name: %s, weight: %d, latency_budget: %dms}", name, 9-4*i, r.between(0, 6000))
+	}
+	r.linef("  budgets:")
+	n := r.between(1, 4)
+	for i := range n {
+		r.budget(i)
+	}
+	r.linef("  rules:")
+	for i := range n {
+		when := ""
+		switch {
+		case i > 0 && r.chance(0.2):
+			when = `when: 'model == "big"', `
+		case i > 0 && r.chance(0.1):
+			when = `when: prompt_tokens > 100, `
+		}
+		r.linef("    - {name: rule-%d, %sdraw: [budget-%d]}", i, when, i)
+	}
+	r.linef("  default: %s", r.one("admit", "deny"))
+	if r.revisions = r.between(0, 2); r.revisions > 0 {
+		r.linef("revisions:")
+		for range r.revisions {
+			r.linef("  - {%s}", r.revision())
+		}
+	}
+}
+
+// budget writes a budget whose supply is from a third to twice of what is asked for.
+func (r *random) budget(i int) {
+	token, unit := "compute", r.tokens
+	if r.chance(0.2) {
+		token, unit = "requests", 1
+	}
+	demand := r.calls * unit // per second
+	per := ""
+	if r.chance(0.35) {
+		per, demand = "per: [tenant], ", demand/float64(r.tenants)
+	} else if r.chance(0.1) {
+		per = "per: [class], "
+	}
+	// At least some calls fit at once.
+	amount := func(seconds float64) int {
+		return max(int(demand*seconds*(0.3+1.7*r.Float64())), int(3*unit))
+	}
+	supply := ""
+	switch kind := r.one("rate", "rate", "window", "window", "grant", "slots"); kind {
+	case "rate":
+		supply = fmt.Sprintf("{rate: %d/s, burst: %d, lend: %s}", max(1, amount(1)), max(amount(float64(r.between(1, 10))), int(8*unit)), r.one("1s", "3s", "10s"))
+	case "window":
+		seconds := []int{5, 10, 20, 30, 60}[r.IntN(5)]
+		rollover := ""
+		if r.chance(0.3) {
+			rollover = fmt.Sprintf(", rollover: %d%%", r.between(1, 50))
+		}
+		supply = fmt.Sprintf("{window: %ds, amount: %d%s}", seconds, amount(float64(seconds)), rollover)
+	case "grant":
+		supply = fmt.Sprintf("{grant: %d}", amount(randomSeconds))
+	case "slots":
+		token = "concurrency"
+		supply = fmt.Sprintf("{slots: %d}", r.between(2, 60))
+	}
+	ceiling := r.one("hard", "hard", "hard", fmt.Sprintf("{soft: %d%%}", r.between(1, 30)), "observe")
+	price := "1"
+	if token == "compute" && r.chance(0.2) {
+		price = r.one("0.5", "1.5", "2")
+	}
+	r.linef("    - {name: budget-%d, token: %s, %ssupply: %s, ceiling: %s, price: {base: %s}}", i, token, per, supply, ceiling, price)
+	r.budgets = append(r.budgets, supply)
+}
+
+// revision changes a budget: its price, or what it supplies.
+func (r *random) revision() string {
+	i := r.IntN(len(r.budgets))
+	path := fmt.Sprintf("budgets.%d", i)
+	word, _, _ := strings.Cut(strings.TrimPrefix(r.budgets[i], "{"), ":")
+	if word != "slots" && r.chance(0.3) {
+		return fmt.Sprintf("%s.price.base: %s", path, r.one("0.5", "3", "1.25"))
+	}
+	amount := r.between(1, 20) * int(3*r.tokens)
+	switch word {
+	case "rate":
+		return fmt.Sprintf("%s.supply.rate: %d/s, %s.supply.burst: %d", path, amount/3, path, amount)
+	case "window":
+		return fmt.Sprintf("%s.supply.amount: %d", path, amount*5)
+	case "grant":
+		return fmt.Sprintf("%s.supply.grant: %d", path, amount*20)
+	}
+	return fmt.Sprintf("%s.supply.slots: %d", path, r.between(1, 80))
+}
+
+func (r *random) workload() {
+	r.linef("workload:")
+	n := r.between(1, 4)
+	for i := range n {
+		rate := r.calls / float64(n)
+		prompt, output := int(r.tokens*(0.2+0.5*r.Float64())), int(r.tokens*0.3)
+		more := ""
+		kind := r.one("poisson", "bursty", "diurnal", "flash_crowd", "hot_spot", "chain", "trace")
+		switch kind {
+		case "bursty":
+			more = fmt.Sprintf("burst: {high: %d, on: %ds, off: %ds}", r.between(2, 5), r.between(1, 3), r.between(12, 20))
+		case "diurnal":
+			more = fmt.Sprintf("period: %ds, swing: %d%%", r.between(10, 60), r.between(20, 100))
+		case "flash_crowd": // with the peak the mean is about the rate
+			rate /= 2
+			more = fmt.Sprintf("start: %ds, peak: %d, ramp: %ds, hold: %ds", r.between(5, 40), r.between(3, 8), r.between(0, 3), r.between(3, 6))
+		case "hot_spot":
+			more = fmt.Sprintf("hot: %d, part: %d%%, period: %ds", r.between(1, 3), r.between(50, 100), r.between(5, 30))
+		case "chain":
+			depth := r.between(1, 5)
+			rate /= float64(depth + 1)
+			more = fmt.Sprintf("depth: %d, think: {median: %dms, p99: 3s}", depth, r.between(10, 1000))
+		case "trace": // 3 calls a second
+			more = fmt.Sprintf("trace: azure-sample, speed: %d, scale: %.2f, repeats: true", r.between(1, 5), min(rate/15, 2))
+		}
+		fmt.Fprintf(r, "  - {name: stream-%d, kind: %s, class: %s, tenant: t, tenants: %d, skew: %.1f", i, kind, r.one(r.classes...), r.tenants, 2*r.Float64())
+		if kind != "trace" {
+			fmt.Fprintf(r, ", rate: %.3f/s, prompt: {median: %d, p99: %d}, output: {median: %d, p99: %d}", rate, prompt, 3*prompt, output, 3*output)
+		}
+		if r.chance(0.7) {
+			fmt.Fprintf(r, ", max: %d", 2*output)
+		}
+		if r.chance(0.8) {
+			median := r.between(20, 4000)
+			fmt.Fprintf(r, ", runs: {median: %dms, p99: %dms}", median, median*r.between(1, 8))
+		}
+		if r.chance(0.3) {
+			fmt.Fprintf(r, ", agents: %d", r.between(1, 3))
+		}
+		if r.chance(0.3) {
+			fmt.Fprintf(r, ", model: %s", r.one("big", "small"))
+		}
+		if r.chance(0.2) {
+			fmt.Fprintf(r, ", nodes: %d%%", r.between(10, 90))
+		}
+		if r.chance(0.2) {
+			fmt.Fprint(r, ", zone: a")
+		}
+		if more != "" {
+			fmt.Fprintf(r, ", %s", more)
+		}
+		r.linef("}")
+	}
+}
+
+// lastFault is when the last of them begins, in seconds. All are over at the end of duration.
+const lastFault = 50
+
+func (r *random) faults() {
+	r.linef("faults:")
+	for range r.between(2, 8) {
+		at := fmt.Sprintf("at: %dms", r.between(500, lastFault*1000))
+		span := fmt.Sprintf("for: %dms", r.between(200, 15_000))
+		kind := r.one("partition", "partition", "crash", "crash", "pause", "clock", "link", "disk_slow", "disk_fail", "join", "leave", "revise")
+		more := ""
+		switch kind {
+		case "partition":
+			more = fmt.Sprintf("%s, one_way: %t, %s", span, r.chance(0.3), r.where(0.6))
+			if r.chance(0.2) {
+				more += fmt.Sprintf(", every: %ds", r.between(5, 20))
+			}
+		case "crash":
+			more = fmt.Sprintf("%s, lose_disk: %t, stagger: %dms, %s", span, r.chance(0.2), r.between(0, 1)*r.between(0, 2000), r.where(0.4))
+		case "pause":
+			more = fmt.Sprintf("%s, %s", span, r.where(0.4))
+		case "clock":
+			more = fmt.Sprintf("%s, by: %s%dms, %s", span, r.one("", "-"), r.between(1, 20_000), r.where(0.5))
+		case "link":
+			more = fmt.Sprintf("%s, loss: %d%%, delay: %dms, %s", span, r.between(0, 60), r.between(0, 800), r.where(0.5))
+		case "disk_slow":
+			more = fmt.Sprintf("%s, delay: %dms, %s", span, r.between(20, 3000), r.where(0.5))
+		case "disk_fail":
+			more = fmt.Sprintf("%s, %s", span, r.where(0.2))
+		case "join":
+			more = fmt.Sprintf("count: %d, stagger: %dms", r.between(1, 3), r.between(0, 3000))
+		case "leave":
+			more = fmt.Sprintf("count: %d", r.between(1, max(1, r.nodes/8)))
+			if r.chance(0.7) {
+				more = span + ", " + more
+			}
+		case "revise":
+			if r.revisions == 0 {
+				kind, more = "pause", span+", count: 1"
+				break
+			}
+			more = fmt.Sprintf("revision: %d", r.between(1, r.revisions))
+		}
+		r.linef("  - {kind: %s, %s, %s}", kind, at, more)
+	}
+}
+
+// where says at which nodes a fault happens: at most that part of them.
+func (r *random) where(most float64) string {
+	switch r.IntN(4) {
+	case 0:
+		if r.zones > 1 {
+			return fmt.Sprintf("zone: %c", 'a'+r.IntN(r.zones))
+		}
+	case 1:
+		return fmt.Sprintf("nodes: [%d]", r.IntN(r.nodes))
+	case 2:
+		return fmt.Sprintf("count: %d", r.between(1, max(1, int(most*float64(r.nodes)))))
+	}
+	return fmt.Sprintf("fraction: %d%%", r.between(1, int(most*100)))
+}
