@@ -27,8 +27,9 @@ const (
 
 // Recording is a recorded trace: at least one row, in order of At.
 type Recording struct {
-	Name string // the file's
-	Rows []Row
+	Name  string    // the file's
+	Start time.Time // of the first row
+	Rows  []Row
 }
 
 // Row is one recorded call. Words are "" where the trace does not say.
@@ -143,6 +144,7 @@ func ReadRecording(name string, in io.Reader) (*Recording, error) {
 		return nil, wrong(0, "its times are from %s to %s, which is more than ten years: is one of them wrong?",
 			first.Format(time.DateTime), last.Format(time.DateTime))
 	}
+	rec.Start = first
 	for i := range rec.Rows {
 		rec.Rows[i].At = times[i].Sub(first)
 	}

@@ -67,7 +67,7 @@ func TestRates(t *testing.T) {
 		{FlashCrowd, 12_000 + 20*9*15, 0.03},
 		{HotSpot, 12_000, 0.03},
 		{Chain, 12_000 * 3.98, 0.03}, // the last chains are cut
-		{Trace, 1836, 0},
+		{Trace, float64(len(Sample().Rows)), 0},
 	} {
 		n := 0.0
 		const seeds = 5
@@ -216,6 +216,14 @@ func TestSizesHaveTheirPercentiles(t *testing.T) {
 		n := len(x.values)
 		if m, p := x.values[n/2], x.values[n*99/100]; math.Abs(m-x.median) > 0.03*x.median || math.Abs(p-x.p99) > 0.06*x.p99 {
 			t.Errorf("%s: median %.0f and p99 %.0f, want %.0f and %.0f", x.name, m, p, x.median, x.p99)
+		}
+	}
+}
+
+func TestGuessIsEnough(t *testing.T) {
+	for out := int64(0); out < 3000; out++ {
+		if g := Guess(out); g < out || g < minGuess || g >= 2*max(out, minGuess) {
+			t.Fatalf("an answer of %d tokens gets a limit of %d", out, g)
 		}
 	}
 }

@@ -17,7 +17,7 @@ type Options struct {
 	// Seed draws the generated workload, and nothing else.
 	Seed uint64
 
-	// Trace is a CSV file with the columns TIMESTAMP, ContextTokens and GeneratedTokens; its arrivals
+	// Trace is a CSV file as workload.ReadRecording takes it (the Azure columns, or ours); its arrivals
 	// and lengths replace the generated ones. Speed is how much faster it is replayed.
 	Trace string
 	Speed float64

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/swarmpurse/swarmpurse/sim/workload"
 )
 
 // Agent is one agent: who it is and which node is beside it.
@@ -83,7 +85,6 @@ const (
 const (
 	promptMedian, promptSigma, promptMax = 120, 0.8, 2000
 	outputMedian, outputSigma, outputMax = 40, 0.8, 400
-	minLimit                             = 32
 	tooShort                             = 0.1  // part of calls whose limit cuts the answer
 	streamed                             = 0.35 // part of calls that stream
 )
@@ -156,7 +157,7 @@ func generate(agents []Agent, n int, length time.Duration, r *rand.Rand) []Call 
 		c := &calls[i]
 		c.Prompt = logNormal(r, promptMedian, promptSigma, promptMax)
 		c.Output = logNormal(r, outputMedian, outputSigma, outputMax)
-		c.Limit = guess(c.Output)
+		c.Limit = workload.Guess(c.Output)
 		if r.Float64() < tooShort {
 			c.Limit = max(1, c.Output/2)
 		}
@@ -169,16 +170,6 @@ func logNormal(r *rand.Rand, median, sigma float64, most int64) int64 {
 	return max(1, min(most, int64(math.Round(median*math.Exp(sigma*r.NormFloat64())))))
 }
 
-// guess is the limit that an agent states who does not know how long the answer will be: the next
-// power of two.
-func guess(output int64) int64 {
-	limit := int64(minLimit)
-	for limit < output {
-		limit *= 2
-	}
-	return limit
-}
-
 // newWorkload makes the workload that the options ask for.
 func newWorkload(o *Options) (*Workload, error) {
 	r := rand.New(rand.NewPCG(o.Seed, 0x5eed))
@@ -189,11 +180,11 @@ func newWorkload(o *Options) (*Workload, error) {
 		w.Source = fmt.Sprintf("generated bursts, seed %d", o.Seed)
 		return w, nil
 	}
-	rows, err := readTrace(o.Trace)
+	rec, err := readTrace(o.Trace)
 	if err != nil {
 		return nil, err
 	}
-	w.Calls, w.LeftOut = replay(rows, len(w.Agents), o.Speed, o.Duration)
+	w.Calls, w.LeftOut = replay(rec, len(w.Agents), o.Speed, o.Duration)
 	w.Source = fmt.Sprintf("trace %s at %g times its speed", o.Trace, o.Speed)
 	if len(w.Calls) > maxCalls {
 		return nil, fmt.Errorf("%s: %d calls within %v are more than %d: choose a lower speed or a shorter duration", o.Trace, len(w.Calls), o.Duration, maxCalls)

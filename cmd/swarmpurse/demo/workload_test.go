@@ -10,7 +10,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/llm"
 )
 
-func workload(t *testing.T, seed uint64) *Workload {
+func newDefault(t *testing.T, seed uint64) *Workload {
 	t.Helper()
 	o := Defaults()
 	o.Seed = seed
@@ -22,7 +22,7 @@ func workload(t *testing.T, seed uint64) *Workload {
 }
 
 func TestWorkloadIsDrawnFromItsSeed(t *testing.T) {
-	a, b, c := workload(t, 7), workload(t, 7), workload(t, 8)
+	a, b, c := newDefault(t, 7), newDefault(t, 7), newDefault(t, 8)
 	if !reflect.DeepEqual(a, b) {
 		t.Error("one seed gave two workloads")
 	}
@@ -33,7 +33,7 @@ func TestWorkloadIsDrawnFromItsSeed(t *testing.T) {
 
 func TestWorkloadKeepsItsPromises(t *testing.T) {
 	for seed := range uint64(20) {
-		w := workload(t, seed)
+		w := newDefault(t, seed)
 		if n := len(w.Calls); n != 3600 || n < promised {
 			t.Fatalf("seed %d: %d calls, want 60 agents × 60 s = 3600", seed, n)
 		}
@@ -59,7 +59,7 @@ func TestWorkloadComesInBursts(t *testing.T) {
 	const seeds = 20
 	for seed := range uint64(seeds) {
 		perSecond := make([]float64, 60)
-		for _, c := range workload(t, seed).Calls {
+		for _, c := range newDefault(t, seed).Calls {
 			perSecond[int(c.At/time.Second)]++
 		}
 		mean, variance := 60.0, 0.0
@@ -135,14 +135,6 @@ func TestRequestsHaveExactlyTheirTokens(t *testing.T) {
 		}
 		if got != n {
 			t.Errorf("a prompt of %d tokens is counted as %d", n, got)
-		}
-	}
-}
-
-func TestGuessIsEnough(t *testing.T) {
-	for out := int64(0); out < 3000; out++ {
-		if g := guess(out); g < out || g < minLimit || g >= 2*max(out, minLimit) {
-			t.Fatalf("an answer of %d tokens gets a limit of %d", out, g)
 		}
 	}
 }
