@@ -67,12 +67,8 @@ func (c *counters) site(node int) int32 { return int32(node) }
 
 func (c *counters) look(now ledger.Millis, site int32, in *instance) *bucket {
 	j, node, known := c.journal(now, in), int(site), now-c.delay
-	c.catchUp(j, known)
-	s := &j.sites[c.reaches[j.epoch].site[node]]
-	if known >= in.since {
-		s.follow(in)
-	}
-	c.view = s.bucket
+	c.catchUp(j, in, known)
+	c.view = j.sites[c.reach(j.epoch).site[node]].bucket
 	own := j.own[node]
 	for len(own) > 0 && own[0].at <= known {
 		own = own[1:]
@@ -83,7 +79,7 @@ func (c *counters) look(now ledger.Millis, site int32, in *instance) *bucket {
 		delete(j.own, node)
 	}
 	for i := range own {
-		c.view.apply(&own[i])
+		c.view.apply(in, &own[i])
 	}
 	c.view.follow(in)
 	c.view.advance(now)
@@ -137,24 +133,27 @@ func (c *counters) journal(now ledger.Millis, in *instance) *journal {
 }
 
 // catchUp brings all sites of an instance up to a time.
-func (c *counters) catchUp(j *journal, known ledger.Millis) {
+func (c *counters) catchUp(j *journal, in *instance, known ledger.Millis) {
 	for j.epoch+1 < len(c.groups.epochs) && c.groups.epochs[j.epoch+1].at <= known {
 		end := c.groups.epochs[j.epoch+1].at - 1
-		c.count(j, end)
-		c.regroup(j)
+		c.count(j, in, end)
+		c.regroup(j, in)
 	}
-	c.count(j, known)
+	c.count(j, in, known)
 }
 
 // count adds what sites hear of up to a time.
-func (c *counters) count(j *journal, known ledger.Millis) {
+func (c *counters) count(j *journal, in *instance, known ledger.Millis) {
 	r := c.reach(j.epoch)
 	for s := range j.sites {
 		n := &j.sites[s]
 		for ; n.next < len(j.log) && j.log[n.next].at <= known; n.next++ {
 			if d := &j.log[n.next]; r.site[d.node] == int32(s) {
-				n.apply(d)
+				n.apply(in, d)
 			}
+		}
+		if known >= in.since {
+			n.follow(in)
 		}
 		n.advance(known)
 	}
@@ -165,7 +164,7 @@ func (c *counters) count(j *journal, known ledger.Millis) {
 }
 
 // regroup goes on to the next epoch: each site knows what any of its nodes knew.
-func (c *counters) regroup(j *journal) {
+func (c *counters) regroup(j *journal, in *instance) {
 	next := j.sites[0].next // the same at all sites
 	if c.reach(j.epoch).count == 1 {
 		j.base = j.sites[0].bucket
@@ -179,7 +178,7 @@ func (c *counters) regroup(j *journal) {
 		n := counted{bucket: j.base, next: next}
 		for i := range j.log[:next] {
 			if d := &j.log[i]; d.at < r.until[s][d.node] {
-				n.apply(d)
+				n.apply(in, d)
 			}
 		}
 		j.sites = append(j.sites, n)
@@ -216,7 +215,10 @@ func (c *counters) reach(epoch int) *reach {
 }
 
 // apply puts what happened where it belongs.
-func (b *bucket) apply(d *delta) {
+func (b *bucket) apply(in *instance, d *delta) {
+	if d.at >= in.since {
+		b.follow(in)
+	}
 	b.advance(d.at)
 	if d.end {
 		b.give(d.reserved, d.used, d.window)
