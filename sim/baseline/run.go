@@ -156,10 +156,6 @@ func (r *run) decide(c *call) {
 			r.deny(c)
 			return
 		}
-		if b.part == r.pool.ever(b) && hopeless(b, d.reserved, until) {
-			r.comeBack(c, i)
-			return
-		}
 	}
 	if until == r.now {
 		r.comeBack(c, short)
@@ -167,14 +163,6 @@ func (r *run) decide(c *call) {
 	}
 	r.wait(c, short)
 	r.events.push(event{at: until, what: deadline, call: c, attempt: c.attempts})
-}
-
-// hopeless reports whether n cannot be there before a time, whoever ends. A rate always has hope of refunds.
-func hopeless(b *bucket, n ledger.Tokens, until ledger.Millis) bool {
-	if b.spec.Kind == ledger.Rate || b.left()+b.open >= n {
-		return false
-	}
-	return b.spec.Kind != ledger.Windowed || b.end > until
 }
 
 // try admits a call if it can run now, and says otherwise which of its draws is short.
