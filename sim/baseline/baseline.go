@@ -33,8 +33,8 @@ type Options struct {
 //   - LocalOnly: every node applies the whole limit to what it sees itself.
 //
 // Calls wait for at most their class's latency budget, come back as Scenario.Retries says, run as long as they run
-// and are then settled with their real use. A call that runs when its node crashes is lost: its tokens stay spent,
-// but for slots.
+// and are then settled with their real use. A call that runs when its node crashes is never settled: its tokens stay
+// spent, but for slots, though its chain goes on.
 func Run(kind string, sc *scenario.Scenario, source func() (workload.Source, error), o Options) (result.System, error) {
 	switch {
 	case !slices.Contains(Kinds(), kind):

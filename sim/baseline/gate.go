@@ -13,6 +13,7 @@ type call struct {
 	draws    []draw
 	seq      uint64 // order of arrival, of this attempt
 	attempts int    // before this one
+	offered  bool
 	admitted ledger.Millis
 	place    int // in the list of its node's waiting calls
 

@@ -71,7 +71,7 @@ func newRun(kind string, sc *scenario.Scenario, timeline []scenario.Event, sourc
 				newest = p
 				r.changes = append(r.changes, changing{at: millis(e.At), policy: p})
 			}
-		case scenario.Crash, scenario.Pause, scenario.Leave:
+		case scenario.Crash, scenario.Leave:
 			r.changes = append(r.changes, changing{at: millis(e.At), stops: e.Nodes})
 		}
 	}
@@ -103,7 +103,8 @@ func (r *run) run() {
 			if e.do == byItself {
 				r.pull()
 			}
-			if e.call.attempts == 0 {
+			if !e.call.offered {
+				e.call.offered = true
 				r.tally.Offered(&e.call.Call)
 			}
 			r.decide(e.call)
@@ -135,6 +136,10 @@ func duration(m ledger.Millis) time.Duration { return time.Duration(m) * time.Mi
 func (r *run) decide(c *call) {
 	if r.lost(c.Node, r.now) {
 		r.refuse(c)
+		return
+	}
+	if until, paused := r.down.Paused(c.Node, duration(r.now)); paused {
+		r.events.push(event{at: millis(until), what: arrive, call: c})
 		return
 	}
 	var ok bool
@@ -343,7 +348,7 @@ func (r *run) settle(c *call) {
 			r.serve(g)
 		}
 	}
-	r.follow(c, !crashed)
+	r.follow(c, true)
 }
 
 func (r *run) change(c *changing) {

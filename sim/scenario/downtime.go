@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Downtime says which nodes of a scenario are down when. It is the same for the swarm and all that it is compared
-// with, so that calls made at a node that is down are lost to all of them. It never changes.
+// Downtime says which nodes of a scenario are down or paused when. It is the same for the swarm and all that it is
+// compared with, so that calls made at a node that is down are lost to all of them. It never changes.
 type Downtime struct {
 	nodes int // with those that join
 	down  map[int][]outage
@@ -41,17 +41,32 @@ func NewDowntime(sc *Scenario, timeline []Event) *Downtime {
 // Nodes is how many nodes there are at the end, also those that left or died.
 func (d *Downtime) Nodes() int { return d.nodes }
 
-// Down reports whether nothing answers at a node: it has crashed, is paused, has left or has not joined yet.
+// Down reports whether nobody answers at a node: it has crashed, has left or has not joined yet, or there is none.
 func (d *Downtime) Down(node int, at time.Duration) bool {
 	if node < 0 || node >= d.nodes {
 		return true
 	}
+	o, ok := d.find(node, at)
+	return ok && o.kind != Pause
+}
+
+// Paused reports whether a node is paused, and when it goes on. What is sent to it until then waits.
+func (d *Downtime) Paused(node int, at time.Duration) (until time.Duration, paused bool) {
+	o, ok := d.find(node, at)
+	return o.until, ok && o.kind == Pause
+}
+
+// find is what stops a node at a time. There is never more than one.
+func (d *Downtime) find(node int, at time.Duration) (outage, bool) {
 	list := d.down[node]
 	i, found := slices.BinarySearchFunc(list, at, func(o outage, at time.Duration) int { return cmp.Compare(o.from, at) })
 	if !found {
 		i--
 	}
-	return i >= 0 && at < list[i].until
+	if i < 0 || at >= list[i].until {
+		return outage{}, false
+	}
+	return list[i], true
 }
 
 // Crashed reports whether the node crashed after from and not after to: what it held in memory at from is gone.
