@@ -29,6 +29,7 @@ func TestOmniscient(t *testing.T) {
 	both := func(c workload.Call) workload.Call { c.Model = "both"; return c }
 	for name, k := range map[string]struct {
 		pool    string
+		revised string // what pool is then; 500 an hour by default
 		retries int
 		faults  []scenario.Fault
 		calls   []workload.Call
@@ -179,6 +180,70 @@ func TestOmniscient(t *testing.T) {
 			calls:  []workload.Call{with(now(c(9*sec, 0, 800)), func(c *workload.Call) { c.Runs = 3000 }), now(c(11*sec, 0, 20)), now(c(12*sec, 0, 102)), now(c(12*sec, 0, 100))},
 			want:   "2 of 4, 450 tokens, 2 deferred", // 500 from then on, of which 400 are spent
 		},
+		"behind one who gives up": {
+			pool: "token: compute, supply: {rate: 100/s, burst: 1000}",
+			calls: []workload.Call{
+				with(c(0, 0, 1000), func(c *workload.Call) { c.Runs = 60_000 }),
+				fast(c(0, 0, 500)), c(100*ms, 0, 60), // 100 are there at 1 s, when the first gives up
+			},
+			want: "2 of 3, 530 tokens, 1 deferred, slow waits 900ms",
+		},
+		"behind a better call one comes back soon": {
+			pool: "token: compute, supply: {rate: 100/s, burst: 1000}", retries: 3,
+			calls: []workload.Call{
+				with(c(0, 0, 1000), func(c *workload.Call) { c.Runs = 60_000 }),
+				fast(c(500*ms, 0, 60)), now(c(500*ms, 0, 20)), // 50 are there; the first has 60 at 600 ms, the second 20 at 800 ms
+			},
+			want: "3 of 3, 540 tokens, now waits 300ms, fast waits 100ms",
+		},
+		"a mistake does not stick to calls of its kind": {
+			pool:  "token: compute, supply: {grant: 1000}",
+			calls: []workload.Call{with(c(0, 0, 100), func(c *workload.Call) { c.Max = -1 }), c(0, 0, 100)},
+			want:  "1 of 2, 50 tokens, 1 denied",
+		},
+		"a crash ends no chain": {
+			pool:   "token: compute, supply: {window: 1h, amount: 1000}",
+			faults: []scenario.Fault{{Kind: scenario.Crash, At: 10 * sec, For: 1 * sec, Nodes: []int{1}}},
+			calls:  []workload.Call{with(c(9500*ms, 1, 100), func(c *workload.Call) { c.Depth = 1 })}, // the second at 11.5 s
+			want:   "2 of 2, 50 tokens",
+		},
+		"slots come back though the node died": {
+			pool:   "token: seats, supply: {slots: 1}",
+			faults: []scenario.Fault{{Kind: scenario.Crash, At: 10 * sec, Nodes: []int{1}}},
+			calls:  []workload.Call{c(9500*ms, 1, 100), c(10*sec, 0, 100)},
+			want:   "2 of 2, 50 tokens, slow waits 500ms",
+		},
+		"a node that dies keeps nobody waiting": {
+			pool:   "token: compute, supply: {rate: 100/s, burst: 1000}",
+			faults: []scenario.Fault{{Kind: scenario.Leave, At: 11 * sec, Nodes: []int{1}}},
+			// The better call, which lacks 800, leaves with its node; 100 are there.
+			calls: []workload.Call{
+				with(c(10*sec, 0, 1000), func(c *workload.Call) { c.Runs = 60_000 }),
+				with(c(10500*ms, 1, 800), func(c *workload.Call) { c.Class = "fast" }), c(10600*ms, 0, 100),
+			},
+			want: "2 of 3, 550 tokens, 1 deferred, slow waits 400ms",
+		},
+		"a paused node answers later": {
+			pool:   "token: compute, supply: {window: 1h, amount: 1000}",
+			faults: []scenario.Fault{{Kind: scenario.Pause, At: 10 * sec, For: 3 * sec, Nodes: []int{1}}},
+			calls:  []workload.Call{now(c(11*sec, 1, 100)), now(c(11*sec, 0, 100))},
+			want:   "2 of 2, 100 tokens, now waits 2s",
+		},
+		"another rate from now on": {
+			pool: "token: compute, supply: {rate: 100/s, burst: 1000}", revised: "token: compute, supply: {rate: 10/s, burst: 1000}",
+			faults: []scenario.Fault{{Kind: scenario.Revise, At: 10 * sec, Policy: 1}},
+			calls: []workload.Call{
+				with(c(7*sec, 0, 1000), func(c *workload.Call) { c.Runs = 60_000 }),
+				now(c(12*sec, 0, 321)), now(c(12*sec, 0, 320)), // 300 and 20
+			},
+			want: "2 of 3, 660 tokens, 1 deferred",
+		},
+		"a higher price from now on": {
+			pool: "token: compute, supply: {grant: 1000}", revised: "token: compute, supply: {grant: 1000}, price: {base: 2}",
+			faults: []scenario.Fault{{Kind: scenario.Revise, At: 10 * sec, Policy: 1}},
+			calls:  []workload.Call{now(c(9*sec, 0, 500)), now(c(12*sec, 0, 400)), now(c(12*sec, 0, 100))}, // 750 are left
+			want:   "2 of 3, 300 tokens, 1 denied",
+		},
 		"a partition means nothing": {
 			pool:   "token: compute, supply: {rate: 100/s, burst: 1000}",
 			faults: []scenario.Fault{{Kind: scenario.Partition, At: 0, For: time.Minute, Nodes: []int{0}}},
@@ -187,9 +252,12 @@ func TestOmniscient(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if k.revised == "" {
+				k.revised = "token: compute, supply: {window: 1h, amount: 500}"
+			}
 			sc := &scenario.Scenario{
 				Nodes: 2, Duration: 4 * time.Minute, Rest: time.Minute, Retries: k.retries, Faults: k.faults,
-				Policies: []*policy.Policy{document(t, 1, k.pool), document(t, 2, "token: compute, supply: {window: 1h, amount: 500}")},
+				Policies: []*policy.Policy{document(t, 1, k.pool), document(t, 2, k.revised)},
 			}
 			if got := says(mustRun(t, result.Omniscient, sc, k.calls, 0)); got != k.want {
 				t.Errorf("got  %s\nwant %s", got, k.want)

@@ -100,6 +100,7 @@ func (c *counters) ever(b *bucket) part { return b.part }
 
 func (c *counters) news(now ledger.Millis, site int32, in *instance) (ledger.Millis, bool) {
 	j, node := c.journal(now, in), int(site)
+	c.catchUp(j, in, now-c.delay)
 	r := c.reach(j.epoch)
 	at := now + c.delay // what happens from now on
 	for _, d := range j.log[j.sites[r.site[node]].next:] {

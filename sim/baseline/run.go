@@ -139,7 +139,7 @@ func (r *run) decide(c *call) {
 		return
 	}
 	if until, paused := r.down.Paused(c.Node, duration(r.now)); paused {
-		r.events.push(event{at: millis(until), what: arrive, call: c})
+		r.events.push(event{at: millis(until + time.Millisecond - 1), what: arrive, call: c})
 		return
 	}
 	var ok bool

@@ -97,12 +97,43 @@ func TestSystems(t *testing.T) {
 				result.Counters: "5 of 8, 1400 tokens, 3 deferred, 800 over (80%)",
 			},
 		},
+		"a rate's debt is a burst at most": {
+			pool:   "token: compute, supply: {rate: 100/s, burst: 1000}",
+			faults: cut,
+			// Each side spends a burst at 10 s, and at 11 s the half that came back, with what time has brought: together
+			// 1,100 too much, of which 1,000 are remembered. 600 come back at 12 s and 1,000 with time until 21 s.
+			calls: []workload.Call{
+				now(c(10*sec, 0, 1000)), now(c(10*sec, 1, 1000)), now(c(11*sec, 0, 600)), now(c(11*sec, 1, 600)),
+				now(c(21*sec, 0, 601)), now(c(21*sec, 0, 600)),
+			},
+			want: map[string]string{
+				result.Counters: "5 of 6, 1900 tokens, 1 deferred, 1100 over (100%)",
+			},
+		},
+		"a lower limit is no excess": {
+			pool:   "token: compute, supply: {window: 1h, amount: 1000}",
+			faults: []scenario.Fault{{Kind: scenario.Revise, At: 10 * sec, Policy: 1}},
+			// 800 were spent when the limit became 500, and 100 more are.
+			calls: []workload.Call{with(now(c(9*sec, 0, 800)), func(c *workload.Call) { c.Runs = 60_000 }), now(c(11*sec, 1, 100))},
+			want: map[string]string{
+				result.Omniscient: "1 of 2, 400 tokens, 1 deferred",
+				result.LocalOnly:  "2 of 2, 450 tokens, 100 over (20%)",
+			},
+		},
+		"the limit of a rate grows from when it was last full": {
+			pool: "token: compute, supply: {rate: 100/s, burst: 1000}",
+			// From 30 s on: 2,000 at once, of 1,000.
+			calls: []workload.Call{now(c(0, 0, 100)), now(c(30*sec, 0, 1000)), now(c(30*sec, 1, 1000))},
+			want: map[string]string{
+				result.LocalOnly: "3 of 3, 1050 tokens, 1000 over (100%)",
+			},
+		},
 	} {
 		for kind, want := range k.want {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				sc := &scenario.Scenario{
 					Nodes: 2, Duration: time.Minute, Rest: time.Minute, Faults: k.faults,
-					Policies: []*policy.Policy{document(t, 1, k.pool)},
+					Policies: []*policy.Policy{document(t, 1, k.pool), document(t, 2, "token: compute, supply: {window: 1h, amount: 500}")},
 				}
 				if got := says(mustRun(t, kind, sc, k.calls, 500*ms)); got != want {
 					t.Errorf("got  %s\nwant %s", got, want)
