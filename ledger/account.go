@@ -49,7 +49,11 @@ type Account struct {
 	wantTill Instant
 	demand   ewma
 	unmet    ewma
+	lending  ewma
 	meanCall ewma
+	given    Tokens // for asks since the last tick
+	// aside is what an ask waits for that came before the calls that wait here: calls leave it alone.
+	aside Tokens
 
 	notify func(*Account) // tells the owner of the first touch since a tick; must not block
 
@@ -193,7 +197,7 @@ func (a *Account) room(now, expires Instant, n Tokens, overdraw bool) Short {
 	if a.s.Debt > 0 {
 		a.payDebt()
 	}
-	if a.rights < n+a.s.Debt && !a.mayOverdraw(n, overdraw) {
+	if a.rights < n+a.s.Debt+a.aside && !a.mayOverdraw(n, overdraw) {
 		return NoRights
 	}
 	if a.s.Debt > 0 { // rights are there to pay it: the mark is what lacks
@@ -239,12 +243,17 @@ func (a *Account) take(n Tokens) Window {
 		a.accrual.spend(n)
 	}
 	a.asked += n
+	a.seen(n)
+	return a.s.Window
+}
+
+// seen counts a call of n tokens in the mean.
+func (a *Account) seen(n Tokens) {
 	if a.meanCall == 0 {
 		a.meanCall = ewma(n)
 	} else {
 		a.meanCall += (ewma(n) - a.meanCall) / 64
 	}
-	return a.s.Window
 }
 
 // Missed tells the account of a call that could not be served from its rights: demand that peers
@@ -311,7 +320,7 @@ func (a *Account) Settle(now Instant, reserved, used Tokens, w Window) (charged,
 	a.s.Spent += kept
 	a.rights += reserved - kept
 	if a.spec.Kind == Rate {
-		a.clampRate() // a refund may not lift the balance above what the shares allow
+		a.refunded()
 	}
 	a.owe(over)
 	return kept + over, over

@@ -20,6 +20,8 @@ const (
 	kindSeatPass
 	kindSeatAck
 	kindDigest
+	kindHold
+	kindOffer
 
 	wireVersion byte = 1
 )
@@ -200,6 +202,16 @@ func (r *reader) instant() Instant {
 	return t
 }
 
+// patience reads how long something may wait: not negative, and at most a day.
+func (r *reader) patience() Millis {
+	n := Millis(r.int())
+	if n < 0 || n > dayMillis {
+		r.fail("a wait of %d ms", n)
+		return 0
+	}
+	return n
+}
+
 func (r *reader) window() Window {
 	w := Window(r.int())
 	if w < -1<<50 || w > 1<<50 {
@@ -231,11 +243,26 @@ func encodeMessage(m any) []byte {
 		return w.done()
 	case *Ask:
 		w := newWriter(kindAsk)
-		w.array(8)
+		w.array(askFields + 1)
 		w.uint(m.ID)
 		w.holder(m.From)
 		w.str(string(m.Instance))
-		w.ints(int64(m.Window), int64(m.Need), int64(m.Want), int64(m.At))
+		w.ints(int64(m.Window), int64(m.Need), int64(m.Want), int64(m.At), int64(m.Patience))
+		return w.done()
+	case *Hold:
+		w := newWriter(kindHold)
+		w.array(5)
+		w.uint(m.ID)
+		w.holder(m.From)
+		w.str(string(m.Instance))
+		w.int(int64(m.For))
+		return w.done()
+	case *Offer:
+		w := newWriter(kindOffer)
+		w.array(5)
+		w.holder(m.From)
+		w.str(string(m.Instance))
+		w.ints(int64(m.Window), int64(m.Amount))
 		return w.done()
 	case *Refuse:
 		w := newWriter(kindRefuse)
@@ -320,16 +347,20 @@ func (r *reader) seat() Seat {
 	return s
 }
 
-const rowFields = 18 // and Free, which the first version did not have
+// Fields of the first version; later ones follow them.
+const (
+	rowFields = 18 // and Free, Lent, Wanted
+	askFields = 8  // and Patience
+)
 
 func (w *writer) row(m *Row) {
-	w.array(rowFields + 1)
+	w.array(rowFields + 3)
 	w.holder(m.Holder)
 	w.str(string(m.Instance))
 	w.uint(m.Version)
 	w.ints(int64(m.Window), int64(m.Shares), int64(m.Issued), int64(m.Minted), int64(m.Overdrawn), int64(m.In),
 		int64(m.Out), int64(m.Spent), int64(m.Reserved), int64(m.Lapsed), int64(m.Debt), int64(m.Surplus),
-		int64(m.Demand), int64(m.Unmet), int64(m.Free))
+		int64(m.Demand), int64(m.Unmet), int64(m.Free), int64(m.Lent), int64(m.Wanted))
 }
 
 func (r *reader) row() (m Row) {
@@ -343,7 +374,10 @@ func (r *reader) row() (m Row) {
 	if more > 0 {
 		m.Free = r.shares()
 	}
-	r.skip(more - 1)
+	if more > 2 {
+		m.Lent, m.Wanted = r.tokens(), r.tokens()
+	}
+	r.skip(more - min(more, 3))
 	if r.err == nil && (m.Shares > TotalShares || m.Free > m.Shares) {
 		r.fail("a row of %d shares, %d of them free", m.Shares, m.Free)
 	}
@@ -368,8 +402,20 @@ func Decode(b []byte) (any, error) {
 		}
 		m = rows
 	case kindAsk:
-		more := r.record(8)
-		m = &Ask{ID: r.uint(), From: r.holder(), Instance: r.instance(), Window: r.window(), Need: r.tokens(), Want: r.tokens(), At: r.instant()}
+		more := r.record(askFields)
+		a := &Ask{ID: r.uint(), From: r.holder(), Instance: r.instance(), Window: r.window(), Need: r.tokens(), Want: r.tokens(), At: r.instant()}
+		if more > 0 {
+			a.Patience = r.patience()
+		}
+		r.skip(more - 1)
+		m = a
+	case kindOffer:
+		more := r.record(5)
+		m = &Offer{From: r.holder(), Instance: r.instance(), Window: r.window(), Amount: r.tokens()}
+		r.skip(more)
+	case kindHold:
+		more := r.record(5)
+		m = &Hold{ID: r.uint(), From: r.holder(), Instance: r.instance(), For: r.patience()}
 		r.skip(more)
 	case kindRefuse:
 		more := r.record(5)

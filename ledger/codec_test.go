@@ -37,11 +37,16 @@ func drawInstant(t *rapid.T) Instant {
 	return Instant(rapid.Int64Range(-1<<45, 1<<45).Draw(t, "instant"))
 }
 
+func drawPatience(t *rapid.T) Millis {
+	return Millis(rapid.Int64Range(0, 24*60*60*1000).Draw(t, "patience"))
+}
+
 func drawRow(t *rapid.T) Row {
 	r := Row{
 		Holder: drawHolder(t), Instance: drawID(t), Version: rapid.Uint64().Draw(t, "version"), Window: drawWindow(t), Shares: drawShares(t),
 		Issued: drawTokens(t), Minted: drawTokens(t), Overdrawn: drawTokens(t), In: drawTokens(t), Out: drawTokens(t), Spent: drawTokens(t),
 		Reserved: drawTokens(t), Lapsed: drawTokens(t), Debt: drawTokens(t), Surplus: drawTokens(t), Demand: drawTokens(t), Unmet: drawTokens(t),
+		Lent: drawTokens(t), Wanted: drawTokens(t),
 	}
 	r.Free = Shares(rapid.Int64Range(0, int64(r.Shares)).Draw(t, "free"))
 	return r
@@ -59,7 +64,11 @@ func drawMessage(t *rapid.T) any {
 	seat := func() Seat {
 		return Seat{Index: rapid.IntRange(0, MaxFounders-1).Draw(t, "seat"), Serial: rapid.Uint64().Draw(t, "serial"), Holder: drawHolder(t)}
 	}
-	switch rapid.IntRange(0, 7).Draw(t, "kind") {
+	switch rapid.IntRange(0, 9).Draw(t, "kind") {
+	case 8:
+		return &Hold{ID: rapid.Uint64().Draw(t, "id"), From: drawHolder(t), Instance: drawID(t), For: drawPatience(t)}
+	case 9:
+		return &Offer{From: drawHolder(t), Instance: drawID(t), Window: drawWindow(t), Amount: drawTokens(t)}
 	case 0:
 		var rows []Row
 		for range rapid.IntRange(0, 3).Draw(t, "rows") {
@@ -67,7 +76,7 @@ func drawMessage(t *rapid.T) any {
 		}
 		return rows
 	case 1:
-		return &Ask{ID: rapid.Uint64().Draw(t, "id"), From: drawHolder(t), Instance: drawID(t), Window: drawWindow(t), Need: drawTokens(t), Want: drawTokens(t), At: drawInstant(t)}
+		return &Ask{ID: rapid.Uint64().Draw(t, "id"), From: drawHolder(t), Instance: drawID(t), Window: drawWindow(t), Need: drawTokens(t), Want: drawTokens(t), At: drawInstant(t), Patience: drawPatience(t)}
 	case 2:
 		return &Refuse{ID: rapid.Uint64().Draw(t, "id"), From: drawHolder(t), Instance: drawID(t), Donors: holders(MaxHints)}
 	case 3:
@@ -249,7 +258,7 @@ func TestNewerPeers(t *testing.T) {
 			t.Fatalf("%+v comes back as %+v: %v", m, got, err)
 		}
 	})
-	for _, kind := range []byte{0, 9, 40, 63, 200, 255} {
+	for _, kind := range []byte{0, 31, 40, 63, 200, 255} {
 		if m, err := Decode([]byte{kind, 1, 0x90}); m != nil || err != nil {
 			t.Errorf("kind %d: %v, %v", kind, m, err)
 		}
@@ -312,6 +321,7 @@ func seedMessages(f *testing.F) {
 		[]Row{{Holder: h, Instance: id, Version: 3, Shares: 7, Issued: 9}}, &Ask{ID: 1, From: h, Instance: id, Need: 5, Want: 9, At: 77},
 		&Refuse{ID: 1, From: h, Instance: id, Donors: []Holder{h}}, &Transfer{From: h, To: h, Instance: id, Out: 5, SharesOut: 6},
 		&Ack{From: h, To: h, Instance: id, In: 5}, &SeatPass{Seat: Seat{0, 1, h}, From: h, To: h, Used: []uint64{1, 2}},
+		&Hold{ID: 1, From: h, Instance: id, For: 50}, &Offer{From: h, Instance: id, Amount: 7},
 		&SeatAck{From: h, To: h}, &Digest{From: h, Seats: []Seat{{0, 1, h}}, Holders: []HolderDigest{{h, 1, 2, 3}}},
 	} {
 		f.Add(Encode(m))

@@ -13,6 +13,9 @@ const (
 	firstRepeat  = 200  // ms until a transfer is told again; doubles up to lastRepeat
 	lastRepeat   = 15_000
 	repeatsATick = 256
+	maxHeld      = 256             // asks that wait for rights at one instance
+	maxPatience  = Millis(600_000) // of an ask
+	askPause     = Instant(200)    // ms until donors are looked for again when there were none, unless something changes
 )
 
 // outstanding is an ask without an answer yet.
@@ -21,6 +24,15 @@ type outstanding struct {
 	to   Holder
 	want Tokens
 	at   Instant
+	held Instant // the donor keeps it until then; 0 while nothing was heard
+}
+
+// overdue reports whether no answer is expected any more.
+func (o *outstanding) overdue(now Instant) bool {
+	if o.held != 0 {
+		return now < o.at || now >= o.held+askTimeout
+	}
+	return due(now, o.at, askTimeout)
 }
 
 type refusal struct {
@@ -44,6 +56,11 @@ func (r *Replica) Receive(now Instant, m any) error {
 		return first
 	case *Ask:
 		return r.receiveAsk(now, m)
+	case *Hold:
+		return r.receiveHold(now, m)
+	case *Offer:
+		r.receiveOffer(now, m)
+		return nil
 	case *Refuse:
 		return r.receiveRefuse(now, m)
 	case *Transfer:
@@ -97,33 +114,57 @@ func (r *Replica) answerEarly(now Instant, in *instance) {
 	}
 }
 
-// answer gives rights or refuses. A repeated ask gets nothing more than the repeated transfer.
+// answer gives rights, keeps the ask until there are some, or refuses. A repeated ask gets nothing more than the
+// repeated transfer.
 func (r *Replica) answer(now Instant, in *instance, m *Ask) {
-	a := in.account
-	v := r.view(now, in)
-	var given Tokens
-	var e *edge
-	if n := r.cfg.Strategy.Give(v, m); n > 0 && m.Window == v.Window && len(r.unacked) < MaxOpen {
-		var err error
-		if e, err = r.edge(in, m.From); err == nil {
-			if e.answered(m.ID) {
+	v := r.viewSelf(now, in)
+	if m.Window == v.Window {
+		switch {
+		case m.Need == 0: // for what was offered
+			if r.serve(now, in, m, min(m.Want, v.Borrowed, v.Givable)) {
 				return
 			}
-			a.mu.Lock()
-			a.advance(now)
-			given = a.giveRights(e, n, m.At)
-			a.touch()
-			a.mu.Unlock()
+		case len(in.held) == 0 && r.serve(now, in, m, r.cfg.Strategy.Give(v, m)):
+			return
+		}
+		if m.Need > 0 && m.Patience > 0 && len(in.held) < maxHeld && r.cfg.Strategy.Hold(v, m) {
+			r.hold(now, in, m)
+			return
 		}
 	}
+	r.event(Event{Kind: RefusedAsk, Instance: in.id, Peer: m.From})
+	r.send(m.From.Node, &Refuse{ID: m.ID, From: r.self, Instance: m.Instance, Donors: r.hints(in, m.From)})
+}
+
+// serve gives up to n rights for an ask. It reports whether the ask is answered.
+func (r *Replica) serve(now Instant, in *instance, m *Ask, n Tokens) bool {
+	if n <= 0 || len(r.unacked) >= MaxOpen {
+		return false
+	}
+	e, err := r.edge(in, m.From)
+	if err != nil {
+		return false
+	}
+	if e.answered(m.ID) {
+		return true
+	}
+	a := in.account
+	a.mu.Lock()
+	a.advance(now)
+	given := a.giveRights(e, n, m.At)
+	if given > 0 && m.Need > 0 {
+		a.given += given
+		a.seen(m.Need)
+	}
+	a.touch()
+	a.mu.Unlock()
 	if given == 0 {
-		r.event(Event{Kind: RefusedAsk, Instance: in.id, Peer: m.From})
-		r.send(m.From.Node, &Refuse{ID: m.ID, From: r.self, Instance: m.Instance, Donors: r.hints(v, m.From)})
-		return
+		return false
 	}
 	e.remember(m.ID)
 	r.moved(in, e.peer, GaveRights, given, 0)
 	r.gave(now, in, e, m.ID)
+	return true
 }
 
 // gave has the peer told of what was just given to it, once that is durable.
@@ -135,24 +176,34 @@ func (r *Replica) gave(now Instant, in *instance, e *edge, ask uint64) {
 	r.tell(now, in, e, ask)
 }
 
-// hints names the best donors that a view knows, for a refusal.
-func (r *Replica) hints(v *View, not Holder) []Holder {
-	best := make([]*PeerView, 0, len(v.Peers))
-	for i := range v.Peers {
-		p := &v.Peers[i]
-		if p.Row != nil && p.Row.Surplus > 0 && p.Holder != not {
-			best = append(best, p)
+// hints names the best donors that are known, for a refusal.
+func (r *Replica) hints(in *instance, not Holder) []Holder {
+	var best [MaxHints]*Row
+	for _, k := range in.rows {
+		if k.Surplus <= 0 || k.Holder == not || best[MaxHints-1] != nil && k.Surplus <= best[MaxHints-1].Surplus {
+			continue
+		}
+		if _, ok := r.alive(k.Holder); !ok {
+			continue
+		}
+		row := k.Row
+		for i, b := range best {
+			if b == nil || row.Surplus > b.Surplus {
+				best[i], row = row, b
+				if row == nil {
+					break
+				}
+			}
 		}
 	}
-	slices.SortStableFunc(best, func(a, b *PeerView) int { return int(sign(b.Row.Surplus - a.Row.Surplus)) })
 	hs := make([]Holder, 0, MaxHints)
-	for _, p := range best[:min(len(best), MaxHints)] {
-		hs = append(hs, p.Holder)
+	for _, b := range best {
+		if b != nil {
+			hs = append(hs, b.Holder)
+		}
 	}
 	return hs
 }
-
-func sign(t Tokens) Tokens { return max(-1, min(1, t)) }
 
 // tell sends the cumulative values of an edge, and again until the peer acknowledges them.
 func (r *Replica) tell(now Instant, in *instance, e *edge, ask uint64) {
@@ -333,20 +384,31 @@ func (in *instance) sortedEdges() []*edge {
 	return es
 }
 
-// Waiting tells the replica what the first call that waits at an instance needs in all, 0 for none, and
-// asks donors for what lacks. It is called whenever that changes and on every tick while calls wait.
-func (r *Replica) Waiting(now Instant, id InstanceID, need Tokens) {
+// Need is what the calls that wait at an instance want.
+type Need struct {
+	First Tokens  // what the first needs in all; 0 if none waits
+	All   Tokens  // what all need together
+	Since Instant // when the first came
+	Until Instant // how long it can wait
+}
+
+// Waiting tells the replica what the calls that wait at an instance need, and asks donors for what lacks. It is
+// called whenever that changes and on every tick while calls wait.
+func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 	in, ok := r.instances[id]
 	if !ok || in.account == nil {
 		return
 	}
-	in.waiting = need
-	if need == 0 {
+	if need.First != in.need.First {
+		in.quiet = 0
+	}
+	in.need = need
+	if need.First == 0 {
 		return
 	}
 	r.activate(in)
 	in.asks = slices.DeleteFunc(in.asks, func(o outstanding) bool {
-		if !due(now, o.at, askTimeout) {
+		if _, alive := r.alive(o.to); alive && !o.overdue(now) {
 			return false
 		}
 		in.refuse(o.to, now+refusalLasts)
@@ -354,31 +416,39 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Tokens) {
 		return true
 	})
 	in.refusals = slices.DeleteFunc(in.refusals, func(f refusal) bool { return now >= f.until })
-	if len(in.asks) >= maxAsks {
+	if len(in.asks) >= maxAsks || now < in.quiet && in.quiet <= now+askPause {
 		return
+	}
+	self := r.viewSelf(now, in)
+	lack := need.All - self.Rights
+	first := need.First - self.Rights
+	for _, o := range in.asks {
+		lack -= o.want
+		first -= o.want
+	}
+	if self.Spec.Ceiling == Observe || lack <= 0 {
+		return
+	}
+	if first <= 0 { // it is asked for: this is for those behind it
+		first = min(lack, need.First)
 	}
 	v := r.view(now, in)
-	if v.Spec.Ceiling == Observe {
-		return
-	}
+	v.Lack, v.Patience = lack, Millis(max(0, need.Until-now))
 	a := in.account
 	a.mu.Lock()
 	window, _, _ := a.due(now) // which may be on its way to the disk
 	a.mu.Unlock()
-	lack := need - v.Rights
-	for _, o := range in.asks {
-		lack -= o.want
+	picks, want := r.cfg.Strategy.Donors(v, first, maxAsks-len(in.asks))
+	if len(picks) == 0 {
+		in.quiet = now + askPause
 	}
-	if lack <= 0 {
-		return
-	}
-	picks, want := r.cfg.Strategy.Donors(v, lack, maxAsks-len(in.asks))
 	for _, i := range picks {
 		p := v.Peers[i]
 		r.askID++
-		in.asks = append(in.asks, outstanding{r.askID, p.Holder, want, now})
+		in.asks = append(in.asks, outstanding{id: r.askID, to: p.Holder, want: want, at: now})
 		r.send(p.Holder.Node, &Ask{
-			ID: r.askID, From: r.self, Instance: id, Window: window, Need: lack, Want: max(want, lack), At: now,
+			ID: r.askID, From: r.self, Instance: id, Window: window, Need: first, Want: max(want, first), At: now,
+			Patience: min(v.Patience, maxPatience),
 		})
 	}
 }

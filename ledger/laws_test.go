@@ -118,7 +118,7 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 				}
 				w.round(20)
 			}
-			n.r.Waiting(n.clock(), id, 0)
+			n.r.Waiting(n.clock(), id, Need{})
 		},
 		"tick": func(t *rapid.T) {
 			n := w.anyUp(t)

@@ -17,6 +17,8 @@ type Row struct {
 	Surplus Tokens // what the holder would give away now
 	Demand  Tokens // asked for, tokens per second, smoothed
 	Unmet   Tokens // the part of it that was not served
+	Lent    Tokens // given for asks, tokens per second, smoothed
+	Wanted  Tokens // what calls and asks wait for at the holder
 
 	Free Shares // the part of Shares that no holder has counted for this window
 }
@@ -40,9 +42,26 @@ type Ask struct {
 	From     Holder
 	Instance InstanceID
 	Window   Window
-	Need     Tokens  // what a waiting call lacks
-	Want     Tokens  // with a prefetch for calls to come; at least Need
+	Need     Tokens  // what a waiting call lacks; 0 asks for what was offered
+	Want     Tokens  // with what others lack, and a prefetch for calls to come; at least Need
 	At       Instant // the asker's clock; borrowed rate rights lapse by it
+	Patience Millis  // how long the call can wait: so long the donor may keep the ask until it has the rights
+}
+
+// Offer tells of borrowed rights of a rate that its sender has no use for. Whoever has asks for them, with a need of 0.
+type Offer struct {
+	From     Holder
+	Instance InstanceID
+	Window   Window
+	Amount   Tokens
+}
+
+// Hold answers an ask that the donor keeps: rights are expected in time.
+type Hold struct {
+	ID       uint64
+	From     Holder
+	Instance InstanceID
+	For      Millis // from when it was sent, at most
 }
 
 // Refuse answers an ask that gets nothing.
@@ -124,7 +143,7 @@ type HolderDigest struct {
 // Send is a message for one peer, by node name.
 type Send struct {
 	To      string
-	Message any // *Ask, *Refuse, *Transfer, *Ack, *SeatPass, *SeatAck, *Digest, []Row
+	Message any // *Ask, *Hold, *Offer, *Refuse, *Transfer, *Ack, *SeatPass, *SeatAck, *Digest, []Row
 }
 
 // Spread is a row that all nodes should know, heavier first.

@@ -1,6 +1,9 @@
 package ledger
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // accrual is what a Rate account needs beside its state. None of it is durable: after a restart the
 // balance starts at zero, which is always safe.
@@ -19,8 +22,8 @@ type lot struct {
 	expires Instant
 }
 
-// maxLots bounds the borrowed lots of one account; beyond it a new one joins the one that lapses first,
-// which is early, so safe.
+// maxLots bounds the borrowed lots of one account; beyond it a new one joins the last that lapses no later, which
+// is early, so safe.
 const maxLots = 16
 
 // spend takes n from the borrowed lots first, those that lapse first.
@@ -38,14 +41,15 @@ func (c *accrual) spend(n Tokens) {
 
 func (c *accrual) borrow(n Tokens, expires Instant) {
 	c.lent += n
-	if len(c.lots) == maxLots {
-		c.lots[0].amount += n
-		c.lots[0].expires = min(c.lots[0].expires, expires)
-		return
-	}
 	i := len(c.lots)
 	for i > 0 && c.lots[i-1].expires > expires {
 		i--
+	}
+	if len(c.lots) == maxLots {
+		to := &c.lots[max(0, i-1)]
+		to.amount += n
+		to.expires = min(to.expires, expires)
+		return
 	}
 	c.lots = append(c.lots, lot{})
 	copy(c.lots[i+1:], c.lots[i:])
@@ -115,6 +119,45 @@ func (a *Account) lapseLots() {
 		c.lots = append(c.lots[:0], c.lots[1:]...)
 	}
 }
+
+// refunded keeps what came back beyond what the shares may hold as a borrowed lot: for as long as a loan lives it can
+// still be spent here, or be returned to where there is room. Caller holds mu.
+func (a *Account) refunded() {
+	if over := a.rights - a.accrual.lent - a.accrual.cap; over > 0 {
+		a.accrual.borrow(over, a.last+Instant(a.spec.Lend))
+	}
+}
+
+// lendable is the borrowed rights that live long enough to be of use to a peer.
+func (c *accrual) lendable(now Instant) (n Tokens) {
+	for _, l := range c.lots {
+		if l.expires >= now+lendableLife {
+			n += l.amount
+		}
+	}
+	return n
+}
+
+// lend takes up to n from the borrowed lots that are lendable, and returns how much less than a whole loan's life the
+// one of them has left that lapses first. What has left the shares lapses a loan's life later, through however many hands it goes.
+func (c *accrual) lend(now Instant, n Tokens, life Millis) (taken Tokens, age Millis) {
+	for i := 0; i < len(c.lots) && taken < n; i++ {
+		l := &c.lots[i]
+		if l.expires < now+lendableLife {
+			continue
+		}
+		d := min(n-taken, l.amount)
+		l.amount -= d
+		c.lent -= d
+		taken += d
+		age = max(age, life-Millis(l.expires-now))
+	}
+	c.lots = slices.DeleteFunc(c.lots, func(l lot) bool { return l.amount == 0 })
+	return taken, max(0, age)
+}
+
+// lendableLife is what borrowed rights must have left of their life to be given on, in ms.
+const lendableLife = 1000
 
 // clampRate lapses own rights above what the shares allow. Caller holds mu.
 func (a *Account) clampRate() {

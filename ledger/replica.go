@@ -97,7 +97,9 @@ type instance struct {
 	tickedAt Instant
 	sent     Row // the row that peers were sent last
 	sentAt   Instant
-	waiting  Tokens
+	need     Need
+	held     []heldAsk // that wait for rights here, oldest first
+	quiet    Instant   // nobody can be asked until then
 	driftAt  Instant
 	dust     dust
 	news     bool // a row came since drift was last looked at

@@ -37,8 +37,9 @@ func (r *Replica) learn(now Instant, row *Row) error {
 		if refused && row.issuedSince(before) && in.account.Spec().Kind != Rate {
 			in.forgive(row.Holder) // it has more than when it refused
 		}
-		if in.account != nil && in.waiting > 0 && row.Surplus > 0 {
+		if in.account != nil && in.need.First > 0 && row.Surplus > 0 {
 			r.batch.grown = append(r.batch.grown, in.account)
+			in.quiet = 0
 		}
 		if in.account != nil && row.Demand > 0 {
 			in.news = true // a quiet holder of shares should see where they are needed
@@ -90,7 +91,8 @@ func (r *Replica) row(now Instant, in *instance, v *View) Row {
 		Issued: s.Issued(), Minted: s.Minted, Overdrawn: s.Overdrawn, In: s.In, Out: s.Out,
 		Spent: s.Spent, Reserved: s.Reserved, Lapsed: s.Lapsed, Debt: s.Debt,
 		Surplus: r.cfg.Strategy.Surplus(v),
-		Demand:  Tokens(v.Demand), Unmet: Tokens(v.Unmet),
+		Demand:  Tokens(v.Demand), Unmet: Tokens(v.Unmet), Lent: Tokens(v.Lending),
+		Wanted: Tokens(v.Held) + in.need.All,
 	}
 }
 
@@ -131,7 +133,8 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 	*v = View{
 		Now: now, Self: r.self, Instance: in.id, Spec: a.spec, Share: a.s.Shares(), Free: a.s.Free, Window: a.s.Window,
 		Givable: a.givable(), Demand: float64(a.demand), Unmet: float64(a.unmet),
-		MeanCall: Tokens(a.meanCall), Waiting: in.waiting, Peers: v.Peers[:0], Rand: r.cfg.Rand.IntN,
+		MeanCall: Tokens(a.meanCall), Waiting: in.need.First, Lending: float64(a.lending),
+		Borrowed: a.accrual.lent, Held: in.heldNeed(), Reserved: a.s.Reserved, Peers: v.Peers[:0], Rand: r.cfg.Rand.IntN,
 	}
 	if a.open() {
 		v.Rights = max(0, a.rights-a.s.Debt)

@@ -7,8 +7,16 @@ type Strategy interface {
 	// Donors names whom to ask for need tokens, as indexes into v.Peers, best first and at most n, and how
 	// much to want of each.
 	Donors(v *View, need Tokens, n int) (peers []int, want Tokens)
-	// Give says how many rights the donor gives for an ask; the ledger gives no more than it can.
+	// Give says how many rights the donor gives for an ask; the ledger gives no more than it can. The view has no peers.
 	Give(v *View, ask *Ask) Tokens
+	// Hold says whether to keep an ask that cannot be served now until there are rights for it. View.Held is
+	// what other asks ahead of it wait for. The view has no peers.
+	Hold(v *View, ask *Ask) bool
+	// Return names the peer to offer borrowed rights to that are of no use here, and how many; -1 for none. It is
+	// asked once a second while there are some.
+	Return(v *View) (peer int, n Tokens)
+	// Accept says whether there is use for what a peer offers. The view has no peers.
+	Accept(v *View, n Tokens) bool
 	// Surplus is what the row should say that the holder would give. The view has no peers.
 	Surplus(v *View) Tokens
 	// Drift names the peer that should get shares, and how many; -1 for none.
@@ -33,13 +41,21 @@ type View struct {
 	Gather   bool   // free shares are gathered: the limit is small beside the number of members
 	// Rights can be spent here now; Givable is the part of them that could leave.
 	Rights, Givable Tokens
-	Demand, Unmet   float64 // tokens per second
-	MeanCall        Tokens
-	// Waiting is what the first waiting call needs in all, 0 if none waits.
-	Waiting Tokens
-	Window  Window
-	Peers   []PeerView // live holders other than this one, sorted by holder
-	Members int        // live nodes, this one included
+	// Borrowed is the part of the rights of a rate that lapses soon: lent by others, or refunds above what the
+	// shares may hold.
+	Borrowed      Tokens
+	Demand, Unmet float64 // tokens per second
+	Lending       float64 // given for asks, tokens per second
+	MeanCall      Tokens  // of calls here and of asks
+	// Waiting is what the first waiting call needs in all, 0 if none waits; Lack is what all that wait lack beyond
+	// what is here and asked for; Patience is how long the first can wait. Lack and Patience are set for Donors only.
+	Waiting, Lack Tokens
+	Patience      Millis
+	Held          Tokens // what asks wait for that are held here
+	Reserved      Tokens
+	Window        Window
+	Peers         []PeerView // live holders other than this one, sorted by holder
+	Members       int        // live nodes, this one included
 	// Rand is the replica's dice.
 	Rand func(n int) int
 }

@@ -92,7 +92,8 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		sec := float64(dt) / 1000
 		a.demand.add(float64(a.asked)/sec, dt, demandConstant)
 		a.unmet.add(float64(a.refused)/sec, dt, demandConstant)
-		a.asked, a.refused = 0, 0
+		a.lending.add(float64(a.given)/sec, dt, demandConstant)
+		a.asked, a.refused, a.given = 0, 0, 0
 		in.tickedAt = now
 	} else if dt < 0 {
 		in.tickedAt = now
@@ -123,7 +124,7 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		a.rights += a.phantom
 		a.phantom = 0
 	}
-	busy := a.demand > 0 || a.unmet > 0 || a.phantom > 0 || in.waiting > 0 || len(in.asks) > 0 ||
+	busy := a.demand > 0 || a.unmet > 0 || a.phantom > 0 || in.need.First > 0 || len(in.held) > 0 || a.lending > 0 || len(in.asks) > 0 ||
 		a.spec.HalfLife > 0 && a.rights > 0 || !a.ready || a.s.Debt > 0 || a.accrual.lent > 0
 	a.mu.Unlock()
 
@@ -137,6 +138,10 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		busy = true
 	}
 	r.answerEarly(now, in)
+	r.serveHeld(now, in)
+	if slow {
+		r.offer(now, in)
+	}
 	if r.emit(now, in) {
 		busy = true
 	}
@@ -160,7 +165,7 @@ func (r *Replica) drift(now Instant, in *instance) {
 	if i < 0 || n <= 0 {
 		return
 	}
-	r.moveShares(now, in, v.Peers[i].Holder, min(n, v.Share/2))
+	r.moveShares(now, in, v.Peers[i].Holder, min(n, v.Share))
 }
 
 func (r *Replica) moveShares(now Instant, in *instance, to Holder, n Shares) {

@@ -57,8 +57,11 @@ func (a *Account) giveRights(e *edge, n Tokens, asked Instant) Tokens {
 		return 0
 	}
 	e.at(a.s.Window)
-	if a.spec.Kind == Rate && (e.Out == e.AckedOut || asked < e.Asked) {
-		e.Asked = asked
+	if a.spec.Kind == Rate {
+		_, age := a.accrual.lend(a.last, n, a.spec.Lend)
+		if asked -= Instant(age); e.Out == e.AckedOut || asked < e.Asked {
+			e.Asked = asked
+		}
 	}
 	e.Out += n
 	a.s.Out += n
@@ -69,14 +72,14 @@ func (a *Account) giveRights(e *edge, n Tokens, asked Instant) Tokens {
 	return n
 }
 
-// givable is the rights that may leave: not what is owed, and of a rate not what is borrowed.
+// givable is the rights that may leave: not what is owed, and of a rate not what soon lapses.
 func (a *Account) givable() Tokens {
 	if !a.open() || a.spec.Ceiling == Observe {
 		return 0
 	}
 	n := a.rights - a.s.Debt
 	if a.spec.Kind == Rate {
-		n = min(n, a.rights-a.accrual.lent)
+		n = min(n, a.rights-a.accrual.lent+a.accrual.lendable(a.last))
 	}
 	return max(0, n)
 }
@@ -116,7 +119,7 @@ func (a *Account) giveShares(e *edge, n Shares, now Instant) Shares {
 	if a.spec.Kind == Rate {
 		a.advance(now)
 		a.retune()
-		a.clampRate()
+		a.refunded() // what the rest has no room for lives on for as long as a loan
 	}
 	return n
 }

@@ -263,6 +263,9 @@ func (w *world) receive(p packet) {
 	}
 }
 
+// need is what one call wants that can wait for two seconds.
+func need(now Instant, n Tokens) Need { return Need{First: n, All: n, Since: now, Until: now + 2000} }
+
 // reserve tries one call on a node; what lacks is asked for.
 func (n *wnode) reserve(ids []InstanceID, amounts []Tokens, overdraw, wait bool) bool {
 	if n.r == nil {
@@ -283,13 +286,13 @@ func (n *wnode) reserve(ids []InstanceID, amounts []Tokens, overdraw, wait bool)
 	if why != Enough {
 		if why == NoRights && wait {
 			takes[at].Account.Missed(takes[at].Amount)
-			n.r.Waiting(now, takes[at].Account.ID(), takes[at].Amount)
+			n.r.Waiting(now, takes[at].Account.ID(), need(now, takes[at].Amount))
 		}
 		return false
 	}
 	if wait {
 		for _, t := range takes {
-			n.r.Waiting(now, t.Account.ID(), 0)
+			n.r.Waiting(now, t.Account.ID(), Need{})
 		}
 	}
 	n.open = append(n.open, &reservation{takes, now + ttl})
@@ -353,7 +356,7 @@ func (w *world) heal(latest int) {
 	for _, n := range w.nodes {
 		n.r.Respec(n.clock())
 		for _, id := range w.ids {
-			n.r.Waiting(n.clock(), id, 0)
+			n.r.Waiting(n.clock(), id, Need{})
 			if _, err := n.r.Open(n.clock(), id); err != nil {
 				w.fatalf("node %d opens %s: %v", n.i, id, err)
 			}

@@ -384,6 +384,7 @@ func (n *node) store(ws []ledger.Write) {
 func (n *node) effects(fx ledger.Effects) {
 	for _, s := range fx.Sends {
 		n.w.audit.told(n, s.Message)
+		debug(s.Message)
 		n.tell(s.To, s.Message)
 	}
 	for _, s := range fx.Spreads {
@@ -398,9 +399,10 @@ func (n *node) effects(fx ledger.Effects) {
 	}
 	for _, e := range fx.Events {
 		switch e.Kind {
+		case ledger.AskUnanswered:
+			debug("unanswered")
 		case ledger.GotRights:
 			n.got++
-		case ledger.AskGranted, ledger.AskRefused, ledger.AskUnanswered:
 		}
 	}
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,4 +50,12 @@ func TestSmoke(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%v %d events\n%+v\n%+v", time.Since(start), r.Events, r.Systems[0], r.Violation)
+}
+
+func bigPolicy(t testing.TB) *policy.Policy {
+	p, err := policy.Parse("test", []byte(strings.Replace(steadyPolicy, "rate: 50000/s, burst: 100000", "rate: 800000/s, burst: 2000000", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }

@@ -15,6 +15,10 @@ const (
 	rowChange       = 0.01 // a row is sent when this part of the limit moved
 	rowPace         = 100  // ms between rows of one instance
 	rowAge          = 1000 // ms after which any change is sent
+	returnSeconds   = 2.0  // borrowed rights are kept for the calls of this time
+	returnDust      = 16   // and returned if they are more than this part of a mean call
+	usefulCalls     = 2.5  // nobody gets shares of a rate that hold fewer mean calls than this
+	uselessCalls    = 1.25 // and who has shares that hold fewer gives them away
 	demandSeconds   = 10.0 // twice the time over which the ledger smooths demand: what its noise averages over
 )
 
@@ -30,10 +34,10 @@ func keep(v *ledger.View) ledger.Tokens {
 
 // Surplus is what is beyond the holder's own near need; nothing while a call waits here.
 func (Strategy) Surplus(v *ledger.View) ledger.Tokens {
-	if v.Waiting > 0 {
+	if v.Waiting > 0 || v.Held > 0 {
 		return 0
 	}
-	return max(0, v.Givable-keep(v))
+	return max(0, v.Givable-keep(v)-min(v.Borrowed, v.Givable)) // what is borrowed has gone before anybody hears of it
 }
 
 // dust is what is not worth a message: an eighth of the need, or a quarter of the most that the shares can
@@ -90,11 +94,13 @@ func (d donor) better(o donor, need ledger.Tokens) bool {
 // Donors picks by power of two choices among the peers whose rows show surplus, nearer first among those
 // that can serve the need alone (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing",
 // 2001). When that does not cover the need it tries peers that a refusal named and founders that have not used
-// the instance yet, and then holders of fragments: those with less than is here, since fragments flow to
+// the instance yet; then, of a rate, a holder whose shares will bring the need before the call's time is over (the
+// ask waits there, see Hold); and then holders of fragments: those with less than is here, since fragments flow to
 // where least lacks (see Give), or with enough for the call.
 func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger.Tokens) {
-	var rich, unknown, poor []donor
+	var rich, unknown, later, poor []donor
 	surplus, fragments := ledger.Tokens(0), ledger.Tokens(0)
+	soon := refill(v, v.Share, need) // here
 	for i := range v.Peers {
 		p := &v.Peers[i]
 		if p.Refused || p.Asked {
@@ -105,34 +111,124 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 			least = dust(v, need, p.Row.Shares)
 		}
 		s, b := estimate(v, p)
+		whole := can(v, p, need)
 		switch {
-		case s >= least:
+		case s >= need, s >= least && !whole:
 			rich = append(rich, donor{i, s, p.Distance})
 			surplus += s
 		case p.Hinted, p.Row == nil && p.Founder, p.Row != nil && p.Row.Window != v.Window && p.Row.Shares > 0:
 			unknown = append(unknown, donor{i, 0, p.Distance})
+		case whole:
+			if eta := waits(v, p.Row.Shares, p.Row.Wanted+need-b); eta <= float64(v.Patience) && eta < soon {
+				later = append(later, donor{i, -ledger.Tokens(eta), p.Distance})
+			}
 		case b >= least && (b <= v.Rights || v.Spec.Kind != ledger.Rate && b >= need):
 			poor = append(poor, donor{i, b, p.Distance})
 			fragments += b
 		}
 	}
-	if v.Spec.Kind == ledger.Rate && len(unknown) == 0 && surplus+fragments < need {
+	if surplus >= need {
+		later = nil
+	}
+	if v.Spec.Kind == ledger.Rate && len(unknown)+len(later) == 0 && surplus+fragments < need {
 		return nil, need // too little for the call: the refill will bring more than asking for it
 	}
 	var picks []int
 	got := ledger.Tokens(0)
-	for _, from := range [...][]donor{rich, unknown, poor} {
+	for k, from := range [...][]donor{rich, unknown, later, poor} {
 		for len(picks) < n && len(from) > 0 && got < need {
-			k := choose(v, from, need)
-			picks = append(picks, from[k].i)
-			got += from[k].has
-			from[k] = from[len(from)-1]
+			k0 := choose(v, from, need)
+			picks = append(picks, from[k0].i)
+			got += max(0, from[k0].has)
+			if k == 2 {
+				got = need // one such ask is enough
+			}
+			from[k0] = from[len(from)-1]
 			from = from[:len(from)-1]
 		}
 	}
-	// The prefetch leaves every other asker its part of what is known to be there.
+	// The prefetch leaves every other asker its part of what is known to be there. It is whole calls: of a rate, what is
+	// left over would lapse.
 	prefetch := min(ledger.Tokens(v.Demand*prefetchSeconds), surplus/ledger.Tokens(max(2, v.Members)))
-	return picks, need + max(0, prefetch)
+	if v.Spec.Kind == ledger.Rate && v.MeanCall > 0 {
+		prefetch -= prefetch % v.MeanCall
+	}
+	return picks, max(need, v.Lack) + max(0, prefetch)
+}
+
+// can reports whether a peer's shares of a rate can bring the whole need at once, if it is given time.
+func can(v *ledger.View, p *ledger.PeerView, need ledger.Tokens) bool {
+	return v.Spec.Kind == ledger.Rate && p.Row != nil && ledger.Worth(p.Row.Shares, v.Spec.Amount) >= need
+}
+
+// waits is how long the shares of a rate take to bring so many tokens, in ms; for ever on other supplies.
+func waits(v *ledger.View, shares ledger.Shares, lack ledger.Tokens) float64 {
+	if v.Spec.Kind != ledger.Rate || v.Spec.PerMillis == 0 || shares <= 0 || v.Spec.Per <= 0 {
+		return math.Inf(1)
+	}
+	perMs := float64(v.Spec.Per) / float64(v.Spec.PerMillis) * float64(shares) / float64(ledger.TotalShares)
+	return float64(max(0, lack)) / perMs
+}
+
+// refill is how long the call that lacks need waits for this node's own shares, if they can hold it at all.
+func refill(v *ledger.View, shares ledger.Shares, need ledger.Tokens) float64 {
+	if ledger.Worth(shares, v.Spec.Amount) < need+v.Rights {
+		return math.Inf(1)
+	}
+	return waits(v, shares, need)
+}
+
+// Hold keeps an ask that will be served in time: of a rate, when what came before it and it have accrued; of slots,
+// when calls run here, whose end brings some. Rights of a rate that come when they have half lapsed are of little use.
+func (Strategy) Hold(v *ledger.View, ask *ledger.Ask) bool {
+	switch v.Spec.Kind {
+	case ledger.Rate:
+		if ledger.Worth(v.Share, v.Spec.Amount) < ask.Need {
+			return false
+		}
+		ahead := v.Held
+		if v.Waiting > 0 {
+			ahead += v.Waiting - min(v.Waiting, v.Rights)
+		}
+		return waits(v, v.Share, ahead+ask.Need-v.Givable) <= float64(min(ask.Patience, v.Spec.Lend/2))
+	case ledger.Slots:
+		return v.Reserved > v.Held
+	}
+	return false
+}
+
+// Return brings borrowed rights back when there are more than the calls of the next moments need: whole calls are
+// kept, fragments are not. They go to a peer whose shares have room, the better one of two by chance.
+func (Strategy) Return(v *ledger.View) (int, ledger.Tokens) {
+	if v.MeanCall <= 0 {
+		return -1, 0
+	}
+	keep := ledger.Tokens(v.Demand * returnSeconds)
+	keep -= keep % v.MeanCall
+	n := v.Borrowed - max(0, keep-(v.Rights-v.Borrowed))
+	if n < max(1, v.MeanCall/returnDust) {
+		return -1, 0
+	}
+	var to []donor
+	for i := range v.Peers {
+		p := &v.Peers[i]
+		if p.Row == nil || p.Row.Window != v.Window {
+			continue
+		}
+		_, b := estimate(v, p)
+		if room := ledger.Worth(p.Row.Shares, v.Spec.Amount) - b; room >= n {
+			to = append(to, donor{i, room, p.Distance})
+		}
+	}
+	if len(to) == 0 {
+		return -1, 0
+	}
+	return to[choose(v, to, ledger.MaxTokens)].i, n
+}
+
+// Accept takes what is offered as long as the shares could hold it: then it is needed sooner or later.
+func (Strategy) Accept(v *ledger.View, n ledger.Tokens) bool {
+	return v.Waiting > 0 || v.Held > 0 || v.Rights+n <= ledger.Worth(v.Share, v.Spec.Amount)
 }
 
 // choose takes the better one of two different donors that chance names.
@@ -158,6 +254,9 @@ func (Strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 	if has <= 0 || has < dust(v, ask.Need, v.Share) {
 		return 0
 	}
+	if v.Spec.Kind == ledger.Rate && has < ask.Need && ledger.Worth(v.Share, v.Spec.Amount) >= ask.Need {
+		return 0 // the whole need will be there soon: see Hold
+	}
 	first := ask.From.Compare(v.Self) < 0
 	if v.Waiting > 0 {
 		lack := max(0, v.Waiting-v.Rights)
@@ -182,20 +281,36 @@ func (Strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 // the smaller difference a step. Nothing moves within the hysteresis, nor for what chance explains: smoothed
 // over T, the demand d of calls of c tokens that come at random has a deviation of √(d·c/T). Who lacks twice as
 // much is picked twice as often, so that many givers together do not overshoot.
+//
+// Rights given for asks count as demand of the giver, so that holders who serve many small ones keep their shares.
+// Of a rate, nobody gets shares that hold fewer than some calls: spread so thin, no call could run anywhere. Who
+// has so few gives them to the holder of most.
 func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
-	total := v.Demand
+	total := v.Demand + v.Lending
 	for i := range v.Peers {
 		if r := v.Peers[i].Row; r != nil {
-			total += float64(r.Demand)
+			total += float64(r.Demand + r.Lent)
 		}
 	}
 	if total <= 0 || len(v.Peers) == 0 {
 		return -1, 0
 	}
+	useful, useless := hold(v, usefulCalls), hold(v, uselessCalls)
 	// Everyone counts as having a little demand, so that quiet nodes keep something to start with.
 	floor := total / float64(16*v.Members)
 	total += floor * float64(v.Members)
 	perDemand := float64(ledger.TotalShares) / total
+	// The part of one who has shares; who has none must deserve more to get some, else they would come and go.
+	fair := func(demand float64, has ledger.Shares) float64 {
+		least := useful
+		if float64(has) >= useless {
+			least = useless
+		}
+		if f := (demand + floor) * perDemand; f >= least {
+			return f
+		}
+		return 0
+	}
 	noise := func(demand float64) float64 {
 		return 2 * math.Sqrt(max(0, demand)*float64(v.MeanCall)/demandSeconds) * perDemand
 	}
@@ -203,17 +318,21 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 		if p.Row == nil {
 			return 0
 		}
-		demand := float64(p.Row.Demand)
-		fair := (demand + floor) * perDemand
-		d := fair - float64(p.Row.Shares)
-		if d <= max(fair*hysteresis/2, noise(demand)) {
+		demand := float64(p.Row.Demand + p.Row.Lent)
+		f := fair(demand, p.Row.Shares)
+		d := f - float64(p.Row.Shares)
+		if d <= max(f*hysteresis/2, noise(demand)) {
 			return 0
 		}
 		return ledger.Shares(d)
 	}
-	mine := (v.Demand + floor) * perDemand
+	demand := v.Demand + v.Lending
+	mine := fair(demand, v.Share)
+	if mine < useless && v.Share > 0 && float64(v.Share) < useless {
+		return most(v, v.Share), v.Share
+	}
 	excess := float64(v.Share) - mine
-	if excess < max(mine*hysteresis, float64(ledger.TotalShares)/float64(8*v.Members), noise(v.Demand)) {
+	if excess < max(mine*hysteresis, float64(ledger.TotalShares)/float64(8*v.Members), noise(demand)) {
 		return -1, 0
 	}
 	all := ledger.Shares(0)
@@ -230,14 +349,42 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 		if pick < lack {
 			most := min(ledger.Shares(excess), lack)
 			n := ledger.Shares(damping * float64(most))
+			if has := v.Peers[i].Row.Shares; float64(has+n) < useful {
+				n = min(most, ledger.Shares(useful)-has) // enough to be of use at once
+			}
 			if v.Gather {
 				n = wholeTokens(v, n, most)
 			}
-			return i, n
+			return i, min(n, v.Share)
 		}
 		pick -= lack
 	}
 	return -1, 0
+}
+
+// hold is the shares of a rate that hold so many mean calls; 0 for other supplies.
+func hold(v *ledger.View, calls float64) float64 {
+	if v.Spec.Kind != ledger.Rate || v.Spec.Amount <= 0 {
+		return 0
+	}
+	part := calls * float64(v.MeanCall) / float64(v.Spec.Amount)
+	return min(1, part) * float64(ledger.TotalShares)
+}
+
+// most is the peer with the most shares, if it has more than the given number; -1 otherwise. Of equals it is the
+// first, so that two never give to each other.
+func most(v *ledger.View, than ledger.Shares) int {
+	best := -1
+	for i := range v.Peers {
+		r := v.Peers[i].Row
+		if r == nil || r.Shares < than || r.Shares == than && v.Self.Compare(v.Peers[i].Holder) < 0 {
+			continue
+		}
+		if best < 0 || r.Shares > v.Peers[best].Row.Shares {
+			best = i
+		}
+	}
+	return best
 }
 
 // Gather brings free shares together at one seat holder, the first of those that live by a hash of instance and
@@ -294,7 +441,7 @@ func (Strategy) Weight(v *ledger.View, last, now *ledger.Row, age ledger.Millis)
 	moved := 0.0
 	for _, d := range [...]ledger.Tokens{
 		now.Spent + now.Reserved - last.Spent - last.Reserved, now.Surplus - last.Surplus,
-		now.Issued - last.Issued, now.In - last.In, now.Out - last.Out,
+		now.Issued - last.Issued, now.In - last.In, now.Out - last.Out, now.Wanted - last.Wanted,
 	} {
 		moved = max(moved, math.Abs(float64(d))/limit)
 	}

@@ -323,9 +323,12 @@ func (n *node) serve() {
 		n.s.longest = max(n.s.longest, n.line[0].waited(now))
 		n.line = n.line[1:]
 	}
-	need := ledger.Tokens(0)
+	var need ledger.Need
 	if len(n.line) > 0 {
-		need = n.line[0].amount
+		need = ledger.Need{First: n.line[0].amount, Until: n.line[0].deadline, Since: n.line[0].deadline - patience}
+		for _, c := range n.line {
+			need.All += c.amount
+		}
 	}
 	n.r.Waiting(now, n.s.id, need)
 }

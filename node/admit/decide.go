@@ -7,6 +7,9 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 )
 
+// comeBack is how soon a caller comes back who does not wait for rights that are elsewhere, in ms.
+const comeBack = 500
+
 // decide tries one call. done: it was admitted or refused, and w.ID is set. Otherwise it waits, at the draw
 // whose index is returned.
 func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) (done bool, at int) {
@@ -24,7 +27,7 @@ func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) (done bool, at 
 		case ledger.NoRights:
 			kept := t.gate.kept(w)
 			if !w.overdraw {
-				if now < w.deadline && !hopeless(t.account.Spec(), l.Outlook(now, t.gate.id, min(need+kept, ledger.MaxTokens)), need, kept, w.deadline) {
+				if now < w.deadline && !w.hopeless(now, l, t, need, kept) {
 					w.rights = true
 					return false, at
 				}
@@ -46,6 +49,19 @@ func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) (done bool, at 
 		}
 	}
 }
+
+// hopeless reports whether what w needs at one of its draws, and what calls ahead of it need, cannot come before its
+// time is over. It looks at all that is known of the instance, so no more often than that changes much.
+func (w *Waiter) hopeless(now ledger.Instant, l Ledger, t *boundTake, need, ahead ledger.Tokens) bool {
+	if now < w.look && w.look <= now+lookAgain {
+		return false
+	}
+	w.look = now + lookAgain
+	return hopeless(t.account.Spec(), l.Outlook(now, t.gate.id, min(need+ahead, ledger.MaxTokens)), need, ahead, w.deadline)
+}
+
+// lookAgain is the pause between two looks whether a call waits in vain, in ms.
+const lookAgain = 50
 
 // reserve tries to reserve, but for what others keep.
 func (w *Waiter) reserve(now ledger.Instant, ttl ledger.Millis) (ledger.Short, int) {
@@ -79,12 +95,9 @@ func (e *Engine) behind(now ledger.Instant, l Ledger, w *Waiter, at int) (done b
 		return true, 0
 	}
 	ahead := t.gate.ahead(w)
-	if now < w.deadline {
-		o := l.Outlook(now, t.gate.id, min(need+ahead, ledger.MaxTokens))
-		if !hopeless(t.account.Spec(), o, need, ahead, w.deadline) {
-			w.rights = true
-			return false, at
-		}
+	if now < w.deadline && !w.hopeless(now, l, t, need, ahead) {
+		w.rights = true
+		return false, at
 	}
 	if t.account.Spec().Ceiling != ledger.Hard {
 		w.overdraw = true
@@ -115,7 +128,7 @@ func (e *Engine) refuse(now ledger.Instant, l Ledger, w *Waiter, at int, ahead l
 	if g := t.gate; len(g.list) == 0 && o.Local < need && o.Swarm >= need {
 		// The caller is told to come back soon: have the rights brought here until then. The next Pump ends the
 		// asking.
-		l.Waiting(now, g.id, need)
+		l.Waiting(now, g.id, ledger.Need{First: need, All: need, Since: now, Until: now + comeBack})
 		g.told = need
 		e.queue.rouse(g)
 	}

@@ -31,7 +31,7 @@ type Ledger interface {
 	Charter() ledger.Charter
 	Fenced() bool
 	Open(now ledger.Instant, id ledger.InstanceID) (*ledger.Account, error)
-	Waiting(now ledger.Instant, id ledger.InstanceID, need ledger.Tokens)
+	Waiting(now ledger.Instant, id ledger.InstanceID, need ledger.Need)
 	Outlook(now ledger.Instant, id ledger.InstanceID, need ledger.Tokens) ledger.Outlook
 }
 

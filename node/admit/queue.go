@@ -16,6 +16,9 @@ const (
 	// order. Beyond it the clock was put back.
 	stepBack = 1000 // ms
 
+	// askedTogether bounds the calls whose rights are asked for in one go.
+	askedTogether = 64
+
 	// patience is how often a call may be short at another instance than before until it keeps what it needs
 	// of those that it is not short at.
 	patience = 2
@@ -39,6 +42,7 @@ type Waiter struct {
 	disk     ledger.Instant // deadline of waiting for the disk, once it is waited for
 	overdraw bool           // the wait for rights is over, or is in vain: soft ceilings may overdraw
 	gate     *gate          // where it waits; nil once it is decided or was cancelled
+	look     ledger.Instant // when to ask again whether it waits in vain
 	rights   bool           // it is rights that it waits for, not the disk
 	tag      float64
 	moves    int // how often it was short at another instance than before
@@ -65,6 +69,7 @@ func (q *queue) clock(now ledger.Instant) ledger.Instant {
 		for _, g := range q.busy {
 			for _, w := range g.list {
 				w.since -= by
+				w.look -= by
 				w.deadline -= by
 				if w.disk != 0 {
 					w.disk -= by
@@ -312,20 +317,24 @@ func (e *Engine) serve(now ledger.Instant, l Ledger, g *gate, decided []*Waiter)
 	return decided
 }
 
-// tell lets the ledger know what the first call that waits for rights at a gate needs.
+// tell lets the ledger know what the calls need that wait for rights at a gate.
 func (e *Engine) tell(now ledger.Instant, l Ledger, g *gate) {
-	need := ledger.Tokens(0)
+	var need ledger.Need
 	if len(g.list) > 0 {
 		if w := g.list[0]; w.rights {
-			need = w.needs(g)
+			need = ledger.Need{First: w.needs(g), Since: w.since, Until: max(w.deadline, w.disk)}
+			for _, w := range g.list[:min(len(g.list), askedTogether)] {
+				need.All = min(need.All+w.needs(g), ledger.MaxTokens)
+			}
 		}
 	} else if len(g.keepers) > 0 {
-		need = g.keepers[0].needs(g)
+		w := g.keepers[0]
+		need = ledger.Need{First: w.needs(g), All: w.needs(g), Since: w.since, Until: w.deadline}
 	}
-	if need > 0 || g.told > 0 {
+	if need.First > 0 || g.told > 0 {
 		l.Waiting(now, g.id, need)
 	}
-	g.told = need
+	g.told = need.First
 }
 
 func (e *Engine) isFenced(l Ledger) bool {

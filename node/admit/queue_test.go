@@ -199,8 +199,8 @@ type listener struct {
 	told *[]string
 }
 
-func (l listener) Waiting(now ledger.Instant, id ledger.InstanceID, need ledger.Tokens) {
-	*l.told = append(*l.told, fmt.Sprintf("%s=%d", id.Name(), need))
+func (l listener) Waiting(now ledger.Instant, id ledger.InstanceID, need ledger.Need) {
+	*l.told = append(*l.told, fmt.Sprintf("%s=%d", id.Name(), need.First))
 	l.Ledger.Waiting(now, id, need)
 }
 

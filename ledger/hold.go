@@ -1,0 +1,76 @@
+package ledger
+
+import "slices"
+
+// heldAsk is an ask that waits here for rights.
+type heldAsk struct {
+	ask   *Ask
+	since Instant
+	until Instant
+}
+
+// hold keeps an ask, and tells the asker, who then waits rather than ask others.
+func (r *Replica) hold(now Instant, in *instance, m *Ask) {
+	if slices.ContainsFunc(in.held, func(h heldAsk) bool { return h.ask.ID == m.ID && h.ask.From == m.From }) {
+		return // it came twice
+	}
+	in.held = append(in.held, heldAsk{m, now, now + Instant(m.Patience)})
+	r.activate(in)
+	r.send(m.From.Node, &Hold{ID: m.ID, From: r.self, Instance: m.Instance, For: m.Patience})
+}
+
+// serveHeld gives for asks that are held, in the order in which they came, as far as there are rights. The first
+// that there are not enough for has what there is set aside, so that neither newcomers nor smaller calls take it.
+func (r *Replica) serveHeld(now Instant, in *instance) {
+	if len(in.held) == 0 {
+		return
+	}
+	a := in.account
+	in.held = slices.DeleteFunc(in.held, func(h heldAsk) bool {
+		_, alive := r.alive(h.ask.From)
+		return !alive || now >= h.until || now < h.since
+	})
+	n := 0
+	for _, h := range in.held {
+		v := r.viewSelf(now, in)
+		if h.ask.Window != v.Window {
+			n++ // rights of a window that is over are of no use to it
+			continue
+		}
+		if v.Waiting > 0 && in.need.Since < h.since || v.Givable < h.ask.Need ||
+			!r.serve(now, in, h.ask, min(h.ask.Want, v.Givable)) {
+			break
+		}
+		n++
+	}
+	in.held = slices.Delete(in.held, 0, n)
+	aside := Tokens(0)
+	if len(in.held) > 0 && (in.need.First == 0 || in.held[0].since <= in.need.Since) {
+		aside = in.held[0].ask.Need
+	}
+	a.mu.Lock()
+	a.aside = aside
+	a.mu.Unlock()
+}
+
+// heldNeed is what the asks that are held need together.
+func (in *instance) heldNeed() (sum Tokens) {
+	for _, h := range in.held {
+		sum += h.ask.Need
+	}
+	return sum
+}
+
+// receiveHold notes that a donor keeps an ask of ours.
+func (r *Replica) receiveHold(now Instant, m *Hold) error {
+	in, ok := r.instances[m.Instance]
+	if !ok {
+		return nil // forgotten meanwhile
+	}
+	for i := range in.asks {
+		if o := &in.asks[i]; o.id == m.ID && o.to == m.From {
+			o.held = now + Instant(m.For)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,35 @@
+package ledger
+
+// What a node without shares of a rate gets back when a call ends, and what it borrowed in vain, would lapse there. It
+// offers it to a holder of shares, who asks for it if he has use for it. The ask carries his clock, by which it lapses.
+
+// offer tells a peer of borrowed rights that are of no use here.
+func (r *Replica) offer(now Instant, in *instance) {
+	a := in.account
+	a.mu.Lock()
+	idle := a.open() && a.spec.Kind == Rate && a.accrual.lendable(a.last) > 0
+	a.mu.Unlock()
+	if !idle || in.need.First > 0 || len(in.held) > 0 {
+		return
+	}
+	v := r.view(now, in)
+	if i, n := r.cfg.Strategy.Return(v); i >= 0 && n > 0 {
+		r.send(v.Peers[i].Holder.Node, &Offer{From: r.self, Instance: in.id, Window: v.Window, Amount: n})
+	}
+}
+
+// receiveOffer asks for what was offered, if there is use for it.
+func (r *Replica) receiveOffer(now Instant, m *Offer) {
+	in, ok := r.instances[m.Instance]
+	if !ok || in.account == nil || m.From == r.self || !r.heir.IsZero() {
+		return
+	}
+	v := r.viewSelf(now, in)
+	if v.Spec.Kind != Rate || v.Window != m.Window || !r.cfg.Strategy.Accept(v, m.Amount) {
+		return
+	}
+	r.askID++
+	r.send(m.From.Node, &Ask{
+		ID: r.askID, From: r.self, Instance: in.id, Window: v.Window, Want: m.Amount, At: now,
+	})
+}
