@@ -64,15 +64,16 @@ func valueRange(lo, hi float64) (from, to float64) {
 	if math.IsInf(lo, 0) || math.IsInf(hi, 0) || lo > hi { // there are no values
 		return 0, 1
 	}
-	if lo >= 0 && (hi-lo > hi/5 || hi == lo) {
+	flat := lo == hi
+	if lo >= 0 && (hi-lo > hi/5 || flat) {
 		lo = 0
 	}
-	if hi <= 0 && lo == hi {
-		hi = lo + 1
+	if hi <= 0 && flat {
+		hi, flat = lo+1, false
 	}
 	step := niceStep((hi - lo) / 5)
 	from, to = math.Floor(lo/step+1e-9)*step, math.Ceil(hi/step-1e-9)*step
-	if from == to {
+	if from == to || flat && to == hi { // a line along the edge is hard to see
 		to += step
 	}
 	return from, to

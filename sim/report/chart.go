@@ -31,6 +31,7 @@ type Chart struct {
 	xLog     bool
 	unit     string
 	series   []series
+	stack    bool // areas on each other
 	marks    []lane
 }
 
@@ -55,7 +56,7 @@ const (
 
 // panelChart is the chart of a panel.
 func panelChart(p *result.Panel, marks []result.Mark) Chart {
-	c := Chart{ID: "panel-" + fileName(p.ID), Title: p.Title, unit: p.Unit, series: seriesOf(p)}
+	c := Chart{ID: "panel-" + fileName(p.ID), Title: p.Title, unit: p.Unit, series: seriesOf(p), stack: p.Stack}
 	c.overTime(marks)
 	return c
 }
@@ -110,8 +111,14 @@ func (c *Chart) plot() *plot.Plot {
 	grid.Vertical.Color, grid.Horizontal.Color = nil, inkGrid.light
 	grid.Horizontal.Width = 0.5
 	p.Add(grid, bands{c.marks})
-	for _, s := range c.series {
-		s.add(p)
+	if c.stack { // from the top down, so that an area of nothing does not hide the edge of the one below
+		for i := range c.series {
+			c.series[len(c.series)-1-i].add(p)
+		}
+		return p
+	}
+	for i := range c.series {
+		c.series[i].add(p)
 	}
 	return p
 }

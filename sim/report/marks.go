@@ -9,9 +9,10 @@ import (
 	"github.com/swarmpurse/swarmpurse/sim/result"
 )
 
-// overTime makes the x axis one of time, with faults on it.
+// overTime makes the x axis one of time, from the start of the run, with faults on it.
 func (c *Chart) overTime(marks []result.Mark) {
 	c.span()
+	c.from = min(c.from, 0)
 	c.xLabel = "time (m:ss)"
 	if c.to >= time.Hour.Seconds() {
 		c.xLabel = "time (h:mm:ss)"
