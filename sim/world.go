@@ -71,8 +71,8 @@ type world struct {
 type Options struct {
 	// Progress, if set, hears now and then how far the run is.
 	Progress func(at time.Duration, events uint64)
-	// Traces are the recordings that streams of kind trace name.
-	Traces map[string]*workload.Recording
+	// Systems are those, by their names in package result, that Run compares the swarm with; nil for all.
+	Systems []string
 	// Until ends the run early; 0 runs it whole.
 	Until time.Duration
 	// bug plants a known bug, for the tests that show that the checks find it.
@@ -116,13 +116,7 @@ func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, er
 		end:         span(sc.Duration + sc.Rest),
 	}
 	var err error
-	zones := make([]string, sc.Nodes)
-	for i := range zones {
-		zones[i] = sc.ZoneOf(i)
-	}
-	if w.source, err = workload.New(workload.Config{
-		Streams: sc.Workload, Zones: zones, Seed: sc.Seed, Duration: sc.Duration, Traces: o.Traces,
-	}); err != nil {
+	if w.source, err = sc.Source(); err != nil {
 		return nil, fmt.Errorf("scenario %q: %w", sc.Name, err)
 	}
 	for i, z := range sc.Zones {

@@ -1,0 +1,55 @@
+package sim
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/sim/baseline"
+	"github.com/swarmpurse/swarmpurse/sim/result"
+	"github.com/swarmpurse/swarmpurse/sim/scenario"
+)
+
+// Run runs the scenario with the swarm and, on the same calls and faults, with all that it is compared with, and
+// holds it to the scenario's bounds. When an invariant did not hold, the swarm's figures end there: then nothing is
+// compared, and only what the run came to by then is held to the bounds that need no other system.
+func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*result.Result, error) {
+	r, err := Swarm(ctx, sc, o)
+	if err != nil {
+		return nil, err
+	}
+	if r.Violation == nil {
+		for _, kind := range baseline.Kinds() {
+			if o.Systems != nil && !slices.Contains(o.Systems, kind) {
+				continue
+			}
+			if err := ctx.Err(); err != nil {
+				return nil, err
+			}
+			s, err := baseline.Run(kind, sc, sc.Source, baseline.Options{GossipDelay: newsTakes(sc)})
+			if err != nil {
+				return nil, err
+			}
+			r.Systems = append(r.Systems, s)
+		}
+	}
+	result.Relate(r.Systems)
+	r.Bounds = scenario.Check(judged(sc.Bounds, r), r)
+	return r, nil
+}
+
+// judged are the bounds that can be judged by the systems that were run.
+func judged(bounds []scenario.Bound, r *result.Result) []scenario.Bound {
+	return slices.DeleteFunc(slices.Clone(bounds), func(b scenario.Bound) bool {
+		return b.Beside != "" && r.System(b.Beside) == nil || b.Figure == "goodput" && b.Beside == "" && r.System(result.Omniscient) == nil
+	})
+}
+
+// newsTakes is how long the model of gossip takes to bring something small to all nodes when nothing else is on its
+// way: each node that hears of it tells fanout × waves more. Gossiped counters are given that, the best there can be.
+func newsTakes(sc *scenario.Scenario) time.Duration {
+	hops := math.Ceil(math.Log(float64(max(2, sc.Nodes))) / math.Log(1+fanout*waves))
+	hop := time.Duration(waveGap)*time.Microsecond*(waves-1) + max(sc.Network.SameZone.Median, sc.Network.OtherZone.Median)
+	return time.Duration(hops) * hop
+}
