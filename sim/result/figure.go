@@ -82,10 +82,13 @@ func (u Unit) Text(v float64) string {
 	case Seconds:
 		return seconds(v)
 	case BytesPerSecond:
-		if v < 0 {
-			return "-" + humanize.Bytes(uint64(-v)) + "/s"
+		scaled, prefix := humanize.ComputeSI(v)
+		if math.Abs(v) < 1 {
+			scaled, prefix = v, ""
 		}
-		return humanize.Bytes(uint64(v)) + "/s"
+		unit := math.Pow(10, math.Floor(math.Log10(math.Max(1, math.Abs(scaled))))-2) // of the third digit
+		text := strconv.FormatFloat(math.Round(math.Round(scaled/unit)*unit*100)/100, 'f', -1, 64)
+		return text + " " + prefix + "B/s"
 	}
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }

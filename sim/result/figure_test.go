@@ -31,6 +31,12 @@ func TestUnitText(t *testing.T) {
 		{Seconds, math.Inf(1), "never"},
 		{BytesPerSecond, 7600, "7.6 kB/s"},
 		{BytesPerSecond, -7600, "-7.6 kB/s"},
+		{BytesPerSecond, 25_120, "25.1 kB/s"},
+		{BytesPerSecond, 999.6, "1000 B/s"},
+		{BytesPerSecond, 100, "100 B/s"},
+		{BytesPerSecond, 0.5, "0.5 B/s"},
+		{BytesPerSecond, 0, "0 B/s"},
+		{BytesPerSecond, 2_500_000, "2.5 MB/s"},
 		{Number, 0.98765, "0.9877"},
 		{Number, math.NaN(), "-"},
 	} {
