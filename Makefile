@@ -7,10 +7,10 @@ BENCH    ?= .
 VCS      := $(shell git status --porcelain >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test ci bench fuzz lint fmt race smoke clean
+.PHONY: help demo build test ci bench fuzz lint fmt race smoke sim-soak check-deep clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: build ## Run a swarm here for a minute and judge it. TRACE=file.csv SPEED=20 replays a trace, FLAGS="--nodes 9 …" is passed on
 	@bin/swarmpurse demo $(if $(TRACE),--trace '$(TRACE)') $(if $(SPEED),--speed '$(SPEED)') $(FLAGS)
@@ -34,6 +34,9 @@ race: ## Run all tests under the race detector, which needs a C compiler
 
 smoke: build ## Run a demo of 20 seconds
 	bin/swarmpurse demo --duration 20s --agents 30
+
+sim-soak: build ## Simulate 2,000 seeds of random faults, and 20 of each scenario that ships; SEEDS=200 for fewer, FLAGS="--each 2" is passed on
+	bin/swarmpurse sim soak $(if $(SEEDS),--seeds $(SEEDS)) $(FLAGS)
 
 bench: ## Run the benchmarks of all packages; BENCH=regexp chooses
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 ./...

@@ -58,7 +58,7 @@ func newRootCommand(a *app) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	group("run", newNodeCommand(a), newDemoCommand(a))
+	group("run", newNodeCommand(a), newDemoCommand(a), newSimCommand(a))
 	group("call", newAdmitCommand(a), newSettleCommand(a), newReleaseCommand(a))
 	group("look", newBudgetsCommand(a), newMembersCommand(a), newExplainCommand(a), newTopCommand(a))
 	group("operate", newPolicyCommand(a), newMintCommand(a))
