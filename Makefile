@@ -7,7 +7,7 @@ BENCH    ?= .
 VCS      := $(shell git status --porcelain >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test ci bench fuzz lint fmt race smoke sim-soak check-deep clean
+.PHONY: help demo build test ci bench fuzz lint fmt race smoke sim-soak clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile

@@ -22,7 +22,7 @@ func TestDemoCommandLine(t *testing.T) {
 		{"now", exitUsage, "unknown command"},
 		{"--trace no-such.csv", exitFailed, "open no-such.csv"},
 		{"--policy no-such.yaml", exitFailed, "no-such.yaml"},
-		{"--trace demo_test.go", exitFailed, "hint: a trace is a CSV file that begins: TIMESTAMP,ContextTokens,GeneratedTokens"},
+		{"--trace demo_test.go", exitFailed, "hint: a trace is a CSV file that begins: time,tenant,class,prompt,output"},
 	} {
 		var stdout, stderr bytes.Buffer
 		code := run(context.Background(), append([]string{"demo"}, strings.Fields(c.args)...), strings.NewReader(""), &stdout, &stderr)
