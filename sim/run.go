@@ -12,14 +12,14 @@ import (
 )
 
 // Run runs the scenario with the swarm and, on the same calls and faults, with all that it is compared with, and
-// holds it to the scenario's bounds. When an invariant did not hold, the swarm's figures end there: then nothing is
-// compared, and only what the run came to by then is held to the bounds that need no other system.
+// holds it to the scenario's bounds. When an invariant did not hold while calls came, the swarm's figures end there:
+// then nothing is compared, and only the bounds that need no other system are judged, by what the run came to.
 func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*result.Result, error) {
 	r, err := Swarm(ctx, sc, o)
 	if err != nil {
 		return nil, err
 	}
-	if r.Violation == nil {
+	if r.Violation == nil || r.Violation.At >= sc.Duration {
 		for _, kind := range baseline.Kinds() {
 			if o.Systems != nil && !slices.Contains(o.Systems, kind) {
 				continue

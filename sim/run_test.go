@@ -63,3 +63,19 @@ func TestRun(t *testing.T) {
 		}
 	}
 }
+
+// TestRunThatBreaksOff: figures of a swarm that stopped halfway stand beside nobody's.
+func TestRunThatBreaksOff(t *testing.T) {
+	sc := steady(t, 1, 20*time.Second)
+	sc.Bounds = []scenario.Bound{{Text: "goodput", Figure: "goodput", Op: ">=", Value: 0.5}, {Text: "overspend", Figure: "overspend", Op: "<="}}
+	r, err := Run(t.Context(), sc, Options{bug: bugSettleTwice})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Violation == nil || r.Violation.At >= sc.Duration {
+		t.Fatalf("the planted bug was not found in time: %+v", r.Violation)
+	}
+	if len(r.Systems) != 1 || len(r.Bounds) != 1 || r.Bounds[0].Text != "overspend" || r.Passed() {
+		t.Errorf("%d systems, bounds %+v", len(r.Systems), r.Bounds)
+	}
+}

@@ -44,13 +44,19 @@ func pageText(w *strings.Builder, p *simreport.Page, width int) {
 		w.WriteString(": " + clean(p.Lead))
 	}
 	w.WriteByte('\n')
-	for i, f := range p.Facts {
-		if i > 0 {
-			w.WriteString(", ")
+	var short []string
+	var long []string // those that are lists themselves, as of runs that are compared
+	for _, f := range p.Facts {
+		if strings.Contains(f.Value, ", ") {
+			long = append(long, clean(f.Name), clean(f.Value))
+		} else {
+			short = append(short, clean(f.Name)+" "+clean(f.Value))
 		}
-		w.WriteString(clean(f.Name) + " " + clean(f.Value))
 	}
-	w.WriteByte('\n')
+	if len(short) > 0 {
+		w.WriteString(strings.Join(short, ", ") + "\n")
+	}
+	fields(w, long...)
 	for _, t := range p.Tables {
 		if t.Detail {
 			continue

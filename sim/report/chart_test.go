@@ -209,6 +209,8 @@ func TestDifference(t *testing.T) {
 		{"overspend", 0.1, 0, Cell{"-10.00 pp", 1}},
 		{"wait_p99", 0.25, 0.5, Cell{"+250 ms", -1}},
 		{"bytes", 7600, 7600, Cell{"0", 0}},
+		{"jain", 0.999991, 1, Cell{"0", 0}},
+		{"local", 0.5, 0.50001, Cell{"0", 0}},
 		{"offered", 1, 3, Cell{"+2", 0}},
 		{"converge", 1, math.Inf(1), Cell{"-", 0}},
 		{"local", nan, 1, Cell{"-", 0}},

@@ -94,10 +94,10 @@ func difference(f result.Figure, a, b float64) Cell {
 			text = "0"
 		}
 	}
-	switch {
-	case d == 0:
+	if d == 0 || text == "0" { // or too little to be told
 		return Cell{Text: "0"}
-	case d > 0:
+	}
+	if d > 0 {
 		text = "+" + text
 	}
 	mood := f.Better

@@ -90,6 +90,9 @@ func (u Unit) Text(v float64) string {
 		text := strconv.FormatFloat(math.Round(math.Round(scaled/unit)*unit*100)/100, 'f', -1, 64)
 		return text + " " + prefix + "B/s"
 	}
+	if math.Abs(v) < 1 {
+		v = math.Round(v*1e4)/1e4 + 0 // zero has no sign
+	}
 	return strconv.FormatFloat(v, 'g', 4, 64)
 }
 

@@ -38,6 +38,8 @@ func TestUnitText(t *testing.T) {
 		{BytesPerSecond, 0, "0 B/s"},
 		{BytesPerSecond, 2_500_000, "2.5 MB/s"},
 		{Number, 0.98765, "0.9877"},
+		{Number, -9e-6, "0"},
+		{Number, 0.0071, "0.0071"},
 		{Number, math.NaN(), "-"},
 	} {
 		if got := c.unit.Text(c.v); got != c.want {
