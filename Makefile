@@ -3,11 +3,12 @@
 GO       ?= go
 FUZZTIME ?= 10s
 BENCH    ?= .
+DEEP     ?= 2m
 # Go stamps the version from git into the binary, where there is a git that works.
 VCS      := $(shell git status --porcelain >/dev/null 2>&1 && echo auto || echo false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test ci bench fuzz lint fmt race smoke sim-soak clean
+.PHONY: help demo build test ci bench fuzz lint fmt race smoke sim-soak check-deep clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -47,6 +48,9 @@ fuzz: ## Fuzz every decoder and parser for FUZZTIME each, 10s by default
 			echo "$$dir $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$dir"; \
 		done; \
 	done
+
+check-deep: ## Explore every scope of sim/explore for DEEP, 2m by default, each in at most some 2 GiB
+	$(GO) test ./sim/explore -run '^TestScopes$$' -v -timeout 0 -explore.depth 99 -explore.time $(DEEP) -explore.states 8000000
 
 lint: ## Check formatting, go vet and staticcheck
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "not formatted (make fmt does it):"; echo "$$out"; exit 1; fi

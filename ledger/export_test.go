@@ -18,38 +18,6 @@ func DecodeVersion(b []byte) uint64 {
 	return v
 }
 
-// GiveShares and GiveRights are gifts that no strategy thought of.
-func (r *Replica) GiveShares(now Instant, id InstanceID, to Holder, n Shares) Shares {
-	in := r.instances[id]
-	if in == nil || in.account == nil {
-		return 0
-	}
-	e, _ := r.edge(in, to)
-	in.account.mu.Lock()
-	n = in.account.giveShares(e, n, now)
-	in.account.mu.Unlock()
-	if n > 0 {
-		r.gave(now, in, e, 0)
-	}
-	return n
-}
-
-func (r *Replica) GiveRights(now Instant, id InstanceID, to Holder, n Tokens, asked Instant) Tokens {
-	in := r.instances[id]
-	if in == nil || in.account == nil {
-		return 0
-	}
-	e, _ := r.edge(in, to)
-	in.account.mu.Lock()
-	in.account.advance(now)
-	n = in.account.giveRights(e, n, asked)
-	in.account.mu.Unlock()
-	if n > 0 {
-		r.gave(now, in, e, 0)
-	}
-	return n
-}
-
 // Sent is the row that peers were sent last.
 func (r *Replica) Sent(id InstanceID) (Row, bool) {
 	in, ok := r.instances[id]

@@ -1,0 +1,135 @@
+package judge
+
+import "github.com/swarmpurse/swarmpurse/ledger"
+
+// Together judges what only all books of one instance show. kind and ceiling are those of the instance.
+func Together(books []*Book, kind ledger.Kind, ceiling ledger.Ceiling) error {
+	if err := shares(books); err != nil {
+		return err
+	}
+	for i, b := range books {
+		for k := range b.Uses {
+			w := b.Uses[k].Window
+			if !earlier(books[:i], w) {
+				if err := window(books, w, kind, ceiling); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// earlier reports whether one of the books has that window.
+func earlier(books []*Book, w ledger.Window) bool {
+	for _, b := range books {
+		for i := range b.Uses {
+			if b.Uses[i].Window == w {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func shares(books []*Book) error {
+	var genesis, owned, inFlight ledger.Shares
+	for _, a := range books {
+		if a.There {
+			genesis += a.Given
+			owned += a.Shares
+		}
+		for _, b := range books {
+			if a == b {
+				continue
+			}
+			out, in := find(a.Disk, b.Self), find(b.Pairs, a.Self)
+			if in.SharesIn > out.SharesOut || in.Window > out.Window && in.In > 0 || in.Window == out.Window && in.In > out.Out {
+				return broken(GivenBeforeCome, "%s: %v has credited %+v, %v durably gave %+v", a.ID, b.Self, in.Entry, a.Self, out.Entry)
+			}
+			inFlight += find(a.Pairs, b.Self).SharesOut - in.SharesIn
+		}
+	}
+	if genesis > ledger.TotalShares {
+		return broken(GenesisOnce, "%s: it gave %d", books[0].ID, genesis)
+	}
+	if owned+inFlight != genesis {
+		return broken(SharesConserved, "%s: %d are owned, %d on the way, genesis gave %d", books[0].ID, owned, inFlight, genesis)
+	}
+	return nil
+}
+
+// window judges one window over all nodes, those included that are in another one by now.
+func window(books []*Book, w ledger.Window, kind ledger.Kind, ceiling ledger.Ceiling) error {
+	id := books[0].ID
+	var all, issued, rolled, minted, over, spent, used, in, out, closed ledger.Tokens
+	var limit, overdraft, rollover, topUps ledger.Tokens
+	var counted ledger.Shares
+	for _, b := range books {
+		topUps += b.TopUps
+		for k := range b.Uses {
+			u := &b.Uses[k]
+			if u.Window != w {
+				continue
+			}
+			s := &u.Last
+			all += s.Issued()
+			issued += s.Base - s.Cut
+			rolled += s.Rolled
+			minted += s.Minted
+			over += s.Overdrawn
+			spent += s.Spent + s.Reserved
+			in += s.In
+			out += s.Out
+			closed += s.Spent + s.Reserved + s.Lapsed + s.Balance()
+			counted += s.Counted
+			used += u.Used
+			limit, overdraft, rollover = max(limit, u.Limit), max(overdraft, u.Overdraft), max(rollover, u.Rollover)
+			if n := s.Base - s.Cut; kind == ledger.Windowed && n > ledger.Issue(s.Counted, u.Limit) {
+				return broken(IssuedInLimit, "%s window %d: %v issued %d for %d shares and a limit of %d", id, w, b.Self, n, s.Counted, u.Limit)
+			}
+			if s.Balance() < 0 {
+				return broken(BalancePositive, "%s: that of %v is %d in window %d", id, b.Self, s.Balance(), w)
+			}
+		}
+	}
+	if in > out {
+		return broken(GivenBeforeCome, "%s window %d: %d tokens came, %d left", id, w, in, out)
+	}
+	if closed+(out-in) != all {
+		return broken(RightsConserved, "%s window %d: %d issued, %d found, %d on the way", id, w, all, closed, out-in)
+	}
+	if kind == ledger.Rate {
+		return nil
+	}
+	if kind == ledger.Windowed && counted > ledger.TotalShares {
+		return broken(CountedOnce, "%s window %d: %d counted", id, w, counted)
+	}
+	if minted > topUps || kind == ledger.Grant && minted < topUps {
+		return broken(MintedOnce, "%s window %d: %d of %d", id, w, minted, topUps)
+	}
+	if issued > limit {
+		return broken(IssuedInLimit, "%s window %d: %d of %d", id, w, issued, limit)
+	}
+	if rolled > rollover {
+		return broken(IssuedInLimit, "%s window %d: %d rolled over, at most %d may be", id, w, rolled, rollover)
+	}
+	limit += rolled + minted
+	switch ceiling {
+	case ledger.Hard:
+		if over > 0 {
+			return broken(OverdraftInLimit, "%s window %d: %d beyond a hard limit", id, w, over)
+		}
+	case ledger.Soft:
+		if over > overdraft {
+			return broken(OverdraftInLimit, "%s window %d: %d, at most %d may be", id, w, over, overdraft)
+		}
+		limit += over
+	case ledger.Observe:
+		return nil
+	}
+	if spent > limit || used > limit {
+		return broken(AdmittedInLimit, "%s window %d: %d spent and reserved, %d told to callers, limit %d", id, w, spent, used, limit)
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+package explore
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+	"time"
+)
+
+var (
+	depth  = flag.Int("explore.depth", 0, "explore paths of so many actions; 0: what each scope says")
+	states = flag.Int("explore.states", 0, "stop a scope after so many distinct states; 0: no limit")
+	most   = flag.Duration("explore.time", 0, "stop a scope after so long; 0: no limit")
+)
+
+// TestScopes explores every scope. Run it with -v for the figures.
+func TestScopes(t *testing.T) {
+	for _, s := range Scopes() {
+		t.Run(s.Name, func(t *testing.T) {
+			began := time.Now()
+			lim := Limits{Depth: *depth, States: *states}
+			if lim.Depth == 0 && slow {
+				lim.Depth = s.Brief
+			}
+			if *most > 0 {
+				lim.Stop = func() bool { return time.Since(began) > *most }
+			}
+			r, err := Run(s, lim)
+			if err != nil {
+				t.Fatal(err)
+			}
+			took := time.Since(began).Seconds()
+			t.Logf("%s, %.1f s, %.0f states/s", r, took, float64(r.Distinct)/took)
+			if r.Failure != nil {
+				t.Error(r.Failure)
+			}
+		})
+	}
+}
+
+// TestSameTwice: a search has no chance in it, so that its figures can be quoted and its failures found again.
+func TestSameTwice(t *testing.T) {
+	for _, s := range Scopes() {
+		a, err := Run(s, Limits{Depth: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, _ := Run(s, Limits{Depth: 3})
+		if fmt.Sprint(a) != fmt.Sprint(b) {
+			t.Errorf("first\n%v\nthen\n%v", a, b)
+		}
+	}
+}
