@@ -41,8 +41,16 @@ var bugs = []bug{
 		edits: [][2]string{{"s.Spent, s.Reserved = max(s.used(), s.Mark), 0", "s.Reserved = 0"}},
 	},
 	{
-		name: "shares count for a window that the giver has issued", file: "transfer.go", scope: "window", depth: 6, by: judge.CountedOnce,
-		edits: [][2]string{{"first := a.s.Window + 1", "first := a.s.Window"}, {"w+1 > first {\n\t\tfirst = w + 1", "w > first {\n\t\tfirst = w"}},
+		name: "shares count for a window that the giver has issued", file: "transfer.go", scope: "window", depth: 3, by: judge.CountedOnce,
+		edits: [][2]string{{"first = a.s.Window + 1", "first = a.s.Window"}, {"w+1 > first {\n\t\t\tfirst = w + 1", "w > first {\n\t\t\tfirst = w"}},
+	},
+	{
+		name: "shares come free that others on the way make late", file: "transfer.go", scope: "free", depth: 4, by: judge.Monotone,
+		edits: [][2]string{{"first = max(first, e.First) //", "//"}},
+	},
+	{
+		name: "what comes late is free", file: "transfer.go", scope: "free", depth: 3, by: judge.CountedOnce,
+		edits: [][2]string{{"case s.Issues && t.First <= s.Window:", "case s.Issues:"}},
 	},
 	{
 		name: "rights of a window to come are acknowledged and not credited", file: "exchange.go", scope: "rollover", depth: 3, by: judge.DurableFirst,

@@ -11,6 +11,8 @@ func Scopes() []Scope {
 	window := ledger.Spec{Kind: ledger.Windowed, Amount: 12, Calendar: ledger.Calendar{Length: 10_000}}
 	rolling := window
 	rolling.RolloverPPM = 500_000
+	few, more := window, window
+	few.Amount, more.Amount = 5, 7
 	rate := ledger.Spec{Kind: ledger.Rate, Amount: 40, Per: 10, PerMillis: 1000, Lend: 3000}
 	less := func(s ledger.Spec) ledger.Spec { s.Amount /= 2; return s }
 	return []Scope{
@@ -40,6 +42,12 @@ func Scopes() []Scope {
 			Founders: 1, Specs: []ledger.Spec{rolling}, Calls: []ledger.Tokens{5}, Used: []int64{0}, Rights: []ledger.Tokens{6}, Shares: []ledger.Shares{half},
 			Turns: []ledger.Millis{10_000, 20_000}, Skew: 20_000,
 			Most: Costs{Calls: 1, Rights: 1, Shares: 2, Steps: 5}, Depth: 8, Brief: 5, Rest: 40,
+		},
+		{
+			Name: "free", About: "free shares gather and issue at once, while windows turn, limits change and others wander",
+			Founders: 2, Specs: []ledger.Spec{few, more}, Shares: []ledger.Shares{ledger.TotalShares / 10, half},
+			Turns: []ledger.Millis{10_000}, Skew: 10_000, Ticks: true,
+			Most: Costs{Shares: 3, Steps: 3, Policies: 1}, Depth: 6, Brief: 4, Rest: 40,
 		},
 		{
 			Name: "turn", About: "nodes crash and disks fail around the turn of a window",
