@@ -158,6 +158,8 @@ func tell(msg any) string {
 		return fmt.Sprintf("ack{window %d in %d, shares in %d}", m.Window, m.In, m.SharesIn)
 	case *ledger.Ask:
 		return fmt.Sprintf("ask{window %d want %d}", m.Window, m.Want)
+	case *ledger.Hold:
+		return fmt.Sprintf("hold{for %d ms}", m.For)
 	case *ledger.Refuse:
 		return "refusal"
 	case *ledger.SeatPass:

@@ -59,7 +59,8 @@ var sets = map[string]string{
 // signals are the fields behind demand. Strategies look at them, and here no strategy does; apart from that they only
 // size the chunk by which a mark runs ahead, where 16 mean calls outweigh them as long as a path has fewer than 16
 // calls, and keep an instance on the list of active ones, where it is anyhow while its row is unsent.
-var signals = []string{"ledger.Account.asked", "ledger.Account.refused", "ledger.Account.demand", "ledger.Account.unmet"}
+var signals = []string{"ledger.Account.asked", "ledger.Account.refused", "ledger.Account.demand", "ledger.Account.unmet",
+	"ledger.Account.given", "ledger.Account.lending"}
 
 // versions count rows: without rows on the network they decide nothing.
 var versions = []string{"ledger.Replica.version", "ledger.Replica.versionMark", "ledger.Replica.versionNext"}

@@ -204,9 +204,12 @@ func (s *strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, led
 func (s *strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 	return min(ask.Want, v.Givable)
 }
-func (s *strategy) Surplus(v *ledger.View) ledger.Tokens       { return 0 }
-func (s *strategy) Drift(v *ledger.View) (int, ledger.Shares)  { return -1, 0 }
-func (s *strategy) Gather(v *ledger.View) (int, ledger.Shares) { return -1, 0 }
+func (s *strategy) Surplus(v *ledger.View) ledger.Tokens        { return 0 }
+func (s *strategy) Drift(v *ledger.View) (int, ledger.Shares)   { return -1, 0 }
+func (s *strategy) Hold(v *ledger.View, ask *ledger.Ask) bool   { return true }
+func (s *strategy) Return(v *ledger.View) (int, ledger.Tokens)  { return -1, 0 }
+func (s *strategy) Accept(v *ledger.View, n ledger.Tokens) bool { return true }
+func (s *strategy) Gather(v *ledger.View) (int, ledger.Shares)  { return -1, 0 }
 
 // Weight sends every change of a row at once, where rows travel at all.
 func (s *strategy) Weight(*ledger.View, *ledger.Row, *ledger.Row, ledger.Millis) float64 {

@@ -16,6 +16,9 @@ const start = ledger.Instant(1_700_000_000_000 - 1_700_000_000_000%86_400_000)
 // ttl is how long reservations live.
 const ttl = 30_000
 
+// patience is how long calls wait for what they asked for.
+const patience = 2000
+
 // node is a node that runs: the production replica with a disk and a clock.
 type node struct {
 	sc    *setting
@@ -224,8 +227,9 @@ func (n *node) reserve(in input) error {
 	n.note = [...]string{"", "no rights", "no mark", "not issued"}[why]
 	if why == ledger.NoRights && in.to >= 0 {
 		n.how.donor = n.sc.self[in.to]
-		n.r.Waiting(n.clock, id, takes[0].Amount)
-		n.r.Waiting(n.clock, id, 0) // the call gives up; what was asked for may come
+		lack := ledger.Need{First: takes[0].Amount, All: takes[0].Amount, Since: n.clock, Until: n.clock + patience}
+		n.r.Waiting(n.clock, id, lack)
+		n.r.Waiting(n.clock, id, ledger.Need{}) // the call gives up; what was asked for may come
 		n.how.donor = ledger.Holder{}
 	}
 	return nil
