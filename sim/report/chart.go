@@ -56,7 +56,7 @@ const (
 
 // panelChart is the chart of a panel.
 func panelChart(p *result.Panel, marks []result.Mark) Chart {
-	c := Chart{ID: "panel-" + fileName(p.ID), Title: p.Title, unit: p.Unit, series: seriesOf(p), stack: p.Stack}
+	c := Chart{ID: "panel-" + fileName(p.ID), Title: p.Title, unit: p.Unit, series: seriesOf(p)}
 	c.overTime(marks)
 	return c
 }
@@ -111,14 +111,17 @@ func (c *Chart) plot() *plot.Plot {
 	grid.Vertical.Color, grid.Horizontal.Color = nil, inkGrid.light
 	grid.Horizontal.Width = 0.5
 	p.Add(grid, bands{c.marks})
-	if c.stack { // from the top down, so that an area of nothing does not hide the edge of the one below
-		for i := range c.series {
-			c.series[len(c.series)-1-i].add(p)
-		}
-		return p
-	}
+	// Ranges lie below. What stands first in the legend lies above the rest: the swarm among systems, and the edge of
+	// an area that others stand on, which one of nothing would hide.
 	for i := range c.series {
-		c.series[i].add(p)
+		if c.series[i].isRange() {
+			c.series[i].add(p)
+		}
+	}
+	for i := len(c.series) - 1; i >= 0; i-- {
+		if !c.series[i].isRange() {
+			c.series[i].add(p)
+		}
 	}
 	return p
 }
@@ -156,7 +159,7 @@ func (s *series) add(p *plot.Plot) {
 			area := must(plotter.NewPolygon(ring))
 			area.Color, area.LineStyle.Width = alpha(s.ink.light, s.fill), 0
 			p.Add(area)
-			if s.fill < 0.5 {
+			if s.isRange() {
 				continue
 			}
 		}
@@ -239,7 +242,7 @@ func (c *Chart) legend() []entry {
 		all = append(all, entry{s.name, func(c draw.Canvas, box vg.Rectangle) {
 			if s.lower != nil {
 				c.FillPolygon(alpha(s.ink.light, s.fill), rectangle(box.Min.X, box.Min.Y, box.Max.X, box.Max.Y))
-				if s.fill < 0.5 {
+				if s.isRange() {
 					return
 				}
 				box.Min.Y = box.Max.Y

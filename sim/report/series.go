@@ -20,6 +20,11 @@ type series struct {
 	fill   float64   // opacity of the area
 }
 
+// isRange tells a range from a line and from an area that stands on others.
+func (s *series) isRange() bool { return s.lower != nil && s.fill < areaFill }
+
+const areaFill = 0.55
+
 // mostLines is how many lines a chart shows one by one; each has a colour of its own.
 const mostLines = 8
 
@@ -85,7 +90,7 @@ func stacked(p *result.Panel) []series {
 				top[j] += v
 			}
 		}
-		all[i] = series{name: l.Name, ink: inkLines[i], upper: top, lower: floor, fill: 0.55}
+		all[i] = series{name: l.Name, ink: inkLines[i], upper: top, lower: floor, fill: areaFill}
 		floor = top
 	}
 	return all
