@@ -57,6 +57,7 @@ type Replica struct {
 	seq       uint64
 	rows      int
 	peers     []Peer // sorted by holder; never written to
+	live      int    // of peers, and this node
 
 	version     uint64 // of the last row built
 	versionMark uint64 // durable: versions up to it may be used
@@ -193,7 +194,12 @@ func (r *Replica) SetPeers(peers []Peer) {
 		r.places++
 	}
 	before := r.members()
-	r.peers = peers
+	r.peers, r.live = peers, 1
+	for i := range peers {
+		if peers[i].Alive && peers[i].Holder != r.self {
+			r.live++
+		}
+	}
 	if r.members() == before {
 		return
 	}

@@ -135,6 +135,7 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 		Givable: a.givable(), Demand: float64(a.demand), Unmet: float64(a.unmet),
 		MeanCall: Tokens(a.meanCall), Waiting: in.need.First, Lending: float64(a.lending),
 		Borrowed: a.accrual.lent, Held: in.heldNeed(), Reserved: a.s.Reserved, Peers: v.Peers[:0], Rand: r.cfg.Rand.IntN,
+		Members: max(1, r.live),
 	}
 	if a.open() {
 		v.Rights = max(0, a.rights-a.s.Debt)
@@ -146,7 +147,6 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 // view gathers what a strategy may look at. It is valid until the next call.
 func (r *Replica) view(now Instant, in *instance) *View {
 	v := r.viewSelf(now, in)
-	v.Members = 1
 	v.Seat = r.seated(r.self)
 	v.Gather = r.gathers(&v.Spec)
 	rows := in.rows // sorted by holder, as peers are
@@ -155,7 +155,6 @@ func (r *Replica) view(now Instant, in *instance) *View {
 		if !p.Alive {
 			continue
 		}
-		v.Members++
 		if p.Holder.Gen == 0 || p.Holder == r.self {
 			continue
 		}

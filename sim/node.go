@@ -52,6 +52,7 @@ type node struct {
 	got        uint64 // credits of rights from peers
 	view       *view
 	out        outbox
+	relays     []*news             // rows that came in this batch
 	newest     [][]uint32          // by instance and holder: the version of the newest row that came
 	touched    []ledger.InstanceID // whose accounts may have moved in this operation
 	leaving    leaving
@@ -93,7 +94,7 @@ func (n *node) start() {
 	n.dice = rand.New(rand.NewPCG(w.sc.Seed, uint64(n.i)<<32|uint64(n.life)))
 	n.comparer = core.Comparer{}
 	n.waiting = map[*call]struct{}{}
-	n.newest = nil
+	n.newest, n.relays = nil, nil
 	n.leaving = leaving{}
 	n.out.init(n)
 	now := n.clockNow()
@@ -209,8 +210,6 @@ func (n *node) happen(e *event) {
 		n.stored()
 	case evSpread:
 		n.out.run()
-	case evWave:
-		n.out.wave(e.p.(*wave))
 	case evView:
 		n.do(*e)
 	case evTick:
@@ -283,9 +282,7 @@ func (n *node) perform(e *event) {
 		n.see(w.pool.viewOf(n))
 	case evRows:
 		for _, x := range e.p.(*packet).news {
-			if n.fresh(x) {
-				n.receive(now, &x.row)
-			}
+			n.learn(now, x)
 		}
 	case evMessage:
 		switch m := e.p.(type) {
@@ -295,9 +292,7 @@ func (n *node) perform(e *event) {
 			}
 		case []ledger.Row:
 			for i := range m {
-				if x := w.pool.intern(&m[i]); n.fresh(x) {
-					n.receive(now, &x.row)
-				}
+				n.learn(now, w.pool.intern(&m[i]))
 			}
 		default:
 			n.touch(m)
@@ -308,6 +303,14 @@ func (n *node) perform(e *event) {
 	case evGone:
 	default:
 		panic(fmt.Sprintf("BUG: event %d at a node", e.kind))
+	}
+}
+
+// learn gives a row to the replica if it is news. What the replica passes on is found in the order in which it came.
+func (n *node) learn(now ledger.Instant, x *news) {
+	if n.fresh(x) {
+		n.relays = append(n.relays, x)
+		n.receive(now, &x.row)
 	}
 }
 
@@ -388,15 +391,21 @@ func (n *node) effects(fx ledger.Effects) {
 		n.tell(s.To, s.Message)
 	}
 	for _, s := range fx.Spreads {
-		x := n.w.pool.intern(s.Row)
 		if s.Row.Holder == n.self {
+			x := n.w.pool.intern(s.Row)
 			n.w.audit.spread(n, s.Row)
 			n.fresh(x)
 			n.out.put(x, s.Weight, -1)
-		} else if len(n.view.live)-1 > fanout*waves {
-			n.out.put(x, s.Weight, x.origin)
+			continue
+		}
+		for len(n.relays) > 0 && &n.relays[0].row != s.Row {
+			n.relays = n.relays[1:] // the replica had it already
+		}
+		if len(n.relays) > 0 && len(n.view.live)-1 > fanout*waves {
+			n.out.put(n.relays[0], s.Weight, n.relays[0].origin)
 		}
 	}
+	n.relays = n.relays[:0]
 	for _, e := range fx.Events {
 		switch e.Kind {
 		case ledger.AskUnanswered:

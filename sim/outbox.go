@@ -26,8 +26,8 @@ type outbox struct {
 	filled micros
 	other  float64 // bytes of others that are still to be taken out of the bucket
 	due    micros  // when run is planned, 0 if it is not
-	waving int
-	sent   uint64 // bytes on the wire ever, membership's own left out
+	later  []*wave // packets that wait for their later peers
+	sent   uint64  // bytes on the wire ever, membership's own left out
 }
 
 type item struct {
@@ -44,9 +44,11 @@ type packet struct {
 }
 
 type wave struct {
-	packet *packet
-	peers  []int32
-	size   int
+	packet  *packet
+	peers   []int32 // not yet told
+	size    int
+	due     micros
+	checked bool // for what is still fresh
 }
 
 func (o *outbox) init(n *node) {
@@ -125,7 +127,7 @@ func (o *outbox) wake(at micros) {
 	}
 }
 
-// run sends what may be sent now.
+// run sends what may be sent now: first waves before later ones.
 func (o *outbox) run() {
 	w := o.n.w
 	if o.due == 0 || w.now < o.due {
@@ -136,47 +138,85 @@ func (o *outbox) run() {
 		o.wake(w.now + 50*milli)
 		return
 	}
-	for len(o.order) > 0 {
-		first := o.order[0]
-		if o.bytes+3*len(o.order) < packetRoom {
-			if at := first.since + linger; at > w.now { // wait for company
-				o.wake(at)
+	for {
+		company := micros(0) // until when the first waits for company
+		if len(o.order) > 0 {
+			if at := o.order[0].since + linger; o.bytes+3*len(o.order) < packetRoom && at > w.now {
+				company = at
+			} else {
+				wait, sent := o.first()
+				if wait > 0 {
+					o.wake(w.now + wait)
+					return
+				}
+				if sent {
+					continue
+				}
+			}
+		}
+		if len(o.later) == 0 {
+			if company > 0 {
+				o.wake(company)
+			}
+			return
+		}
+		x := o.later[0]
+		if x.due > w.now {
+			if company > 0 {
+				o.wake(min(company, x.due))
+			} else {
+				o.wake(x.due)
+			}
+			return
+		}
+		if !x.checked {
+			x.checked = true
+			o.fresh(x)
+		}
+		if len(x.packet.news) > 0 {
+			if wait := o.take(x.size * min(len(x.peers), fanout)); wait > 0 {
+				o.wake(w.now + wait)
 				return
 			}
 		}
-		except := []int32{first.x.origin, first.except}
-		peers := o.n.view.pick(o.n, except, w.dice, fanout*waves)
-		if len(peers) == 0 {
-			for len(o.order) > 0 { // nobody to tell; whoever joins gets the state by push/pull
-				o.drop(o.order[0])
-			}
-			return
+		o.later = o.later[1:]
+		if len(x.packet.news) > 0 {
+			o.push(x)
 		}
-		size, count := 0, 0
-		for i := range o.order { // an upper bound: the heap's front is not sorted
-			if size+o.order[i].x.size+3 > packetRoom {
-				break
-			}
-			size += o.order[i].x.size + 3
-			count++
-		}
-		now := min(len(peers), fanout)
-		if wait := o.take((size + frameHead) * now); wait > 0 {
-			o.wake(w.now + wait)
-			return
-		}
-		p := &packet{news: make([]*news, 0, count)}
-		left := packetRoom
-		for len(o.order) > 0 && len(p.news) < count {
-			it := o.order[0]
-			if left -= it.x.size + 3; left < 0 && len(p.news) > 0 {
-				break
-			}
-			o.drop(it)
-			p.news = append(p.news, it.x)
-		}
-		o.push(&wave{p, peers, size + frameHead})
 	}
+}
+
+// first packs the heaviest items and sends them to their first peers. wait: the bucket does not let it yet.
+func (o *outbox) first() (wait micros, sent bool) {
+	w := o.n.w
+	peers := o.n.view.pick(o.n, []int32{o.order[0].x.origin, o.order[0].except}, w.dice, fanout*waves)
+	if len(peers) == 0 {
+		for len(o.order) > 0 { // nobody to tell; whoever joins gets the state by push/pull
+			o.drop(o.order[0])
+		}
+		return 0, false
+	}
+	size := frameHead
+	for _, it := range o.order { // about: the heap's front is not sorted
+		if size+it.x.size+3 > packetRoom+frameHead {
+			break
+		}
+		size += it.x.size + 3
+	}
+	if wait := o.take(size * min(len(peers), fanout)); wait > 0 {
+		return wait, false
+	}
+	p := &packet{}
+	for left := size - frameHead; len(o.order) > 0; {
+		it := o.order[0]
+		if left -= it.x.size + 3; left < 0 && len(p.news) > 0 {
+			break
+		}
+		o.drop(it)
+		p.news = append(p.news, it.x)
+	}
+	o.push(&wave{packet: p, peers: peers, size: size})
+	return 0, true
 }
 
 // push sends a packet to the next peers of its wave.
@@ -185,33 +225,27 @@ func (o *outbox) push(x *wave) {
 	for _, to := range x.peers[:k] {
 		o.n.w.links.packet(o.n, o.n.w.nodes[to], x.size, x.packet)
 	}
-	if x.peers = x.peers[k:]; len(x.peers) > 0 && o.waving < maxWaving {
-		o.waving++
-		o.n.w.plan(o.n.w.now+waveGap, evWave, o.n, x)
+	if x.peers = x.peers[k:]; len(x.peers) == 0 {
+		return
 	}
+	if len(o.later) >= maxWaving { // no time for later waves
+		o.later = o.later[1:]
+	}
+	x.due, x.checked = o.n.w.now+waveGap, false
+	o.later = append(o.later, x)
 }
 
-// wave tells a packet's later peers what is still new of it.
-func (o *outbox) wave(x *wave) {
-	fresh := &packet{}
-	size := frameHead
+// fresh leaves out what is no longer the newest that this node knows.
+func (o *outbox) fresh(x *wave) {
+	p := &packet{}
+	x.size = frameHead
 	for _, y := range x.packet.news {
 		if o.n.version(y.instance, y.holder) == uint32(y.row.Version) {
-			fresh.news = append(fresh.news, y)
-			size += y.size + 3
+			p.news = append(p.news, y)
+			x.size += y.size + 3
 		}
 	}
-	if len(fresh.news) == 0 || o.n.paused {
-		o.waving--
-		return
-	}
-	if wait := o.take(size * min(len(x.peers), fanout)); wait > 0 {
-		o.n.w.plan(o.n.w.now+wait, evWave, o.n, x)
-		return
-	}
-	o.waving--
-	x.packet, x.size = fresh, size
-	o.push(x)
+	x.packet = p
 }
 
 // itemHeap has the heaviest item first, of equals the oldest.

@@ -261,9 +261,11 @@ func (p *pool) intern(row *ledger.Row) *news {
 			return x
 		}
 	}
-	x := &news{
-		row: *row, instance: in, holder: h, origin: p.nodeOf[h], born: p.w.now,
-		size: len(ledger.Encode([]ledger.Row{*row})),
+	x := &news{row: *row, instance: in, holder: h, origin: p.nodeOf[h], born: p.w.now}
+	if last := r[0]; last != nil {
+		x.size = last.size // give or take a few bytes
+	} else {
+		x.size = len(ledger.Encode([]ledger.Row{*row}))
 	}
 	oldest := 0
 	for i, o := range r {

@@ -25,7 +25,6 @@ const (
 	evMessage // a message of the ledger or the node arrives
 	evDisk    // a write is done
 	evSpread  // the outbox may send
-	evWave    // a packet's later peers
 	evView    // a node hears of a change in the membership
 	evStatus  // world: the failure detector has come to know something
 	evSync    // a node's periodic push/pull

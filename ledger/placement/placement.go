@@ -15,6 +15,10 @@ const (
 	rowChange       = 0.01 // a row is sent when this part of the limit moved
 	rowPace         = 100  // ms between rows of one instance
 	rowAge          = 1000 // ms after which any change is sent
+	fewMembers      = 7    // where everybody reaches all others directly, a row costs little
+	rowTurn         = 50   // ms between rows of all holders of an instance together
+	rowSlowest      = 2000 // ms: no holder waits longer for its turn
+	restAge         = ledger.Millis(5000)
 	returnSeconds   = 2.0  // borrowed rights are kept for the calls of this time
 	returnDust      = 16   // and returned if they are more than this part of a mean call
 	usefulCalls     = 2.5  // nobody gets shares of a rate that hold fewer mean calls than this
@@ -434,9 +438,22 @@ func wholeTokens(v *ledger.View, n, most ledger.Shares) ledger.Shares {
 	return min(most, ledger.PartFor(tokens, v.Spec.Amount))
 }
 
-// Weight lets a row out when it changed by a hundredth of the limit, at once when surplus appears or ends or
-// the window turns, and any change after a second.
+// Weight lets a row out when it changed by a hundredth of the limit, when surplus appears or ends, and any change
+// after a while; shares, top-ups and a turn of the window at once. A row goes to everybody, through everybody, so how
+// often one may come depends on how many come: holders of shares, whom others ask, take turns at a pace that keeps
+// all their rows within a part of what gossip may cost; the others only tell what they have spent.
 func (Strategy) Weight(v *ledger.View, last, now *ledger.Row, age ledger.Millis) float64 {
+	pace, latest := ledger.Millis(rowPace), ledger.Millis(rowAge)
+	switch {
+	case v.Members <= fewMembers:
+	case now.Shares > 0:
+		holders := int64(ledger.TotalShares / now.Shares)
+		pace = ledger.Millis(min(max(rowPace, holders*rowTurn), rowSlowest))
+		latest = max(latest, pace)
+	default:
+		pace = ledger.Millis(max(rowPace, int64(v.Members)*rowTurn/4))
+		latest = max(restAge, pace)
+	}
 	limit := float64(max(1, v.Spec.Amount))
 	moved := 0.0
 	for _, d := range [...]ledger.Tokens{
@@ -448,13 +465,13 @@ func (Strategy) Weight(v *ledger.View, last, now *ledger.Row, age ledger.Millis)
 	switch {
 	case last.Version == 0, now.Window != last.Window, now.Shares != last.Shares, now.Minted != last.Minted:
 		return 1 + moved
-	case age < rowPace:
+	case age < pace:
 		return 0
 	case (now.Surplus == 0) != (last.Surplus == 0):
 		return 1
 	case moved >= rowChange:
 		return moved
-	case age >= rowAge:
+	case age >= latest:
 		return max(moved, rowChange/2)
 	}
 	return 0

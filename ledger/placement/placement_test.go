@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -123,6 +124,7 @@ func TestGive(t *testing.T) {
 		from                             string
 		need, want                       ledger.Tokens
 		gives                            ledger.Tokens
+		share                            ledger.Shares
 	}{
 		{name: "nothing there", from: "a", need: 10, want: 10},
 		{name: "idle: all that is wanted", givable: 100, from: "z", need: 10, want: 60, gives: 60},
@@ -137,10 +139,11 @@ func TestGive(t *testing.T) {
 		{name: "and not the other way", givable: 30, rights: 30, waiting: 50, from: "z", need: 20, want: 20},
 		{name: "the last tokens of a grant", givable: 1, from: "z", need: 500, want: 500, gives: 1},
 		{name: "dust of a rate is not worth a message", kind: ledger.Rate, givable: 60, from: "z", need: 500, want: 500},
-		{name: "a fragment of a rate is", kind: ledger.Rate, givable: 70, from: "z", need: 500, want: 500, gives: 70},
+		{name: "what will have accrued soon is not given in parts", kind: ledger.Rate, givable: 70, from: "z", need: 500, want: 500},
+		{name: "but is where the shares can never hold the need", kind: ledger.Rate, share: ledger.TotalShares / 400, givable: 70, from: "z", need: 500, want: 500, gives: 70},
 	} {
 		v := grant()
-		v.Spec.Kind, v.Share = c.kind, ledger.TotalShares/100
+		v.Spec.Kind, v.Share = c.kind, cmp.Or(c.share, ledger.TotalShares/100)
 		v.Givable, v.Rights, v.Waiting, v.Demand = c.givable, c.rights, c.waiting, float64(c.demand)
 		got := Strategy{}.Give(v, &ledger.Ask{From: holder(c.from), Need: c.need, Want: c.want})
 		if got != c.gives {

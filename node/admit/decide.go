@@ -61,7 +61,7 @@ func (w *Waiter) hopeless(now ledger.Instant, l Ledger, t *boundTake, need, ahea
 }
 
 // lookAgain is the pause between two looks whether a call waits in vain, in ms.
-const lookAgain = 50
+const lookAgain = 100
 
 // reserve tries to reserve, but for what others keep.
 func (w *Waiter) reserve(now ledger.Instant, ttl ledger.Millis) (ledger.Short, int) {

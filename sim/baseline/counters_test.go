@@ -111,4 +111,3 @@ func TestNewsComeInTime(t *testing.T) {
 		t.Errorf("%d when it is there", left)
 	}
 }
-
