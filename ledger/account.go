@@ -30,7 +30,9 @@ type Account struct {
 	last  Instant // the greatest time seen: clock steps back mint nothing
 	end   Instant // of the present window; the far future without windows
 	seats int     // founders of the cluster
-	ready bool    // the first issue is durable
+	// levels says of each seat up to which limit its earlier holders issued, nil for none.
+	levels []Tokens
+	ready  bool // the first issue is durable
 
 	accrual accrual // Rate only
 	decayed Instant // when decay was last taken
@@ -66,7 +68,8 @@ type Account struct {
 // window. Everything only grows within a window, but for Reserved, Mark and Debt.
 type State struct {
 	Genesis   Shares // founding shares, 0 without a seat
-	Seats     uint64 // the seats that they came with, a bit each
+	Seats     uint64 // the seats held here by which a grant or slots may be issued, a bit each
+	Kept      Tokens // Grant, Slots: what was issued by seats that were passed on since, less what others cut; may be negative
 	SharesIn  Shares // sum of shares ever credited
 	SharesOut Shares // sum of shares ever given
 	// Arriving is the part of the shares that counts only for windows from ArrivingFirst on.

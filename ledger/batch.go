@@ -184,6 +184,8 @@ func (r *Replica) Abort() {
 		in.changes = in.changes[:0]
 		if !in.account.started() && in.account.fresh() {
 			r.begin(in.account.latest(), in)
+		} else if in.foundingBy != 0 {
+			r.found(in)
 		}
 	}
 }

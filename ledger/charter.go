@@ -68,8 +68,8 @@ type Ballot struct {
 // seats knows who holds which seat, and what was used under those held here.
 type seats struct {
 	of   []Seat
-	used []map[uint64]bool // by seat; only for seats held here
-	pass map[int]*SeatPass // handed over, not yet acknowledged
+	used []map[uint64]Tokens // by seat, the level of each used instance (see growth.go); only for seats held here
+	pass map[int]*SeatPass   // handed over, not yet acknowledged
 	told map[int]Instant
 }
 

@@ -294,7 +294,7 @@ func encodeMessage(m any) []byte {
 		return w.done()
 	case *SeatPass:
 		w := newWriter(kindSeatPass)
-		w.array(10)
+		w.array(11)
 		w.seat(&m.Seat)
 		w.holder(m.From)
 		w.holder(m.To)
@@ -302,6 +302,10 @@ func encodeMessage(m any) []byte {
 		w.array(len(m.Used))
 		for _, h := range m.Used {
 			w.uint(h)
+		}
+		w.array(len(m.Levels))
+		for _, n := range m.Levels {
+			w.int(int64(n))
 		}
 		return w.done()
 	case *SeatAck:
@@ -345,6 +349,14 @@ func (r *reader) seat() Seat {
 		r.fail("a seat number %d", s.Index)
 	}
 	return s
+}
+
+func (r *reader) level() Tokens {
+	n := Tokens(r.int())
+	if n < unknownLevel || n > MaxTokens {
+		r.fail("a level of %d tokens", n)
+	}
+	return n
 }
 
 // Fields of the first version; later ones follow them.
@@ -440,7 +452,15 @@ func Decode(b []byte) (any, error) {
 		for range r.array(0, min(MaxUsed, len(b))) {
 			p.Used = append(p.Used, r.uint())
 		}
-		r.skip(more)
+		if more > 0 {
+			for range r.array(0, len(p.Used)) {
+				p.Levels = append(p.Levels, r.level())
+			}
+		}
+		if r.err == nil && p.Levels != nil && len(p.Levels) != len(p.Used) {
+			r.fail("%d levels of %d instances", len(p.Levels), len(p.Used))
+		}
+		r.skip(more - 1)
 		m = p
 	case kindSeatAck:
 		more := r.record(6)

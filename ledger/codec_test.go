@@ -88,6 +88,7 @@ func drawMessage(t *rapid.T) any {
 		p := &SeatPass{Seat: seat(), From: drawHolder(t), To: drawHolder(t), Charter: CharterID{1, 2}}
 		for range rapid.IntRange(0, 20).Draw(t, "used") {
 			p.Used = append(p.Used, rapid.Uint64().Draw(t, "hash"))
+			p.Levels = append(p.Levels, Tokens(rapid.Int64Range(-1, int64(MaxTokens)).Draw(t, "level")))
 		}
 		return p
 	case 6:
@@ -126,7 +127,7 @@ func TestStateRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := State{
 			Genesis: TotalShares / 2, SharesIn: drawShares(t) / 2, Arriving: 5, ArrivingFirst: drawWindow(t), Window: drawWindow(t), Issues: true,
-			Counted: drawShares(t), Base: drawTokens(t), Cut: drawTokens(t), Rolled: drawTokens(t), Minted: drawTokens(t), Overdrawn: drawTokens(t), Free: 7,
+			Counted: drawShares(t), Base: drawTokens(t), Cut: drawTokens(t), Rolled: drawTokens(t), Minted: drawTokens(t), Overdrawn: drawTokens(t), Free: 7, Kept: Tokens(rapid.Int64Range(-1<<53, 1<<53).Draw(t, "kept")),
 			In: drawTokens(t), Out: drawTokens(t), Spent: drawTokens(t), Lapsed: drawTokens(t), Reserved: drawTokens(t), Debt: drawTokens(t),
 			Overrun: drawTokens(t), Mark: drawTokens(t), MarkTill: drawInstant(t), Past: Past{drawTokens(t), drawTokens(t), drawTokens(t)}, At: drawInstant(t),
 		}
@@ -230,10 +231,17 @@ func TestOlderRecords(t *testing.T) {
 	}
 	s := State{Genesis: TotalShares, Window: 60, Issues: true, Counted: TotalShares, Base: 3}
 	b = EncodeState(&s)
-	older = bytes.Clone(b[:len(b)-1])
-	older[4]--
+	older = bytes.Clone(b[:len(b)-2])
+	older[4] -= 2
 	if got, err := DecodeState(older); err != nil || *got != s {
 		t.Errorf("an older account comes as %+v: %v", got, err)
+	}
+	pass := &SeatPass{Seat: Seat{Holder: row.Holder}, From: row.Holder, To: row.Holder}
+	b = Encode(pass)
+	older = bytes.Clone(b[:len(b)-1])
+	older[2]--
+	if got, err := Decode(older); err != nil || !reflect.DeepEqual(got, pass) {
+		t.Errorf("an older hand-over comes as %+v: %v", got, err)
 	}
 }
 
@@ -300,6 +308,10 @@ func TestDecodeBounds(t *testing.T) {
 		"no instance":         &Ask{From: h},
 		"a malformed one":     &Ask{From: h, Instance: "b@x"},
 		"a seat too many":     &SeatPass{Seat: Seat{Index: MaxFounders, Holder: h}, From: h, To: h},
+		"a level too few":     &SeatPass{Seat: Seat{Holder: h}, From: h, To: h, Used: []uint64{1, 2}, Levels: []Tokens{1}},
+		"a level too many":    &SeatPass{Seat: Seat{Holder: h}, From: h, To: h, Used: []uint64{1}, Levels: []Tokens{1, 2}},
+		"a level below -1":    &SeatPass{Seat: Seat{Holder: h}, From: h, To: h, Used: []uint64{1}, Levels: []Tokens{-2}},
+		"a level too high":    &SeatPass{Seat: Seat{Holder: h}, From: h, To: h, Used: []uint64{1}, Levels: []Tokens{MaxTokens + 1}},
 		"a seat below none":   &SeatPass{Seat: Seat{Index: -1, Holder: h}, From: h, To: h},
 		"a digest below none": &Digest{From: h, Holders: []HolderDigest{{Holder: h, Rows: -1}}},
 		"too many donors":     &Refuse{From: h, Instance: id, Donors: []Holder{h, h, h, h}},
@@ -320,7 +332,7 @@ func seedMessages(f *testing.F) {
 	for _, m := range []any{
 		[]Row{{Holder: h, Instance: id, Version: 3, Shares: 7, Issued: 9}}, &Ask{ID: 1, From: h, Instance: id, Need: 5, Want: 9, At: 77},
 		&Refuse{ID: 1, From: h, Instance: id, Donors: []Holder{h}}, &Transfer{From: h, To: h, Instance: id, Out: 5, SharesOut: 6},
-		&Ack{From: h, To: h, Instance: id, In: 5}, &SeatPass{Seat: Seat{0, 1, h}, From: h, To: h, Used: []uint64{1, 2}},
+		&Ack{From: h, To: h, Instance: id, In: 5}, &SeatPass{Seat: Seat{0, 1, h}, From: h, To: h, Used: []uint64{1, 2}, Levels: []Tokens{-1, 600}},
 		&Hold{ID: 1, From: h, Instance: id, For: 50}, &Offer{From: h, Instance: id, Amount: 7},
 		&SeatAck{From: h, To: h}, &Digest{From: h, Seats: []Seat{{0, 1, h}}, Holders: []HolderDigest{{h, 1, 2, 3}}},
 	} {

@@ -29,7 +29,8 @@ func (r *Replica) Sent(id InstanceID) (Row, bool) {
 
 // UsedUnderSeat reports whether genesis ran here under the seat.
 func (r *Replica) UsedUnderSeat(seat int, id InstanceID) bool {
-	return r.seats.used[seat] != nil && r.seats.used[seat][hashID(id)]
+	_, used := r.seats.used[seat][hashID(id)]
+	return used
 }
 
 // SeatPart is what a seat brings.

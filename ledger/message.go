@@ -105,6 +105,9 @@ type SeatPass struct {
 	To      Holder
 	Used    []uint64 // hashes of the instances whose genesis ran under this seat
 	Charter CharterID
+	// Levels says of each of Used up to which limit the seat's part was issued; below 0 if that is not known. Nil
+	// from a giver that does not say.
+	Levels []Tokens
 }
 
 // SeatAck tells that the seat is durably taken over.

@@ -173,7 +173,7 @@ func (m *model) wrote(n *wnode, x Write) {
 	case strings.HasPrefix(x.Key, KeyAccount):
 		a, _ := DecodeState(was)
 		b, err := DecodeState(x.Value)
-		if err != nil || b.Genesis != a.Genesis || b.SharesIn < a.SharesIn || b.SharesOut < a.SharesOut || b.Window < a.Window ||
+		if err != nil || b.Genesis < a.Genesis || b.SharesIn < a.SharesIn || b.SharesOut < a.SharesOut || b.Window < a.Window ||
 			b.ArrivingFirst < a.ArrivingFirst || b.Window == a.Window && (b.In < a.In || b.Out < a.Out || b.Cut < a.Cut) {
 			m.w.fatalf("node %d: account %q goes from %+v to %+v: %v", n.i, x.Key, a, b, err)
 		}

@@ -37,18 +37,19 @@ const (
 	kindSeat
 	kindVersion
 	kindMints
+	kindLevel
 )
 
 func encodeState(s *State) []byte {
 	w := newWriter(kindState)
-	w.array(28)
+	w.array(29)
 	w.ints(int64(s.Genesis), int64(s.SharesIn), int64(s.SharesOut), int64(s.Arriving), int64(s.ArrivingFirst), int64(s.Window))
 	w.bool(s.Issues)
 	w.ints(int64(s.Counted), int64(s.Base), int64(s.Cut), int64(s.Rolled), int64(s.Minted), int64(s.Overdrawn),
 		int64(s.In), int64(s.Out), int64(s.Spent), int64(s.Lapsed), int64(s.Reserved), int64(s.Debt), int64(s.Overrun),
 		int64(s.Mark), int64(s.MarkTill), int64(s.Past.Issued), int64(s.Past.Spent), int64(s.Past.Lapsed), int64(s.At))
 	w.uint(s.Seats)
-	w.int(int64(s.Free))
+	w.ints(int64(s.Free), int64(s.Kept))
 	return w.done()
 }
 
@@ -66,7 +67,12 @@ func decodeState(b []byte) (*State, error) {
 	if more > 0 { // the first version counted all
 		s.Free = r.shares()
 	}
-	r.skip(more - 1)
+	if more > 1 {
+		if s.Kept = Tokens(r.int()); s.Kept < -1<<60 || s.Kept > 1<<60 {
+			r.fail("%d tokens kept", s.Kept)
+		}
+	}
+	r.skip(more - 2)
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -127,6 +133,13 @@ func encodeSeat(s *Seat) []byte {
 	w := newWriter(kindSeat)
 	w.array(4)
 	w.seat(s)
+	return w.done()
+}
+
+func encodeLevel(n Tokens) []byte {
+	w := newWriter(kindLevel)
+	w.array(1)
+	w.int(int64(n))
 	return w.done()
 }
 
@@ -209,7 +222,7 @@ func (r *Replica) loadSeat(w Write) error {
 		r.seats.of[seat.Index] = seat
 		r.seats.used[seat.Index] = nil
 		if seat.Holder == r.self {
-			r.seats.used[seat.Index] = map[uint64]bool{}
+			r.seats.used[seat.Index] = map[uint64]Tokens{}
 		}
 	}
 	if _, ok := strings.CutPrefix(w.Key, keyPass); ok {
@@ -233,8 +246,16 @@ func (r *Replica) loadUsed(w Write) error {
 	if _, err := fmt.Sscanf(s, "%d/%x", &i, &h); err != nil || i < 0 || i >= len(r.seats.of) {
 		return fmt.Errorf("%w: not an instance used under a seat", ErrWire)
 	}
+	level := legacyLevel
+	if len(w.Value) > 1 {
+		d := newReader(w.Value, kindLevel)
+		d.record(1)
+		if level = d.level(); d.err != nil {
+			return d.err
+		}
+	}
 	if r.seats.used[i] != nil { // passed on since: no longer ours to keep
-		r.seats.used[i][h] = true
+		r.seats.used[i][h] = level
 	}
 	return nil
 }
@@ -252,6 +273,7 @@ func (r *Replica) loadAccount(now Instant, w Write) error {
 	if err != nil {
 		return err
 	}
+	r.upgrade(in.id, s)
 	spec, known := r.cfg.Resolve(in.id)
 	if !known {
 		// The budget is gone from the policy. The record stays on disk for the day it comes back.
@@ -260,6 +282,23 @@ func (r *Replica) loadAccount(now Instant, w Write) error {
 	}
 	r.revive(now, in, spec, s)
 	return nil
+}
+
+// upgrade brings an account of a version that knew no levels up to date: genesis ran here under the seats that it
+// says, and those of them that were passed on issue no more.
+func (r *Replica) upgrade(id InstanceID, s *State) {
+	h := hashID(id)
+	a := &Account{seats: len(r.charter.Founders)}
+	for i := range r.seats.of {
+		if s.Seats&(1<<i) == 0 {
+			continue
+		}
+		if used := r.seats.used[i]; used == nil {
+			a.yield(s, i, 0)
+		} else if used[h] == legacyLevel {
+			used[h] = 0
+		}
+	}
 }
 
 // revive makes the account of a record that was loaded.

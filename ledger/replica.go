@@ -109,8 +109,9 @@ type instance struct {
 	hints    []Holder
 	early    []*Ask // came before the account could answer
 
-	founding    Shares // what genesis gave, until the account is durable
+	founding    Shares // what genesis gave, until it is durable
 	foundingBy  uint64 // and the seats that it came with
+	unseated    bool   // seats came that the account may lack
 	changes     []change
 	dirty       bool
 	writtenMark Tokens // what this batch's Writes made the mark
@@ -286,7 +287,7 @@ func (r *Replica) Open(now Instant, id InstanceID) (*Account, error) {
 		r.revive(now, in, spec, in.parked)
 		return in.account, nil
 	}
-	if in.founding, in.foundingBy, err = r.genesis(id); err != nil {
+	if in.founding, in.foundingBy, err = r.genesis(hashID(id), 0); err != nil {
 		return nil, err
 	}
 	a := r.attach(in, spec)
@@ -297,8 +298,8 @@ func (r *Replica) Open(now Instant, id InstanceID) (*Account, error) {
 
 // begin queues what opens an account: its founding shares and the issue of the present window.
 func (r *Replica) begin(now Instant, in *instance) {
-	a, founding, by := in.account, in.founding, in.foundingBy
-	r.grow(in, change{apply: func(s *State, _ *Entry) { s.Genesis, s.Seats = founding, by }})
+	a := in.account
+	r.found(in)
 	a.mu.Lock()
 	w, end, _ := a.due(now)
 	r.turn(in, now, w, end)
@@ -311,6 +312,8 @@ func (r *Replica) attach(in *instance, spec Spec) *Account {
 	a := &Account{id: in.id, self: r.self, seq: r.seq, spec: spec, end: maxInstant, seats: len(r.charter.Founders), resting: r.resting}
 	a.notify = func(*Account) { r.touched.add(in) }
 	in.account = a
+	in.unseated = true
+	r.setLevels(a, hashID(in.id))
 	r.overdraft(a)
 	return a
 }
@@ -444,21 +447,35 @@ func (m *mintLog) trim() {
 	}
 }
 
-// genesis returns the founding shares of an instance that this node holds by its seats, and books them as
-// used. Without a seat it is 0. by has a bit for each of those seats.
-func (r *Replica) genesis(id InstanceID) (n Shares, by uint64, err error) {
-	h := hashID(id)
+// genesis returns the founding shares of an instance (by its hash) that this node holds by its seats, and books
+// them as used. Without a seat it is 0. by has a bit for each seat held here, also for those under which the
+// instance was used before; seats that the account has already are passed over.
+func (r *Replica) genesis(h uint64, have uint64) (n Shares, by uint64, err error) {
+	unused := uint64(0)
 	for i := range r.seats.of {
-		if r.seats.of[i].Holder != r.self || r.seats.used[i][h] {
+		if r.seats.of[i].Holder != r.self || have&(1<<i) != 0 {
 			continue
 		}
+		by |= 1 << i
+		if _, used := r.seats.used[i][h]; used {
+			continue
+		}
+		unused |= 1 << i
 		if len(r.seats.used[i]) >= MaxUsed {
 			return 0, 0, fmt.Errorf("%w: a founder's seat is used for %d", ErrFull, MaxUsed)
 		}
-		r.seats.used[i][h] = true
-		r.meta(usedKey(i, h), []byte{1})
-		n += r.charter.seatShares(i)
-		by |= 1 << i
+	}
+	for i := range r.seats.of {
+		if unused&(1<<i) != 0 {
+			r.use(i, h, 0)
+			n += r.charter.seatShares(i)
+		}
 	}
 	return n, by, nil
+}
+
+// use books an instance as used under a seat held here, up to a level.
+func (r *Replica) use(i int, h uint64, level Tokens) {
+	r.seats.used[i][h] = level
+	r.meta(usedKey(i, h), encodeLevel(level))
 }

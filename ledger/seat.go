@@ -25,11 +25,11 @@ func (r *Replica) Found(c Charter) error {
 
 func (r *Replica) seatAll() {
 	n := len(r.charter.Founders)
-	r.seats = seats{of: make([]Seat, n), used: make([]map[uint64]bool, n), pass: map[int]*SeatPass{}, told: map[int]Instant{}}
+	r.seats = seats{of: make([]Seat, n), used: make([]map[uint64]Tokens, n), pass: map[int]*SeatPass{}, told: map[int]Instant{}}
 	for i, f := range r.charter.Founders {
 		r.seats.of[i] = Seat{Index: i, Holder: f}
 		if f == r.self {
-			r.seats.used[i] = map[uint64]bool{}
+			r.seats.used[i] = map[uint64]Tokens{}
 		}
 	}
 }
@@ -97,14 +97,22 @@ func (r *Replica) Leave(now Instant, to Holder) error {
 	return nil
 }
 
-// passSeats hands the heir every seat that is held here.
+// passSeats hands the heir every seat that is held here, once what they brought is durable: only then is it known
+// what was issued by them.
 func (r *Replica) passSeats(now Instant) {
-	if _, ok := r.alive(r.heir); !ok {
+	if _, ok := r.alive(r.heir); !ok || !r.seated(r.self) {
 		return
+	}
+	used := make(map[uint64]*instance, len(r.order))
+	for _, in := range r.order {
+		if in.account != nil && (!in.account.started() || in.foundingBy != 0) {
+			return
+		}
+		used[hashID(in.id)] = in
 	}
 	for i := range r.seats.of {
 		if r.seats.of[i].Holder == r.self {
-			r.passSeat(now, i, r.heir)
+			r.passSeat(now, i, r.heir, used)
 		}
 	}
 }
@@ -163,23 +171,64 @@ func (r *Replica) Handed() bool {
 	return len(r.seats.pass) == 0
 }
 
-func (r *Replica) passSeat(now Instant, i int, to Holder) {
+// maxLevels bounds the bytes that used instances and their levels take in a hand-over, so that any transport takes it.
+const maxLevels = 1<<20 - 1<<12
+
+func (r *Replica) passSeat(now Instant, i int, to Holder, instances map[uint64]*instance) {
 	used := make([]uint64, 0, len(r.seats.used[i]))
 	for h := range r.seats.used[i] {
 		used = append(used, h)
 	}
 	slices.Sort(used)
+	levels := make([]Tokens, len(used))
+	left := maxLevels - 10*len(used) // each has a hash and a byte at least
+	for k, h := range used {
+		levels[k] = max(r.seats.used[i][h], unknownLevel)
+		if in := instances[h]; in != nil {
+			levels[k] = r.yield(in, i, levels[k])
+		}
+		if left -= len(encodeLevel(levels[k])) - len(encodeLevel(0)); left < 0 {
+			levels[k] = unknownLevel
+		}
+	}
 	s := &r.seats.of[i]
 	s.Serial++
 	s.Holder = to
 	r.places++
-	p := &SeatPass{Seat: *s, From: r.self, To: to, Used: used, Charter: r.charter.ID}
+	p := &SeatPass{Seat: *s, From: r.self, To: to, Used: used, Levels: levels, Charter: r.charter.ID}
 	r.seats.used[i] = nil
 	r.seats.pass[i] = p
 	r.seats.told[i] = now
 	r.meta(seatKey(i), encodeSeat(s))
 	r.meta(passKey(i), encodeMessage(p))
 	r.send(to.Node, p)
+}
+
+// yield takes seat i from this node's account of an instance, if it has it, and returns the level at which it passes
+// on.
+func (r *Replica) yield(in *instance, i int, level Tokens) Tokens {
+	if s := in.parked; s != nil && s.Seats&(1<<i) != 0 {
+		// The limit is not known: what was issued says enough.
+		a := &Account{seats: len(r.charter.Founders)}
+		r.setLevels(a, hashID(in.id))
+		level = a.yield(s, i, 0)
+		r.meta(keyAccount+string(in.id), encodeState(s))
+	}
+	a := in.account
+	if a == nil {
+		return level
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.s.Seats&(1<<i) == 0 {
+		return level
+	}
+	r.mark(in)
+	if a.spec.Kind == Windowed || a.spec.Kind == Rate { // issued by shares
+		a.s.Seats &^= 1 << i
+		return 0
+	}
+	return a.yield(&a.s, i, a.spec.Amount)
 }
 
 // repeatSeats tells hand-overs again that were not acknowledged.
@@ -208,12 +257,20 @@ func (r *Replica) receiveSeat(m *SeatPass) error {
 	}
 	r.seats.of[i] = m.Seat
 	r.places++
-	used := make(map[uint64]bool, len(m.Used))
-	for _, h := range m.Used {
-		used[h] = true
-		r.meta(usedKey(i, h), []byte{1})
+	r.seats.used[i] = make(map[uint64]Tokens, len(m.Used))
+	for k, h := range m.Used {
+		level := unknownLevel // an older giver does not say
+		if m.Levels != nil {
+			level = m.Levels[k]
+		}
+		r.use(i, h, level)
 	}
-	r.seats.used[i] = used
+	for _, in := range r.order {
+		if in.account != nil {
+			in.unseated = true
+			r.activate(in)
+		}
+	}
 	delete(r.seats.pass, i)
 	r.meta(seatKey(i), encodeSeat(&m.Seat))
 	r.meta(passKey(i), nil)

@@ -131,6 +131,10 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 	if changed {
 		r.mark(in)
 	}
+	if in.unseated && in.foundingBy == 0 && in.account.started() {
+		in.unseated = false
+		r.adopt(in)
+	}
 	if !r.heir.IsZero() && r.handOn(now, in) {
 		busy = true
 	}
@@ -150,7 +154,7 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		in.news = false
 		r.drift(now, in)
 	}
-	return !busy && !in.news && len(in.early) == 0
+	return !busy && !in.news && !in.unseated && len(in.early) == 0
 }
 
 // drift moves shares toward demand, as the strategy says. Grants and slots are issued once, so that

@@ -29,7 +29,7 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 	return func(s *State) {
 		spec := &a.spec // the present one when this is written and applied
 		n := State{
-			Genesis: s.Genesis, Seats: s.Seats, SharesIn: s.SharesIn, SharesOut: s.SharesOut,
+			Genesis: s.Genesis, Seats: s.Seats, Kept: s.Kept, SharesIn: s.SharesIn, SharesOut: s.SharesOut,
 			Arriving: s.Arriving, ArrivingFirst: s.ArrivingFirst,
 			Debt: s.Debt, Overrun: s.Overrun, Past: s.Past, MarkTill: s.MarkTill,
 			Window: w, Issues: true,
@@ -39,7 +39,7 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 			n.Arriving = 0
 		}
 		if spec.Kind != Rate || !s.Issues {
-			n.Base = a.worth(&n) // a rate starts with a full burst, once, at genesis
+			n.Base = max(0, a.worth(&n)) // a rate starts with a full burst, once, at genesis
 		}
 		if spec.Kind == Windowed {
 			n.recount(spec.Amount)
@@ -74,27 +74,16 @@ func (s *State) recount(limit Tokens) bool {
 
 // worth is what this account issues of its own. A window is issued by shares, rounded down, and a rate, too, so
 // that up to a token's part for every holder stays out until free shares come together. What is issued once and
-// in small numbers cannot bear that: of 8 slots no node of nine would get any. So grants and slots go round the
-// founders' seats, token by token, which leaves none out, and which is monotone: while nodes disagree about the
-// limit the larger one holds.
-func (a *Account) worth(s *State) (n Tokens) {
+// in small numbers cannot bear that: of 8 slots no node of nine would get any. So grants and slots are issued by seats;
+// below 0, this account owes what those issued who held its seats before the limit fell.
+func (a *Account) worth(s *State) Tokens {
 	switch a.spec.Kind {
 	case Windowed:
 		return Issue(s.Counted+s.Free, a.spec.Amount)
 	case Rate:
 		return Worth(s.Counted, a.spec.Amount)
 	}
-	seats := Tokens(max(1, a.seats))
-	for i := range seats {
-		if s.Seats&(1<<i) == 0 {
-			continue
-		}
-		n += a.spec.Amount / seats
-		if i < a.spec.Amount%seats {
-			n++
-		}
-	}
-	return n
+	return a.bySeats(s, a.spec.Amount)
 }
 
 // rollover returns the most that shares may carry into the window that counts them. Were it the window

@@ -84,21 +84,20 @@ func (a *audit) wrote(n *node, x ledger.Write) {
 		in := a.w.pool.instance(rec.Instance)
 		s, b := a.side(sideKey{in, h}), rec.Account
 		d := &s.durable
-		if s.isDurable && (b.Genesis != d.Genesis || b.SharesIn < d.SharesIn || b.SharesOut < d.SharesOut || b.Window < d.Window ||
+		if s.isDurable && (b.Genesis < d.Genesis || b.SharesIn < d.SharesIn || b.SharesOut < d.SharesOut || b.Window < d.Window ||
 			b.Window == d.Window && (b.In < d.In || b.Out < d.Out)) {
 			a.w.fail("what only grows does so", "%s: %s goes from %+v to %+v", n.name, rec.Instance, *d, *b)
 		}
-		if !s.isDurable {
-			if a.genesis[in] += b.Genesis; a.genesis[in] > ledger.TotalShares {
-				a.w.fail("genesis runs once", "%s: %d founding shares", rec.Instance, a.genesis[in])
-			}
+		// It may grow by a seat that came later.
+		if a.genesis[in] += b.Genesis - d.Genesis; a.genesis[in] > ledger.TotalShares {
+			a.w.fail("genesis runs once", "%s: %d founding shares", rec.Instance, a.genesis[in])
 		}
 		s.durable, s.isDurable = *b, true
 	case rec.Entry != nil:
 		in, peer := a.w.pool.instance(rec.Instance), a.w.pool.holder(rec.Peer)
 		k := entryKey{in, h, peer}
 		d, b := a.entries[k], *rec.Entry
-		if b.SharesIn < d.SharesIn || b.SharesOut < d.SharesOut || b.Window < d.Window || b.First < d.First || b.AckedShares < d.AckedShares ||
+		if b.SharesIn < d.SharesIn || b.SharesOut < d.SharesOut || b.Window < d.Window || b.First < d.First && b.AckedShares < d.SharesOut || b.AckedShares < d.AckedShares ||
 			b.Window == d.Window && (b.In < d.In || b.Out < d.Out || b.AckedOut < d.AckedOut) {
 			a.w.fail("what only grows does so", "%s: entry of %s with %v goes from %+v to %+v", n.name, rec.Instance, rec.Peer, d, b)
 		}
