@@ -100,7 +100,7 @@ func (d *Disk) account(id ledger.InstanceID, b *ledger.State) error {
 	}
 	a := d.accounts[id]
 	d.accounts[id] = b
-	if a != nil && (b.Genesis != a.Genesis || b.SharesIn < a.SharesIn || b.SharesOut < a.SharesOut || b.Window < a.Window ||
+	if a != nil && (b.Genesis < a.Genesis || b.SharesIn < a.SharesIn || b.SharesOut < a.SharesOut || b.Window < a.Window ||
 		b.ArrivingFirst < a.ArrivingFirst || b.Window == a.Window && (b.In < a.In || b.Out < a.Out || b.Cut < a.Cut)) {
 		return broken(Monotone, "the account of %v in %s goes from\n%+v to\n%+v", d.self, id, *a, *b)
 	}
