@@ -244,6 +244,12 @@ func TestOmniscient(t *testing.T) {
 			calls:  []workload.Call{now(c(9*sec, 0, 500)), now(c(12*sec, 0, 400)), now(c(12*sec, 0, 100))}, // 750 are left
 			want:   "2 of 3, 300 tokens, 1 denied",
 		},
+		"an older revision changes nothing": {
+			pool: "token: compute, supply: {window: 1h, amount: 1000}", revised: "token: compute, supply: {window: 1h, amount: 500}",
+			faults: []scenario.Fault{{Kind: scenario.Revise, At: 10 * sec, Policy: 1}, {Kind: scenario.Revise, At: 20 * sec, Policy: 0}},
+			calls:  []workload.Call{now(c(30*sec, 0, 501)), now(c(30*sec, 0, 500))},
+			want:   "1 of 2, 250 tokens, 1 denied",
+		},
 		"a partition means nothing": {
 			pool:   "token: compute, supply: {rate: 100/s, burst: 1000}",
 			faults: []scenario.Fault{{Kind: scenario.Partition, At: 0, For: time.Minute, Nodes: []int{0}}},

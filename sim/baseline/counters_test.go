@@ -59,12 +59,20 @@ func TestWhatCountersKnow(t *testing.T) {
 				}
 			}
 		}
+		lower, _ := document(t, 2, "token: compute, supply: {rate: 100/s, burst: 30}").Budget("pool")
+		revised := ledger.Millis(rapid.IntRange(1, 2*instants).Draw(t, "revised"))
+		if budget.Spec.Kind != ledger.Rate {
+			revised = forever
+		}
 		in := &instance{budget: budget}
 		c := newCounters(delay, newGroups(nodes, timeline))
 		first := newBucket(in.spec(), whole, 0)
 		c.look(0, 0, in) // it begins for both
 		var did []delta
 		for at := ledger.Millis(0); at < instants; at++ {
+			if at == revised {
+				in.budget, in.since = lower, at
+			}
 			for range rapid.IntRange(0, 2).Draw(t, "calls") {
 				d := delta{at: at, node: rapid.IntRange(0, nodes-1).Draw(t, "node"), reserved: ledger.Tokens(rapid.IntRange(1, 50).Draw(t, "n")), window: forever}
 				if d.end = rapid.Bool().Draw(t, "end"); d.end {
@@ -82,6 +90,7 @@ func TestWhatCountersKnow(t *testing.T) {
 					want.apply(in, d)
 				}
 			}
+			want.follow(in)
 			want.advance(at)
 			if got := c.look(at, int32(n), in); got.avail != want.avail || got.open != want.open {
 				t.Fatalf("at %d node %d sees %d and %d open, want %d and %d", at, n, got.avail, got.open, want.avail, want.open)

@@ -1,10 +1,12 @@
 package baseline
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/sim/result"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
@@ -140,6 +142,36 @@ func TestSystems(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestEvenSplit: parts add up to the whole, and who joins later has none.
+func TestEvenSplit(t *testing.T) {
+	slots := &ledger.Spec{Kind: ledger.Slots, Amount: 8}
+	pool := even(9)
+	var list []ledger.Tokens
+	for node := range int32(10) {
+		b := newBucket(slots, pool.part(node, nil), 0)
+		list = append(list, b.left())
+	}
+	if want := []ledger.Tokens{0, 1, 1, 1, 1, 1, 1, 1, 1, 0}; !slices.Equal(list, want) {
+		t.Errorf("8 slots on 9 nodes and a newcomer: %v", list)
+	}
+}
+
+// TestOverrunIsNoOverspend: what was used above a reservation is not judged.
+func TestOverrunIsNoOverspend(t *testing.T) {
+	budget, _ := document(t, 1, "token: compute, supply: {grant: 1000}").Budget("pool")
+	in := &instance{budget: budget}
+	var g judge
+	g.take(0, in, 500)
+	g.give(1, &draw{in: in, reserved: 500, used: 800, window: forever})
+	g.take(2, in, 500)
+	if g.excess != 0 {
+		t.Errorf("%d over", g.excess)
+	}
+	if g.take(3, in, 1); g.excess != 1 || g.worst != 0.001 {
+		t.Errorf("%d over, %v", g.excess, g.worst)
 	}
 }
 
