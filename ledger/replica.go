@@ -100,6 +100,7 @@ type instance struct {
 	sentAt   Instant
 	need     Need
 	held     []heldAsk // that wait for rights here, oldest first
+	gifts    []gift    // of shares, lately
 	quiet    Instant   // nobody can be asked until then
 	driftAt  Instant
 	dust     dust

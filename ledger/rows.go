@@ -190,6 +190,9 @@ func (r *Replica) view(now Instant, in *instance) *View {
 	for _, o := range in.asks {
 		of(o.to).Asked = true
 	}
+	for _, g := range in.gifts {
+		of(g.to).Given = true
+	}
 	return v
 }
 

@@ -19,7 +19,8 @@ type Strategy interface {
 	Accept(v *View, n Tokens) bool
 	// Surplus is what the row should say that the holder would give. The view has no peers.
 	Surplus(v *View) Tokens
-	// Drift names the peer that should get shares, and how many; -1 for none.
+	// Drift names the peer that should get shares, and how many; -1 for none. It is asked again, a few times, with what
+	// is left.
 	Drift(v *View) (peer int, n Shares)
 	// Gather names the peer that should get free shares, which are worth less than a token here, and how many; -1
 	// for none. It is asked when there are some that it has not seen, and View.Gather is set.
@@ -70,6 +71,7 @@ type PeerView struct {
 	Refused  bool   // refused us lately
 	Hinted   bool   // named by the last peer that refused us as one that has surplus
 	Asked    bool   // an ask to it is outstanding
+	Given    bool   // was given shares lately: its row may not show them yet
 }
 
 // Outlook is what waiting can bring at one instance.

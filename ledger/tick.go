@@ -6,9 +6,11 @@ import (
 )
 
 const (
-	demandConstant = 5_000 // ms, smoothing of demand
-	slowTick       = 1_000 // ms between looks at what only time changes
-	driftPause     = 5_000 // ms between share transfers of one instance
+	demandConstant = 5_000          // ms, smoothing of demand
+	slowTick       = 1_000          // ms between looks at what only time changes
+	driftPause     = 5_000          // ms between rounds of share transfers of one instance
+	driftMost      = 16             // peers that get shares in one round
+	giftShows      = Millis(10_000) // until a peer's row surely shows the shares that it was given
 	versionChunk   = 1024
 )
 
@@ -164,12 +166,25 @@ func (r *Replica) drift(now Instant, in *instance) {
 	if k := a.Spec().Kind; k != Windowed && k != Rate || !a.started() || !r.heir.IsZero() {
 		return
 	}
+	in.gifts = slices.DeleteFunc(in.gifts, func(g gift) bool { return due(now, g.at, giftShows) })
 	v := r.view(now, in)
-	i, n := r.cfg.Strategy.Drift(v)
-	if i < 0 || n <= 0 {
-		return
+	for range driftMost {
+		i, n := r.cfg.Strategy.Drift(v)
+		if n = min(n, v.Share); i < 0 || n <= 0 {
+			return
+		}
+		to := v.Peers[i].Holder
+		r.moveShares(now, in, to, n)
+		in.gifts = append(in.gifts, gift{to, now})
+		v.Share -= n
+		v.Peers[i].Given = true
 	}
-	r.moveShares(now, in, v.Peers[i].Holder, min(n, v.Share))
+}
+
+// gift is shares that were given lately.
+type gift struct {
+	to Holder
+	at Instant
 }
 
 func (r *Replica) moveShares(now Instant, in *instance, to Holder, n Shares) {

@@ -387,7 +387,6 @@ func (n *node) store(ws []ledger.Write) {
 func (n *node) effects(fx ledger.Effects) {
 	for _, s := range fx.Sends {
 		n.w.audit.told(n, s.Message)
-		debug(s.Message)
 		n.tell(s.To, s.Message)
 	}
 	for _, s := range fx.Spreads {
@@ -408,8 +407,6 @@ func (n *node) effects(fx ledger.Effects) {
 	n.relays = n.relays[:0]
 	for _, e := range fx.Events {
 		switch e.Kind {
-		case ledger.AskUnanswered:
-			debug("unanswered")
 		case ledger.GotRights:
 			n.got++
 		}

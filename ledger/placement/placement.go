@@ -282,7 +282,7 @@ func (Strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 }
 
 // Drift moves shares from a holder that has more than its part of the demand to one that lacks: a quarter of
-// the smaller difference a step. Nothing moves within the hysteresis, nor for what chance explains: smoothed
+// the smaller difference a step, half of it to one who has less than half of its part. Nothing moves within the hysteresis, nor for what chance explains: smoothed
 // over T, the demand d of calls of c tokens that come at random has a deviation of √(d·c/T). Who lacks twice as
 // much is picked twice as often, so that many givers together do not overshoot.
 //
@@ -319,7 +319,7 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 		return 2 * math.Sqrt(max(0, demand)*float64(v.MeanCall)/demandSeconds) * perDemand
 	}
 	lacks := func(p *ledger.PeerView) ledger.Shares {
-		if p.Row == nil {
+		if p.Row == nil || p.Given {
 			return 0
 		}
 		demand := float64(p.Row.Demand + p.Row.Lent)
@@ -336,7 +336,7 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 		return most(v, v.Share), v.Share
 	}
 	excess := float64(v.Share) - mine
-	if excess < max(mine*hysteresis, float64(ledger.TotalShares)/float64(8*v.Members), noise(demand)) {
+	if mine > 0 && excess < max(mine*hysteresis, float64(ledger.TotalShares)/float64(8*v.Members), noise(demand)) || excess < 1 {
 		return -1, 0
 	}
 	all := ledger.Shares(0)
@@ -353,8 +353,14 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 		if pick < lack {
 			most := min(ledger.Shares(excess), lack)
 			n := ledger.Shares(damping * float64(most))
-			if has := v.Peers[i].Row.Shares; float64(has+n) < useful {
-				n = min(most, ledger.Shares(useful)-has) // enough to be of use at once
+			if mine == 0 {
+				n = most // what it deserves is of no use to it
+			}
+			if has := v.Peers[i].Row.Shares; has < lack {
+				n = max(n, most/2) // it has less than half of its part: no overshoot is near
+				if float64(has+n) < useful {
+					n = min(most, ledger.Shares(useful)-has) // enough to be of use at once
+				}
 			}
 			if v.Gather {
 				n = wholeTokens(v, n, most)

@@ -31,7 +31,8 @@ func TestDrift(t *testing.T) {
 		{name: "shares as the demand", percent: 50, mine: 1000, theirs: 1000},
 		{name: "within the hysteresis", percent: 60, mine: 1000, theirs: 1000},
 		{name: "too little already", percent: 20, mine: 1000, theirs: 1000},
-		{name: "a quarter of the difference", percent: 90, mine: 1000, theirs: 1000, want: 10},
+		{name: "a quarter of the difference", percent: 70, mine: 1000, theirs: 1000, want: 5},
+		{name: "half of it to one who has less than half of its part", percent: 90, mine: 1000, theirs: 1000, want: 20},
 		{name: "a quiet holder keeps a little", percent: 50, theirs: 1000, want: 11}, // of 47.2 beyond 1/36
 		{name: "what chance explains does not count", percent: 90, mine: 1000, theirs: 1000, meanCall: 20_000},
 	} {
@@ -91,7 +92,7 @@ func TestDriftMovesWholeTokens(t *testing.T) {
 	}{
 		{limit: 3, percent: 100, theirs: 100, want: 333_333_333},
 		{limit: 1, percent: 100, theirs: 100}, // half of one is nothing
-		{limit: 1000, percent: 90, mine: 1000, theirs: 1000, want: 100_000_000},
+		{limit: 1000, percent: 90, mine: 1000, theirs: 1000, want: 200_000_000},
 		{limit: 7, percent: 90, mine: 1000, theirs: 1000, want: 142_857_142},
 	} {
 		v := sharing(c.percent, c.mine, c.theirs)
