@@ -158,15 +158,15 @@ func (e *encoder) dict(v reflect.Value) {
 }
 
 func (e *encoder) fields(v reflect.Value) {
-	if v.Type().String() == "ledger.change" {
+	sh := e.shapes.of(v.Type())
+	if sh.change {
 		e.changes++
 	}
-	for _, i := range e.shapes.of(v.Type()) {
-		if sets[fieldName(v.Type(), i)] != "" {
-			e.set(v.Field(i))
-		} else {
-			e.value(v.Field(i))
-		}
+	for _, i := range sh.fields {
+		e.value(v.Field(i))
+	}
+	for _, i := range sh.sets {
+		e.set(v.Field(i))
 	}
 }
 
@@ -188,14 +188,19 @@ func (e *encoder) set(v reflect.Value) {
 	}
 }
 
-// shapes keeps which fields of a struct type are encoded.
+// shapes keeps what of each struct type is encoded.
 type shapes struct {
 	skip  map[string]bool // beside ignored
-	known map[reflect.Type][]int
+	known map[reflect.Type]shape
+}
+
+type shape struct {
+	fields, sets []int
+	change       bool // it is a change that waits for the disk
 }
 
 func newShapes(skip ...[]string) *shapes {
-	s := &shapes{map[string]bool{}, map[reflect.Type][]int{}}
+	s := &shapes{map[string]bool{}, map[reflect.Type]shape{}}
 	for _, names := range skip {
 		for _, name := range names {
 			s.skip[name] = true
@@ -204,17 +209,23 @@ func newShapes(skip ...[]string) *shapes {
 	return s
 }
 
-func (s *shapes) of(t reflect.Type) []int {
-	fs, ok := s.known[t]
-	if !ok {
-		for i := range t.NumField() {
-			if name := fieldName(t, i); t.Field(i).Name != "_" && ignored[name] == "" && !s.skip[name] {
-				fs = append(fs, i)
-			}
-		}
-		s.known[t] = fs
+func (s *shapes) of(t reflect.Type) shape {
+	sh, ok := s.known[t]
+	if ok {
+		return sh
 	}
-	return fs
+	sh.change = t.String() == "ledger.change"
+	for i := range t.NumField() {
+		switch name := fieldName(t, i); {
+		case t.Field(i).Name == "_" || ignored[name] != "" || s.skip[name]:
+		case sets[name] != "":
+			sh.sets = append(sh.sets, i)
+		default:
+			sh.fields = append(sh.fields, i)
+		}
+	}
+	s.known[t] = sh
+	return sh
 }
 
 // sum is the fingerprint of what was written since the start.
