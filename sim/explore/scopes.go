@@ -76,12 +76,17 @@ func Scopes() []Scope {
 			Name: "leave", About: "nodes leave and hand on rights, shares and seats; instances are first used before and after",
 			Founders: 2, Specs: []ledger.Spec{grant}, Budgets: 1, Cold: true, Calls: []ledger.Tokens{1}, Leaving: true, Faults: true,
 			Most: Costs{Calls: 3, Leaves: 2, Faults: 1}, Depth: 7, Brief: 5,
-			// Rest is not demanded: see "Found" in DESIGN.md.
+			Rest: 40,
 		},
 		{
 			Name: "handover", About: "nodes leave and hand on rights and shares of accounts that all have",
 			Founders: 2, Specs: []ledger.Spec{grant}, Calls: []ledger.Tokens{1}, Used: []int64{0}, Leaving: true, Ticks: true, Faults: true,
 			Most: Costs{Calls: 1, Leaves: 3, Faults: 1}, Depth: 6, Brief: 4, Rest: 40,
+		},
+		{
+			Name: "levels", About: "seats pass on while the limit falls and rises at each node at its own time, and part of it is spent",
+			Founders: 2, Specs: []ledger.Spec{grant, less(grant)}, Calls: []ledger.Tokens{70}, Used: []int64{0}, Leaving: true, Ticks: true, Faults: true,
+			Most: Costs{Calls: 1, Leaves: 2, Policies: 3, Faults: 1}, Depth: 6, Brief: 4, Rest: 40,
 		},
 		{
 			Name: "policy", About: "the limit falls and rises at each node at its own time, with top-ups and crashes",
