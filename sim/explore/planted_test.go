@@ -70,7 +70,7 @@ var bugs = []bug{
 	},
 	{
 		name: "a seat passes on without what it was used for", file: "seat.go", scope: "leave", depth: 5, by: judge.Readable,
-		edits: [][2]string{{"To: to, Used: used,", "To: to,"}},
+		edits: [][2]string{{"To: to, Used: used, Levels: levels,", "To: to,"}},
 	},
 	{
 		name: "versions of rows start again after a crash", file: "persist.go", scope: "rows", depth: 5, by: judge.Monotone,
