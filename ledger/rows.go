@@ -286,6 +286,8 @@ const (
 	// gapChance is how often, one in so many, a peer that is behind gets all rows of a holder, not only the newer
 	// ones. Busy holders are never level at two nodes, so this is how a gap among their quiet instances closes.
 	gapChance = 16
+	// gapChanceFew is that of holders of few rows, which cost little.
+	gapChanceFew, fewRows = 4, 16
 )
 
 // sendLacking sends a peer what its digest lacks. The versions of a holder's rows are one count, so a peer that
@@ -303,10 +305,13 @@ func (r *Replica) sendLacking(to Holder, theirs map[Holder]HolderDigest) {
 		if t == o || o.Holder == to {
 			continue
 		}
-		above := uint64(0)
-		if t.Highest < o.Highest && (t.Rows == 0 || r.cfg.Rand.IntN(gapChance) > 0) {
+		above, chance := uint64(0), gapChance
+		if o.Rows <= fewRows {
+			chance = gapChanceFew
+		}
+		if t.Highest < o.Highest && (t.Rows == 0 || r.cfg.Rand.IntN(chance) > 0) {
 			above = t.Highest
-		} else if t.Highest > o.Highest && r.cfg.Rand.IntN(gapChance) > 0 {
+		} else if t.Highest > o.Highest && r.cfg.Rand.IntN(chance) > 0 {
 			continue // it knows more than we do
 		}
 		for j := range r.order {

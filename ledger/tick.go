@@ -6,11 +6,11 @@ import (
 )
 
 const (
-	demandConstant = 5_000          // ms, smoothing of demand
-	slowTick       = 1_000          // ms between looks at what only time changes
-	driftPause     = 5_000          // ms between rounds of share transfers of one instance
-	driftMost      = 16             // peers that get shares in one round
-	giftShows      = Millis(10_000) // until a peer's row surely shows the shares that it was given
+	demandConstant = 5_000         // ms, smoothing of demand
+	slowTick       = 1_000         // ms between looks at what only time changes
+	driftPause     = 5_000         // ms between rounds of share transfers of one instance
+	driftMost      = 16            // peers that get shares in one round
+	giftShows      = Millis(4_500) // until a peer's row shows the shares that it was given, as a rule
 	versionChunk   = 1024
 )
 

@@ -75,13 +75,9 @@ func (w *world) fault(e *scenario.Event, begins bool) {
 			n.start()
 			w.pool.came(n)
 		case scenario.Leave:
-			if !begins { // it comes back as a new generation
-				n.wipe()
-				n.start()
-				w.pool.came(n)
-			} else if n.up {
+			if begins && n.up && !n.paused { // when it is back depends on when it has left
 				n.core.Engine.Drain()
-				n.leaving.since = w.now
+				n.leaving = leaving{since: w.now, away: span(e.Until - e.At), back: e.Until != scenario.Never}
 			}
 		}
 	}

@@ -70,6 +70,8 @@ type node struct {
 type leaving struct {
 	since micros // 0: it is not
 	heir  ledger.Holder
+	back  bool // it comes back, so long after it has left
+	away  micros
 }
 
 func (w *world) addNode(i int) *node {
@@ -479,8 +481,12 @@ func (n *node) leave() {
 		}
 	}
 	if !l.heir.IsZero() && r.Handed() || w.now > l.since+drainFor+leaveFor {
+		back, away := l.back, l.away
 		n.gone = true
 		n.stop()
 		w.pool.left(n)
+		if back {
+			w.plan(w.now+away, evBack, nil, n)
+		}
 	}
 }

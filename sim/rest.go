@@ -35,9 +35,13 @@ func (w *world) atRest() {
 	}
 }
 
-// told is how long ago a row must have been told for everybody to know it: gossip's time, and a comparison of
-// digests for what was lost on the way.
-const told = 10 * second
+// told is how long ago a row must have been told for everybody to know it: a comparison of digests for what was lost on
+// the way, and the time that gossip's ceiling needs for one row of every account.
+func (w *world) told() micros {
+	const rowBytes, copies = 160, fanout * waves
+	rows := float64(len(w.pool.ids) * len(w.nodes))
+	return 10*second + micros(rows*rowBytes*copies/float64(w.pool.rate)*float64(second))
+}
 
 // agree checks that every node knows the same totals of every account.
 func (w *world) agree() {
@@ -51,7 +55,7 @@ func (w *world) agree() {
 			// The newest row may be on its way, as signals go on changing for a while after the last call.
 			known := uint32(0)
 			for _, y := range w.pool.recent[in][h] {
-				if y != nil && y.born <= w.now-told {
+				if y != nil && y.born <= w.now-w.told() {
 					known = max(known, uint32(y.row.Version))
 				}
 			}
@@ -68,7 +72,7 @@ func (w *world) agree() {
 					continue
 				}
 				if v := n.version(in, int32(h)); v < known {
-					w.fail("every node knows the same in the end", "%s knows version %d of the row of %s for %s, version %d was told more than %d s ago", n.name, v, origin.name, id.Name(), known, told/second)
+					w.fail("every node knows the same in the end", "%s knows version %d of the row of %s for %s, version %d was told more than %d s ago", n.name, v, origin.name, id.Name(), known, w.told()/second)
 					return
 				}
 			}

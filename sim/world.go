@@ -28,6 +28,7 @@ const (
 	evView    // a node hears of a change in the membership
 	evStatus  // world: the failure detector has come to know something
 	evSync    // a node's periodic push/pull
+	evBack    // world: a node that left comes back
 	evFault   // world: a fault begins
 	evMend    // world: it ends
 	evSample  // world: panels
@@ -201,6 +202,10 @@ func (w *world) happen(e *event) {
 		w.enter(&call{Call: c})
 	case evStatus:
 		w.pool.learn(e.p.(*status))
+	case evBack:
+		n := e.p.(*node)
+		n.start()
+		w.pool.came(n)
 	case evFault:
 		w.fault(e.p.(*scenario.Event), true)
 	case evMend:

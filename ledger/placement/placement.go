@@ -10,6 +10,7 @@ import (
 const (
 	keepSeconds     = 0.5 // a donor keeps this much of its own demand, but never more than half
 	prefetchSeconds = 1.0 // an asker wants this much of its demand beyond what lacks
+	prefetchStock   = 5.0 // and so much of what does not lapse
 	hysteresis      = 0.25
 	damping         = 0.25
 	rowChange       = 0.01 // a row is sent when this part of the limit moved
@@ -19,11 +20,12 @@ const (
 	rowTurn         = 50   // ms between rows of all holders of an instance together
 	rowSlowest      = 2000 // ms: no holder waits longer for its turn
 	restAge         = ledger.Millis(5000)
-	returnSeconds   = 2.0  // borrowed rights are kept for the calls of this time
-	returnDust      = 16   // and returned if they are more than this part of a mean call
-	usefulCalls     = 2.5  // nobody gets shares of a rate that hold fewer mean calls than this
-	uselessCalls    = 1.25 // and who has shares that hold fewer gives them away
-	demandSeconds   = 10.0 // twice the time over which the ledger smooths demand: what its noise averages over
+	signalAge       = ledger.Millis(10_000) // after which a mere change of signals is sent
+	returnSeconds   = 2.0                   // borrowed rights are kept for the calls of this time
+	returnDust      = 16                    // and returned if they are more than this part of a mean call
+	usefulCalls     = 2.5                   // nobody gets shares of a rate that hold fewer mean calls than this
+	uselessCalls    = 1.25                  // and who has shares that hold fewer gives them away
+	demandSeconds   = 10.0                  // twice the time over which the ledger smooths demand: what its noise averages over
 )
 
 // Strategy pools rights where the surplus is and moves them on demand. The zero value is ready.
@@ -153,7 +155,11 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 	}
 	// The prefetch leaves every other asker its part of what is known to be there. It is whole calls: of a rate, what is
 	// left over would lapse.
-	prefetch := min(ledger.Tokens(v.Demand*prefetchSeconds), surplus/ledger.Tokens(max(2, v.Members)))
+	seconds := prefetchSeconds
+	if v.Spec.Kind == ledger.Grant || v.Spec.Kind == ledger.Windowed {
+		seconds = prefetchStock
+	}
+	prefetch := min(ledger.Tokens(v.Demand*seconds), surplus/ledger.Tokens(max(2, v.Members)))
 	if v.Spec.Kind == ledger.Rate && v.MeanCall > 0 {
 		prefetch -= prefetch % v.MeanCall
 	}
@@ -477,8 +483,12 @@ func (Strategy) Weight(v *ledger.View, last, now *ledger.Row, age ledger.Millis)
 		return 1
 	case moved >= rowChange:
 		return moved
-	case age >= latest:
+	case age >= latest && (moved > 0 || twice(now.Demand, last.Demand) || age >= signalAge):
 		return max(moved, rowChange/2)
 	}
 	return 0
 }
+
+// twice reports whether one is at least twice the other: demand that ebbs away would else be told every second for a
+// minute.
+func twice(a, b ledger.Tokens) bool { return a >= 2*b && a > 0 || b >= 2*a && b > 0 }

@@ -94,7 +94,7 @@ func TestPrefetch(t *testing.T) {
 	for _, c := range []struct {
 		demand float64
 		want   ledger.Tokens
-	}{{0, 10}, {100, 110}, {1e9, 10 + 900/3}} {
+	}{{0, 10}, {20, 110}, {1e9, 10 + 900/3}} {
 		v := grant(peer("a", 600, 600), peer("b", 300, 300))
 		v.Demand = c.demand
 		if _, want := (Strategy{}).Donors(v, 10, 2); want != c.want {

@@ -42,7 +42,7 @@ type Event struct {
 //   - With Stagger each node has an event of its own, the next one that much later.
 //   - All faults are over at the end of Scenario.Duration, also those whose For is 0, but for these: Join, Revise,
 //     and Leave and Crash with For 0, after which the node never comes back. A node that left comes back after For
-//     as a new generation.
+//     on its disk.
 func Timeline(sc *Scenario) []Event {
 	t := timeline{sc: sc, nodes: sc.Nodes, out: map[int][]span{}}
 	for _, o := range occurrences(sc) {
