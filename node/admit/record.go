@@ -200,14 +200,21 @@ func (e *Engine) find(id ID) (*shard, int32, bool) {
 	return nil, 0, false
 }
 
+// turn is the shard at which a plan's records start now. Shards take turns by the millisecond, so a hot plan uses all
+// of them, and what is forgotten first is the oldest of all. Plans start at different shards and go round in different
+// steps, so that two hot ones meet seldom and part again: with equal steps one might follow the other around, and
+// write to what another core had written just before.
+func (b *bound) turn(now ledger.Instant, cursor uint32) uint32 {
+	step := b.hash/numShards | 1 // odd, so that it comes to every shard
+	return b.hash + (uint32(now)+cursor)*step
+}
+
 // admitted records a reservation of what takes hold. If too many are open it gives the tokens back and returns
 // false.
 func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *bound, takes []ledger.Take, waited ledger.Millis) (ID, bool) {
-	// Shards take turns by the millisecond, and instances start at different ones: a hot instance uses all,
-	// and two hot ones meet seldom. The cursor goes past shards that were found full; a shard that another core
-	// is at is left to it.
+	// The cursor goes past shards that were found full; a shard that another core is at is left to it.
 	cursor := b.cursor.Load()
-	first := b.hash + uint32(now) + cursor
+	first := b.turn(now, cursor)
 	for try := range uint32(2 * numShards) {
 		sh := (first + try) % numShards
 		s := &e.shards[sh]
@@ -253,7 +260,7 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 func (e *Engine) refused(now ledger.Instant, r *Request, b *bound, no refusal, waited ledger.Millis) ID {
 	sh := uint32(now) % numShards
 	if b != nil {
-		sh = (b.hash + uint32(now)) % numShards
+		sh = b.turn(now, 0) % numShards
 		no.class = b.plan.Class.Name
 	} else {
 		no.class = r.Class

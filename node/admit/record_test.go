@@ -94,6 +94,33 @@ func TestForgetting(t *testing.T) {
 	n.checkShards()
 }
 
+// Every plan comes to all shards, and two that meet part again.
+func TestPlansTakeTurnsAtShards(t *testing.T) {
+	met := 0
+	const plans = 200
+	for i := range uint32(plans) {
+		a, b := &bound{hash: i * 2654435761}, &bound{hash: (i + 1) * 2654435761}
+		seen, together := map[uint32]bool{}, 0
+		for ms := range ledger.Instant(numShards) {
+			at := a.turn(begin+ms, 3) % numShards
+			seen[at] = true
+			if at == b.turn(begin+ms, 3)%numShards {
+				together++
+			}
+		}
+		if len(seen) != numShards {
+			t.Fatalf("plan %x comes to %d shards", a.hash, len(seen))
+		}
+		if together == numShards {
+			t.Errorf("plans %x and %x go together", a.hash, b.hash)
+		}
+		met += together
+	}
+	if met > 2*plans { // by chance each pair meets once in a round
+		t.Errorf("%d pairs met %d times in a round", plans, met)
+	}
+}
+
 func TestIDs(t *testing.T) {
 	n := newSwarm(t, 1, plenty, Config{MaxRecords: 2 * numShards}).nodes[0]
 	seen := map[ID]bool{}
