@@ -79,6 +79,18 @@ func (r *Replica) Unacked() (n int) {
 	return n
 }
 
+// Stuck names the peers that have not acknowledged a gift though they were told of it several times.
+func (r *Replica) Stuck() (hs []Holder) {
+	for _, in := range r.order {
+		for _, e := range in.sortedEdges() {
+			if in.account != nil && e.open(in.account.window()) && e.tries > 3 {
+				hs = append(hs, e.peer)
+			}
+		}
+	}
+	return hs
+}
+
 // EachAccount calls f with every account of this node, in order of first sight.
 func (r *Replica) EachAccount(f func(*Account)) {
 	for _, in := range r.order {

@@ -119,7 +119,11 @@ func (n *node) decided(c *call) {
 		w.judge.admitted(n, c)
 		n.checkCharges(c)
 		w.tally.Admitted(&c.Call, w.millis(), local)
-		w.plan(w.now+micros(c.Runs)*milli, evSettle, nil, c)
+		ends := w.now + micros(c.Runs)*milli
+		if ends >= w.end {
+			w.beyond++
+		}
+		w.plan(ends, evSettle, nil, c)
 		return
 	}
 	w.calls--

@@ -26,7 +26,6 @@ type capped struct {
 	level   float64
 	at      micros
 	refunds []refund
-	inUse   ledger.Tokens // Slots
 }
 
 type given struct {
@@ -83,18 +82,17 @@ func (j *judge) admitted(n *node, c *call) {
 		}
 		limit := j.limit(ch.Instance, g.since)
 		if excess := g.used - limit; excess > 0 {
-			j.exceeded(n, &spec, ch.Instance, g.used, limit)
+			j.exceeded(n, ch.Instance, g.used, limit)
 		}
 	}
 }
 
-func (j *judge) exceeded(n *node, spec *ledger.Spec, id ledger.InstanceID, used, limit ledger.Tokens) {
+func (j *judge) exceeded(n *node, id ledger.InstanceID, used, limit ledger.Tokens) {
 	if used-limit > j.over {
 		j.over = used - limit
 	}
 	j.overPart = max(j.overPart, float64(used-limit)/float64(max(1, limit)))
 	j.w.fail("no hard budget is exceeded", "%s: %d of %d tokens were given to callers, the last by %s", id.Name(), used, limit, n.name)
-	_ = spec
 }
 
 // settled judges a receipt: what was not charged came back.
@@ -171,8 +169,22 @@ func part(n ledger.Tokens, ppm int64) ledger.Tokens {
 // admitRate checks the law of rates over every interval that ends now: at most rate × (T + L) + burst is admitted,
 // and what was refunded in T + L.
 func (j *judge) admitRate(c *capped, spec *ledger.Spec, n ledger.Tokens) {
-	perMicro := float64(spec.Per) / float64(spec.PerMillis) / 1000
-	lend := micros(spec.Lend) * milli
+	// While nodes disagree the larger rate holds, and what it brought before may still be spent.
+	perMicro, lend, burst := 0.0, micros(0), ledger.Tokens(0)
+	j.w.policies(0, func(p *policy.Policy) {
+		b, _, ok := p.Resolve(j.w.charter.ID, c.id)
+		if !ok {
+			return
+		}
+		s := &b.Spec
+		perMicro = max(perMicro, float64(s.Per)/float64(s.PerMillis)/1000)
+		lend = max(lend, micros(s.Lend)*milli)
+		n := s.Amount
+		if s.Ceiling == ledger.Soft {
+			n += part(s.Amount, s.OverdraftPPM)
+		}
+		burst = max(burst, n)
+	})
 	c.level -= perMicro * float64(j.w.now-c.at)
 	c.at = j.w.now
 	recent := ledger.Tokens(0)
@@ -188,10 +200,7 @@ func (j *judge) admitRate(c *capped, spec *ledger.Spec, n ledger.Tokens) {
 	if spec.Ceiling == ledger.Observe {
 		return
 	}
-	most := float64(spec.Amount) + perMicro*float64(lend+j.jumps)
-	if spec.Ceiling == ledger.Soft {
-		most += float64(part(spec.Amount, spec.OverdraftPPM))
-	}
+	most := float64(burst) + perMicro*float64(lend+j.jumps)
 	if c.level > most+1 {
 		j.over = max(j.over, ledger.Tokens(c.level-most))
 		j.overPart = max(j.overPart, (c.level-most)/most)

@@ -346,6 +346,9 @@ func (n *node) flush() {
 		}
 		n.writing = n.core.Replica.Writes(n.clockNow())
 		if len(n.writing) > 0 {
+			if n.w.audit.bug == bugTellEarly {
+				n.effects(n.core.Replica.Commit(n.clockNow()))
+			}
 			n.busy = true
 			n.w.plan(n.w.now+n.w.links.sync.draw(n.w.dice)+n.slow, evDisk, n, nil)
 			break
@@ -364,7 +367,9 @@ func (n *node) stored() {
 	} else {
 		n.store(n.writing)
 		n.writing = nil
-		n.effects(n.core.Replica.Commit(n.clockNow()))
+		if n.w.audit.bug != bugTellEarly {
+			n.effects(n.core.Replica.Commit(n.clockNow()))
+		}
 	}
 	n.check()
 	n.free()

@@ -20,18 +20,21 @@ func (w *world) atRest() {
 			return
 		case len(n.waiting) > 0:
 			w.fail("queues drain", "%d calls wait at %s", len(n.waiting), n.name)
-		case n.core.Replica.Unacked() > 0:
-			w.fail("nothing that was given is stuck", "%s has %d transfers that were not acknowledged", n.name, n.core.Replica.Unacked())
 		case n.core.Replica.Conservation() != 0:
 			w.fail("the equations of accounts close", "%s is off by %d", n.name, n.core.Replica.Conservation())
+		}
+		for _, h := range n.core.Replica.Stuck() {
+			if p := w.byName[h.Node]; p.up && p.self == h { // a generation that has ended keeps what it was given, until guardians give it back
+				w.fail("nothing that was given is stuck", "%s does not acknowledge what %s gave it", p.name, n.name)
+			}
 		}
 		w.audit.sweep(n)
 	}
 	w.audit.shares()
 	w.agree()
 	w.conserved()
-	if w.calls != 0 && w.violation == nil {
-		w.fail("every call ends", "%d calls neither wait nor run nor have ended", w.calls)
+	if w.calls != w.beyond && w.violation == nil {
+		w.fail("every call ends", "%d calls neither wait nor run nor have ended", w.calls-w.beyond)
 	}
 }
 
@@ -77,10 +80,13 @@ func (w *world) agree() {
 				}
 			}
 			live, spec, _, _ := acc.Peek()
+			if origin.busy || origin.core.Replica.Pending() {
+				continue // what it shows next is on its way to the disk
+			}
 			if r := &x.row; spec.Kind != ledger.Rate && spec.HalfLife == 0 && r.Window == live.Window &&
-				(r.Spent != live.Spent || r.Shares != live.Shares() || r.In != live.In || r.Out != live.Out || r.Issued != live.Issued()) {
-				w.fail("every node knows the same in the end", "the last row of %s for %s says spent %d, issued %d, shares %d; its account spent %d, issued %d, shares %d",
-					origin.name, id.Name(), r.Spent, r.Issued, r.Shares, live.Spent, live.Issued(), live.Shares())
+				(r.Spent != live.Spent || r.In != live.In || r.Out != live.Out) { // shares may still drift
+				w.fail("every node knows the same in the end", "the last row of %s for %s says spent %d, in %d, out %d; its account spent %d, in %d, out %d",
+					origin.name, id.Name(), r.Spent, r.In, r.Out, live.Spent, live.In, live.Out)
 				return
 			}
 		}

@@ -57,6 +57,7 @@ type world struct {
 	source   workload.Source
 	next     workload.Call // of the source, already planned
 	calls    int           // that wait or run
+	beyond   int           // that run beyond the end
 	tally    *result.Tally
 	audit    audit
 	judge    judge
@@ -86,7 +87,7 @@ const (
 	bugNone        bug = iota
 	bugLoseWrites      // the disk confirms writes that it then loses in a crash
 	bugSettleTwice     // callers' settlements are booked twice
-	bugEvenSplit       // each node applies the whole limit
+	bugTellEarly       // transfers leave before the write is done
 )
 
 // Swarm runs the scenario with the swarm only. The error says why the run could not be made; what went wrong in it
@@ -240,9 +241,6 @@ func (w *world) fail(invariant, format string, args ...any) {
 
 // millis is virtual time as workloads count it.
 func (w *world) millis() ledger.Millis { return ledger.Millis(w.now / milli) }
-
-// trueTime is the wall time of a clock that is right.
-func (w *world) trueTime() ledger.Instant { return scenario.Epoch + ledger.Instant(w.now/milli) }
 
 // inForce notes that policy i is in force at some node now.
 func (w *world) inForce(i int) { w.policyAt[i] = w.now }

@@ -31,7 +31,6 @@ type Chart struct {
 	xLog     bool
 	unit     string
 	series   []series
-	stack    bool // areas on each other
 	marks    []lane
 }
 

@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -40,22 +38,4 @@ func steady(t testing.TB, nodes int, d time.Duration) *scenario.Scenario {
 		Disk:     scenario.Disk{Sync: scenario.Delay{Median: 2 * time.Millisecond, P99: 10 * time.Millisecond}},
 		Workload: []scenario.Stream{{Name: "s", Kind: scenario.Poisson, Rate: 20, Class: "standard", Model: "m", Prompt: scenario.Size{Median: 800, P99: 2000}, Output: scenario.Size{Median: 300, P99: 900}, Max: 1000, Tenant: "t", Tenants: 3}},
 	}
-}
-
-func TestSmoke(t *testing.T) {
-	sc := steady(t, 10, time.Minute)
-	start := time.Now()
-	r, err := Swarm(context.Background(), sc, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%v %d events\n%+v\n%+v", time.Since(start), r.Events, r.Systems[0], r.Violation)
-}
-
-func bigPolicy(t testing.TB) *policy.Policy {
-	p, err := policy.Parse("test", []byte(strings.Replace(steadyPolicy, "rate: 50000/s, burst: 100000", "rate: 800000/s, burst: 2000000", 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }

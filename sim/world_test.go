@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"testing"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger/purity"
+	"github.com/swarmpurse/swarmpurse/sim/scenario"
+)
+
+func TestPurity(t *testing.T) {
+	const ours = "github.com/swarmpurse/swarmpurse/"
+	purity.Check(t, purity.Allowed{
+		"cmp": nil, "container/heap": nil, "context": {"Context"}, "errors": nil, "fmt": nil, "maps": nil, "math": nil, "slices": nil,
+		"math/rand/v2":  {"New", "NewPCG", "Rand"}, // seeded by the scenario
+		"time":          {"Duration", "Microsecond", "Millisecond", "Second"},
+		ours + "ledger": nil, ours + "ledger/placement": nil, ours + "node/admit": nil, ours + "node/core": nil, ours + "policy": nil,
+		ours + "sim/baseline": nil, ours + "sim/result": nil, ours + "sim/scenario": nil, ours + "sim/workload": nil,
+	})
+}
+
+// A steady load within what the pool supplies is admitted whole, and nothing is wrong with the run.
+func TestSteadyLoadIsAdmitted(t *testing.T) {
+	r, err := Swarm(t.Context(), steady(t, 10, time.Minute), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Violation != nil {
+		t.Fatalf("%+v", r.Violation)
+	}
+	s := &r.Systems[0]
+	if s.Offered < 900 || s.Admitted != s.Offered || s.Local < 0.9 || s.BytesPerNodeSecond > 25_000 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// One seed makes one run, event by event, whatever goes wrong in it; another seed makes another.
+func TestOneSeedOneRun(t *testing.T) {
+	hashes := map[string]uint64{}
+	for seed := uint64(1); seed <= 6; seed++ {
+		var first string
+		for range 2 {
+			r, err := Swarm(t.Context(), scenario.Random(seed), Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if first == "" {
+				first = r.TraceHash
+			} else if r.TraceHash != first {
+				t.Errorf("seed %d: %s and %s", seed, first, r.TraceHash)
+			}
+		}
+		if other, ok := hashes[first]; ok {
+			t.Errorf("seeds %d and %d make the same run", other, seed)
+		}
+		hashes[first] = seed
+	}
+}
+
+// Whatever goes wrong, no invariant is broken, and when the faults are over the swarm comes to rest. `make sim-soak`
+// tries many more seeds.
+func TestRandomFaults(t *testing.T) {
+	seeds := uint64(24)
+	if testing.Short() {
+		seeds = 6
+	}
+	for seed := uint64(100); seed < 100+seeds; seed++ {
+		r, err := Swarm(t.Context(), scenario.Random(seed), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Violation != nil {
+			t.Errorf("swarmpurse sim run random --seed %d\n%+v", seed, r.Violation)
+		}
+	}
+}
+
+// The checks find what they are for.
+func TestPlantedBugsAreFound(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		bug  bug
+	}{
+		{"a disk that loses what it confirmed", bugLoseWrites},
+		{"a settlement that is booked twice", bugSettleTwice},
+		{"transfers that are told before they are durable", bugTellEarly},
+	} {
+		found := ""
+		for seed := uint64(1); seed <= 10 && found == ""; seed++ {
+			r, err := Swarm(t.Context(), scenario.Random(seed), Options{bug: c.bug})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Violation != nil {
+				found = r.Violation.Invariant
+				t.Logf("%s: seed %d, event %d: %s", c.name, seed, r.Violation.Event, found)
+			}
+		}
+		if found == "" {
+			t.Errorf("%s: not found within 10 seeds", c.name)
+		}
+	}
+}
