@@ -42,7 +42,7 @@ func TestMergeLaws(t *testing.T) {
 		w := &world{now: testStart, fatalf: t.Fatalf, logf: t.Logf}
 		n := &wnode{w: w, self: charter.Founders[0], disk: map[string][]byte{}}
 		w.nodes = []*wnode{n}
-		w.model = newModel(w, charter)
+		w.model = newModel(w)
 		n.start(1)
 		n.r.Found(charter)
 		for _, m := range messages {

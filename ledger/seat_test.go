@@ -51,7 +51,7 @@ func TestVote(t *testing.T) {
 	w := &world{now: testStart, fatalf: t.Fatalf, logf: t.Logf}
 	n := &wnode{w: w, self: Holder{Node: "a", Gen: 1}, disk: map[string][]byte{}}
 	w.nodes = []*wnode{n}
-	w.model = newModel(w, Charter{})
+	w.model = newModel(w)
 	n.start(1)
 	c1, _ := NewCharter("x", []Holder{n.self, {Node: "b", Gen: 1}}, [16]byte{1})
 	c2, _ := NewCharter("x", []Holder{n.self, {Node: "c", Gen: 1}}, [16]byte{2})

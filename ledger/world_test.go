@@ -89,7 +89,7 @@ func newWorld(n, founders int, seed uint64, specs map[string][]Spec) *world {
 		w.ids = append(w.ids, id)
 		w.specs[id] = specs[name]
 	}
-	w.model = newModel(w, charter)
+	w.model = newModel(w)
 	for _, nd := range w.nodes {
 		nd.start(seed)
 		if err := nd.r.Found(charter); err != nil {
@@ -116,6 +116,7 @@ func (n *wnode) start(seed uint64) {
 		ws = append(ws, Write{k, v})
 	}
 	sort.Slice(ws, func(i, j int) bool { return ws[i].Key > ws[j].Key }) // any order must do
+	n.w.model.started(n)
 	if err := n.r.Load(n.clock(), ws); err != nil {
 		n.w.fatalf("node %d does not load what it wrote: %v", n.i, err)
 	}
@@ -184,7 +185,7 @@ func (n *wnode) batch(o outcome, meanwhile func()) {
 		return
 	}
 	n.write(ws)
-	n.w.model.mints = append(n.w.model.mints, n.mints...)
+	n.w.model.toppedUp(n.mints)
 	n.mints = nil
 	if o == crashAfter {
 		n.crash()
@@ -197,13 +198,8 @@ func (n *wnode) batch(o outcome, meanwhile func()) {
 	}
 	for _, s := range fx.Spreads {
 		if s.Row.Holder == n.self {
-			if s.Row.Version <= n.highest {
-				n.w.fatalf("node %d sends version %d after %d", n.i, s.Row.Version, n.highest)
-			}
+			n.w.model.spread(n, s.Row)
 			n.highest = s.Row.Version
-			if v := DecodeVersion(n.disk[KeyVersion]); n.highest > v {
-				n.w.fatalf("node %d sends version %d, on disk is %d", n.i, n.highest, v)
-			}
 		}
 		for _, p := range n.w.nodes {
 			if p != n {
@@ -214,8 +210,8 @@ func (n *wnode) batch(o outcome, meanwhile func()) {
 }
 
 func (n *wnode) write(ws []Write) {
+	n.w.model.wrote(n, ws)
 	for _, x := range ws {
-		n.w.model.wrote(n, x)
 		if x.Value == nil {
 			delete(n.disk, x.Key)
 		} else {
@@ -455,35 +451,4 @@ func (w *world) unrest() string {
 		}
 	}
 	return ""
-}
-
-// diskEntries lists the pairwise records on a disk.
-func (n *wnode) diskEntries() map[InstanceID]map[Holder]Entry {
-	out := map[InstanceID]map[Holder]Entry{}
-	for k, v := range n.disk {
-		rec, err := Inspect(Write{Key: k, Value: v})
-		if err != nil {
-			n.w.fatalf("on the disk of %d: %v", n.i, err)
-		}
-		if rec.Entry == nil {
-			continue
-		}
-		if out[rec.Instance] == nil {
-			out[rec.Instance] = map[Holder]Entry{}
-		}
-		out[rec.Instance][rec.Peer] = *rec.Entry
-	}
-	return out
-}
-
-func (n *wnode) diskState(id InstanceID) *State {
-	v, ok := n.disk[KeyAccount+string(id)]
-	if !ok {
-		return nil
-	}
-	s, err := DecodeState(v)
-	if err != nil {
-		n.w.fatalf("account on the disk of %d: %v", n.i, err)
-	}
-	return s
 }
