@@ -16,7 +16,9 @@ func TestImportsPointOneWay(t *testing.T) {
 		"ledger":           {},
 		"ledger/placement": {"ledger"},
 		"gossip":           {},
-		"policy":           {"ledger"},
+		"ledger/judge":     {"ledger"},
+		"policy":           {"ledger", "policy/document"},
+		"policy/document":  {"ledger"},
 		"node/admit":       {"ledger", "policy"},
 		"node/core":        {"ledger", "node/admit"},
 		"node/store":       {},
@@ -26,7 +28,14 @@ func TestImportsPointOneWay(t *testing.T) {
 		"node/llm/standin": {"ledger", "policy", "node/admit", "node/llm"},
 		"node/api":         {"ledger", "policy", "node/admit"},
 		"node":             {"ledger", "ledger/placement", "gossip", "policy", "node/"},
-		"cmd/swarmpurse":   {"node", "node/", "policy", "ledger", "sim", "cmd/swarmpurse/"},
+		"sim":              {"ledger", "ledger/placement", "node/admit", "node/core", "policy", "sim/"},
+		"sim/workload":     {"ledger"},
+		"sim/scenario":     {"ledger", "policy", "policy/document", "sim/result", "sim/workload"},
+		"sim/baseline":     {"ledger", "policy", "sim/result", "sim/scenario", "sim/workload"},
+		"sim/result":       {"ledger", "policy", "sim/workload"},
+		"sim/report":       {"sim/result"},
+		"sim/explore":      {"ledger", "ledger/judge"},
+		"cmd/swarmpurse":   {"node", "node/", "policy", "policy/", "ledger", "sim", "sim/", "cmd/swarmpurse/"},
 	}
 	for pkg, allowed := range may {
 		p, err := build.ImportDir("../"+pkg, 0)
