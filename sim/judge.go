@@ -92,7 +92,7 @@ func (j *judge) exceeded(n *node, id ledger.InstanceID, used, limit ledger.Token
 		j.over = used - limit
 	}
 	j.overPart = max(j.overPart, float64(used-limit)/float64(max(1, limit)))
-	j.w.fail("no hard budget is exceeded", "%s: %d of %d tokens were given to callers, the last by %s", id.Name(), used, limit, n.name)
+	j.w.fail("no budget is exceeded", "%s: %d of %d tokens were given to callers, the last by %s", id.Name(), used, limit, n.name)
 }
 
 // settled judges a receipt: what was not charged came back.
@@ -155,11 +155,17 @@ func (j *judge) limit(id ledger.InstanceID, since micros) (most ledger.Tokens) {
 			n += part(s.Amount, s.RolloverPPM)
 		}
 		if s.Ceiling == ledger.Soft {
-			n += part(s.Amount, s.OverdraftPPM)
+			n += j.overdraft(s)
 		}
 		most = max(most, n)
 	})
 	return most
+}
+
+// overdraft is the most that a soft ceiling lets pass. Each node's part is by the members that it knows, so what nodes
+// used before others joined comes on top of the parts of those.
+func (j *judge) overdraft(s *ledger.Spec) ledger.Tokens {
+	return part(s.Amount, s.OverdraftPPM) * ledger.Tokens(len(j.w.nodes)) / ledger.Tokens(j.w.sc.Nodes)
 }
 
 func part(n ledger.Tokens, ppm int64) ledger.Tokens {
@@ -181,7 +187,7 @@ func (j *judge) admitRate(c *capped, spec *ledger.Spec, n ledger.Tokens) {
 		lend = max(lend, micros(s.Lend)*milli)
 		n := s.Amount
 		if s.Ceiling == ledger.Soft {
-			n += part(s.Amount, s.OverdraftPPM)
+			n += j.overdraft(s)
 		}
 		burst = max(burst, n)
 	})
