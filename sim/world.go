@@ -74,8 +74,8 @@ type Options struct {
 	Progress func(at time.Duration, events uint64)
 	// Systems are those, by their names in package result, that Run compares the swarm with; nil for all.
 	Systems []string
-	// Until ends the run early; 0 runs it whole.
-	Until time.Duration
+	// most ends the run after so many events; 0 is no limit.
+	most uint64
 	// bug plants a known bug, for the tests that show that the checks find it.
 	bug bug
 }
@@ -165,12 +165,11 @@ func (w *world) plan(at micros, kind eventKind, n *node, p any) {
 
 // run takes events until the end, or the first violation.
 func (w *world) run(o Options) (*result.Result, error) {
-	until := w.end
-	if o.Until > 0 {
-		until = min(until, span(o.Until))
-	}
 	for w.violation == nil {
-		e, ok := w.queue.pop(until)
+		if o.most > 0 && w.events >= o.most {
+			return w.result(), nil
+		}
+		e, ok := w.queue.pop(w.end)
 		if !ok {
 			break
 		}
@@ -188,7 +187,7 @@ func (w *world) run(o Options) (*result.Result, error) {
 			}
 		}
 	}
-	if w.violation == nil && until == w.end {
+	if w.violation == nil {
 		w.now = w.end
 		w.atRest()
 	}

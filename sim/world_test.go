@@ -11,10 +11,11 @@ import (
 func TestPurity(t *testing.T) {
 	const ours = "github.com/swarmpurse/swarmpurse/"
 	purity.Check(t, purity.Allowed{
-		"cmp": nil, "container/heap": nil, "context": {"Context"}, "errors": nil, "fmt": nil, "maps": nil, "math": nil, "slices": nil,
-		"math/rand/v2":  {"New", "NewPCG", "Rand"}, // seeded by the scenario
-		"time":          {"Duration", "Microsecond", "Millisecond", "Second"},
-		ours + "ledger": nil, ours + "ledger/placement": nil, ours + "node/admit": nil, ours + "node/core": nil, ours + "policy": nil,
+		"cmp": nil, "container/heap": nil, "context": {"Context"}, "errors": nil, "fmt": nil, "maps": nil, "math": nil, "slices": nil, "strings": nil,
+		"github.com/dustin/go-humanize": {"Comma"},
+		"math/rand/v2":                  {"New", "NewPCG", "Rand"}, // seeded by the scenario
+		"time":                          {"Duration", "Microsecond", "Millisecond", "Second"},
+		ours + "ledger":                 nil, ours + "ledger/placement": nil, ours + "node/admit": nil, ours + "node/core": nil, ours + "policy": nil,
 		ours + "sim/baseline": nil, ours + "sim/result": nil, ours + "sim/scenario": nil, ours + "sim/workload": nil,
 	})
 }

@@ -55,12 +55,13 @@ func (f *simFlags) check() ([]string, error) {
 
 func newSimRunCommand(a *app) *cobra.Command {
 	var f simFlags
+	var shrink bool
 	c := &cobra.Command{
 		Use:   "run SCENARIO",
 		Short: "Run a scenario and judge it",
 		Long: `Run a scenario, one that ships, a file (- is stdin) or random (drawn from --seed), and show what it came to beside other ways of
 admitting, whether its bounds were kept, and, if an invariant did not hold, after which event, the
-shortest prefix found that still fails, and the command that runs it again.
+shortest prefix found that still fails, and the command that runs that again.
 
 --set changes a value of the scenario: network.loss=5%, workload.0.rate=200/s, policy.budgets.0.supply.rate=80k/s.
 --policy puts your policy in the place of the scenario's.`,
@@ -79,9 +80,20 @@ shortest prefix found that still fails, and the command that runs it again.
 				return err
 			}
 			var page *simreport.Page
+			shrinks := 0
+			if shrink && args[0] != "-" { // what came by stdin is gone
+				shrinks = 1
+			}
 			err = a.simulate(cmd.Context(), simWork{
 				n: 1, jobs: 1, systems: systems,
 				scenario: func(int) (*scenario.Scenario, error) { return sc, nil },
+				edit: func(_ int, sets []string) (*scenario.Scenario, error) {
+					return a.scenario(args[0], f.edits.with(sets...))
+				},
+				again: func(_ int, sets []string) string {
+					return command(args[0], sc.Seed, f.edits.with(sets...)) + " --systems " + result.Swarm
+				},
+				shrinks: shrinks,
 				done: func(_ int, r *result.Result) {
 					again(r, args[0], &f.edits)
 					page = simreport.Run(r)
@@ -95,12 +107,18 @@ shortest prefix found that still fails, and the command that runs it again.
 	}
 	f.add(c, false)
 	f.edits.addPolicy(c)
+	c.Flags().BoolVar(&shrink, "shrink", true, "when an invariant did not hold, look for a smaller run that fails")
 	return a.withOutput(c)
 }
 
 // again writes down the command that runs a failed run again.
 func again(r *result.Result, name string, e *simEdits) {
 	if r.Violation != nil && r.Violation.Command == "" {
-		r.Violation.Command = fmt.Sprintf("swarmpurse sim run %s --seed %d%s", quoted(name), r.Seed, e.flags())
+		r.Violation.Command = command(name, r.Seed, e)
 	}
+}
+
+// command makes a run of a scenario with changes.
+func command(name string, seed uint64, e *simEdits) string {
+	return fmt.Sprintf("swarmpurse sim run %s --seed %d%s", quoted(name), seed, e.flags())
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -42,11 +43,11 @@ func (e *simEdits) addPolicy(c *cobra.Command) {
 	_ = c.MarkFlagFilename("policy", "yaml", "yml")
 }
 
-// with is the same with one more change.
-func (e *simEdits) with(set string) simEdits {
+// with is the same with more changes.
+func (e *simEdits) with(sets ...string) *simEdits {
 	more := *e
-	more.set = append(e.set[:len(e.set):len(e.set)], set)
-	return more
+	more.set = slices.Concat(e.set, sets)
+	return &more
 }
 
 // flags writes the changes but the seed as flags of a command line.

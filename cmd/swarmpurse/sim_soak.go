@@ -40,7 +40,7 @@ type soakFailure struct {
 const soakTwice = 50
 
 func newSimSoakCommand(a *app) *cobra.Command {
-	var seeds, each, jobs int
+	var seeds, each, jobs, shrinks int
 	var first uint64
 	c := &cobra.Command{
 		Use:   "soak",
@@ -48,7 +48,7 @@ func newSimSoakCommand(a *app) *cobra.Command {
 		Long: `Run scenarios that are drawn from seeds (few nodes; random calls, policies and faults), and some seeds of each
 scenario that ships, the swarm alone. Only invariants count, no bounds: nothing may be overspent, lost or
 stuck, and one run in fifty is made twice and must be the same, event by event. What fails is told at once,
-with its seed and the command that runs it again.`,
+with its seed and the command that runs it again; for the first ones a smaller run that fails is looked for.`,
 		Example: `  swarmpurse sim soak --seeds 200 --each 2
   swarmpurse sim soak --first 5001 --seeds 1000 --each 0`,
 		Args: cobra.NoArgs,
@@ -59,15 +59,21 @@ with its seed and the command that runs it again.`,
 			if jobs < 1 {
 				return usageError("--jobs is %d: it must be above 0", jobs)
 			}
+			if shrinks < 0 {
+				return usageError("--shrink is %d: it must be 0 or more", shrinks)
+			}
 			s := newSoak(first, seeds, each)
+			scenarioOf := func(i int, sets []string) (*scenario.Scenario, error) {
+				return a.scenario(s.name(i), &simEdits{seed: s.runs[i].seed, seedGiven: true, set: sets})
+			}
 			bar := newSimBar(a.stderr, len(s.runs))
 			err := a.simulate(cmd.Context(), simWork{
 				n: len(s.runs), jobs: jobs, systems: []string{result.Swarm}, bar: bar,
-				scenario: func(i int) (*scenario.Scenario, error) {
-					return a.scenario(s.scenarios[s.runs[i].of].Scenario, &simEdits{seed: s.runs[i].seed, seedGiven: true})
-				},
+				scenario: func(i int) (*scenario.Scenario, error) { return scenarioOf(i, nil) },
+				edit:     scenarioOf, shrinks: shrinks,
+				again: func(i int, sets []string) string { return s.command(i, sets) },
 				done: func(i int, r *result.Result) {
-					if f := s.add(s.runs[i], r); f != nil {
+					if f := s.add(i, r); f != nil {
 						bar.say(f.text())
 					}
 				},
@@ -97,6 +103,7 @@ with its seed and the command that runs it again.`,
 	c.Flags().IntVar(&seeds, "seeds", 2000, "how many random scenarios")
 	c.Flags().IntVar(&each, "each", 20, "how many seeds of each scenario that ships")
 	c.Flags().Uint64Var(&first, "first", 1, "the first seed")
+	c.Flags().IntVar(&shrinks, "shrink", 3, "for how many runs that fail a smaller one is looked for")
 	c.Flags().IntVar(&jobs, "jobs", runtime.NumCPU(), "how many runs are made at a time")
 	return a.withOutput(c)
 }
@@ -134,14 +141,23 @@ func newSoak(first uint64, seeds, each int) *soak {
 	return s
 }
 
-// add counts a run. It returns what is wrong with it, nil if nothing is.
-func (s *soak) add(x soakRun, r *result.Result) *soakFailure {
+// name is the scenario of run i.
+func (s *soak) name(i int) string { return s.scenarios[s.runs[i].of].Scenario }
+
+// command makes run i again, with changes.
+func (s *soak) command(i int, sets []string) string {
+	return command(s.name(i), s.runs[i].seed, &simEdits{set: sets}) + " --systems " + result.Swarm
+}
+
+// add counts run i. It returns what is wrong with it, nil if nothing is.
+func (s *soak) add(i int, r *result.Result) *soakFailure {
+	x := s.runs[i]
 	t := &s.scenarios[x.of]
 	swarm := r.System(result.Swarm)
 	t.Runs++
 	t.Events += r.Events
 	t.Admitted += swarm.Admitted
-	f := soakFailure{scenario: t.Scenario, Seed: x.seed, Command: fmt.Sprintf("swarmpurse sim run %s --seed %d --systems %s", t.Scenario, x.seed, result.Swarm)}
+	f := soakFailure{scenario: t.Scenario, Seed: x.seed, Command: s.command(i, nil)}
 	hash, second := s.hashes[x]
 	if x.twice {
 		s.hashes[x] = r.TraceHash
@@ -153,6 +169,7 @@ func (s *soak) add(x soakRun, r *result.Result) *soakFailure {
 		return nil
 	case v != nil:
 		f.Invariant, f.Detail, f.Event, f.Prefix = v.Invariant, v.Detail, v.Event, v.Prefix
+		f.Command = cmp.Or(v.Command, f.Command)
 	case swarm.OverspendTokens > 0:
 		f.Invariant, f.Detail = "no hard limit is overspent", fmt.Sprintf("%s tokens above it", humanize.Comma(swarm.OverspendTokens))
 	default:

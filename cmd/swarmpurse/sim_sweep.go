@@ -53,7 +53,7 @@ A figure of one class is written as in wait_p99[batch].`,
 			edits := make([]simEdits, len(values))
 			scenarios := make([]*scenario.Scenario, len(values))
 			for i, v := range values {
-				edits[i] = f.edits.with(path + "=" + v)
+				edits[i] = *f.edits.with(path + "=" + v)
 				if scenarios[i], err = a.scenario(args[0], &edits[i]); err != nil {
 					return err
 				}

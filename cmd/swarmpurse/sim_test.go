@@ -104,14 +104,15 @@ FAILED
 // TestSoak: each way to fail is told once, with the command that shows it.
 func TestSoak(t *testing.T) {
 	s := newSoak(5, 2, 0)
-	var random []soakRun
-	for _, r := range s.runs {
-		if s.scenarios[r.of].Scenario == randomScenario {
-			random = append(random, r)
+	var random []int
+	for i := range s.runs {
+		if s.name(i) == randomScenario {
+			random = append(random, i)
 		}
 	}
-	if len(random) != 3 || random[0] != random[1] || random[0].seed != 5 || random[2].seed != 6 {
-		t.Fatalf("runs of random scenarios: %+v", random)
+	of := func(i int) soakRun { return s.runs[random[i]] }
+	if len(random) != 3 || of(0) != of(1) || of(0).seed != 5 || of(2).seed != 6 {
+		t.Fatalf("runs of random scenarios: %+v of %+v", random, s.runs)
 	}
 	run := func(hash string, over int64, v *result.Violation) *result.Result {
 		return &result.Result{Events: 100, TraceHash: hash, Violation: v, Systems: []result.System{{Name: result.Swarm, Admitted: 7, OverspendTokens: over}}}
@@ -133,7 +134,12 @@ func TestSoak(t *testing.T) {
 	if f == nil || f.text() != want {
 		t.Errorf("%+v", f)
 	}
-	if failed := s.sort(); failed != 3 || s.scenarios[random[0].of].Runs != 5 || s.scenarios[random[0].of].Admitted != 35 || s.scenarios[random[0].of].Events != 500 {
+	small := &result.Violation{Invariant: "shares", Event: 42, Prefix: "4 of 100 events", Command: s.command(random[2], []string{"nodes=2", "faults.0.skip=true"})}
+	f = s.add(random[2], run("c", 0, small))
+	if f == nil || f.Command != "swarmpurse sim run random --seed 6 --set nodes=2 --set faults.0.skip=true --systems swarmpurse" {
+		t.Errorf("%+v", f)
+	}
+	if failed := s.sort(); failed != 4 || s.scenarios[of(0).of].Runs != 6 || s.scenarios[of(0).of].Admitted != 42 || s.scenarios[of(0).of].Events != 600 {
 		t.Errorf("%d failed; %+v", failed, s.scenarios)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -21,8 +22,13 @@ type simWork struct {
 	n        int
 	jobs     int // at a time
 	systems  []string
-	done     func(i int, r *result.Result) // one call at a time, in any order
-	bar      *simBar                       // nil: one is made
+	// edit makes a run's scenario with changes, to look for a smaller run when one fails; nil leaves that out. shrinks
+	// is how many runs it is done for at most, those that fail first.
+	edit    func(i int, sets []string) (*scenario.Scenario, error)
+	again   func(i int, sets []string) (command string)
+	shrinks int
+	done    func(i int, r *result.Result) // one call at a time, in any order
+	bar     *simBar                       // nil: one is made
 }
 
 // simulate makes the runs. It shows how far they are if stderr is a terminal.
@@ -33,6 +39,7 @@ func (a *app) simulate(ctx context.Context, w simWork) error {
 	}
 	defer bar.clear()
 	var mu sync.Mutex
+	var failed atomic.Int64
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, w.jobs))
 	for i := range w.n {
@@ -53,6 +60,14 @@ func (a *app) simulate(ctx context.Context, w simWork) error {
 				return err
 			}
 			r.Wall = time.Since(started)
+			if r.Violation != nil && w.edit != nil && failed.Add(1) <= int64(w.shrinks) {
+				bar.say(fmt.Sprintf("swarmpurse: %s, seed %d: %s; looking for a smaller run that fails\n", clean(sc.Name), r.Seed, clean(r.Violation.Invariant)))
+				small, err := sim.Shrink(running, func(sets []string) (*scenario.Scenario, error) { return w.edit(i, sets) }, r, sim.Options{})
+				if err != nil {
+					return err
+				}
+				r.Violation.Prefix, r.Violation.Command = small.Result.Violation.Prefix, w.again(i, small.Sets)
+			}
 			bar.set(i, sc, sc.Duration+sc.Rest, r.Events)
 			mu.Lock()
 			defer mu.Unlock()

@@ -45,14 +45,19 @@ func (d *decoder) fault(s *Scenario, item *yaml.Node, f map[string]*yaml.Node) (
 			d.Report(document.Deref(n), "leave it out", "%s does not go with kind %s", field.Name, v.Kind)
 		}
 	}
-	v.At = d.span(f["at"], "at", 0, s.Duration, 0)
-	if n := f["at"]; n != nil && v.At == s.Duration {
+	v.Skip = d.truth(f["skip"], "skip")
+	within := s.Duration
+	if v.Skip { // it may stand beyond a duration that was cut
+		within = MaxDuration
+	}
+	v.At = d.span(f["at"], "at", 0, within, 0)
+	if n := f["at"]; n != nil && v.At == s.Duration && !v.Skip {
 		d.Report(document.Deref(n), "", "at is %v, but nothing goes wrong any more from duration on", v.At)
 	}
 	v.For = d.span(f["for"], "for", 0, MaxDuration, 0)
 	d.where(s, &v, item, f)
 	v.Every = d.span(f["every"], "every", 0, MaxDuration, 0)
-	v.Until = d.span(f["until"], "until", 0, s.Duration, 0)
+	v.Until = d.span(f["until"], "until", 0, within, 0)
 	if n := f["until"]; n != nil && v.Every == 0 {
 		d.Report(document.Deref(n), "add every, or leave it out", "until says how long a fault goes on again and again")
 	}

@@ -100,8 +100,13 @@ func (d *decoder) stream(s *Scenario, item *yaml.Node, f map[string]*yaml.Node) 
 		st.Rate = d.rate(n)
 		ok = ok && st.Rate > 0
 	}
-	st.From = d.span(f["from"], "from", 0, s.Duration, 0)
-	st.Until = d.span(f["until"], "until", 0, s.Duration, 0)
+	st.Skip = d.truth(f["skip"], "skip")
+	within := s.Duration
+	if st.Skip { // it may stand beyond a duration that was cut
+		within = MaxDuration
+	}
+	st.From = d.span(f["from"], "from", 0, within, 0)
+	st.Until = d.span(f["until"], "until", 0, within, 0)
 	st.Class = d.class(s, f["class"])
 	if n := f["model"]; n != nil {
 		st.Model, _ = d.Text(n, "model")
@@ -128,7 +133,7 @@ func (d *decoder) stream(s *Scenario, item *yaml.Node, f map[string]*yaml.Node) 
 	}
 	st.Period = d.span(f["period"], "period", 0, MaxDuration, 0)
 	st.Swing = d.fraction(f["swing"], "swing")
-	st.Start = d.span(f["start"], "start", 0, s.Duration, 0)
+	st.Start = d.span(f["start"], "start", 0, within, 0)
 	st.Peak = d.number(f["peak"], "peak")
 	st.Ramp, st.Hold = d.span(f["ramp"], "ramp", 0, MaxDuration, 0), d.span(f["hold"], "hold", 0, MaxDuration, 0)
 	st.Hot, st.Part = d.whole(f["hot"], "hot", 1, MaxNodes, 0), d.fraction(f["part"], "part")

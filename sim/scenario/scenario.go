@@ -96,6 +96,7 @@ type Fault struct {
 	Loss     float64       // Link
 	Delay    time.Duration // Link, DiskSlow: added
 	Policy   int           // Revise: index into Policies
+	Skip     bool          // it does not happen; what is drawn for others stays the same
 }
 
 // FaultKind says what goes wrong.

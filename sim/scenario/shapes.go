@@ -133,6 +133,7 @@ var streamShape = &document.Shape{Name: "a stream", Fields: []document.Field{
 	{Name: "speed", Is: number, Doc: "With trace: how much faster than recorded. Default: 1."},
 	{Name: "scale", Is: number, Doc: "With trace: how many calls are made of each recorded one, on average. Default: 1."},
 	{Name: "repeats", Is: boolean, Doc: "With trace: begin again at its end. Default: false."},
+	{Name: "skip", Is: boolean, Doc: "Leave it out, to see what of several matters. Default: false."},
 }}
 
 var faultShape = &document.Shape{Name: "a fault", Fields: []document.Field{
@@ -152,4 +153,5 @@ var faultShape = &document.Shape{Name: "a fault", Fields: []document.Field{
 	{Name: "loss", Is: document.Percent, Doc: "With link: additional loss."},
 	{Name: "delay", Is: document.Delay, Doc: "With link and disk_slow: additional delay."},
 	{Name: "revision", Is: whole(1, maxRevisions), Doc: "With revise: which of revisions, from 1 on."},
+	{Name: "skip", Is: boolean, Doc: "Leave it out, to see what of several matters. Default: false."},
 }}

@@ -61,6 +61,9 @@ type occurrence struct {
 func occurrences(sc *Scenario) []occurrence {
 	var list []occurrence
 	for i, f := range sc.Faults {
+		if f.Skip {
+			continue
+		}
 		last := f.At
 		if f.Every > 0 {
 			last = sc.Duration

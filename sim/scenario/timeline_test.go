@@ -172,3 +172,22 @@ func TestTimelineLaws(t *testing.T) {
 		}
 	})
 }
+
+// TestSkippedFault: what is skipped does not happen, wherever it stands, and changes nothing of the others.
+func TestSkippedFault(t *testing.T) {
+	parse := func(skip string) *Scenario {
+		s, err := Parse("skip.yaml", []byte("apiVersion: swarmpurse/v1\nname: skip\nnodes: 20\nduration: 20s\npolicy:\n  apiVersion: swarmpurse/v1\n  revision: 1\n"+
+			"workload:\n  - {kind: poisson, rate: 1/s, prompt: {median: 1, p99: 1}, output: {median: 1, p99: 1}}\n"+
+			"  - {kind: poisson, name: late, from: 30s, rate: 1/s, prompt: {median: 1, p99: 1}, output: {median: 1, p99: 1}, skip: true}\n"+
+			"faults:\n  - {kind: pause, at: 1s, for: 1s, fraction: 20%, skip: "+skip+"}\n  - {kind: crash, at: 5s, for: 1s, count: 3}\n"+
+			"  - {kind: crash, at: 50s, every: 1s, until: 60s, for: 1s, skip: true}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	all, less := Timeline(parse("false")), Timeline(parse("true"))
+	if len(all) != 2 || len(less) != 1 || all[0].Kind != Pause || !reflect.DeepEqual(all[1:], less) {
+		t.Errorf("all %+v\nless %+v", all, less)
+	}
+}

@@ -25,7 +25,9 @@ func New(c Config) (Source, error) {
 			return nil, fmt.Errorf("stream %q: %w", st.Name, err)
 		}
 		m.streams = append(m.streams, d)
-		d.step()
+		if !st.Skip {
+			d.step()
+		}
 	}
 	return m, nil
 }

@@ -41,6 +41,7 @@ type Stream struct {
 	Speed   float64       // Trace: how much faster than recorded; 0 means 1
 	Scale   float64       // Trace: calls made of each recorded one, on average; 0 means 1
 	Repeats bool          // Trace: begin again at its end
+	Skip    bool          // it makes no calls; what others draw stays the same, but for follow-ups of chains
 }
 
 // Kind says how a stream's calls arrive.

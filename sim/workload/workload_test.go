@@ -280,6 +280,14 @@ func TestStreamsDoNotDisturbEachOther(t *testing.T) {
 	if !reflect.DeepEqual(alone, beside) {
 		t.Error("a stream's calls are others when a second stream is there")
 	}
+	b.Skip = true
+	skipped := all(t, config(1, time.Minute, a, b))
+	for i := range skipped {
+		skipped[i].Seq = 0
+	}
+	if !reflect.DeepEqual(alone, skipped) {
+		t.Error("a stream that is skipped makes calls")
+	}
 }
 
 func TestReplay(t *testing.T) {
