@@ -113,7 +113,7 @@ func (n *node) tell(to string, m any) {
 		return
 	}
 	if _, ok := m.(*ledger.Ask); ok {
-		n.w.measure.asks++
+		n.w.measure.asked()
 	}
 	b := ledger.Encode(m)
 	back, err := ledger.Decode(b)

@@ -68,6 +68,13 @@ func (m *measure) decided(v admit.Verdict, _ *workload.Call) { m.counts[v]++ }
 
 func (m *measure) settled(c *workload.Call) { m.tokens += c.Prompt + c.Output }
 
+// asked counts an ask, also one for what was offered. Those of the warmup do not count, as its calls do not.
+func (m *measure) asked() {
+	if m.w.now >= span(m.w.sc.Warmup) {
+		m.asks++
+	}
+}
+
 // sample takes a point of every panel.
 func (m *measure) sample() {
 	w := m.w

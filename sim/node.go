@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	maxBacklog = 8192 // operations that wait for a node's loop, as in production
-	maxUnread  = 1024 // packets that wait in the socket of a process that is stopped
-	maxRecords = 8192 // decisions that a node remembers
+	maxBacklog = 8192                      // operations that wait for a node's loop, as in production
+	maxUnread  = 1024                      // packets that wait in the socket of a process that is stopped
+	maxRecords = 4 * admit.DefaultMaxQueue // decisions that a node remembers: all that wait may be refused at once
 	drainFor   = 20 * second
 	leaveFor   = 5 * second
 	joinTime   = 500 * milli // from the start of a process until it is a member

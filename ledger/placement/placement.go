@@ -168,7 +168,14 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 
 // can reports whether a peer's shares of a rate can bring the whole need at once, if it is given time.
 func can(v *ledger.View, p *ledger.PeerView, need ledger.Tokens) bool {
-	return v.Spec.Kind == ledger.Rate && p.Row != nil && ledger.Worth(p.Row.Shares, v.Spec.Amount) >= need
+	return v.Spec.Kind == ledger.Rate && p.Row != nil && saves(v, p.Row.Shares, need)
+}
+
+// saves reports whether shares of a rate hold so much that they can save up for the need beside what their holder's own
+// calls take. Thinner ones give what they have: where all are thin, a need that waits at one of them waits in vain
+// while the fragments that would make it up lie elsewhere.
+func saves(v *ledger.View, shares ledger.Shares, need ledger.Tokens) bool {
+	return ledger.Worth(shares, v.Spec.Amount) >= 2*need
 }
 
 // waits is how long the shares of a rate take to bring so many tokens, in ms; for ever on other supplies.
@@ -193,7 +200,7 @@ func refill(v *ledger.View, shares ledger.Shares, need ledger.Tokens) float64 {
 func (Strategy) Hold(v *ledger.View, ask *ledger.Ask) bool {
 	switch v.Spec.Kind {
 	case ledger.Rate:
-		if ledger.Worth(v.Share, v.Spec.Amount) < ask.Need {
+		if !saves(v, v.Share, ask.Need) {
 			return false
 		}
 		ahead := v.Held
@@ -264,7 +271,7 @@ func (Strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 	if has <= 0 || has < dust(v, ask.Need, v.Share) {
 		return 0
 	}
-	if v.Spec.Kind == ledger.Rate && has < ask.Need && ledger.Worth(v.Share, v.Spec.Amount) >= ask.Need {
+	if v.Spec.Kind == ledger.Rate && has < ask.Need && saves(v, v.Share, ask.Need) {
 		return 0 // the whole need will be there soon: see Hold
 	}
 	first := ask.From.Compare(v.Self) < 0

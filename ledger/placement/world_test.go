@@ -128,7 +128,7 @@ func TestFragmentation(t *testing.T) {
 		asks  float64 // for each call admitted, at most
 	}{
 		{load: 0.5, lasts: 10_000, floor: 0.98, asks: 2},
-		{load: 0.9, lasts: 20_000, floor: 0.97, asks: 4},
+		{load: 0.9, lasts: 10_000, floor: 0.97, asks: 4},
 		{load: 1.2, lasts: 6_000, floor: 0.80, asks: 80},
 	} {
 		s := newSwarm(t, 50, 7, pool)

@@ -49,6 +49,7 @@ type Engine struct {
 
 	gates map[ledger.InstanceID]*gate
 	queue queue
+	turn  uint32 // the shard of the next refusal; the owner's
 }
 
 // New returns an engine for the policy p. now starts the numbering of decisions.

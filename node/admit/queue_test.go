@@ -418,3 +418,27 @@ func TestWaitsWhenTheClockIsPutBack(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+// However many calls are refused at one moment at one instance, each answer is there when its caller is told: a node
+// that was suspended finds the time of all that wait over at once.
+func TestRefusedTogetherAreAllRemembered(t *testing.T) {
+	n := emptied(t, long)
+	waiting := []*Waiter{n.waits(on("pool", 10).of("batch").wait(UseClassDefault))}
+	for range 2500 {
+		_, w, err := n.e.Offer(n.w.now, n.r, on("pool", 10).of("batch").wait(UseClassDefault))
+		if err != nil || w == nil {
+			t.Fatalf("call %d does not wait: %v", len(waiting), err)
+		}
+		waiting = append(waiting, w)
+	}
+	n.w.now = waiting[len(waiting)-1].deadline
+	told := n.e.Pump(n.w.now, n.r)
+	for _, w := range told {
+		if _, err := n.e.Lookup(w.ID); err != nil {
+			t.Fatalf("the answer of a refused call is lost: %v", err)
+		}
+	}
+	if len(told) != len(waiting) {
+		t.Fatalf("%d of %d calls were told when their time was over", len(told), len(waiting))
+	}
+}

@@ -258,9 +258,10 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 
 // refused records a refusal.
 func (e *Engine) refused(now ledger.Instant, r *Request, b *bound, no refusal, waited ledger.Millis) ID {
-	sh := uint32(now) % numShards
+	// Shards take turns: all that are refused at one moment together must not push each other out of one.
+	e.turn++
+	sh := e.turn % numShards
 	if b != nil {
-		sh = b.turn(now, 0) % numShards
 		no.class = b.plan.Class.Name
 	} else {
 		no.class = r.Class
