@@ -21,6 +21,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"policy/document":  {"ledger"},
 		"node/admit":       {"ledger", "policy"},
 		"node/core":        {"ledger", "node/admit"},
+		"node/child":       {},
 		"node/store":       {},
 		"node/wire":        {"ledger", "policy"},
 		"node/telemetry":   {},

@@ -76,7 +76,8 @@ func (n *Node) loop() {
 			ticked = true
 			wall := time.Now()
 			interval := ledger.Millis(t.Sub(last).Milliseconds())
-			if step := n.clock.Follow(ledger.Instant(wall.UnixMilli()), n.elapsed(wall), interval); step > 0 {
+			told := wall.Add(time.Duration(n.wrong.Load()))
+			if step := n.clock.Follow(ledger.Instant(told.UnixMilli()), n.elapsed(wall), interval); step > 0 {
 				n.log.Warn().Dur("step", time.Duration(step)*time.Millisecond).Msg("the clock stepped forward, or the machine slept")
 			}
 			last = t

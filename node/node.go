@@ -36,6 +36,7 @@ type Node struct {
 	log     zerolog.Logger
 	started time.Time
 	clock   *core.Clock
+	wrong   atomic.Int64 // what SetFaults adds to the wall clock, in ns
 	self    ledger.Holder
 
 	store   *store.Store

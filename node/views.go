@@ -254,7 +254,7 @@ func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, er
 	return rc, err
 }
 
-// SetFaults cuts gossip with peers. See api.Node.
+// SetFaults cuts gossip with peers and sets the clock wrong. See api.Node.
 func (n *Node) SetFaults(f api.Faults) error {
 	if !n.opts.Faults {
 		return fmt.Errorf("%w: faults are for demonstrations and tests", api.ErrDisabled)
@@ -267,10 +267,18 @@ func (n *Node) SetFaults(f api.Faults) error {
 		}
 		g.Delay[peer] = d
 	}
+	var wrong time.Duration
+	if f.Clock != "" {
+		var err error
+		if wrong, err = time.ParseDuration(f.Clock); err != nil {
+			return fmt.Errorf("%w: clock is %.64q: write it as in \"-30s\"", admit.ErrInvalid, f.Clock)
+		}
+	}
 	if err := n.pool.SetFaults(g); err != nil {
 		return fmt.Errorf("%w: %w", admit.ErrInvalid, err)
 	}
-	n.log.Warn().Strs("drop", f.Drop).Interface("delay", f.Delay).Msg("faults set")
+	n.wrong.Store(int64(wrong))
+	n.log.Warn().Strs("drop", f.Drop).Interface("delay", f.Delay).Dur("clock", wrong).Msg("faults set")
 	return nil
 }
 

@@ -63,7 +63,7 @@ func newNodeCommand(a *app) *cobra.Command {
 	f.StringVar(&o.CallerKeys, "caller-keys", "", "`file` of callers' keys: SHA-256 of the key, tenant and perhaps agent on a line")
 	f.IntVar(&o.GossipBytesPerSecond, "gossip-rate", 25_000, "most `bytes` a second that telling of budgets may cost")
 	f.DurationVar(&o.Drain, "drain", node.DefaultDrain, "how long a shutdown waits for calls in flight")
-	f.BoolVar(&o.Faults, "faults", false, "allow POST /debug/faults, which cuts gossip with peers; for tests")
+	f.BoolVar(&o.Faults, "faults", false, "allow POST /debug/faults, which cuts gossip with peers and sets the clock wrong; for tests")
 	f.StringVar(&config, "config", "", "YAML `file` with these flags as keys")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&format, "log-format", "auto", "json, console, or auto: console on a terminal")

@@ -20,6 +20,9 @@ type buildInfo struct {
 	Arch     string `json:"arch"`
 }
 
+// version is for packagers, who build without version control: -ldflags "-X main.version=v1.2.3".
+var version string
+
 func readBuildInfo() buildInfo {
 	b := buildInfo{Version: "devel", Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
@@ -28,6 +31,9 @@ func readBuildInfo() buildInfo {
 	}
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		b.Version = v
+	}
+	if version != "" {
+		b.Version = version
 	}
 	for _, s := range info.Settings {
 		switch s.Key {

@@ -209,12 +209,17 @@ func TestOperatorCalls(t *testing.T) {
 			t.Errorf("mint: %+v, %v", r, err)
 		}
 	}
-	f := api.Faults{Drop: []string{"n2"}, Delay: map[string]string{"n3": "50ms"}}
+	f := api.Faults{Drop: []string{"n2"}, Delay: map[string]string{"n3": "50ms"}, Clock: "-30s"}
 	if err := c.Faults(ctx(t), f); err != nil || !reflect.DeepEqual(node.LastFaults(), f) {
 		t.Errorf("faults: %+v, %v", node.LastFaults(), err)
 	}
 	if err := c.Faults(ctx(t), api.Faults{Delay: map[string]string{"n3": "2h"}}); !errors.As(err, &apiErr) || apiErr.Param != "delay.n3" {
 		t.Errorf("faults: %v", err)
+	}
+	for _, clock := range []string{"25h", "--1s", "soon"} {
+		if err := c.Faults(ctx(t), api.Faults{Clock: clock}); !errors.As(err, &apiErr) || apiErr.Param != "clock" {
+			t.Errorf("a clock that is wrong by %q: %v", clock, err)
+		}
 	}
 }
 

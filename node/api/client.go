@@ -172,7 +172,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return out, err
 }
 
-// Faults cuts or slows the node's gossip; it replaces the faults set before.
+// Faults cuts or slows the node's gossip and sets its clock wrong; it replaces the faults set before.
 func (c *Client) Faults(ctx context.Context, f Faults) error {
 	return c.post(ctx, "/debug/faults", f, &Faults{})
 }

@@ -27,6 +27,7 @@ const (
 	maxWhyLen       = 512
 	maxFaultPeers   = 1024
 	maxFaultDelay   = time.Minute
+	maxFaultClock   = 24 * time.Hour
 )
 
 // Amounts decode to pointers so that null, which encoding/json would take for 0, can be told from 0:
@@ -265,6 +266,16 @@ func decodeFaults(body []byte) (Faults, error) {
 		}
 		if _, err := parseDuration("delay."+p, d, maxFaultDelay); err != nil {
 			return f, err
+		}
+	}
+	if f.Clock != "" {
+		// Of durations in the API only this one may be negative.
+		after, _ := strings.CutPrefix(f.Clock, "-")
+		if _, err := parseDuration("clock", after, maxFaultClock); err != nil {
+			return f, err
+		}
+		if _, err := time.ParseDuration(f.Clock); err != nil {
+			return f, badRequest(ErrCodeInvalid, "clock", "\"clock\" is %q: write a duration like \"30s\" or \"-1h\"", clip(f.Clock, maxEchoLen))
 		}
 	}
 	return f, nil

@@ -27,7 +27,7 @@ type Node interface {
 	// Mint tops an instance up at this node. ErrUnknownBudget, admit.ErrInvalid.
 	Mint(ctx context.Context, m MintRequest) (MintReceipt, error)
 	Status() Status
-	// SetFaults cuts or slows gossip with named peers; ErrDisabled without --faults.
+	// SetFaults cuts or slows gossip with named peers and sets the node's clock wrong; ErrDisabled without --faults.
 	SetFaults(f Faults) error
 }
 
@@ -196,4 +196,6 @@ type Status struct {
 type Faults struct {
 	Drop  []string          `json:"drop"`  // peers by name, "*" for all
 	Delay map[string]string `json:"delay"` // by peer, as "50ms"
+	// Clock is added to the wall clock that the node reads, as "-30s" or "1h"; at most a day either way.
+	Clock string `json:"clock,omitempty"`
 }

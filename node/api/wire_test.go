@@ -165,7 +165,7 @@ func FuzzDecodeSettle(f *testing.F) {
 
 func FuzzDecodeOperatorCalls(f *testing.F) {
 	f.Add([]byte(`{"budget":"pot","key":["a"],"amount":5,"id":"1","why":"w"}`))
-	f.Add([]byte(`{"drop":["n1","*"],"delay":{"n2":"50ms"}}`))
+	f.Add([]byte(`{"drop":["n1","*"],"delay":{"n2":"50ms"},"clock":"-30s"}`))
 	f.Add([]byte(`{"id":"a"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		m, err := decodeMint(body)
@@ -182,6 +182,9 @@ func FuzzDecodeOperatorCalls(f *testing.F) {
 			if _, derr := time.ParseDuration(d); err == nil && derr != nil {
 				t.Errorf("delay %q", d)
 			}
+		}
+		if d, derr := time.ParseDuration(faults.Clock); err == nil && faults.Clock != "" && (derr != nil || d.Abs() > maxFaultClock) {
+			t.Errorf("clock %q", faults.Clock)
 		}
 		if _, err := decodeRelease(body); err != nil {
 			checkRefusal(t, err)

@@ -62,7 +62,7 @@ func ownRows(s *swarm, all []books) map[holding]uint64 {
 	own := map[holding]uint64{}
 	for i, b := range all {
 		for h, v := range heard(b) {
-			if h.node == s.members[i].name {
+			if h.node == s.members[i].Name {
 				own[h] = v
 			}
 		}
@@ -76,7 +76,7 @@ func behind(s *swarm, own map[holding]uint64, all []books) string {
 		has := heard(b)
 		for h, v := range own {
 			if has[h] < v {
-				return fmt.Sprintf("node %s has version %d of %s's row at %s, which was at %d", s.members[i].name, has[h], h.node, h.instance, v)
+				return fmt.Sprintf("node %s has version %d of %s's row at %s, which was at %d", s.members[i].Name, has[h], h.node, h.instance, v)
 			}
 		}
 	}
@@ -123,7 +123,7 @@ func differ(s *swarm, all []books) string {
 			a, c := first[name], other[name]
 			if a.Spent != c.Spent || a.Reserved != c.Reserved || a.Shares != c.Shares {
 				return fmt.Sprintf("%s: node %s reports %d spent, %d reserved, %d shares; node %s %d, %d, %d", name,
-					s.members[0].name, a.Spent, a.Reserved, a.Shares, s.members[i+1].name, c.Spent, c.Reserved, c.Shares)
+					s.members[0].Name, a.Spent, a.Reserved, a.Shares, s.members[i+1].Name, c.Spent, c.Reserved, c.Shares)
 			}
 		}
 	}
@@ -169,10 +169,10 @@ func (s *swarm) rest(ctx context.Context, pol *policy.Policy) ([]books, error) {
 		}
 		for i, st := range statuses {
 			if st.ConservationError != 0 {
-				return "", fmt.Errorf("node %s reports a conservation error of %d tokens", s.members[i].name, st.ConservationError)
+				return "", fmt.Errorf("node %s reports a conservation error of %d tokens", s.members[i].Name, st.ConservationError)
 			}
 			if st.Active != 0 {
-				return fmt.Sprintf("node %s still has %d reservations that nobody ended", s.members[i].name, st.Active), nil
+				return fmt.Sprintf("node %s still has %d reservations that nobody ended", s.members[i].Name, st.Active), nil
 			}
 		}
 		var err error

@@ -6,6 +6,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/child"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
@@ -64,7 +65,7 @@ rules:
 }
 
 func TestAgreementIsFound(t *testing.T) {
-	s := &swarm{members: []*member{{child: &child{name: "n1"}}, {child: &child{name: "n2"}}}}
+	s := &swarm{members: []*member{{Child: &child.Child{Name: "n1"}}, {Child: &child.Child{Name: "n2"}}}}
 	a := api.Account{Spent: 5, Reserved: 1, Shares: 7, Rights: 3}
 	same := []books{own("n1", "b", a), own("n1", "b", api.Account{Spent: 5, Reserved: 1, Shares: 7, Rights: 9})}
 	if d := differ(s, same); d != "" {
@@ -79,7 +80,7 @@ func TestAgreementIsFound(t *testing.T) {
 }
 
 func TestNewsIsWaitedFor(t *testing.T) {
-	s := &swarm{members: []*member{{child: &child{name: "n1"}}, {child: &child{name: "n2"}}}}
+	s := &swarm{members: []*member{{Child: &child.Child{Name: "n1"}}, {Child: &child.Child{Name: "n2"}}}}
 	row := func(holder string, version uint64) books {
 		return books{{Name: "b", Instances: []api.Instance{{Instance: "b", Holders: []api.Holder{{Node: holder, Gen: "1", Version: version}}}}}}
 	}

@@ -9,11 +9,11 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/swarmpurse/swarmpurse/node/child"
 	"github.com/swarmpurse/swarmpurse/node/llm"
 	"github.com/swarmpurse/swarmpurse/node/llm/standin"
 )
@@ -129,7 +129,7 @@ func (l *load) call(ctx context.Context, i int, c Call) {
 		l.calls = append(l.calls, decided{a.Node, id, t.Admitted > 0, key})
 	}
 	if err != nil && len(l.errors) < 5 {
-		l.errors = append(l.errors, printable(fmt.Sprintf("agent %s at node n%d: %v", a.Name, a.Node+1, err)))
+		l.errors = append(l.errors, child.Printable(fmt.Sprintf("agent %s at node n%d: %v", a.Name, a.Node+1, err)))
 	}
 }
 
@@ -194,14 +194,4 @@ func (l *load) progress() (t Tally) {
 		t.add(*x)
 	}
 	return t
-}
-
-// printable makes text from elsewhere fit for a terminal and a report: one line, no control characters.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return ' '
-		}
-		return r
-	}, s)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/child"
 	"github.com/swarmpurse/swarmpurse/node/llm/standin"
 )
 
@@ -146,8 +147,8 @@ func (r *run) all(ctx context.Context) (rep *Report, err error) {
 	}
 	endWatch()
 	for _, m := range r.swarm.members {
-		if first, n := complaints(m.log); n > 0 {
-			rep.Notes = append(rep.Notes, fmt.Sprintf("node %s logged %d errors; the first: %s", m.name, n, first[0]))
+		if first, n := child.Complaints(m.Log); n > 0 {
+			rep.Notes = append(rep.Notes, fmt.Sprintf("node %s logged %d errors; the first: %s", m.Name, n, first[0]))
 		}
 	}
 	r.view.say("Stopping the nodes …")
@@ -350,7 +351,7 @@ func (r *run) watch(ctx context.Context, start time.Time) {
 		p := picture{length: r.o.Duration, tally: r.load.progress(), open: r.load.open.Load(), nodes: make([]nodeState, len(r.swarm.members))}
 		_ = r.swarm.each(ctx, func(ctx context.Context, m *member) error { // errors stand in the table
 			n := &p.nodes[m.index]
-			n.name, n.zone = m.name, m.zone
+			n.name, n.zone = m.Name, m.zone
 			if n.status, n.err = m.client.Status(ctx); n.err != nil {
 				return nil
 			}
@@ -469,7 +470,7 @@ func (r *run) fill(rep *Report, marks []mark, waits []waited) {
 	span := end.at.Sub(marks[0].at).Seconds()
 	for _, m := range r.swarm.members {
 		a, b := marks[0].status[m.index], end.status[m.index]
-		rep.Gossip = append(rep.Gossip, Gossip{m.name, float64(b.sent-a.sent) / span, float64(b.received-a.received) / span})
+		rep.Gossip = append(rep.Gossip, Gossip{m.Name, float64(b.sent-a.sent) / span, float64(b.received-a.received) / span})
 		rep.Settling.Settled += int64(marks[len(marks)-1].metrics[m.index].settled)
 	}
 

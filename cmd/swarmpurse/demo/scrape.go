@@ -39,15 +39,15 @@ func (m *member) scrape(ctx context.Context) (out metricsOf, err error) {
 	}
 	resp, err := plainHTTP.Do(req)
 	if err != nil {
-		return out, fmt.Errorf("node %s: /metrics: %w", m.name, err)
+		return out, fmt.Errorf("node %s: /metrics: %w", m.Name, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return out, fmt.Errorf("node %s: /metrics: status %d", m.name, resp.StatusCode)
+		return out, fmt.Errorf("node %s: /metrics: status %d", m.Name, resp.StatusCode)
 	}
 	out, err = readMetrics(io.LimitReader(resp.Body, maxScrape))
 	if err != nil {
-		return out, fmt.Errorf("node %s: /metrics: %w", m.name, err)
+		return out, fmt.Errorf("node %s: /metrics: %w", m.Name, err)
 	}
 	return out, nil
 }

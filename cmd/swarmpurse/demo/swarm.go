@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/child"
 )
 
 const (
@@ -29,7 +30,7 @@ const (
 
 // member is one node of the swarm: its process and a client for it.
 type member struct {
-	*child
+	*child.Child
 	index  int
 	zone   string
 	gossip string
@@ -46,7 +47,7 @@ type swarm struct {
 func (s *swarm) names() []string {
 	list := make([]string, len(s.members))
 	for i, m := range s.members {
-		list[i] = m.name
+		list[i] = m.Name
 	}
 	return list
 }
@@ -107,7 +108,7 @@ func tryStart(ctx context.Context, o *Options, dir, policyFile, upstream string)
 				args = append(args, "--join", seed.gossip)
 			}
 		}
-		if m.child, err = startChild(name, filepath.Join(dir, name+".log"), o.Binary, args, childEnv()); err != nil {
+		if m.Child, err = child.Start(child.Spec{Name: name, Log: filepath.Join(dir, name+".log"), Binary: o.Binary, Args: args, Env: child.Env()}); err != nil {
 			s.members = s.members[:i]
 			s.stop(abortWithin)
 			return nil, err
@@ -116,7 +117,7 @@ func tryStart(ctx context.Context, o *Options, dir, policyFile, upstream string)
 	if err := s.awaitReady(ctx, o.Nodes); err != nil {
 		s.stop(abortWithin)
 		for _, m := range s.members {
-			for _, line := range tail(m.log) {
+			for _, line := range child.Tail(m.Log) {
 				if strings.Contains(line, "address already in use") {
 					return nil, &portTakenError{err}
 				}
@@ -125,20 +126,6 @@ func tryStart(ctx context.Context, o *Options, dir, policyFile, upstream string)
 		return nil, err
 	}
 	return s, nil
-}
-
-// childEnv is our environment without settings of nodes, which would override none of our flags but
-// might add to them, and without proxies between processes on loopback.
-func childEnv() []string {
-	var env []string
-	for _, e := range os.Environ() {
-		name, _, _ := strings.Cut(e, "=")
-		if strings.HasPrefix(name, "SWARMPURSE_") || strings.HasSuffix(strings.ToLower(name), "_proxy") {
-			continue
-		}
-		env = append(env, e)
-	}
-	return env
 }
 
 // zoneOf cuts the nodes into two halves, which are the zones too.
@@ -157,8 +144,8 @@ func (s *swarm) awaitReady(ctx context.Context, n int) error {
 	for {
 		ready := 0
 		for i, m := range s.members {
-			if f := m.failure(); f != "" {
-				return errors.New(f + "; its last lines:\n  " + strings.Join(tail(m.log), "\n  "))
+			if f := m.Failure(); f != "" {
+				return errors.New(f + "; its last lines:\n  " + strings.Join(child.Tail(m.Log), "\n  "))
 			}
 			if why[i] = m.notReady(ctx, n); why[i] == "" {
 				ready++
@@ -175,7 +162,7 @@ func (s *swarm) awaitReady(ctx context.Context, n int) error {
 			var list []string
 			for i, w := range why {
 				if w != "" {
-					list = append(list, s.members[i].name+": "+w)
+					list = append(list, s.members[i].Name+": "+w)
 				}
 			}
 			return fmt.Errorf("the swarm was not ready within %v: %s", startWithin, strings.Join(list, "; "))
@@ -226,8 +213,8 @@ var plainHTTP = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}
 // failure tells of the first node that ended though nobody asked it to.
 func (s *swarm) failure() error {
 	for _, m := range s.members {
-		if f := m.failure(); f != "" {
-			return errors.New(f + "; its last lines:\n  " + strings.Join(tail(m.log), "\n  "))
+		if f := m.Failure(); f != "" {
+			return errors.New(f + "; its last lines:\n  " + strings.Join(child.Tail(m.Log), "\n  "))
 		}
 	}
 	return nil
@@ -240,7 +227,7 @@ func (s *swarm) anyEnded(ctx context.Context) <-chan struct{} {
 	for _, m := range s.members {
 		go func() {
 			select {
-			case <-m.ended:
+			case <-m.Ended():
 				once.Do(func() { close(out) })
 			case <-ctx.Done():
 			}
@@ -255,7 +242,7 @@ func (s *swarm) cut(ctx context.Context) error {
 		var others []string
 		for _, o := range s.members {
 			if o.zone != m.zone {
-				others = append(others, o.name)
+				others = append(others, o.Name)
 			}
 		}
 		return m.client.Faults(ctx, api.Faults{Drop: others, Delay: map[string]string{}})
@@ -277,7 +264,7 @@ func (s *swarm) each(ctx context.Context, f func(context.Context, *member) error
 	for i, m := range s.members {
 		wg.Go(func() {
 			if err := f(ctx, m); err != nil {
-				errs[i] = fmt.Errorf("node %s: %w", m.name, err)
+				errs[i] = fmt.Errorf("node %s: %w", m.Name, err)
 			}
 		})
 	}
@@ -287,18 +274,18 @@ func (s *swarm) each(ctx context.Context, f func(context.Context, *member) error
 
 // stop ends all nodes and reports those that did not end in order.
 func (s *swarm) stop(within time.Duration) (problems []string) {
-	children := make([]*child, 0, len(s.members))
+	children := make([]*child.Child, 0, len(s.members))
 	for _, m := range s.members {
-		children = append(children, m.child)
+		children = append(children, m.Child)
 		m.client.Close()
 	}
-	killed := stopAll(children, within)
+	killed := child.StopAll(children, within)
 	for _, m := range s.members {
-		switch f := m.failure(); {
-		case slices.Contains(killed, m.name):
-			problems = append(problems, fmt.Sprintf("node %s did not end within %v of SIGTERM and was killed", m.name, within))
+		switch f := m.Failure(); {
+		case slices.Contains(killed, m.Name):
+			problems = append(problems, fmt.Sprintf("node %s did not end within %v of SIGTERM and was killed", m.Name, within))
 		case f != "":
-			problems = append(problems, f+"; its last lines:\n  "+strings.Join(tail(m.log), "\n  "))
+			problems = append(problems, f+"; its last lines:\n  "+strings.Join(child.Tail(m.Log), "\n  "))
 		}
 	}
 	return problems

@@ -15,6 +15,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/cmd/swarmpurse/tables"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/child"
 )
 
 const (
@@ -173,7 +174,7 @@ func (p picture) text(width int) string {
 	t := tables.Indented("node", "half", "→admits", "→denies", "→waits", "→"+rightsOf)
 	for _, n := range p.nodes {
 		if n.err != nil {
-			t.AppendRow(table.Row{n.name, n.zone, printable(n.err.Error())})
+			t.AppendRow(table.Row{n.name, n.zone, child.Printable(n.err.Error())})
 			continue
 		}
 		rights := int64(0)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package demo
+package child
 
 import (
 	"os"
@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-func sh(t *testing.T, name, script string) *child {
+func sh(t *testing.T, name, script string) *Child {
 	t.Helper()
 	bin, err := exec.LookPath("sh")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := startChild(name, filepath.Join(t.TempDir(), name+".log"), bin, []string{"-c", script}, os.Environ())
+	c, err := Start(Spec{Name: name, Log: filepath.Join(t.TempDir(), name+".log"), Binary: bin, Args: []string{"-c", script}, Env: os.Environ()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,14 +26,14 @@ func sh(t *testing.T, name, script string) *child {
 }
 
 // await waits until the child has written a line.
-func await(t *testing.T, c *child, line string) {
+func await(t *testing.T, c *Child, line string) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if b, _ := os.ReadFile(c.log); strings.Contains(string(b), line) {
+		if b, _ := os.ReadFile(c.Log); strings.Contains(string(b), line) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s did not say %q", c.name, line)
+			t.Fatalf("%s did not say %q", c.Name, line)
 		}
 	}
 }
@@ -43,19 +43,19 @@ func TestChildrenEndInOrderOrAreKilled(t *testing.T) {
 	deaf := sh(t, "deaf", "trap '' TERM; echo up; while :; do sleep 0.01; done")
 	await(t, good, "up")
 	await(t, deaf, "up")
-	if good.failure() != "" || deaf.failure() != "" {
+	if good.Failure() != "" || deaf.Failure() != "" {
 		t.Fatal("a child that runs has failed")
 	}
-	killed := stopAll([]*child{good, deaf}, 300*time.Millisecond)
+	killed := StopAll([]*Child{good, deaf}, 300*time.Millisecond)
 	if len(killed) != 1 || killed[0] != "deaf" {
 		t.Errorf("killed %v, want deaf only", killed)
 	}
-	if f := good.failure(); f != "" {
+	if f := good.Failure(); f != "" {
 		t.Errorf("a child that ended as told: %s", f)
 	}
-	for _, c := range []*child{good, deaf} {
+	for _, c := range []*Child{good, deaf} {
 		if err := syscall.Kill(c.proc.Pid, 0); err == nil {
-			t.Errorf("%s is still there", c.name)
+			t.Errorf("%s is still there", c.Name)
 		}
 	}
 }
@@ -69,14 +69,14 @@ func TestChildThatEndsByItselfHasFailed(t *testing.T) {
 	} {
 		c := sh(t, "x", script)
 		<-c.ended
-		if got := c.failure(); got != want {
+		if got := c.Failure(); got != want {
 			t.Errorf("%q: %q, want %q", script, got, want)
 		}
 	}
 }
 
 func TestChildThatCannotStart(t *testing.T) {
-	if _, err := startChild("x", filepath.Join(t.TempDir(), "x.log"), "/does/not/exist", nil, nil); err == nil || !strings.Contains(err.Error(), "node x cannot be started") {
+	if _, err := Start(Spec{Name: "x", Log: filepath.Join(t.TempDir(), "x.log"), Binary: "/does/not/exist"}); err == nil || !strings.Contains(err.Error(), "node x cannot be started") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -89,32 +89,18 @@ func TestLogTailShowsThePanic(t *testing.T) {
 	if err := os.WriteFile(file, []byte(log), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	lines := tail(file)
+	lines := Tail(file)
 	if len(lines) != 4 || lines[0] != "panic: BUG: boom" {
 		t.Errorf("tail %q", lines)
 	}
-	first, n := complaints(file)
+	first, n := Complaints(file)
 	if n != 1 || first[0] != "error: it broke error=disk [31m full part=store" {
 		t.Errorf("%d complaints, %q", n, first)
 	}
 	if err := os.WriteFile(file, []byte(log[:len(log)-len("panic: BUG: boom\n\ngoroutine 1 [running]:\nmain.main()\n")]), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if lines = tail(file); len(lines) != shownLines || !strings.HasPrefix(lines[shownLines-1], "error: it broke") {
+	if lines = Tail(file); len(lines) != shownLines || !strings.HasPrefix(lines[shownLines-1], "error: it broke") {
 		t.Errorf("tail %q", lines)
-	}
-}
-
-func TestFreePorts(t *testing.T) {
-	addrs, err := freePorts(20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	seen := map[string]bool{}
-	for _, a := range addrs {
-		if !strings.HasPrefix(a, "127.0.0.1:") || seen[a] {
-			t.Errorf("addresses %v", addrs)
-		}
-		seen[a] = true
 	}
 }

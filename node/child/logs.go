@@ -1,4 +1,4 @@
-package demo
+package child
 
 import (
 	"bufio"
@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"strings"
 )
 
 const (
@@ -18,8 +19,8 @@ const (
 // crash is how Go's last words begin: of a panic, of the runtime, of a deadly signal.
 var crash = regexp.MustCompile(`^(panic: |fatal error: |SIG[A-Z]+: )`)
 
-// tail returns the last lines of a log, fit to be shown. A panic is shown from where it begins.
-func tail(file string) []string {
+// Tail returns the last lines of a log, fit to be shown. A panic is shown from where it begins.
+func Tail(file string) []string {
 	f, err := os.Open(file)
 	if err != nil {
 		return []string{err.Error()}
@@ -61,11 +62,11 @@ func plainLine(line string) string {
 	if len(line) > maxLineShow {
 		line = line[:maxLineShow] + " …"
 	}
-	return printable(line)
+	return Printable(line)
 }
 
-// complaints returns the errors that a node logged, at most a few, and how many there were.
-func complaints(file string) (first []string, n int) {
+// Complaints returns the errors that a node logged, at most a few, and how many there were.
+func Complaints(file string) (first []string, n int) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, 0
@@ -87,4 +88,14 @@ func complaints(file string) (first []string, n int) {
 		}
 	}
 	return first, n
+}
+
+// Printable makes text from elsewhere fit for a terminal and a report: one line, no control characters.
+func Printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
 }

@@ -1,0 +1,9 @@
+//go:build unix && !linux
+
+package child
+
+import "syscall"
+
+// attr puts a child into a process group of its own, so that Ctrl-C reaches this process only,
+// which ends its children in order.
+func attr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -1,0 +1,55 @@
+//go:build unix
+
+package node_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/api"
+)
+
+// A clock that is set wrong on purpose: a step forward is taken at once, a step back is worked off.
+func TestWrongClock(t *testing.T) {
+	t.Parallel()
+	s := newSwarm(t, 1, computePolicy(1, "{grant: 1000}"))
+	p := s.nodes[0]
+	ahead := func() time.Duration {
+		t.Helper()
+		a, err := p.Admit(t.Context(), api.AdmitRequest{Tokens: map[string]ledger.Tokens{"compute": 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := p.Decision(t.Context(), a.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return time.Until(d.At)
+	}
+	set := func(clock string) {
+		t.Helper()
+		if err := p.Faults(t.Context(), api.Faults{Clock: clock}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("1h")
+	eventually(t, func() error {
+		if d := ahead(); d < 59*time.Minute {
+			return fmt.Errorf("the clock is %v ahead", d)
+		}
+		return nil
+	})
+	set("-1h")
+	first := ahead()
+	eventually(t, func() error {
+		if d := ahead(); d > first-50*time.Millisecond {
+			return fmt.Errorf("the clock is %v ahead, as if it were right", d)
+		}
+		return nil
+	})
+	if d := ahead(); d < 58*time.Minute {
+		t.Errorf("the clock stepped back: it is %v ahead now, was %v", d, first)
+	}
+}
