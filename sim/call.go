@@ -92,6 +92,7 @@ func (n *node) offer(c *call) {
 	case waiter != nil:
 		c.waiter, waiter.Notify = waiter, c
 		n.waiting[c] = struct{}{}
+		n.w.measure.waits(n)
 	default:
 		c.id = id
 		n.decided(c)

@@ -34,6 +34,7 @@ type measure struct {
 	before                                    [admit.Deny + 1]int64
 	tokens, tokensBefore                      int64
 	queued, queuedMost                        []float64
+	queue                                     int // calls that waited at one node, at most, within the figures' time
 	stale                                     []float64
 	ages                                      []float64 // all samples of staleness within the figures' time
 	bytes                                     []float64
@@ -72,6 +73,13 @@ func (m *measure) settled(c *workload.Call) { m.tokens += c.Prompt + c.Output }
 func (m *measure) asked() {
 	if m.w.now >= span(m.w.sc.Warmup) {
 		m.asks++
+	}
+}
+
+// waits counts a call that has to wait at a node.
+func (m *measure) waits(n *node) {
+	if m.w.now >= span(m.w.sc.Warmup) {
+		m.queue = max(m.queue, len(n.waiting))
 	}
 }
 
@@ -293,6 +301,8 @@ func (w *world) result() *result.Result {
 		m.converge = 0
 	}
 	s.Converge = m.converge
+	s.Queue = int64(m.queue)
+	s.Recover = w.tally.Recover(scenario.Disturbances(w.sc, w.faults), w.sc.Duration)
 	if age := median(m.ages); !math.IsNaN(age) {
 		s.Stale = time.Duration(age * float64(time.Second))
 	}

@@ -74,6 +74,7 @@ func Run(kind string, sc *scenario.Scenario, source func() (workload.Source, err
 	}
 	r.run()
 	s := r.tally.System()
+	s.Queue, s.Recover = int64(r.queue), r.tally.Recover(scenario.Disturbances(sc, timeline), sc.Duration)
 	s.OverspendTokens, s.Overspend = int64(r.judge.excess), r.judge.worst
 	return s, nil
 }

@@ -43,6 +43,7 @@ type run struct {
 	gates   map[cell]*gate
 	order   []*gate   // as they were made
 	waiting [][]*call // by node
+	queue   int       // calls that waited at one node, at most, since the warmup was over
 }
 
 // changing is a change of the world: exactly one of its parts is set.
@@ -215,6 +216,9 @@ func (r *run) wait(c *call, short int) {
 	c.short = short
 	c.place = len(r.waiting[c.Node])
 	r.waiting[c.Node] = append(r.waiting[c.Node], c)
+	if r.now >= millis(r.sc.Warmup) {
+		r.queue = max(r.queue, len(r.waiting[c.Node]))
+	}
 	r.arm(g)
 }
 

@@ -35,7 +35,7 @@ func partition(seed uint64) *result.Result {
 	r.Systems = []result.System{
 		{Name: result.Swarm, Offered: 10000, Admitted: 8900, Deferred: 1000, Denied: 100, OfferedTokens: 18_000_000, GoodputTokens: 15_900_000,
 			Goodput: 0.971, Local: 0.93, AsksPerCall: 0.08, Jain: 0.981, BytesPerNodeSecond: 7600, BytesPerNodeSecondMax: 14200,
-			Converge: 1500 * time.Millisecond, Stale: 800 * time.Millisecond, Classes: classes(310 * time.Millisecond),
+			Converge: 1500 * time.Millisecond, Stale: 800 * time.Millisecond, Queue: 14, Recover: 3.25, Classes: classes(310 * time.Millisecond),
 			Tenants: []result.Tenant{
 				{Name: "research", Offered: 4000, Admitted: 3500, OfferedTokens: 6_000_000, GoodputTokens: 5_200_000},
 				{Name: "search", Offered: 6000, Admitted: 5400, OfferedTokens: 12_000_000, GoodputTokens: 10_700_000},
@@ -43,8 +43,8 @@ func partition(seed uint64) *result.Result {
 		{Name: result.Omniscient, Offered: 10000, Admitted: 9100, Deferred: 900, GoodputTokens: 16_400_000, Goodput: 1, Local: 0, Jain: 0.99, Classes: classes(20 * time.Millisecond)},
 		{Name: result.Split, Offered: 10000, Admitted: 4100, Deferred: 5900, GoodputTokens: 7_000_000, Goodput: 0.43, Local: 1, Jain: 0.8, Classes: classes(0)},
 		{Name: result.Counters, Offered: 10000, Admitted: 9900, Deferred: 100, GoodputTokens: 17_900_000, Goodput: 1.09, Overspend: 0.21, OverspendTokens: 2_100_000,
-			Local: 1, Jain: 0.97, BytesPerNodeSecond: 5100, BytesPerNodeSecondMax: 5300, Converge: -1, Classes: classes(0)},
-		{Name: result.LocalOnly, Offered: 10000, Admitted: 10000, GoodputTokens: 18_000_000, Goodput: 1.1, Overspend: 3.4, OverspendTokens: 34_000_000, Local: 1, Jain: 1, Classes: nil},
+			Local: 1, Jain: 0.97, BytesPerNodeSecond: 5100, BytesPerNodeSecondMax: 5300, Converge: -1, Recover: math.Inf(1), Classes: classes(0)},
+		{Name: result.LocalOnly, Recover: math.NaN(), Offered: 10000, Admitted: 10000, GoodputTokens: 18_000_000, Goodput: 1.1, Overspend: 3.4, OverspendTokens: 34_000_000, Local: 1, Jain: 1, Classes: nil},
 	}
 	var at []time.Duration
 	for t := time.Duration(0); t <= 2*time.Minute; t += time.Second {

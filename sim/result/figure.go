@@ -167,6 +167,10 @@ var Figures = []Figure{
 		}},
 	{Name: "staleness", Title: "staleness", What: "age of the rows that nodes steer by, median", Unit: Seconds, Better: -1,
 		of: func(s *System) float64 { return s.Stale.Seconds() }},
+	{Name: "queue", Title: "longest queue", What: "calls that waited at one node at once, at most", Unit: Calls, Better: -1,
+		of: func(s *System) float64 { return float64(s.Queue) }},
+	{Name: "recover", Title: "recover", What: "from a fault's end, or a hot spot's move, until calls are served as before; the longest", Unit: Seconds, Better: -1,
+		of: func(s *System) float64 { return s.Recover }},
 }
 
 // FigureNamed finds a figure.

@@ -50,7 +50,7 @@ func TestUnitText(t *testing.T) {
 
 func TestFigureOf(t *testing.T) {
 	s := &System{
-		Offered: 10, Goodput: 0.5, Converge: -1, Stale: 2 * time.Second,
+		Offered: 10, Goodput: 0.5, Converge: -1, Stale: 2 * time.Second, Queue: 7, Recover: 1.5,
 		Classes: []Class{
 			{Name: "interactive", Offered: 6, Admitted: 5, WaitP99: 20 * time.Millisecond, InBudget: 0.8},
 			{Name: "batch", Offered: 4, Admitted: 4, WaitP99: 3 * time.Second, InBudget: 0.9},
@@ -72,6 +72,8 @@ func TestFigureOf(t *testing.T) {
 		{"in_budget", "", 0.8}, // the worst
 		{"converge", "", math.Inf(1)},
 		{"staleness", "", 2},
+		{"queue", "", 7},
+		{"recover", "", 1.5},
 	} {
 		f, ok := FigureNamed(c.figure)
 		if !ok {

@@ -73,6 +73,8 @@ type System struct {
 	PriceAmplitude                      float64       // largest less smallest price within the figures' time, 0 with fixed prices
 	Converge                            time.Duration // after the last fault: until every node knows the same totals; -1 never
 	Stale                               time.Duration // age of the rows that nodes steer by, median
+	Queue                               int64         // calls that waited at one node at once, at most
+	Recover                             float64       // seconds until calls were served as before a disturbance: see Tally.Recover
 	Classes                             []Class
 	Tenants                             []Tenant
 }

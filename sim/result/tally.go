@@ -33,7 +33,7 @@ const maxWait = 7 * 24 * time.Hour
 //   - Goodput is the tokens that settled calls really used, prompt and output, whatever the policy made of them.
 //     A call whose node died while it ran is never settled.
 //
-// Memory is bounded by the number of classes and MaxTenants. A Tally is deterministic, and not safe for
+// Memory is bounded by the number of classes, MaxTenants and the length of the run. A Tally is deterministic, and not safe for
 // concurrent use.
 type Tally struct {
 	system  System
@@ -43,6 +43,7 @@ type Tally struct {
 	classes []classTally // by Class.Index
 	tenants map[string]*Tenant
 	others  *Tenant
+	served  []served // by steps of time
 }
 
 type classTally struct {
@@ -81,6 +82,7 @@ func (t *Tally) Offered(c *workload.Call) {
 	n := t.tenant(c)
 	n.Offered++
 	n.OfferedTokens += tokens(c)
+	t.arrived(c.At).offered += tokens(c)
 }
 
 // Admitted counts a call that may run from at on; local says that no other node had to be asked for it.
@@ -125,13 +127,14 @@ func (t *Tally) Settled(c *workload.Call) {
 	}
 	t.system.GoodputTokens += tokens(c)
 	t.tenant(c).GoodputTokens += tokens(c)
+	t.arrived(c.At).good += tokens(c)
 }
 
 // System is what has been counted so far: classes in the policy's order, tenants by offered tokens, largest
 // first. Figures that a Tally does not know are zero, or NaN where they are fractions.
 func (t *Tally) System() System {
 	s := t.system
-	s.Goodput, s.AsksPerCall = math.NaN(), math.NaN()
+	s.Goodput, s.AsksPerCall, s.Recover = math.NaN(), math.NaN(), math.NaN()
 	s.Local = fraction(t.local, s.Admitted)
 	for i, c := range t.policy.Classes() {
 		k := &t.classes[i]

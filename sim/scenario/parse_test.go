@@ -3,6 +3,7 @@ package scenario
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -313,8 +314,9 @@ func TestZonesAreDealtOut(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	r := &result.Result{Systems: []result.System{
-		{Name: result.Swarm, Goodput: 0.96, GoodputTokens: 960, Converge: -1, BytesPerNodeSecond: 20_000, Classes: []result.Class{{Name: "fast", Admitted: 1, WaitP99: 3 * sec}}},
-		{Name: result.SplitKnown, Goodput: 0.99, GoodputTokens: 990},
+		{Name: result.Swarm, Goodput: 0.96, GoodputTokens: 960, Converge: -1, BytesPerNodeSecond: 20_000, Queue: 12, Recover: 2.5, Classes: []result.Class{{Name: "fast", Admitted: 1, WaitP99: 3 * sec}}},
+		{Name: result.SplitKnown, Goodput: 0.99, GoodputTokens: 990, Queue: 10, Recover: math.NaN()},
+		{Name: result.Counters, GoodputTokens: 990, Recover: math.Inf(1)},
 	}}
 	for _, c := range []struct {
 		bound, got string
@@ -324,12 +326,19 @@ func TestCheck(t *testing.T) {
 		{"goodput >= 97%", "96.0%", false},
 		{"goodput[split-known] >= 96.9%", "97.0%", true},
 		{"goodput[split-known] >= 98%", "97.0%", false},
-		{"goodput[counters] >= 1%", "-", false}, // was not run
+		{"goodput[omniscient] >= 1%", "-", false}, // was not run
 		{"wait_p99[fast] <= 3s", "3.00 s", true},
 		{"wait_p99[slow] <= 3s", "-", false}, // none was admitted
 		{"converge <= 7d", "never", false},
 		{"bytes <= 25kB/s", "20 kB/s", true},
 		{"overspend <= 0", "0.0%", true},
+		{"queue <= 12", "12", true},
+		{"queue <= 11", "12", false},
+		{"queue[split-known] <= 110%", "120.0%", false},
+		{"recover <= 2500ms", "2.50 s", true},
+		{"recover <= 2s", "2.50 s", false},
+		{"recover[counters] <= 1%", "0.0%", true},    // which never did
+		{"recover[split-known] <= 100%", "-", false}, // nothing disturbed it
 	} {
 		b, _, err := parseBound(c.bound)
 		if err != nil {

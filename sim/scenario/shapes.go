@@ -58,7 +58,9 @@ var scenarioShape = &document.Shape{Name: "the scenario", Fields: []document.Fie
 	{Name: "workload", Required: true, Is: document.Schema{List: streamShape}, Doc: "Who calls, and when."},
 	{Name: "faults", Is: document.Schema{List: faultShape}, Doc: "What goes wrong."},
 	{Name: "bounds", Is: document.Schema{Items: &document.Schema{Kind: "string", Form: boundForm}},
-		Doc: "What a run must keep to pass, as in goodput >= 98%, wait_p99[batch] <= 2s, or beside another system: goodput[split-known] >= 95%."},
+		Doc: "What a run must keep to pass, as in goodput >= 98%, wait_p99[batch] <= 2s, or beside another system: goodput[split-known] >= 95%. " +
+			"queue is the most calls that waited at one node at once. recover is the longest time from the end of a fault, or a hot spot's move, " +
+			"to the first two seconds of which at least 90 % of the part of the offered tokens is served that was served in the ten seconds before."},
 }}
 
 var zoneShape = &document.Shape{Name: "a zone", Fields: []document.Field{
