@@ -44,13 +44,21 @@ func openDir(o *Options) (*directory, error) {
 		return &Error{ErrUnusable, o.Dir, what,
 			"give --data a directory that the node's user owns and may write, on a disk that is mounted for writing", err}
 	}
+	above := filepath.Dir(filepath.Clean(o.Dir))
 	info, err := os.Stat(o.Dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := os.MkdirAll(o.Dir, dirMode); err != nil {
+		// Only the last step of the path is made: where more is missing, a disk is not mounted or the path is wrong, and a
+		// directory that is made there has nothing of what the node held.
+		err := os.Mkdir(o.Dir, dirMode)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, &Error{ErrUnusable, o.Dir, "the directory above it does not exist",
+				"mount the disk that it is on, correct --data, or make the directory above it with mkdir -p " + above, nil}
+		}
+		if err != nil {
 			return nil, unusable("cannot make the data directory", bare(err))
 		}
-		if err := syncDir(filepath.Dir(o.Dir)); err != nil {
+		if err := syncDir(above); err != nil {
 			return nil, unusable("cannot make the data directory durable", bare(err))
 		}
 	case err != nil:
@@ -116,6 +124,21 @@ func (d *directory) exists(name string) (bool, error) {
 		return false, &Error{ErrUnusable, d.file(name), "cannot look at it", "see the permissions of the data directory", bare(err)}
 	}
 	return true, nil
+}
+
+// strangers lists, by name, what the directory holds that neither a start of a node which was cut short, nor a file
+// system or a volume leaves there.
+func (d *directory) strangers() (names []string, err error) {
+	entries, err := os.ReadDir(d.path)
+	for _, e := range entries { // sorted
+		name := e.Name()
+		ours := name == lockName || name == newDBName
+		// A socket is a door of the node's that was opened before its directory.
+		if !ours && name != "lost+found" && name[0] != '.' && e.Type()&fs.ModeSocket == 0 {
+			names = append(names, name)
+		}
+	}
+	return names, err
 }
 
 // writeFile replaces a file durably: afterwards it has the old content or the new, whatever happens.

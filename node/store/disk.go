@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -66,6 +68,9 @@ func (d *disk) open(o *Options) (Identity, error) {
 		if raw != nil || hasSeq {
 			return Identity{}, d.gone(mark, markErr)
 		}
+		if err := d.unused(); err != nil {
+			return Identity{}, err
+		}
 		if err := d.create(o); err != nil {
 			return Identity{}, &Error{ErrUnusable, d.dir.path, "cannot make the database",
 				"see the disk's free space and the permissions of the data directory", bare(err)}
@@ -110,6 +115,24 @@ func (d *disk) gone(mark Identity, markErr error) error {
 	}
 	return &Error{ErrGone, d.dir.file(dbName), fmt.Sprintf("the directory was used by %s but its database is gone", who),
 		fmt.Sprintf("put %s back; to start as a new generation without the old one's rights, move %s away", dbName, d.dir.path), nil}
+}
+
+// unused refuses a directory that is not empty and has no database: a node's whose own files were lost, or one that
+// was never meant for a node.
+func (d *disk) unused() error {
+	names, err := d.dir.strangers()
+	if err != nil {
+		return &Error{ErrUnusable, d.dir.path, "cannot list it", "see the permissions of the data directory", bare(err)}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	what := strings.Join(names, ", ")
+	if len(names) > 3 {
+		what = fmt.Sprintf("%s and %d more", strings.Join(names[:3], ", "), len(names)-3)
+	}
+	return &Error{ErrGone, d.dir.path, fmt.Sprintf("it holds %s and no database", what),
+		fmt.Sprintf("if a node used it, put %s back, or move %s away to start as a new generation without the old one's rights; if not, give --data an empty directory", dbName, d.dir.path), nil}
 }
 
 // fits refuses an identity that is not the one that was asked for.
@@ -281,6 +304,11 @@ func (d *disk) create(o *Options) error {
 	}
 	if err == nil {
 		err = syncDir(d.dir.path)
+	}
+	if err == nil {
+		// Said aloud, since a disk that was not mounted looks like this too.
+		d.dir.log.Info().Str("dir", d.dir.path).Str("generation", fmt.Sprintf("%x", id.Gen)).
+			Msg("a new data directory was made: this node is a new generation, and holds no rights of an earlier one")
 	}
 	return err
 }
@@ -486,9 +514,7 @@ func guarded(fn func() error) (err error) {
 }
 
 // checkFile checks a database from its first byte to its last, and returns what it says of itself.
-func checkFile(f interface {
-	ReadAt([]byte, int64) (int, error)
-}, size int64) (id Identity, st state, torn error, err error) {
+func checkFile(f io.ReaderAt, size int64) (id Identity, st state, torn error, err error) {
 	var got [lastBucket + 1]tally
 	var hasID, hasState bool
 	m, torn, err := verify(f, size, func(bucket string, key, raw []byte) error {
@@ -516,6 +542,9 @@ func checkFile(f interface {
 	})
 	switch {
 	case err != nil:
+		if newer := newerIdentity(f, size); newer.Schema > Schema {
+			return newer, st, torn, ErrNewer
+		}
 		return id, st, torn, err
 	case !hasID || !hasState:
 		return id, st, torn, errors.New("it was not made by swarmpurse: it has no identity")
@@ -528,4 +557,20 @@ func checkFile(f interface {
 		}
 	}
 	return id, st, torn, nil
+}
+
+// newerIdentity looks for nothing but the identity: what else a newer layout holds, this version cannot judge.
+// It returns the zero identity if there is none to be read.
+func newerIdentity(f io.ReaderAt, size int64) (id Identity) {
+	found := errors.New("found")
+	_, _, _ = verify(f, size, func(bucket string, key, raw []byte) error {
+		if bucket != internalBucket || string(key) != identityKey {
+			return nil
+		}
+		if v, err := unframe(bucket, identityKey, raw); err == nil {
+			id, _ = decodeIdentity(bytes.Clone(v))
+		}
+		return found
+	})
+	return id
 }

@@ -10,7 +10,7 @@ var (
 	ErrUnusable = errors.New("data directory cannot be used")        // permissions, not a directory, read-only
 	ErrLocked   = errors.New("data directory is in use")             // another process holds it
 	ErrCorrupt  = errors.New("data directory is damaged")            // bytes are not what was written
-	ErrGone     = errors.New("database is gone")                     // used before, and now empty
+	ErrGone     = errors.New("database is gone")                     // not empty, and no database in it
 	ErrForeign  = errors.New("data directory of another node")       // other node, cluster or directory
 	ErrNewer    = errors.New("data directory of a newer version")    // Schema above ours
 	ErrTooLarge = errors.New("too large for the store")              // a bound of this package

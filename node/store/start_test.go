@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,6 +57,22 @@ func TestStartUpErrors(t *testing.T) {
 			os.Remove(filepath.Join(dir, dbName))
 			writeFile(t, []byte("{"), dir, markerName)
 		}, nil, ErrGone, []string{"used by a node"}, "put swarmpurse.db back"},
+		{"only serf's snapshot left", func(t *testing.T, dir string) {
+			emptyDir(t, dir)
+			writeFile(t, []byte("alive: n2 127.0.0.1:7946\n"), dir, "serf.snapshot")
+		}, nil, ErrGone, []string{"holds serf.snapshot and no database"}, "put swarmpurse.db back"},
+		{"a directory of something else", func(t *testing.T, dir string) {
+			emptyDir(t, dir)
+			os.Mkdir(filepath.Join(dir, "bin"), dirMode)
+			writeFile(t, nil, dir, "hosts")
+		}, nil, ErrGone, []string{"holds bin, hosts and no database"}, "an empty directory"},
+		{"many files of something else", func(t *testing.T, dir string) {
+			emptyDir(t, dir)
+			for _, name := range []string{"e", "d", "c", "b", "a"} {
+				writeFile(t, nil, dir, name)
+			}
+		}, nil, ErrGone, []string{"holds a, b, c and 2 more and no database"}, "an empty directory"},
+		{"parent missing", removeAllOf, func(o *Options) { o.Dir += "/no/data" }, ErrUnusable, []string{"the directory above it does not exist"}, "mount"},
 		{"another node", nil, func(o *Options) { o.Node = "n2" }, ErrForeign, []string{`belongs to node "n1"`, `"n2"`}, "--name n1"},
 		{"another cluster", nil, func(o *Options) { o.Cluster = "test" }, ErrForeign, []string{`belongs to cluster "prod"`, `"test"`}, "--cluster prod"},
 		{"another node, marker lost", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, markerName)) },
@@ -88,6 +105,24 @@ func TestStartUpErrors(t *testing.T) {
 				return putOwn(b, identityKey, id.encode())
 			})
 		}, nil, ErrNewer, []string{"layout 2"}, "newer swarmpurse"},
+		{"newer layout with more buckets, marker lost", func(t *testing.T, dir string) {
+			os.Remove(filepath.Join(dir, markerName))
+			rewrite(t, dir, func(b *bbolt.Bucket) error {
+				id, err := decodeIdentity(b.Get([]byte(identityKey))[frameLen:])
+				if err != nil {
+					return err
+				}
+				id.Schema = Schema + 2
+				if _, err := b.Tx().CreateBucket([]byte("aaa")); err != nil {
+					return err
+				}
+				bk := b.Tx().Bucket([]byte("aaa"))
+				if err := bk.Put([]byte("k"), []byte("not our framing")); err != nil {
+					return err
+				}
+				return putOwn(b, identityKey, id.encode())
+			})
+		}, nil, ErrNewer, []string{"layout 3", "up to 1"}, "newer swarmpurse"},
 		{"written by another program", func(t *testing.T, dir string) {
 			rewrite(t, dir, func(b *bbolt.Bucket) error {
 				_, err := b.Tx().CreateBucket([]byte("mine"))
@@ -136,6 +171,43 @@ func TestStartUpErrors(t *testing.T) {
 				t.Error("a refused directory was changed")
 			}
 		})
+	}
+}
+
+// emptyDir leaves nothing but the lock file, which every start makes.
+func emptyDir(t *testing.T, dir string) {
+	t.Helper()
+	for _, name := range []string{dbName, markerName, seqName} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	writeFile(t, []byte("1\n"), dir, lockName)
+}
+
+func removeAllOf(_ *testing.T, dir string) { removeAll(dir) }
+
+// TestWhatLeavesADirectoryUnused: what a first start that was cut short leaves, and what file systems, volumes and
+// sockets put into a directory, does not make it a used one.
+func TestWhatLeavesADirectoryUnused(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, []byte("1\n"), dir, lockName)
+	writeFile(t, []byte("half"), dir, newDBName)
+	writeFile(t, nil, dir, ".keep")
+	if err := os.Mkdir(filepath.Join(dir, "lost+found"), dirMode); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "http.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var b bytes.Buffer
+	o := options(dir)
+	o.Logger = zerolog.New(&b)
+	s := mustOpen(t, o)
+	if want := fmt.Sprintf("%x", s.Identity().Gen); !strings.Contains(b.String(), "new data directory") || !strings.Contains(b.String(), want) {
+		t.Errorf("a start from nothing was not said: %q", b.String())
 	}
 }
 
@@ -220,7 +292,7 @@ func TestAToolThatHasTheDatabaseOpenIsNamed(t *testing.T) {
 }
 
 func TestFilesAreForTheirOwnerOnly(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "a", "b")
+	dir := filepath.Join(t.TempDir(), "a")
 	s := mustOpen(t, options(dir))
 	mustCommit(t, s, Write{Meta, "a", []byte("b")})
 	for name, want := range map[string]os.FileMode{".": dirMode, dbName: fileMode, markerName: fileMode, seqName: fileMode, lockName: fileMode} {
