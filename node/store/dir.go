@@ -58,9 +58,6 @@ func openDir(o *Options) (*directory, error) {
 		if err != nil {
 			return nil, unusable("cannot make the data directory", bare(err))
 		}
-		if err := syncDir(above); err != nil {
-			return nil, unusable("cannot make the data directory durable", bare(err))
-		}
 	case err != nil:
 		return nil, unusable("cannot look at the data directory", bare(err))
 	case !info.IsDir():
@@ -148,7 +145,7 @@ func (d *directory) writeFile(name string, b []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
+	_, err = f.WriteAt(b, 0)
 	if err == nil {
 		err = f.Sync()
 	}

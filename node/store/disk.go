@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -87,7 +89,15 @@ func (d *disk) open(o *Options) (Identity, error) {
 		return Identity{}, &Error{ErrForeign, d.dir.file(dbName), fmt.Sprintf("this database belongs to the directory %s, and its marker %s to %s",
 			id.DirectoryID(), markerName, mark.DirectoryID()), "put the directory's own database back; files of two directories cannot be mixed", nil}
 	}
-	if err := d.openCounter(id, torn); err != nil {
+	said, err := d.compareCounter(id, torn)
+	if err != nil {
+		return Identity{}, err
+	}
+	if err := d.settle(); err != nil {
+		return Identity{}, &Error{ErrUnusable, d.dir.file(dbName), "cannot write it, so nobody knows whether its last commit would survive a power cut",
+			"see the free space and the health of the disk, and start again", bare(err)}
+	}
+	if err := d.openCounter(id, said); err != nil {
 		return Identity{}, err
 	}
 	if err := d.openBolt(); err != nil {
@@ -183,19 +193,19 @@ func (d *disk) check() (id Identity, torn error, err error) {
 	return id, torn, nil
 }
 
-// openCounter holds the database against the counter of commits, and opens that for writing.
-func (d *disk) openCounter(id Identity, torn error) error {
+// compareCounter holds the database against the counter of commits. said is why the counter cannot be read, if so.
+func (d *disk) compareCounter(id Identity, torn error) (said, err error) {
 	raw, err := d.dir.readSmall(seqName)
 	if err != nil {
-		return d.unreadable(seqName, err)
+		return nil, d.unreadable(seqName, err)
 	}
-	said := errors.New("missing")
+	said = errors.New("missing")
 	if raw != nil {
 		var owner [16]byte
 		var tx uint64
 		if owner, tx, said = decodeCounter(raw); said == nil {
 			if owner != id.Directory {
-				return &Error{ErrForeign, d.dir.file(seqName), "this file is from another data directory",
+				return nil, &Error{ErrForeign, d.dir.file(seqName), "this file is from another data directory",
 					"put the directory's own files back; files of two directories cannot be mixed", nil}
 			}
 			if tx > d.st.Tx {
@@ -203,19 +213,52 @@ func (d *disk) openCounter(id Identity, torn error) error {
 				if torn != nil {
 					what = fmt.Errorf("%w (%w)", what, torn)
 				}
-				return d.corrupt(what)
+				return nil, d.corrupt(what)
 			}
 		}
 	}
 	switch {
 	case said != nil && torn != nil:
 		// Nobody can say whether the transaction of the bad meta page was reported.
-		return d.corrupt(fmt.Errorf("%w, and %s is %w", torn, seqName, said))
+		return nil, d.corrupt(fmt.Errorf("%w, and %s is %w", torn, seqName, said))
 	case said != nil && (raw != nil || d.st.Tx > firstTx):
 		d.dir.log.Warn().Err(said).Str("file", d.dir.file(seqName)).Msg("the counter of commits was damaged and is written anew")
 	case torn != nil:
 		d.dir.log.Warn().Err(torn).Str("file", d.dir.file(dbName)).Msg("a commit that was cut short by a crash, or never reported, is dropped")
 	}
+	return said, nil
+}
+
+// settle makes sure that what was read is on the disk. The kernel shows a meta page whose sync failed, or that a killed
+// process had no time to sync, as if it were there, and takes it for clean; the node would act upon a commit that a power cut
+// takes back. So the page is written once more, as it is, and synced. All other pages were synced before it was written.
+func (d *disk) settle() error {
+	f, err := os.OpenFile(d.dir.file(dbName), os.O_RDWR, fileMode)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	m, _, err := newest(f, info.Size())
+	if err != nil {
+		return err
+	}
+	page := make([]byte, m.pageSize)
+	at := int64(m.tx%2) * int64(m.pageSize)
+	if _, err := f.ReadAt(page, at); err != nil {
+		return err
+	}
+	if _, err := f.WriteAt(page, at); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// openCounter opens the counter for writing; said is why it cannot be read, if so.
+func (d *disk) openCounter(id Identity, said error) error {
 	if said != nil {
 		if err := d.dir.writeFile(seqName, encodeCounter(id.Directory, d.st.Tx)); err != nil {
 			return d.unreadable(seqName, err)
@@ -250,8 +293,8 @@ func (d *disk) openBolt() error {
 	switch {
 	case errors.Is(err, bolterrors.ErrTimeout):
 		return &Error{ErrLocked, d.dir.file(dbName), "another program has the database open", "end it: a bbolt tool, a backup, or an older swarmpurse", nil}
-	case errors.Is(err, os.ErrPermission):
-		return d.unreadable(dbName, err)
+	case errors.As(err, new(syscall.Errno)):
+		return &Error{ErrUnusable, d.dir.file(dbName), "cannot open it", "see the permissions of the data directory, the disk, and the free memory", bare(err)}
 	case err != nil:
 		return d.corrupt(err)
 	}
@@ -304,6 +347,13 @@ func (d *disk) create(o *Options) error {
 	}
 	if err == nil {
 		err = syncDir(d.dir.path)
+	}
+	if err == nil {
+		// The directory itself may be new, too, made by this start or one before. One who may not look into the directory
+		// above has not made it.
+		if err = syncDir(filepath.Dir(filepath.Clean(d.dir.path))); errors.Is(err, os.ErrPermission) {
+			err = nil
+		}
 	}
 	if err == nil {
 		// Said aloud, since a disk that was not mounted looks like this too.
