@@ -114,6 +114,13 @@ func (r *faultRun) judge(c faultdisk.Call) (v faultdisk.Verdict) {
 	return v
 }
 
+// hit reports whether anything has failed.
+func (r *faultRun) hit() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.struck > 0
+}
+
 func (r *faultRun) fail(format string, args ...any) {
 	r.t.Helper()
 	r.t.Errorf(r.name+": "+format, args...)
@@ -169,6 +176,8 @@ func (r *faultRun) live() (refused int, failed bool) {
 // cutPower looks at what a power cut would leave now.
 func (r *faultRun) cutPower(when string) {
 	r.t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	for i, image := range r.disk.cut(r.dice) {
 		got, _, err := recordsOf(image)
 		switch {
@@ -234,7 +243,7 @@ func TestDisksThatFail(t *testing.T) {
 				err := faultdisk.Thread(r.judge)
 				if err == nil {
 					no, broken := r.live()
-					more = r.struck > 0
+					more = r.hit()
 					refused += no
 					if broken {
 						failed++
@@ -291,7 +300,7 @@ func TestAFirstStartOnADiskThatFails(t *testing.T) {
 			} else if err != nil {
 				t.Fatal(err)
 			}
-			more = r.struck > 0
+			more = r.hit()
 			s := mustOpen(t, options(r.dir))
 			mustCommit(t, s, Write{Accounts, "a", []byte("b")})
 			if err := s.Close(); err != nil {
