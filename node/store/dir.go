@@ -50,12 +50,11 @@ func openDir(o *Options) (*directory, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		// Only the last step of the path is made: where more is missing, a disk is not mounted or the path is wrong, and a
 		// directory that is made there has nothing of what the node held.
-		err := os.Mkdir(o.Dir, dirMode)
-		if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(above); errors.Is(err, fs.ErrNotExist) {
 			return nil, &Error{ErrUnusable, o.Dir, "the directory above it does not exist",
 				"mount the disk that it is on, correct --data, or make the directory above it with mkdir -p " + above, nil}
 		}
-		if err != nil {
+		if err := os.Mkdir(o.Dir, dirMode); err != nil {
 			return nil, unusable("cannot make the data directory", bare(err))
 		}
 	case err != nil:
