@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net/http/httptest"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -43,7 +45,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("SWARMPURSE_NODE", server.URL)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready, "refused": refused},
 	})
 }
 
@@ -68,5 +70,36 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != code {
 		ts.Fatalf("exit code %d, want %d", got, code)
+	}
+}
+
+// refused NAME DIR ARGS... demands that a node does not start on a data directory.
+func refused(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: refused NAME DIR ARGS...")
+	}
+	exits(ts, neg, append([]string{"1", "node", "--name", args[0], "--data", ts.MkAbs(args[1]), "--log-level", "error",
+		"--gossip", "127.0.0.1:0", "--http", "unix:" + ts.MkAbs("refused.sock")}, args[2:]...))
+	if out := ts.ReadFile("stdout"); out != "" {
+		ts.Fatalf("a node that does not start wrote %q", out)
+	}
+}
+
+// ready NODE waits until a node that was started in the background is.
+func ready(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: ready NODE")
+	}
+	c, err := api.NewClient(args[0])
+	ts.Check(err)
+	defer c.Close()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+		st, err := c.Status(context.Background())
+		if err == nil && st.Ready {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s is not ready after a minute: %v %v", args[0], st.Reasons, err)
+		}
 	}
 }
