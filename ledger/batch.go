@@ -64,7 +64,7 @@ func (r *Replica) send(to string, m any) {
 // Pending reports whether there is anything to write or to do.
 func (r *Replica) Pending() bool {
 	b := &r.batch
-	return len(b.dirty)+len(b.edges)+len(b.meta)+len(b.sends)+len(b.spreads)+len(b.grown) > 0 || r.versionsLow()
+	return len(b.dirty)+len(b.edges)+len(b.meta)+len(b.sends)+len(b.spreads)+len(b.grown) > 0 || r.versionsLow() || r.guard.Pending()
 }
 
 // versionsLow reports that the durable mark of row versions should move ahead.
@@ -102,7 +102,7 @@ func (r *Replica) Writes(now Instant) []Write {
 	for _, ref := range r.batch.edges {
 		ws = append(ws, Write{entryKey(ref.in.id, ref.e.peer), encodeEntry(after[ref.e])})
 	}
-	return append(ws, r.batch.meta...)
+	return r.guardWrites(append(ws, r.batch.meta...))
 }
 
 // Commit applies what had to wait for Writes to be durable, and returns what to do now.
@@ -117,6 +117,7 @@ func (r *Replica) Commit(now Instant) Effects {
 		ref.e.dirty = false
 	}
 	r.minted.trim()
+	r.guardCommit()
 	fx := Effects{r.batch.sends, r.batch.spreads, r.batch.grown, r.batch.events}
 	r.batch = batch{}
 	return fx
@@ -171,6 +172,7 @@ func (r *Replica) commit(now Instant, in *instance) {
 func (r *Replica) Abort() {
 	r.versionNext = 0
 	r.nextTurn = minInstant
+	r.guard.Abort()
 	b := batch{dirty: r.batch.dirty, edges: r.batch.edges}
 	for _, w := range r.batch.meta {
 		if w.Key != keyMint {

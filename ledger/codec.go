@@ -22,6 +22,16 @@ const (
 	kindDigest
 	kindHold
 	kindOffer
+	kindNote
+	kindNoteAck
+	kindRefused
+	kindRelease
+	kindPrepare
+	kindPromise
+	kindAccept
+	kindAccepted
+	kindReject
+	kindDecided
 
 	wireVersion byte = 1
 )
@@ -72,6 +82,7 @@ func (w *writer) ints(ns ...int64) {
 
 type reader struct {
 	dec *msgpack.Decoder
+	src *bytes.Reader // what is left
 	err error
 }
 
@@ -83,7 +94,8 @@ func newReader(b []byte, kind byte) *reader {
 	case b[1] < wireVersion:
 		r.fail("version %d is older than %d", b[1], wireVersion)
 	default:
-		r.dec = msgpack.NewDecoder(bytes.NewReader(b[2:]))
+		r.src = bytes.NewReader(b[2:])
+		r.dec = msgpack.NewDecoder(r.src)
 	}
 	return r
 }
@@ -334,6 +346,9 @@ func encodeMessage(m any) []byte {
 		}
 		return w.done()
 	}
+	if b := encodeGuard(m); b != nil {
+		return b
+	}
 	panic(fmt.Sprintf("BUG: unknown message %T", m))
 }
 
@@ -482,7 +497,9 @@ func Decode(b []byte) (any, error) {
 		r.skip(more)
 		m = d
 	default:
-		return nil, nil
+		if m = decodeGuard(r, b[0]); m == nil {
+			return nil, nil
+		}
 	}
 	if r.err != nil {
 		return nil, r.err

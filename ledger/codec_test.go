@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	. "github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 	"github.com/vmihailenco/msgpack/v5"
 	"pgregory.net/rapid"
 )
@@ -64,7 +65,9 @@ func drawMessage(t *rapid.T) any {
 	seat := func() Seat {
 		return Seat{Index: rapid.IntRange(0, MaxFounders-1).Draw(t, "seat"), Serial: rapid.Uint64().Draw(t, "serial"), Holder: drawHolder(t)}
 	}
-	switch rapid.IntRange(0, 9).Draw(t, "kind") {
+	switch rapid.IntRange(0, 13).Draw(t, "kind") {
+	case 10, 11, 12, 13:
+		return drawGuard(t)
 	case 8:
 		return &Hold{ID: rapid.Uint64().Draw(t, "id"), From: drawHolder(t), Instance: drawID(t), For: drawPatience(t)}
 	case 9:
@@ -320,7 +323,7 @@ func TestDecodeBounds(t *testing.T) {
 			t.Errorf("%s: %+v, %v", what, got, err)
 		}
 	}
-	for _, b := range [][]byte{nil, {1}, {1, 0, 0x90}, {1, 1, 0xdd, 0xff, 0xff, 0xff, 0xff}, {8, 1, 0x95, 0xdb, 0xff, 0xff, 0xff, 0xff}} {
+	for _, b := range [][]byte{nil, {1}, {1, 0, 0x90}, {1, 1, 0xdd, 0xff, 0xff, 0xff, 0xff}, {8, 1, 0x95, 0xdb, 0xff, 0xff, 0xff, 0xff}, {11, 1, 0x9a, 0xdb, 0xff, 0xff, 0xff, 0xff}} {
 		if _, err := Decode(b); !errors.Is(err, ErrWire) {
 			t.Errorf("%x: %v", b, err)
 		}
@@ -334,6 +337,11 @@ func seedMessages(f *testing.F) {
 		&Refuse{ID: 1, From: h, Instance: id, Donors: []Holder{h}}, &Transfer{From: h, To: h, Instance: id, Out: 5, SharesOut: 6},
 		&Ack{From: h, To: h, Instance: id, In: 5}, &SeatPass{Seat: Seat{0, 1, h}, From: h, To: h, Used: []uint64{1, 2}, Levels: []Tokens{-1, 600}},
 		&Hold{ID: 1, From: h, Instance: id, For: 50}, &Offer{From: h, Instance: id, Amount: 7},
+		&guardian.Note{From: h, To: h, Set: []Holder{h}, Version: 3, Sent: 5, Lease: 6, Records: []guardian.Record{{Key: "account/x", Value: []byte{1}}, {Key: "entry/x"}}},
+		&guardian.NoteAck{From: h, To: h, Version: 3}, &guardian.Refused{From: h, To: h}, &guardian.Release{From: h, To: h},
+		&guardian.Prepare{Of: h, To: h, Ballot: guardian.Ballot{Round: 1, By: h}}, &guardian.Accepted{Of: h, From: h},
+		&guardian.Promise{Of: h, From: h, Value: &guardian.Value{Version: 1, Heir: h}}, &guardian.Accept{Of: h, To: h, Value: guardian.Value{Version: 1, Heir: h}},
+		&guardian.Reject{Of: h, From: h, Wait: 5}, &guardian.Decided{Of: h, To: h, Value: guardian.Value{Version: 1, Heir: h}},
 		&SeatAck{From: h, To: h}, &Digest{From: h, Seats: []Seat{{0, 1, h}}, Holders: []HolderDigest{{h, 1, 2, 3}}},
 	} {
 		f.Add(Encode(m))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 )
 
 const (
@@ -73,6 +75,9 @@ func (r *Replica) Receive(now Instant, m any) error {
 		return r.receiveSeatAck(m)
 	case *Digest:
 		return r.receiveDigest(now, m)
+	case *guardian.Note, *guardian.NoteAck, *guardian.Refused, *guardian.Release, *guardian.Prepare, *guardian.Promise,
+		*guardian.Accept, *guardian.Accepted, *guardian.Reject, *guardian.Decided:
+		return r.receiveGuard(m)
 	}
 	panic(fmt.Sprintf("BUG: unknown message %T", m))
 }

@@ -7,6 +7,7 @@ var (
 	DecodeEntry = decodeEntry
 	EncodeState = encodeState
 	EncodeEntry = encodeEntry
+	GuardWrite  = guardWrite
 )
 
 // DecodeVersion reads the record of versions that may be used.

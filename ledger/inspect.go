@@ -48,7 +48,7 @@ func splitEntryKey(key string) (InstanceID, Holder, error) {
 	if err != nil {
 		return "", Holder{}, fmt.Errorf("%w: not the key of an entry: %v", ErrWire, err)
 	}
-	return InstanceID(parts[0]), Holder{parts[1], gen}, nil
+	return InstanceID(parts[0]), Holder{Node: parts[1], Gen: gen}, nil
 }
 
 func decodeVersion(b []byte) (uint64, error) {

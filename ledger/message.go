@@ -146,7 +146,7 @@ type HolderDigest struct {
 // Send is a message for one peer, by node name.
 type Send struct {
 	To      string
-	Message any // *Ask, *Hold, *Offer, *Refuse, *Transfer, *Ack, *SeatPass, *SeatAck, *Digest, []Row
+	Message any // *Ask, *Hold, *Offer, *Refuse, *Transfer, *Ack, *SeatPass, *SeatAck, *Digest, []Row, one of package guardian
 }
 
 // Spread is a row that all nodes should know, heavier first.

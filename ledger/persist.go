@@ -205,7 +205,7 @@ func (r *Replica) Load(now Instant, records []Write) error {
 			}
 		}
 	}
-	return nil
+	return r.loadGuard(records)
 }
 
 func (r *Replica) loadSeat(w Write) error {

@@ -13,8 +13,9 @@ func TestPurity(t *testing.T) {
 		"strings": nil, "sync": nil,
 		"math/rand/v2": {"Rand"}, // the caller's
 		// Calendars, never a clock or a timer.
-		"time":                              {"Date", "Location", "Month", "Time", "UTC", "Unix", "UnixMilli"},
-		"github.com/cespare/xxhash/v2":      {"Sum64", "Sum64String"},
-		"github.com/vmihailenco/msgpack/v5": nil,
+		"time": {"Date", "Location", "Month", "Time", "UTC", "Unix", "UnixMilli", "Duration", "Millisecond"},
+		"github.com/swarmpurse/swarmpurse/ledger/guardian": nil,
+		"github.com/cespare/xxhash/v2":                     {"Sum64", "Sum64String"},
+		"github.com/vmihailenco/msgpack/v5":                nil,
 	})
 }

@@ -6,8 +6,10 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 )
 
 // Limits bound what a replica keeps.
@@ -76,6 +78,8 @@ type Replica struct {
 	heir     Holder // who gets everything that this node owns, while it leaves
 
 	batch   batch
+	guard   *guardian.Machine
+	elapsed time.Duration // by the clock of leases
 	scratch *View
 }
 
@@ -171,8 +175,8 @@ func NewReplica(c Config) *Replica {
 		c.Scratch = &View{}
 	}
 	return &Replica{
-		scratch: c.Scratch,
-		cfg:     c, self: c.Self,
+		scratch: c.Scratch, guard: guardian.New(c.Self),
+		cfg: c, self: c.Self,
 		instances: map[InstanceID]*instance{},
 		minted:    mintLog{seen: map[string]Tokens{}},
 		nextTurn:  maxInstant,

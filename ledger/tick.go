@@ -48,6 +48,7 @@ func (r *Replica) Tick(now Instant) {
 		return quiet
 	})
 	r.repeat(now)
+	r.guard.Tick(r.elapsed)
 	if slow {
 		r.passSeats(now)
 		r.repeatSeats(now)

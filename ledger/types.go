@@ -1,9 +1,9 @@
 package ledger
 
 import (
-	"cmp"
 	"fmt"
-	"strings"
+
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 )
 
 // Tokens is an amount of one token type. What one token is (a model token, a read, a byte, a
@@ -35,23 +35,7 @@ const MaxNameLen = 128
 
 // Holder is a node in one generation, that is one life of its data directory. Every counter and
 // every row is keyed by holder.
-type Holder struct {
-	Node string // the node's name
-	Gen  uint64 // grows with every new data directory of that node
-}
-
-// IsZero reports whether h names nobody.
-func (h Holder) IsZero() bool { return h == Holder{} }
-
-// Compare orders holders by name, then generation.
-func (h Holder) Compare(o Holder) int {
-	if c := strings.Compare(h.Node, o.Node); c != 0 {
-		return c
-	}
-	return cmp.Compare(h.Gen, o.Gen)
-}
-
-func (h Holder) String() string { return fmt.Sprintf("%s#%x", h.Node, h.Gen) }
+type Holder = guardian.Holder
 
 // CharterID names a charter: the record of who founded the cluster. It is part of every instance's
 // identity, so that genesis never runs twice.

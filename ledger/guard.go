@@ -1,0 +1,67 @@
+package ledger
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
+)
+
+// How a replica drives its part in guarding (package guardian), in the same batches as all else. What guardians keep of
+// this generation mirrors its disk, key by key.
+
+// Elapsed tells the time of the clock that counts how long the machine was suspended (CLOCK_BOOTTIME), by which leases
+// run. Drivers tell it before every Load, Receive, Tick and Commit; it never goes back within one life.
+func (r *Replica) Elapsed(clock time.Duration) { r.elapsed = max(r.elapsed, clock) }
+
+// mirrored reports whether guardians keep copies of a record: of all that says what this generation owns.
+func mirrored(key string) bool {
+	for _, prefix := range []string{keyAccount, keyEntry, keyUsed, keySeat, keyPass} {
+		if strings.HasPrefix(key, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// copies are the records that guardians keep of those that are written.
+func copies(ws []Write) (rs []guardian.Record) {
+	for _, w := range ws {
+		if mirrored(w.Key) {
+			rs = append(rs, guardian.Record(w))
+		}
+	}
+	return rs
+}
+
+// guardWrites adds to a batch what it makes durable about guarding.
+func (r *Replica) guardWrites(ws []Write) []Write {
+	if r.guard.Guarded() {
+		r.guard.Put(copies(ws)...)
+	}
+	for _, w := range r.guard.Writes() {
+		ws = append(ws, guardWrite(&w))
+	}
+	return ws
+}
+
+// guardCommit tells what the batch has made durable about guarding.
+func (r *Replica) guardCommit() {
+	for _, s := range r.guard.Commit(r.elapsed).Sends {
+		r.send(s.To.Node, s.Message)
+	}
+}
+
+// receiveGuard takes what guardians, wards and claimants tell. A directory that was rolled back has forgotten promises,
+// too: what is fenced answers nobody.
+func (r *Replica) receiveGuard(m any) error {
+	if r.fenced {
+		return ErrFenced
+	}
+	err := r.guard.Receive(r.elapsed, m)
+	if errors.Is(err, guardian.ErrRolledBack) {
+		r.fence()
+	}
+	return err
+}

@@ -1,0 +1,167 @@
+package ledger_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	. "github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
+	"pgregory.net/rapid"
+)
+
+func drawBallot(t *rapid.T) guardian.Ballot {
+	if rapid.Bool().Draw(t, "none") {
+		return guardian.Ballot{}
+	}
+	return guardian.Ballot{Round: rapid.Uint64().Draw(t, "round"), By: drawHolder(t)}
+}
+
+func drawRecords(t *rapid.T, gone bool) (rs []guardian.Record) {
+	for _, k := range []string{"account/a", "entry/b", "seat/0"} {
+		r := guardian.Record{Key: k, Value: rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "value")}
+		if gone && rapid.Bool().Draw(t, "gone") {
+			r.Value = nil
+		}
+		if rapid.Bool().Draw(t, "there") {
+			rs = append(rs, r)
+		}
+	}
+	return rs
+}
+
+func drawDecision(t *rapid.T) guardian.Value {
+	return guardian.Value{Version: rapid.Uint64Min(1).Draw(t, "version"), Heir: drawHolder(t), Records: drawRecords(t, false)}
+}
+
+func drawClock(t *rapid.T) time.Duration {
+	return time.Duration(rapid.Int64Range(-1, 1<<62).Draw(t, "clock"))
+}
+
+// drawGuard draws any message that is about guarding.
+func drawGuard(t *rapid.T) any {
+	from, to := drawHolder(t), drawHolder(t)
+	lease := time.Duration(rapid.Int64Range(0, int64(guardian.MaxLease)).Draw(t, "lease"))
+	switch rapid.IntRange(0, 9).Draw(t, "kind") {
+	case 0:
+		n := &guardian.Note{From: from, To: to, Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"),
+			Records: drawRecords(t, true), Sent: drawClock(t), Lease: lease}
+		for range rapid.IntRange(0, guardian.MaxGuardians).Draw(t, "guardians") {
+			n.Set = append(n.Set, drawHolder(t))
+		}
+		return n
+	case 1:
+		return &guardian.NoteAck{From: from, To: to, Version: rapid.Uint64().Draw(t, "version"), Sent: drawClock(t), Lease: lease}
+	case 2:
+		return &guardian.Refused{From: from, To: to}
+	case 3:
+		return &guardian.Release{From: from, To: to}
+	case 4:
+		return &guardian.Prepare{Of: from, To: to, Ballot: drawBallot(t)}
+	case 5:
+		p := &guardian.Promise{Of: from, From: to, Ballot: drawBallot(t), Accepted: drawBallot(t),
+			Stored: guardian.Value{Version: rapid.Uint64().Draw(t, "version"), Records: drawRecords(t, false)}}
+		if rapid.Bool().Draw(t, "accepted") {
+			v := drawDecision(t)
+			p.Value = &v
+		}
+		return p
+	case 6:
+		return &guardian.Accept{Of: from, To: to, Ballot: drawBallot(t), Value: drawDecision(t)}
+	case 7:
+		return &guardian.Accepted{Of: from, From: to, Ballot: drawBallot(t)}
+	case 8:
+		return &guardian.Reject{Of: from, From: to, Ballot: drawBallot(t), Promised: drawBallot(t), Wait: drawClock(t)}
+	}
+	return &guardian.Decided{Of: from, To: to, Value: drawDecision(t)}
+}
+
+// TestGuardRecordRoundTrip: what is durable about guarding comes back as it was written; cut short it never does.
+func TestGuardRecordRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var w guardian.Write
+		switch rapid.IntRange(0, 3).Draw(t, "kind") {
+		case 0:
+			w.Own = &guardian.Own{Set: []Holder{drawHolder(t)}, Version: rapid.Uint64().Draw(t, "version"), Released: rapid.Bool().Draw(t, "released")}
+		case 1:
+			w.Ward = &guardian.Ward{Of: Holder{Node: "n", Gen: rapid.Uint64().Draw(t, "gen")}, Set: []Holder{drawHolder(t)}, Lease: time.Second,
+				Version: rapid.Uint64().Draw(t, "version"), Promised: drawBallot(t), Accepted: drawBallot(t)}
+			if rapid.Bool().Draw(t, "value") {
+				v := drawDecision(t)
+				w.Ward.Value, w.Ward.Decided = &v, rapid.Bool().Draw(t, "decided")
+			}
+		case 2:
+			w.Record = &guardian.WardRecord{Of: Holder{Node: "n", Gen: 7}, Record: guardian.Record{Key: "entry/a\x00b\x00c", Value: []byte{1, 2}}}
+		case 3:
+			w.Round = &guardian.Round{Of: Holder{Node: "n", Gen: 7}, N: rapid.Uint64().Draw(t, "round")}
+		}
+		x := GuardWrite(&w)
+		got, ok, err := ReadGuard(x)
+		if err != nil || !ok || !reflect.DeepEqual(got, w) {
+			t.Fatalf("%+v comes back as %+v: %v", w, got, err)
+		}
+		if w.Record != nil {
+			return // any bytes make a record
+		}
+		x.Value = x.Value[:rapid.IntRange(0, len(x.Value)-1).Draw(t, "cut")]
+		if got, _, err := ReadGuard(x); err == nil {
+			t.Fatalf("cut to %x it is taken for %+v", x.Value, got)
+		}
+	})
+}
+
+// TestGuardRecordsOfOthers: what is not about guarding is left alone, keys that make no sense are errors.
+func TestGuardRecordsOfOthers(t *testing.T) {
+	for _, key := range []string{"account/x", "charter", "seat/0", "entry/x"} {
+		if _, ok, err := ReadGuard(Write{Key: key}); ok || err != nil {
+			t.Errorf("%q: %v, %v", key, ok, err)
+		}
+	}
+	for _, key := range []string{"ward/", "ward/n", "ward/n\x00zz", "copy/\x001\x00k", "round/\x00"} {
+		if _, ok, err := ReadGuard(Write{Key: key, Value: []byte{80, 1, 0x90}}); !ok || err == nil {
+			t.Errorf("%q: %v, %v", key, ok, err)
+		}
+	}
+}
+
+// TestGuardDecodeBounds: what is out of range, or out of order, is refused before anything is allocated for it.
+func TestGuardDecodeBounds(t *testing.T) {
+	h := Holder{Node: "n", Gen: 1}
+	for what, m := range map[string]any{
+		"too many guardians":   &guardian.Note{From: h, To: h, Set: []Holder{h, h, h, h, h, h}},
+		"a lease too long":     &guardian.Note{From: h, To: h, Lease: guardian.MaxLease + 1},
+		"records out of order": &guardian.Note{From: h, To: h, Records: []guardian.Record{{Key: "b"}, {Key: "a"}}},
+		"a record twice":       &guardian.Note{From: h, To: h, Records: []guardian.Record{{Key: "a"}, {Key: "a"}}},
+		"a long key":           &guardian.Note{From: h, To: h, Records: []guardian.Record{{Key: strings.Repeat("k", 1025)}}},
+		"a big record":         &guardian.Note{From: h, To: h, Records: []guardian.Record{{Key: "k", Value: make([]byte, 1<<20+1)}}},
+		"a decision for none":  &guardian.Decided{Of: h, To: h, Value: guardian.Value{Version: 1}},
+		"a decision on none":   &guardian.Accept{Of: h, To: h, Value: guardian.Value{Heir: h}},
+	} {
+		if got, err := Decode(Encode(m)); err == nil {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+}
+
+// FuzzGuardRecords: whatever a disk says is an error or a record that comes back as it was.
+func FuzzGuardRecords(f *testing.F) {
+	h := Holder{Node: "n", Gen: 7}
+	for _, w := range []guardian.Write{
+		{Own: &guardian.Own{Set: []Holder{h}, Version: 9}}, {Round: &guardian.Round{Of: h, N: 3}},
+		{Ward: &guardian.Ward{Of: h, Set: []Holder{h}, Lease: time.Minute, Version: 4, Promised: guardian.Ballot{Round: 1, By: h},
+			Value: &guardian.Value{Version: 4, Heir: h, Records: []guardian.Record{{Key: "a", Value: []byte{1}}}}, Decided: true}},
+	} {
+		x := GuardWrite(&w)
+		f.Add(x.Key, x.Value)
+	}
+	f.Fuzz(func(t *testing.T, key string, value []byte) {
+		g, ok, err := ReadGuard(Write{Key: key, Value: value})
+		if !ok || err != nil || g.Record != nil {
+			return
+		}
+		if again, ok, err := ReadGuard(GuardWrite(&g)); !ok || err != nil || !reflect.DeepEqual(again, g) {
+			t.Fatalf("%+v comes back as %+v: %v", g, again, err)
+		}
+	})
+}

@@ -1,0 +1,184 @@
+package guardian
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+const (
+	firstTry = time.Second // until a claim without enough answers begins a higher ballot; doubles up to lastTry
+	lastTry  = 32 * time.Second
+)
+
+// claim is this node's attempt to have a generation decided.
+type claim struct {
+	of       Holder
+	heir     Holder
+	set      []Holder
+	ballot   Ballot
+	highest  uint64     // round that was seen
+	promises []*Promise // by guardian, as in set
+	value    *Value     // that is proposed under this ballot
+	ours     bool       // nothing was accepted before, so that it names our heir
+	told     bool       // guardians were asked to accept it
+	accepted []bool
+	next     time.Duration // when a higher ballot is begun
+	tries    int
+}
+
+// Claim has a generation decided: that heir owns its records. It is this node's own generation, with its next one as
+// heir, or a ward with this node as heir. What is decided may be another's value.
+func (m *Machine) Claim(now time.Duration, of, heir Holder) error {
+	if slices.ContainsFunc(m.claims, func(c *claim) bool { return c.of == of }) {
+		return nil
+	}
+	c := &claim{of: of, heir: heir}
+	if w := m.find(of); w != nil && w.Decided {
+		return nil
+	} else if of == m.self && m.own != nil && heir.Node == of.Node && heir.Gen > of.Gen {
+		c.set = m.own.Set
+	} else if w != nil && w.Version > 0 && heir == m.self {
+		c.set = w.Set
+	} else {
+		return fmt.Errorf("%v cannot claim %v for %v", m.self, of, heir)
+	}
+	m.claims = append(m.claims, c)
+	m.begin(now, c)
+	m.deliver(now)
+	return nil
+}
+
+// begin starts a ballot above all that were seen. Its round is durable before anybody hears of it.
+func (m *Machine) begin(now time.Duration, c *claim) {
+	c.highest = max(c.highest, m.round(c.of)) + 1
+	r := Round{c.of, c.highest}
+	m.setRound(r)
+	m.batch.rounds = append(m.batch.rounds, r)
+	c.ballot = Ballot{c.highest, m.self}
+	c.promises, c.accepted = make([]*Promise, len(c.set)), make([]bool, len(c.set))
+	c.value, c.ours, c.told = nil, false, false
+	// Those who claim together begin again at different times.
+	rank := time.Duration(slices.Index(c.set, m.self) + 2)
+	c.next = now + min(firstTry<<min(c.tries, 16), lastTry)*rank/2
+	c.tries++
+	for _, g := range c.set {
+		m.send(g, &Prepare{Of: c.of, To: g, Ballot: c.ballot})
+	}
+}
+
+// goOn begins a higher ballot when the present one has not come to an end in time.
+func (m *Machine) goOn(now time.Duration, c *claim) {
+	if c.value != nil && !c.told {
+		m.propose(now, c)
+	}
+	if now >= c.next {
+		m.begin(now, c)
+	}
+}
+
+// at finds the claim that an answer is for, and who gave it.
+func (m *Machine) answered(of, by Holder, b Ballot) (*claim, int) {
+	for _, c := range m.claims {
+		if c.of == of && c.ballot == b {
+			if i := slices.Index(c.set, by); i >= 0 {
+				return c, i
+			}
+		}
+	}
+	return nil, 0
+}
+
+// promised takes a promise; with a majority of them a value is proposed.
+func (m *Machine) promised(now time.Duration, p *Promise) {
+	c, i := m.answered(p.Of, p.From, p.Ballot)
+	if c == nil || c.value != nil {
+		return
+	}
+	c.promises[i] = p
+	n, best, stored := 0, Ballot{}, (*Promise)(nil)
+	for _, p := range c.promises {
+		if p == nil {
+			continue
+		}
+		n++
+		if p.Value != nil && p.Accepted.Compare(best) > 0 {
+			best, c.value = p.Accepted, p.Value
+		}
+		if stored == nil || p.Stored.Version > stored.Stored.Version {
+			stored = p
+		}
+	}
+	if n < Majority(len(c.set)) {
+		c.value = nil
+		return
+	}
+	if c.value == nil {
+		if stored.Stored.Version == 0 {
+			return // whoever claims has stored something: its own promise is missing
+		}
+		v := stored.Stored
+		v.Heir = c.heir
+		c.value, c.ours = &v, true
+	}
+	m.propose(now, c)
+}
+
+// propose asks the guardians to accept the value. One that names this node waits for a fresh lease: two nodes that claim
+// each other would both lose all.
+func (m *Machine) propose(now time.Duration, c *claim) {
+	if c.ours && c.heir == m.self && !m.Fresh(now) {
+		return
+	}
+	c.told = true
+	for _, g := range c.set {
+		m.send(g, &Accept{Of: c.of, To: g, Ballot: c.ballot, Value: *c.value})
+	}
+}
+
+// accepted takes a guardian's word that it has accepted; with a majority of them the value is decided.
+func (m *Machine) accepted(a *Accepted) {
+	c, i := m.answered(a.Of, a.From, a.Ballot)
+	if c == nil || c.value == nil {
+		return
+	}
+	c.accepted[i] = true
+	n := 0
+	for _, yes := range c.accepted {
+		if yes {
+			n++
+		}
+	}
+	if n < Majority(len(c.set)) {
+		return
+	}
+	if err := m.learn(c.of, *c.value); err != nil {
+		return // no room: the next ballot tries again
+	}
+	for _, g := range c.set {
+		if g != m.self {
+			m.send(g, &Decided{Of: c.of, To: g, Value: *c.value})
+		}
+	}
+}
+
+// rejected takes a refusal: the next ballot is higher, and waits for the end of the lease.
+func (m *Machine) rejected(now time.Duration, r *Reject) {
+	c, _ := m.answered(r.Of, r.From, r.Ballot)
+	if c == nil {
+		return
+	}
+	c.highest = max(c.highest, r.Promised.Round)
+	if r.Wait > 0 {
+		c.next = max(c.next, now+min(r.Wait, MaxLease))
+	}
+}
+
+// deliver hands over what this node sent itself: it is in the same batch, so it is durable with what it answers.
+func (m *Machine) deliver(now time.Duration) {
+	for len(m.local) > 0 {
+		msg := m.local[0]
+		m.local = m.local[1:]
+		m.receive(now, msg)
+	}
+}

@@ -1,0 +1,102 @@
+package guardian
+
+import "time"
+
+// Record is one durable record of a generation, as its node has it on its own disk. Value nil deletes.
+type Record struct {
+	Key   string
+	Value []byte
+}
+
+// Value is what a claim decides of a generation: its records at one version, and who owns them from then on.
+type Value struct {
+	Version uint64
+	Heir    Holder
+	Records []Record // all of them, sorted by key, none with a nil value
+}
+
+// Messages. All are idempotent: loss, duplication and reorder of any of them are harmless. To is a generation, too: a
+// guardian that lost its directory is another one.
+
+// Note brings a guardian the records of its ward that changed in versions above Since, up to Version. Since 0: all that
+// there are. Without records it only renews the lease.
+type Note struct {
+	From, To Holder
+	Set      []Holder // all guardians of From: the same in every note of that generation
+	Since    uint64
+	Version  uint64
+	Records  []Record
+	Sent     time.Duration // by the sender's clock
+	Lease    time.Duration // how long its acknowledgement lasts
+}
+
+// NoteAck tells what a guardian has stored. It echoes Sent and Lease of the note.
+type NoteAck struct {
+	From, To    Holder // From is the guardian
+	Version     uint64
+	Sent, Lease time.Duration
+}
+
+// Refused tells an owner that a guardian has promised its generation to a claim and takes no more notes.
+type Refused struct {
+	From, To Holder // From is the guardian
+}
+
+// Release tells a guardian that its ward has given up its lease for good: a claim need not wait for its end.
+type Release struct {
+	From, To Holder // From is the ward
+}
+
+// Prepare asks a guardian of a generation for its promise.
+type Prepare struct {
+	Of     Holder
+	To     Holder
+	Ballot Ballot
+}
+
+// Promise answers: no lower ballot and no note of that generation is accepted any more.
+type Promise struct {
+	Of       Holder
+	From     Holder
+	Ballot   Ballot
+	Stored   Value  // what the guardian has stored; no heir
+	Accepted Ballot // the highest ballot whose value it has accepted, if any
+	Value    *Value
+}
+
+// Accept asks a guardian to accept a value.
+type Accept struct {
+	Of     Holder
+	To     Holder
+	Ballot Ballot
+	Value  Value
+}
+
+// Accepted answers.
+type Accepted struct {
+	Of     Holder
+	From   Holder
+	Ballot Ballot
+}
+
+// Reject refuses a ballot: another one was promised, or the ward's lease still runs.
+type Reject struct {
+	Of       Holder
+	From     Holder
+	Ballot   Ballot        // that is refused
+	Promised Ballot        // which is higher, or
+	Wait     time.Duration // until the lease is over
+}
+
+// Decided tells the value that was decided.
+type Decided struct {
+	Of    Holder
+	To    Holder
+	Value Value
+}
+
+// Send is a message for the node of a holder.
+type Send struct {
+	To      Holder
+	Message any
+}

@@ -1,0 +1,283 @@
+package guardian
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	repeatNote = time.Second // until a note that was not answered is told again
+	renewals   = 3           // notes in the time of one lease, at least
+)
+
+// noLease in NoteAck.Sent: the note is acknowledged, and no lease comes of it.
+const noLease = time.Duration(-1)
+
+// owner is this generation's side of being guarded. Own is what is durable.
+type owner struct {
+	Own
+	floor    uint64           // the first version of this life: what changed in which version is known from there on
+	bump     bool             // a version is due though no record changed
+	records  map[string]entry // as they are on disk
+	log      []change         // in order of versions
+	standing []standing       // by guardian, as in Set
+}
+
+type entry struct {
+	version uint64
+	value   []byte
+}
+
+type change struct {
+	version uint64
+	key     string
+}
+
+// standing is what this life knows of one guardian.
+type standing struct {
+	acked   uint64        // it has stored so much
+	lease   time.Duration // end of what it has granted, by this node's clock; noLease for none
+	sent    time.Duration // when it was told last
+	told    bool          // it was told at all
+	waiting bool          // and has not answered
+	refused bool
+}
+
+func newOwner(own Own) *owner {
+	o := &owner{Own: own, floor: own.Version + 1, bump: true, records: map[string]entry{}, standing: make([]standing, len(own.Set))}
+	for i := range o.standing {
+		o.standing[i].lease = noLease
+	}
+	return o
+}
+
+// Guard makes set the guardians of this generation, for good: they are durable with this batch, and told of all records
+// after it. records are all that this node has, as they will be on its disk by then.
+func (m *Machine) Guard(set []Holder, records []Record) error {
+	if m.own != nil {
+		return fmt.Errorf("%v has its guardians: %v", m.self, m.own.Set)
+	}
+	if err := validSet(m.self, set); err != nil {
+		return err
+	}
+	m.own = newOwner(Own{Set: slices.Clone(set)})
+	m.batch.own = true
+	m.own.put(m.own.floor, records)
+	return nil
+}
+
+// validSet says what is wrong with the guardians of a generation.
+func validSet(of Holder, set []Holder) error {
+	if n := len(set); n == 0 || n%2 == 0 || n > MaxGuardians {
+		return fmt.Errorf("%d guardians of %v: an odd number of at most %d is needed", n, of, MaxGuardians)
+	}
+	for i, g := range set {
+		if g.Node == of.Node || slices.ContainsFunc(set[:i], func(h Holder) bool { return h.Node == g.Node }) {
+			return fmt.Errorf("%v is twice among %v and its guardians", g, of)
+		}
+	}
+	return nil
+}
+
+// Guarded reports whether this generation has guardians. It never ends.
+func (m *Machine) Guarded() bool { return m.own != nil }
+
+// Set lists this generation's guardians; none if it is not guarded.
+func (m *Machine) Set() []Holder {
+	if m.own == nil {
+		return nil
+	}
+	return m.own.Set
+}
+
+// Held is the version up to which a majority of guardians has stored this generation's records. The first one counts from
+// the start: nobody can claim a generation of which no guardian has stored anything.
+func (m *Machine) Held() uint64 {
+	if m.own == nil {
+		return 0
+	}
+	vs := make([]uint64, len(m.own.standing))
+	for i, s := range m.own.standing {
+		vs[i] = s.acked
+	}
+	slices.Sort(vs)
+	return max(1, vs[len(vs)-Majority(len(vs))])
+}
+
+// Lease returns until when this node may do what only its lease allows, by its own clock; false without a lease.
+func (m *Machine) Lease() (time.Duration, bool) {
+	if m.own == nil || m.own.Released {
+		return 0, false
+	}
+	es := make([]time.Duration, len(m.own.standing))
+	for i, s := range m.own.standing {
+		es[i] = s.lease
+	}
+	slices.Sort(es)
+	end := es[len(es)-Majority(len(es))]
+	return end, end != noLease
+}
+
+// Fresh reports whether nobody can have claimed this generation, nor can for a while: its lease runs, or it has no
+// guardians who could.
+func (m *Machine) Fresh(now time.Duration) bool {
+	if m.own == nil {
+		return true
+	}
+	end, ok := m.Lease()
+	return ok && now < end
+}
+
+// Refusals counts the guardians that take no more notes of this generation: it is being claimed.
+func (m *Machine) Refusals() (n int) {
+	if m.own != nil {
+		for _, s := range m.own.standing {
+			if s.refused {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// SetLease says for how long notes ask for a lease from now on.
+func (m *Machine) SetLease(d time.Duration) { m.lease = min(max(d, 0), MaxLease) }
+
+// Release gives up the lease of this generation for good, so that a peer can claim it at once.
+func (m *Machine) Release() {
+	if m.own != nil && !m.own.Released {
+		m.own.Released = true
+		m.batch.own = true
+	}
+}
+
+// put takes over records of a version.
+func (o *owner) put(version uint64, records []Record) {
+	for _, r := range records {
+		if r.Value == nil {
+			delete(o.records, r.Key)
+		} else {
+			o.records[r.Key] = entry{version, r.Value}
+		}
+		o.log = append(o.log, change{version, r.Key})
+	}
+}
+
+// wrote says that a version is durable.
+func (o *owner) wrote(version uint64, records []Record) {
+	o.put(version, records)
+	o.Version, o.bump = version, false
+	behind := version
+	for _, s := range o.standing {
+		behind = min(behind, s.acked)
+	}
+	if i := o.after(behind); i > len(o.log)/2 {
+		o.log = slices.Clone(o.log[i:])
+	}
+}
+
+// after returns where in the log the changes above a version begin.
+func (o *owner) after(version uint64) int {
+	i, _ := slices.BinarySearchFunc(o.log, version+1, func(c change, v uint64) int {
+		if c.version < v {
+			return -1
+		}
+		return 1
+	})
+	return i
+}
+
+// since lists the records that changed above a version, in order of keys; all there are for 0.
+func (o *owner) since(version uint64) []Record {
+	var rs []Record
+	if version == 0 {
+		for k, e := range o.records {
+			rs = append(rs, Record{k, e.value})
+		}
+	} else {
+		for _, c := range o.log[o.after(version):] {
+			rs = append(rs, Record{c.key, o.records[c.key].value}) // nil if it is gone
+		}
+	}
+	slices.SortStableFunc(rs, func(a, b Record) int { return strings.Compare(a.Key, b.Key) })
+	return slices.CompactFunc(rs, func(a, b Record) bool { return a.Key == b.Key })
+}
+
+// notes tells guardians what is new, and renews the lease.
+func (m *Machine) notes(now time.Duration) {
+	o := m.own
+	if o == nil || o.Version < o.floor {
+		return // the set, or the first version of this life, is not durable yet
+	}
+	if _, over := m.Decision(m.self); over {
+		return
+	}
+	for i := range o.standing {
+		s, to := &o.standing[i], o.Set[i]
+		news := s.acked < o.Version && !s.waiting
+		old := !s.told || now-s.sent >= m.lease/renewals && m.lease > 0
+		again := s.waiting && now-s.sent >= repeatNote
+		if s.refused || !news && !old && !again {
+			continue
+		}
+		if o.Released {
+			if old || again {
+				m.send(to, &Release{From: m.self, To: to})
+			}
+		} else {
+			n := &Note{From: m.self, To: to, Set: o.Set, Since: s.acked, Version: o.Version, Sent: now, Lease: m.lease}
+			if s.acked < o.floor {
+				n.Since = 0 // what is gone since is not known
+			}
+			if s.acked < o.Version {
+				n.Records = o.since(n.Since)
+			}
+			m.send(to, n)
+		}
+		s.sent, s.told, s.waiting = now, true, true
+	}
+}
+
+// acked takes a guardian's acknowledgement.
+func (m *Machine) acked(a *NoteAck) error {
+	if a.To != m.self {
+		return nil
+	}
+	if m.own == nil || a.Version > m.own.Version {
+		return fmt.Errorf("%w: %v has version %d of it", ErrRolledBack, a.From, a.Version)
+	}
+	s := m.own.guardian(a.From)
+	if s == nil || a.Version < m.own.floor {
+		return nil // of an earlier life: its clock may have been another
+	}
+	s.acked = max(s.acked, a.Version)
+	s.waiting = false
+	if a.Sent != noLease {
+		s.lease = max(s.lease, a.Sent+a.Lease-Margin(a.Lease))
+	}
+	return nil
+}
+
+// refused takes a guardian's refusal.
+func (m *Machine) refused(r *Refused) error {
+	if r.To != m.self {
+		return nil
+	}
+	if m.own == nil {
+		return fmt.Errorf("%w: %v guards it", ErrRolledBack, r.From)
+	}
+	if s := m.own.guardian(r.From); s != nil {
+		s.refused = true
+	}
+	return nil
+}
+
+// guardian finds what is known of a guardian.
+func (o *owner) guardian(g Holder) *standing {
+	if i := slices.Index(o.Set, g); i >= 0 {
+		return &o.standing[i]
+	}
+	return nil
+}

@@ -1,0 +1,199 @@
+package guardian
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ward is another generation, of which this node is a guardian or has heard the decision. Ward is what is durable.
+type ward struct {
+	Ward
+	records map[string][]byte
+	free    time.Duration // no lease that was acknowledged here lasts longer, by this node's clock, margin included
+	dirty   bool          // in the batch
+}
+
+func (w *ward) put(r Record) {
+	if r.Value == nil {
+		delete(w.records, r.Key)
+		return
+	}
+	if w.records == nil {
+		w.records = map[string][]byte{}
+	}
+	w.records[r.Key] = r.Value
+}
+
+// stored is what the guardian has of its ward.
+func (w *ward) stored() Value {
+	v := Value{Version: w.Version}
+	for _, k := range slices.Sorted(maps.Keys(w.records)) {
+		v.Records = append(v.Records, Record{k, w.records[k]})
+	}
+	return v
+}
+
+// touch has the ward written with this batch.
+func (m *Machine) touch(w *ward) {
+	if !w.dirty {
+		w.dirty = true
+		m.batch.wards = append(m.batch.wards, w)
+	}
+}
+
+// keep stores one record of a ward, or drops it.
+func (m *Machine) keep(w *ward, r Record) {
+	w.put(r)
+	m.batch.records = append(m.batch.records, WardRecord{w.Of, r})
+}
+
+// note stores what an owner tells, and acknowledges it.
+func (m *Machine) note(now time.Duration, n *Note) error {
+	if n.To != m.self || !slices.Contains(n.Set, m.self) || n.Lease < 0 || n.Lease > MaxLease {
+		return fmt.Errorf("a note of %v for %v, its guardians are %v: not for us", n.From, n.To, n.Set)
+	}
+	if err := validSet(n.From, n.Set); err != nil {
+		return err
+	}
+	w, err := m.room(n.From)
+	if err != nil {
+		return err
+	}
+	if w.Decided || w.Promised != (Ballot{}) {
+		m.send(n.From, &Refused{From: m.self, To: n.From})
+		return nil
+	}
+	if w.Set == nil {
+		w.Set = n.Set
+		m.touch(w)
+	}
+	if !slices.Equal(w.Set, n.Set) {
+		return fmt.Errorf("%v names the guardians %v, before they were %v", n.From, n.Set, w.Set)
+	}
+	if n.Since <= w.Version && w.Version < n.Version {
+		m.store(w, n)
+	}
+	ack := &NoteAck{From: m.self, To: n.From, Version: w.Version, Sent: noLease}
+	if w.Version == n.Version { // a late note may be of an earlier life of the owner, whose clock was another
+		ack.Sent, ack.Lease = n.Sent, n.Lease
+		w.free = max(w.free, now+n.Lease+Margin(n.Lease))
+		if n.Lease > w.Lease {
+			w.Lease = n.Lease
+			m.touch(w)
+		}
+	}
+	m.send(n.From, ack)
+	return nil
+}
+
+// store takes over the records of a note.
+func (m *Machine) store(w *ward, n *Note) {
+	if n.Since == 0 {
+		for _, k := range slices.Sorted(maps.Keys(w.records)) {
+			if _, there := slices.BinarySearchFunc(n.Records, k, func(r Record, k string) int { return strings.Compare(r.Key, k) }); !there {
+				m.keep(w, Record{Key: k})
+			}
+		}
+	}
+	for _, r := range n.Records {
+		m.keep(w, r)
+	}
+	w.Version = n.Version
+	m.touch(w)
+}
+
+// released takes a ward's word that its lease is given up.
+func (m *Machine) released(r *Release) {
+	if w := m.find(r.From); w != nil && r.To == m.self {
+		w.free = 0
+	}
+}
+
+// prepare promises a generation to a claim.
+func (m *Machine) prepare(now time.Duration, p *Prepare) error {
+	if p.To != m.self {
+		return nil
+	}
+	w, err := m.room(p.Of)
+	if err != nil {
+		return err
+	}
+	by := p.Ballot.By
+	switch {
+	case w.Decided:
+		m.send(by, &Decided{Of: p.Of, To: by, Value: *w.Value})
+		return nil
+	case p.Ballot.Compare(w.Promised) < 0:
+		m.send(by, &Reject{Of: p.Of, From: m.self, Ballot: p.Ballot, Promised: w.Promised})
+		return nil
+	case by != p.Of && now < w.free:
+		m.send(by, &Reject{Of: p.Of, From: m.self, Ballot: p.Ballot, Wait: w.free - now})
+		return nil
+	}
+	w.Promised = p.Ballot
+	m.touch(w)
+	m.send(by, &Promise{Of: p.Of, From: m.self, Ballot: p.Ballot, Stored: w.stored(), Accepted: w.Accepted, Value: w.Value})
+	return nil
+}
+
+// accept accepts a value, unless a higher ballot is promised.
+func (m *Machine) accept(a *Accept) error {
+	if a.To != m.self {
+		return nil
+	}
+	w, err := m.room(a.Of)
+	if err != nil {
+		return err
+	}
+	by := a.Ballot.By
+	switch {
+	case w.Decided:
+		m.send(by, &Decided{Of: a.Of, To: by, Value: *w.Value})
+		return nil
+	case a.Ballot.Compare(w.Promised) < 0:
+		m.send(by, &Reject{Of: a.Of, From: m.self, Ballot: a.Ballot, Promised: w.Promised})
+		return nil
+	}
+	v := a.Value
+	w.Promised, w.Accepted, w.Value = a.Ballot, a.Ballot, &v
+	m.touch(w)
+	m.send(by, &Accepted{Of: a.Of, From: m.self, Ballot: a.Ballot})
+	return nil
+}
+
+// learn takes a decision over.
+func (m *Machine) learn(of Holder, v Value) error {
+	w, err := m.room(of)
+	if err != nil {
+		return err
+	}
+	if w.Decided {
+		if w.Value.Version != v.Version || w.Value.Heir != v.Heir {
+			return fmt.Errorf("two decisions on %v: version %d for %v, and version %d for %v",
+				of, w.Value.Version, w.Value.Heir, v.Version, v.Heir)
+		}
+		return nil
+	}
+	w.Value, w.Decided = &v, true
+	for _, k := range slices.Sorted(maps.Keys(w.records)) {
+		m.keep(w, Record{Key: k}) // the value has them
+	}
+	m.touch(w)
+	m.batch.decided = append(m.batch.decided, of)
+	m.claims = slices.DeleteFunc(m.claims, func(c *claim) bool { return c.of == of })
+	return nil
+}
+
+// Wards lists the generations that this node keeps copies of and whose claim it does not know to be decided.
+func (m *Machine) Wards() []Ward {
+	var ws []Ward
+	for _, w := range m.wards {
+		if !w.Decided && w.Set != nil {
+			ws = append(ws, w.Ward)
+		}
+	}
+	return ws
+}
