@@ -66,8 +66,8 @@ func (n *Node) offer(ctx context.Context, r *admit.Request) (admit.Answer, error
 	c := *r
 	c.Tokens, c.Data, c.Attributes = slices.Clone(r.Tokens), slices.Clone(r.Data), maps.Clone(r.Attributes)
 	p := &pending{n: n, done: make(chan struct{})}
-	err := n.submit(func(now ledger.Instant) {
-		id, w, err := n.engine.Offer(now, n.replica, &c)
+	err := n.submit(n.looks, func(now ledger.Instant) {
+		id, w, err := n.core.Offer(now, &c)
 		if w == nil {
 			p.decided(id, err)
 			return
@@ -89,7 +89,7 @@ func (n *Node) offer(ctx context.Context, r *admit.Request) (admit.Answer, error
 	case <-ctx.Done():
 	}
 	// Whatever the loop decides now, nobody hears of it: take the call out, or give back what it got.
-	_ = n.submit(func(now ledger.Instant) {
+	_ = n.submit(n.looks, func(now ledger.Instant) {
 		if p.waiter != nil {
 			n.engine.Cancel(p.waiter)
 			n.waiting.Add(-1)

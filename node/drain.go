@@ -24,14 +24,14 @@ const (
 func (n *Node) drain() {
 	n.draining.Store(true)
 	n.engine.Drain()
-	_ = n.ask(func(ledger.Instant) { n.retag() })
+	_ = n.look(func(ledger.Instant) { n.retag() })
 	n.log.Info().Msg("draining: calls in flight end, new ones are refused")
 	ctx, cancel := context.WithTimeout(context.Background(), n.opts.Drain)
 	defer cancel()
 	if err := n.proxy.Drain(ctx); err != nil {
 		n.log.Warn().Msg("calls through the proxy were cut: they took longer than --drain")
 	}
-	n.until(ctx, func(ledger.Instant) bool {
+	n.until(ctx, n.looks, func(ledger.Instant) bool {
 		_, active := n.engine.Counts()
 		return active == 0 && n.waiting.Load() == 0
 	})
@@ -52,7 +52,7 @@ func (n *Node) rest() {
 	ctx, cancel := context.WithTimeout(context.Background(), restTimeout)
 	defer cancel()
 	written := make(chan error, 1)
-	if !n.until(ctx, func(ledger.Instant) bool {
+	if !n.until(ctx, n.inputs, func(ledger.Instant) bool {
 		if !n.replica.Rest() {
 			return false
 		}
@@ -62,25 +62,28 @@ func (n *Node) rest() {
 		n.log.Warn().Msg("what was spent could not be written: the next start counts a little more as spent")
 		return
 	}
+	var err error
 	select {
-	case err := <-written:
-		if err != nil {
-			n.log.Warn().Err(err).Msg("what was spent could not be written: the next start counts a little more as spent")
-		}
+	case err = <-written:
+	case <-ctx.Done():
+		err = ctx.Err()
 	case <-n.stopped:
+	}
+	if err != nil {
+		n.log.Warn().Err(err).Msg("what was spent could not be written: the next start counts a little more as spent")
 	}
 }
 
-// until asks the loop, tick by tick, whether something is so.
-func (n *Node) until(ctx context.Context, so func(now ledger.Instant) bool) bool {
+// until asks the loop, tick by tick, whether something is so; by inputs if that changes the replica.
+func (n *Node) until(ctx context.Context, ch chan<- op, so func(now ledger.Instant) bool) bool {
 	tick := time.NewTicker(time.Duration(core.TickEvery) * time.Millisecond)
 	defer tick.Stop()
 	for {
-		yes := false
-		if n.ask(func(now ledger.Instant) { yes = so(now) }) != nil {
+		yes := make(chan bool, 1)
+		if n.run(ctx, ch, func(now ledger.Instant) { yes <- so(now) }) != nil {
 			return false
 		}
-		if yes {
+		if <-yes {
 			return true
 		}
 		select {
@@ -99,32 +102,36 @@ func (n *Node) handOn() {
 		n.log.Info().Msg("no live peer to hand rights on to: they stay with this data directory")
 		return
 	}
-	var err error
-	if e := n.ask(func(now ledger.Instant) {
-		n.meet(now)
-		err = n.replica.Leave(now, to)
-	}); e != nil || err != nil {
-		n.log.Warn().Err(errors.Join(e, err)).Msg("rights were not handed on: they stay with this data directory")
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), handTimeout)
 	defer cancel()
-	handed := false
-	n.until(ctx, func(ledger.Instant) bool {
-		handed = n.replica.Handed()
-		return handed || !n.stays(to)
+	left := make(chan error, 1)
+	err := n.ask(ctx, func(now ledger.Instant) {
+		n.meet(now)
+		left <- n.replica.Leave(now, to)
 	})
-	if handed {
+	if err == nil {
+		err = <-left
+	}
+	if err != nil {
+		n.log.Warn().Err(err).Msg("rights were not handed on: they stay with this data directory")
+		return
+	}
+	if n.until(ctx, n.looks, func(ledger.Instant) bool { return n.replica.Handed() || !n.stays(to) }) && n.handed() {
 		n.log.Info().Stringer("to", to).Msg("rights handed on")
 	} else {
 		n.log.Warn().Stringer("to", to).Msg("the peer has not confirmed all rights: they are told again when this node comes back")
 	}
 }
 
+func (n *Node) handed() (yes bool) {
+	_ = n.look(func(ledger.Instant) { yes = n.replica.Handed() })
+	return yes
+}
+
 // heir chooses whom to hand rights on to.
 func (n *Node) heir() (to ledger.Holder, ok bool) {
 	var charter string
-	_ = n.ask(func(ledger.Instant) { charter = n.charterTag() })
+	_ = n.look(func(ledger.Instant) { charter = n.charterTag() })
 	best := time.Duration(1 << 62)
 	for _, m := range n.pool.Members() {
 		if !m.Self && staying(m) && !stranger(&m, charter) && m.RTT < best {

@@ -47,7 +47,7 @@ func (n *Node) take(from string, theirs ledger.CharterID, payload []byte) {
 		return
 	}
 	if f != nil {
-		_ = n.submit(func(now ledger.Instant) { // full: counted; peers tell again what matters
+		_ = n.submit(n.inputs, func(now ledger.Instant) { // full: counted; peers tell again what matters
 			if n.listens(from, theirs, payload[0]) {
 				f(now)
 			}
@@ -123,7 +123,7 @@ func (d *delegate) LocalState(join bool) []byte {
 	n := (*Node)(d)
 	var state []byte
 	done := make(chan struct{})
-	if n.submit(func(ledger.Instant) { state = n.pushPull(join); close(done) }) != nil {
+	if n.submit(n.looks, func(ledger.Instant) { state = n.pushPull(join); close(done) }) != nil {
 		return nil
 	}
 	select {
@@ -167,7 +167,7 @@ func (d *delegate) MergeState(state []byte, _ bool) {
 // MembersChanged tells the ledger who lives.
 func (d *delegate) MembersChanged() {
 	n := (*Node)(d)
-	_ = n.submit(func(now ledger.Instant) { n.meet(now) })
+	_ = n.submit(n.inputs, func(now ledger.Instant) { n.meet(now) })
 }
 
 // meet takes over the membership. Round-trip times change without notice, so it also runs now and then.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -16,26 +17,32 @@ import (
 // op is work for the loop.
 type op func(now ledger.Instant)
 
-// meetEvery is how often, in ms, the ledger hears of round-trip times.
-const meetEvery = 5_000
-
-// opsPerBatch bounds what one write waits for.
-const opsPerBatch = 512
+const (
+	// meetEvery is how often, in ms, the ledger hears of round-trip times.
+	meetEvery = 5_000
+	// opsPerBatch bounds what one write waits for.
+	opsPerBatch = 512
+	// maxOps bounds the operations that wait for the loop, of either kind.
+	maxOps = 8192
+	// slowDisk is how long a write may take until the node complains, and is not ready.
+	slowDisk = 5 * time.Second
+)
 
 var (
 	errBusy    = errors.New("the node is busy: its queue of operations is full")
 	errStopped = errors.New("the node has stopped")
 )
 
-// submit hands work to the loop without waiting for it.
-func (n *Node) submit(f op) error {
+// submit hands work to the loop without waiting for it: to inputs if it changes the replica, and so must wait while a
+// batch is written; to looks if it decides on a call or only reads, which need not.
+func (n *Node) submit(ch chan<- op, f op) error {
 	select {
 	case <-n.stop:
 		return errStopped
 	default:
 	}
 	select {
-	case n.inbox <- f:
+	case ch <- f:
 		return nil
 	default:
 		n.metrics.Dropped(telemetry.Overflow)
@@ -43,10 +50,15 @@ func (n *Node) submit(f op) error {
 	}
 }
 
-// ask runs f in the loop and waits for it.
-func (n *Node) ask(f op) error {
+// ask runs f, which may change the replica, in the loop and waits for it. After an error f may yet run.
+func (n *Node) ask(ctx context.Context, f op) error { return n.run(ctx, n.inputs, f) }
+
+// look runs f, which gives the replica no input, in the loop and waits for it. It does not wait for the disk.
+func (n *Node) look(f op) error { return n.run(context.Background(), n.looks, f) }
+
+func (n *Node) run(ctx context.Context, ch chan<- op, f op) error {
 	done := make(chan struct{})
-	if err := n.submit(func(now ledger.Instant) { f(now); close(done) }); err != nil {
+	if err := n.submit(ch, func(now ledger.Instant) { f(now); close(done) }); err != nil {
 		return err
 	}
 	select {
@@ -54,26 +66,32 @@ func (n *Node) ask(f op) error {
 		return nil
 	case <-n.stopped:
 		return errStopped
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
 // loop owns the replica: nobody else touches it. It takes what has come in, makes durable in one write what
-// that changed, and only then tells anybody.
+// that changed, and only then tells anybody. While the write is under way it goes on with what is no input: calls are
+// decided, and questions answered, from what is durable already.
 func (n *Node) loop() {
 	defer close(n.stopped)
 	tick := time.NewTicker(time.Duration(core.TickEvery) * time.Millisecond)
 	defer tick.Stop()
-	last := time.Now()
+	last, due := time.Now(), false
 	for {
-		ticked := false
 		select {
 		case <-n.stop:
 			return
-		case f := <-n.inbox:
+		case f := <-n.looks:
+			f(n.now())
+		case f := <-n.taken():
 			f(n.now())
 		case <-n.poke:
+		case err := <-n.written:
+			n.finish(n.now(), err)
 		case t := <-tick.C:
-			ticked = true
+			due = true
 			wall := time.Now()
 			interval := ledger.Millis(t.Sub(last).Milliseconds())
 			told := wall.Add(time.Duration(n.wrong.Load()))
@@ -81,82 +99,128 @@ func (n *Node) loop() {
 				n.log.Warn().Dur("step", time.Duration(step)*time.Millisecond).Msg("the clock stepped forward, or the machine slept")
 			}
 			last = t
+			n.metrics.Expired(n.core.Expire(n.now()))
+			n.watchDisk(wall)
 		}
-		for range opsPerBatch {
-			select {
-			case f := <-n.inbox:
-				f(n.now())
-				continue
-			default:
-			}
-			break
-		}
+		n.takeIn()
 		now := n.now()
-		if ticked {
-			n.metrics.Expired(n.core.Tick(now))
-			n.found(now)
-			n.compare(now)
-			if now >= n.met+meetEvery {
-				n.meet(now) // round-trip times change without notice
-			}
+		if due && !n.core.Writing() {
+			due = false
+			n.tick(now)
 		}
 		n.flush(now)
 	}
 }
 
-// flush completes batches until nothing is left to do: each may let waiting calls run, which ask for more.
+// taken is where inputs come from; nil, which gives none, while a batch is written.
+func (n *Node) taken() <-chan op {
+	if n.core.Writing() {
+		return nil
+	}
+	return n.inputs
+}
+
+// takeIn takes what else has come in.
+func (n *Node) takeIn() {
+	for range opsPerBatch {
+		select {
+		case f := <-n.looks:
+			f(n.now())
+		case f := <-n.taken():
+			f(n.now())
+		default:
+			return
+		}
+	}
+}
+
+func (n *Node) tick(now ledger.Instant) {
+	n.core.Tick(now)
+	n.found(now)
+	n.compare(now)
+	if now >= n.met+meetEvery {
+		n.meet(now) // round-trip times change without notice
+	}
+}
+
+// flush lets waiting calls try and begins a batch if there is anything to tell or to write. What needs no write is done
+// at once, and may let more calls run, which ask for more.
 func (n *Node) flush(now ledger.Instant) {
 	for range core.Rounds {
 		decided, pending := n.core.Advance(now)
 		n.answer(decided)
-		if !pending && len(n.extra) == 0 && len(n.after) == 0 {
+		if !n.core.Ready() || !pending && len(n.extra) == 0 && len(n.after) == 0 {
 			return
 		}
-		if !n.commit(now) {
+		all := n.begin(now)
+		if len(all) > 0 && n.store.IsDurable() {
+			n.since, n.saidSlow = time.Now(), false
+			write := n.write
+			go func() { n.written <- write(all) }()
 			return
 		}
+		n.finish(now, n.write(all))
 		now = n.now()
 	}
 }
 
-// commit makes one batch durable and acts on it. false: the disk failed, and what the batch would have told
-// was dropped; peers and callers will say it again.
-func (n *Node) commit(now ledger.Instant) bool {
-	ws := n.replica.Writes(now)
+// begin starts a batch and returns what it must make durable.
+func (n *Node) begin(now ledger.Instant) []store.Write {
+	ws := n.core.Writes(now)
 	all := make([]store.Write, 0, len(ws)+len(n.extra))
 	for _, w := range ws {
 		all = append(all, store.Write{Bucket: bucketOf(w.Key), Key: w.Key, Value: w.Value})
 	}
 	all = append(all, n.extra...)
-	after := n.after
+	n.ending = n.after
 	n.after, n.extra = nil, nil
-	if len(all) > 0 {
-		if err := n.store.Commit(all); err != nil {
-			n.replica.Abort()
-			if !n.failing {
-				n.log.Error().Err(err).Msg("the data directory cannot be written: nothing new is admitted beyond what is durable")
-			}
-			n.failing = true
-			if errors.Is(err, store.ErrFailed) {
-				n.broken(err)
-			}
-			for _, f := range after {
-				f(fmt.Errorf("the data directory cannot be written: %w", err))
-			}
-			return false
+	return all
+}
+
+// finish acts on a batch that is durable. If the disk failed, what the batch would have told is dropped; peers and
+// callers will say it again.
+func (n *Node) finish(now ledger.Instant, err error) {
+	ending := n.ending
+	n.ending = nil
+	if err != nil {
+		n.core.Abort(now)
+		if !n.failing {
+			n.log.Error().Err(err).Msg("the data directory cannot be written: nothing new is admitted beyond what is durable")
 		}
-		if n.failing {
-			n.log.Info().Msg("the data directory can be written again")
-			n.failing = false
+		n.failing = true
+		if errors.Is(err, store.ErrFailed) {
+			n.broken(err)
 		}
+		for _, f := range ending {
+			f(fmt.Errorf("the data directory cannot be written: %w", err))
+		}
+		return
 	}
-	fx := n.replica.Commit(now)
-	for _, f := range after {
+	if n.failing {
+		n.log.Info().Msg("the data directory can be written again")
+		n.failing = false
+	}
+	if n.saidSlow {
+		n.saidSlow = false
+		n.log.Info().Dur("took", time.Since(n.since)).Msg("the data directory answers again")
+	}
+	fx := n.core.Commit(now)
+	for _, f := range ending {
 		f(nil)
 	}
 	n.do(fx)
-	return true
 }
+
+// watchDisk says once of a write that it takes long.
+func (n *Node) watchDisk(wall time.Time) {
+	if n.stalled(wall) && !n.saidSlow {
+		n.saidSlow = true
+		n.log.Warn().Dur("since", wall.Sub(n.since)).Msg("the data directory does not answer a write: nothing new is admitted beyond what is durable")
+	}
+}
+
+// stalled reports that a write takes long.
+func (n *Node) stalled(wall time.Time) bool { return n.core.Writing() && wall.Sub(n.since) >= slowDisk }
 
 // bucketOf sorts the ledger's records: accounts apart, since the first of them fixes the generation.
 func bucketOf(key string) store.Bucket {
@@ -169,7 +233,7 @@ func bucketOf(key string) store.Bucket {
 // answer tells the callers of calls that were decided.
 func (n *Node) answer(ws []*admit.Waiter) {
 	for _, w := range ws {
-		w.Notify.(*pending).decided(w.ID, nil)
+		w.Notify.(*pending).decided(w.ID, w.Err)
 	}
 }
 

@@ -47,7 +47,8 @@ type Node struct {
 	server  *api.Server
 	lis     net.Listener
 
-	inbox    chan op       // to the loop; full means busy
+	inputs   chan op       // to the loop, for the replica; full means busy
+	looks    chan op       // to the loop: calls to decide, and questions
 	poke     chan struct{} // rights may have come back
 	stop     chan struct{} // closed when the loop should end
 	stopped  chan struct{} // closed when it has
@@ -62,8 +63,13 @@ type Node struct {
 	// The loop's.
 	replica    *ledger.Replica
 	core       core.Core
-	after      []func(error) // run when this batch is durable, or has failed
-	extra      []store.Write // the node's own writes of this batch
+	after      []func(error) // run when the batch to come is durable, or has failed
+	extra      []store.Write // the node's own writes of it
+	ending     []func(error) // after, of the batch that is being written
+	written    chan error    // how that went
+	since      time.Time     // when it began
+	saidSlow   bool
+	write      func([]store.Write) error // the store's Commit
 	founding   founding
 	comparer   core.Comparer
 	rand       *rand.Rand
@@ -82,8 +88,8 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	}
 	n := &Node{
 		opts: o, log: o.Logger, started: time.Now(),
-		inbox: make(chan op, 8192), poke: make(chan struct{}, 1),
-		stop: make(chan struct{}), stopped: make(chan struct{}),
+		inputs: make(chan op, maxOps), looks: make(chan op, maxOps), poke: make(chan struct{}, 1),
+		stop: make(chan struct{}), stopped: make(chan struct{}), written: make(chan error, 1),
 		idem: newIdempotency(), fatal: make(chan error, 1), rand: newRand(),
 	}
 	n.clock = core.NewClock(ledger.Instant(n.started.UnixMilli()))
@@ -120,7 +126,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	id := n.store.Identity()
-	n.self = ledger.Holder{Node: o.Name, Gen: id.Gen}
+	n.self, n.write = ledger.Holder{Node: o.Name, Gen: id.Gen}, n.store.Commit
 	if !n.store.IsDurable() {
 		n.log.Warn().Msg("no --data: this node keeps its state in memory only; rights that it holds are lost with it")
 	}
@@ -136,7 +142,10 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	// What was founded or restored is durable before anybody can hear of it.
-	if n.replica.Pending() && !n.commit(n.now()) {
+	if n.replica.Pending() {
+		n.finish(n.now(), n.write(n.begin(n.now())))
+	}
+	if n.failing {
 		return &OptionError{"data", fmt.Errorf("%s cannot be written", o.Data), "the log says why; free space on its disk, or check its rights"}
 	}
 	n.metrics.SetSource(n.state)

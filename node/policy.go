@@ -199,7 +199,7 @@ func (n *Node) ApplyPolicy(ctx context.Context, src []byte, by string) (api.Poli
 // wait runs f in the loop and waits until it says that it is done, which it may do after the batch is durable.
 func (n *Node) wait(ctx context.Context, f func(now ledger.Instant, done func(error))) error {
 	done := make(chan error, 1)
-	if err := n.submit(func(now ledger.Instant) { f(now, func(err error) { done <- err }) }); err != nil {
+	if err := n.submit(n.inputs, func(now ledger.Instant) { f(now, func(err error) { done <- err }) }); err != nil {
 		return fmt.Errorf("%w: %w", api.ErrNotReady, err)
 	}
 	select {

@@ -22,7 +22,7 @@ const maxListed = 1000
 // Budgets lists all budgets of the policy. See api.Node.
 func (n *Node) Budgets() []api.Budget {
 	var bs []api.Budget
-	_ = n.ask(func(now ledger.Instant) {
+	_ = n.look(func(now ledger.Instant) {
 		by := n.instances()
 		for _, b := range n.policy.Load().policy.Budgets() {
 			bs = append(bs, n.budget(now, b, by[b.Name], false))
@@ -39,7 +39,7 @@ func (n *Node) Budget(name string) (api.Budget, error) {
 		return api.Budget{}, fmt.Errorf("%w: the policy has none of the name %.64q", api.ErrUnknownBudget, name)
 	}
 	var v api.Budget
-	err := n.ask(func(now ledger.Instant) { v = n.budget(now, b, n.instances()[b.Name], true) })
+	err := n.look(func(now ledger.Instant) { v = n.budget(now, b, n.instances()[b.Name], true) })
 	return v, err
 }
 
@@ -172,7 +172,7 @@ func ceilingText(s *ledger.Spec) string {
 func (n *Node) Members() []api.Member {
 	var seats []ledger.Seat
 	var charter string
-	_ = n.ask(func(ledger.Instant) { seats, charter = n.replica.Seats(), n.charterTag() })
+	_ = n.look(func(ledger.Instant) { seats, charter = n.replica.Seats(), n.charterTag() })
 	var ms []api.Member
 	for _, m := range n.pool.Members() {
 		h := holderOf(m)
@@ -284,10 +284,9 @@ func (n *Node) SetFaults(f api.Faults) error {
 
 // Status tells how the node is. See api.Node.
 func (n *Node) Status() api.Status {
-	id := n.store.Identity()
 	s := api.Status{
 		Node: n.opts.Name, Version: n.opts.Version, Cluster: n.opts.Cluster, Zone: n.opts.Zone,
-		Generation: strconv.FormatUint(id.Gen, 16), Durable: n.store.IsDurable(), Started: n.started.UTC(),
+		Generation: strconv.FormatUint(n.self.Gen, 16), Durable: n.store.IsDurable(), Started: n.started.UTC(),
 		Addresses: map[string]string{"gossip": n.pool.Addr(), "http": n.HTTPAddr()}, Decisions: map[string]int64{},
 		Waiting: int(n.waiting.Load()),
 	}
@@ -298,7 +297,7 @@ func (n *Node) Status() api.Status {
 		s.Decisions[v.String()] = counts[v]
 	}
 	s.Active = active
-	if err := n.ask(func(ledger.Instant) {
+	if err := n.look(func(ledger.Instant) {
 		if c := n.replica.Charter(); !c.ID.IsZero() {
 			s.Charter = c.ID.String()
 		}
@@ -329,6 +328,9 @@ func (n *Node) unready() (why []string) {
 	if n.failing {
 		why = append(why, "the data directory cannot be written: free space on its disk, or check its rights")
 	}
+	if now := time.Now(); n.stalled(now) {
+		why = append(why, fmt.Sprintf("the data directory has not answered a write for %v: see what its disk does", now.Sub(n.since).Round(time.Second)))
+	}
 	return why
 }
 
@@ -346,7 +348,7 @@ func (n *Node) state() (telemetry.State, bool) {
 			st.MembersLeft++
 		}
 	}
-	err := n.ask(func(now ledger.Instant) {
+	err := n.look(func(now ledger.Instant) {
 		by := n.instances()
 		for _, b := range n.policy.Load().policy.Budgets() {
 			bs := telemetry.BudgetState{Budget: b.Name, Token: b.Token}

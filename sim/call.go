@@ -80,15 +80,10 @@ func (n *node) try(c *call) {
 
 // offer is what the loop does with it.
 func (n *node) offer(c *call) {
-	id, waiter, err := n.core.Engine.Offer(n.clockNow(), n.core.Replica, &c.req)
+	id, waiter, err := n.core.Offer(n.clockNow(), &c.req)
 	switch {
 	case err != nil:
-		if !errors.Is(err, admit.ErrNotReady) {
-			n.w.fail("calls are valid", "call %d of tenant %q: %v", c.Seq, c.Tenant, err)
-		}
-		n.w.calls--
-		n.w.tally.Deferred(&c.Call)
-		n.w.over(c, false)
+		n.undecided(c, err)
 	case waiter != nil:
 		c.waiter, waiter.Notify = waiter, c
 		n.waiting[c] = struct{}{}
@@ -97,6 +92,20 @@ func (n *node) offer(c *call) {
 		c.id = id
 		n.decided(c)
 	}
+}
+
+// undecided tells the caller that the node cannot decide.
+func (n *node) undecided(c *call, err error) {
+	if !errors.Is(err, admit.ErrNotReady) {
+		n.w.fail("calls are valid", "call %d of tenant %q: %v", c.Seq, c.Tenant, err)
+	}
+	if c.waiter != nil {
+		delete(n.waiting, c)
+		c.waiter = nil
+	}
+	n.w.calls--
+	n.w.tally.Deferred(&c.Call)
+	n.w.over(c, false)
 }
 
 // decided tells the caller.

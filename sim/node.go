@@ -124,8 +124,8 @@ func (n *node) start() {
 		}
 	}
 	// What was restored is durable before anybody can hear of it.
-	n.store(n.core.Replica.Writes(now))
-	n.effects(n.core.Replica.Commit(now))
+	n.store(n.core.Writes(now))
+	n.effects(n.core.Commit(now))
 	w.audit.restarted(n)
 	n.see(w.pool.viewOf(n))
 	w.plan(w.now+micros(n.dice.Int64N(int64(core.TickEvery)*int64(milli))), evTick, n, nil)
@@ -222,16 +222,29 @@ func (n *node) happen(e *event) {
 	}
 }
 
-// do is one operation of the loop, at once or when the loop is free. A disk that is written to, and a process that
-// is stopped, hold it up.
+// do is one operation of the loop, at once or when the loop is free. A process that is stopped holds it up, and while
+// the disk is written to, what is an input of the replica waits.
 func (n *node) do(e event) {
-	if n.paused || n.busy {
+	if n.paused {
 		n.hold(e)
 		return
 	}
-	n.perform(&e)
+	if e.kind == evTick {
+		n.expire()
+	}
+	if n.busy && input(e.kind) {
+		n.hold(e)
+		if e.kind != evTick {
+			return
+		}
+	} else {
+		n.perform(&e)
+	}
 	n.flush()
 }
+
+// input reports whether an operation changes the replica. The others decide on calls, settle them, or only read.
+func input(k eventKind) bool { return k != evCall && k != evSettle && k != evGone && k != evSync }
 
 func (n *node) hold(e event) {
 	if e.kind == evTick {
@@ -250,9 +263,9 @@ func (n *node) hold(e event) {
 	n.backlog = append(n.backlog, e)
 }
 
-// free takes up what was held.
+// free takes up what was held, but for what the disk still holds up.
 func (n *node) free() {
-	if n.paused || n.busy {
+	if n.paused {
 		return
 	}
 	held := n.backlog
@@ -261,9 +274,13 @@ func (n *node) free() {
 		if c, ok := held[i].p.(*call); ok && held[i].kind == evCall && c.life != n.life {
 			continue
 		}
+		if n.busy && input(held[i].kind) {
+			n.backlog = append(n.backlog, held[i])
+			continue
+		}
 		n.perform(&held[i])
 	}
-	if n.tickDue {
+	if n.tickDue && !n.busy {
 		n.tickDue = false
 		n.perform(&event{kind: evTick})
 	}
@@ -325,8 +342,13 @@ func (n *node) receive(now ledger.Instant, m any) {
 	}
 }
 
-func (n *node) tick() {
+// expire is the part of a tick that waits for no disk.
+func (n *node) expire() {
 	n.clock.Follow(n.wall(), n.elapsed(), core.TickEvery)
+	n.core.Expire(n.clockNow())
+}
+
+func (n *node) tick() {
 	n.core.Tick(n.clockNow())
 	n.compare(n.clockNow())
 	if n.leaving.since > 0 {
@@ -339,21 +361,25 @@ func (n *node) flush() {
 	for range core.Rounds {
 		decided, pending := n.core.Advance(n.clockNow())
 		for _, d := range decided {
-			n.decided(d.Notify.(*call))
+			if c := d.Notify.(*call); d.Err != nil {
+				n.undecided(c, d.Err)
+			} else {
+				n.decided(c)
+			}
 		}
-		if !pending {
+		if n.busy || !pending || !n.core.Ready() {
 			break
 		}
-		n.writing = n.core.Replica.Writes(n.clockNow())
+		n.writing = n.core.Writes(n.clockNow())
 		if len(n.writing) > 0 {
 			if n.w.audit.bug == bugTellEarly {
-				n.effects(n.core.Replica.Commit(n.clockNow()))
+				n.effects(n.core.Commit(n.clockNow()))
 			}
 			n.busy = true
 			n.w.plan(n.w.now+n.w.links.sync.draw(n.w.dice)+n.slow, evDisk, n, nil)
 			break
 		}
-		n.effects(n.core.Replica.Commit(n.clockNow()))
+		n.effects(n.core.Commit(n.clockNow()))
 	}
 	n.check()
 }
@@ -361,16 +387,16 @@ func (n *node) flush() {
 // stored is the end of a write.
 func (n *node) stored() {
 	n.busy = false
-	if n.failing > 0 {
-		n.core.Replica.Abort()
-		n.writing = nil
-	} else {
+	switch told := !n.core.Writing(); { // too early, by a planted bug
+	case n.failing > 0 && !told:
+		n.core.Abort(n.clockNow())
+	case n.failing == 0:
 		n.store(n.writing)
-		n.writing = nil
-		if n.w.audit.bug != bugTellEarly {
-			n.effects(n.core.Replica.Commit(n.clockNow()))
+		if !told {
+			n.effects(n.core.Commit(n.clockNow()))
 		}
 	}
+	n.writing = nil
 	n.check()
 	n.free()
 }

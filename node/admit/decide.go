@@ -28,7 +28,7 @@ func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) (done bool, at 
 			kept := t.gate.kept(w)
 			if !w.overdraw {
 				if now < w.deadline && !w.hopeless(now, l, t, need, kept) {
-					w.rights = true
+					w.rights, w.disk = true, 0
 					return false, at
 				}
 				w.overdraw = true
@@ -96,7 +96,7 @@ func (e *Engine) behind(now ledger.Instant, l Ledger, w *Waiter, at int) (done b
 	}
 	ahead := t.gate.ahead(w)
 	if now < w.deadline && !w.hopeless(now, l, t, need, ahead) {
-		w.rights = true
+		w.rights, w.disk = true, 0
 		return false, at
 	}
 	if t.account.Spec().Ceiling != ledger.Hard {
@@ -135,8 +135,12 @@ func (e *Engine) refuse(now ledger.Instant, l Ledger, w *Waiter, at int, ahead l
 }
 
 func (e *Engine) refuseForDisk(now ledger.Instant, w *Waiter, at int) {
-	w.ID = e.refused(now, w.Request, w.bound, refusal{
+	w.ID = e.refused(now, w.Request, w.bound, e.diskSlow(fmt.Sprintf("budget %q: ", w.bound.takes[at].gate.id.Name())), w.waited(now))
+}
+
+func (e *Engine) diskSlow(where string) refusal {
+	return refusal{
 		verdict: Defer, code: CodeDisk, retry: e.jitter(time.Second),
-		reason: fmt.Sprintf("budget %q: this node's disk has not confirmed a write in %v, and what is not on disk may not be spent", w.bound.takes[at].gate.id.Name(), diskGrace*time.Millisecond),
-	}, w.waited(now))
+		reason: fmt.Sprintf("%sthis node's disk has not confirmed a write in %v, and what is not on disk may not be spent", where, diskGrace*time.Millisecond),
+	}
 }

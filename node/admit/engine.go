@@ -30,6 +30,7 @@ const DefaultMaxQueue = 4096
 type Ledger interface {
 	Charter() ledger.Charter
 	Fenced() bool
+	// Open may give ErrLater: then the call waits for a later Pump, as long as any waits for this node's disk.
 	Open(now ledger.Instant, id ledger.InstanceID) (*ledger.Account, error)
 	Waiting(now ledger.Instant, id ledger.InstanceID, need ledger.Need)
 	Outlook(now ledger.Instant, id ledger.InstanceID, need ledger.Tokens) ledger.Outlook
@@ -132,6 +133,9 @@ func (r *Request) ttl() ledger.Millis {
 
 // ErrNotReady says that the node cannot decide yet; it wraps the ledger's reason.
 var ErrNotReady = errors.New("not ready")
+
+// ErrLater is what a [Ledger] says that cannot open an instance right now, since a batch is on its way to the disk.
+var ErrLater = errors.New("instances cannot be opened while a batch is written")
 
 // plan returns the bound plan of a call, making it. The owner's.
 func (e *Engine) plan(now ledger.Instant, l Ledger, r *Request) (*bound, error) {

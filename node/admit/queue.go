@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -31,17 +32,18 @@ type Waiter struct {
 	// Notify is the driver's, to find whom to answer.
 	Notify any
 
-	// ID is set when the call is decided.
-	ID ID
+	// ID is set when the call is decided. Err is set instead if it turned out that it cannot be: see Offer.
+	ID  ID
+	Err error
 
-	bound    *bound
+	bound    *bound // nil while the ledger cannot open what it draws on
 	takes    []ledger.Take
 	seq      uint64 // order of arrival
 	since    ledger.Instant
 	deadline ledger.Instant
 	disk     ledger.Instant // deadline of waiting for the disk, once it is waited for
 	overdraw bool           // the wait for rights is over, or is in vain: soft ceilings may overdraw
-	gate     *gate          // where it waits; nil once it is decided or was cancelled
+	gate     *gate          // where it waits; nil once it is decided or was cancelled, and while it has no plan
 	look     ledger.Instant // when to ask again whether it waits in vain
 	rights   bool           // it is rights that it waits for, not the disk
 	tag      float64
@@ -57,9 +59,11 @@ type Waiter struct {
 // queue is all calls that wait.
 type queue struct {
 	busy []*gate // that have waiting calls, or something to tell the ledger; in the order in which they began
-	n    int     // calls that wait
-	seq  uint64
-	now  ledger.Instant // the latest seen
+	n    int     // calls that wait at them
+	// unopened are calls that wait until the ledger can open what they draw on, in the order in which they came.
+	unopened []*Waiter
+	seq      uint64
+	now      ledger.Instant // the latest seen
 }
 
 // clock returns the time that the queue goes by. When the clock was put back, what is left of each wait stays.
@@ -68,18 +72,26 @@ func (q *queue) clock(now ledger.Instant) ledger.Instant {
 		by := q.now - now
 		for _, g := range q.busy {
 			for _, w := range g.list {
-				w.since -= by
-				w.look -= by
-				w.deadline -= by
-				if w.disk != 0 {
-					w.disk -= by
-				}
+				w.shift(by)
 			}
+		}
+		for _, w := range q.unopened {
+			w.shift(by)
 		}
 		q.now = now
 	}
 	q.now = max(q.now, now)
 	return q.now
+}
+
+// shift takes w's times along with a clock that was put back.
+func (w *Waiter) shift(by ledger.Instant) {
+	w.since -= by
+	w.look -= by
+	w.deadline -= by
+	if w.disk != 0 {
+		w.disk -= by
+	}
 }
 
 // needs is what w draws at g.
@@ -158,7 +170,7 @@ func (q *queue) unkeep(w *Waiter) {
 	}
 }
 
-// leave takes a call out of the queue.
+// leave takes a call out of its gate.
 func (q *queue) leave(w *Waiter) {
 	q.unkeep(w)
 	w.gate.remove(w)
@@ -175,7 +187,7 @@ func (e *Engine) room(weight, best int) bool {
 }
 
 // Offer decides on a call, or lets it wait: then the waiter is not nil, and a later Pump returns it. An error
-// means that nothing was decided: ErrInvalid, or ErrNotReady. The owner's; ask for the Answer before the next
+// (of a call that has waited, the waiter's) means that nothing was decided: ErrInvalid, or ErrNotReady. The owner's; ask for the Answer before the next
 // call of Offer or Pump, since refusals are soon forgotten when many come.
 func (e *Engine) Offer(now ledger.Instant, l Ledger, r *Request) (ID, *Waiter, error) {
 	now = e.queue.clock(now)
@@ -188,42 +200,93 @@ func (e *Engine) Offer(now ledger.Instant, l Ledger, r *Request) (ID, *Waiter, e
 	if e.isFenced(l) {
 		return e.refused(now, r, nil, fencedRefusal, 0), nil, nil
 	}
+	w := &Waiter{Request: r, since: now}
+	switch done, err := e.begin(now, l, w); {
+	case errors.Is(err, ErrLater):
+		if len(e.queue.unopened) >= e.cfg.MaxQueue {
+			return e.refused(now, r, nil, e.queueFull(), 0), nil, nil
+		}
+		w.disk = now + diskGrace
+		e.queue.unopened = append(e.queue.unopened, w)
+		return 0, w, nil
+	case err != nil:
+		return 0, nil, err
+	case done:
+		return w.ID, nil, nil
+	}
+	if g := w.gate; g.list[0] == w {
+		e.tell(now, l, g)
+	}
+	return 0, w, nil
+}
+
+// begin finds the plan of a call that has come, and decides on it or lets it wait at a gate.
+func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err error) {
+	r := w.Request
 	b, err := e.plan(now, l, r)
 	if err != nil {
-		return 0, nil, err
+		return false, err
 	}
 	if !b.plan.Admit {
-		return e.refused(now, r, b, refusal{verdict: Deny, code: CodeNoRule, reason: "no rule of the policy matches this call, and its default is deny"}, 0), nil, nil
+		w.ID = e.refused(now, r, b, refusal{verdict: Deny, code: CodeNoRule, reason: "no rule of the policy matches this call, and its default is deny"}, w.waited(now))
+		return true, nil
 	}
 	wait := b.plan.Class.LatencyBudget
 	if r.Wait >= 0 {
 		wait = min(wait, r.Wait)
 	}
-	w := &Waiter{Request: r, bound: b, since: now, deadline: now + ledger.Instant(wait.Milliseconds())}
+	w.bound, w.deadline = b, w.since+ledger.Instant(wait.Milliseconds())
 	if err := w.price(); err != nil {
-		return 0, nil, err
+		return false, err
 	}
 	e.queue.seq++
 	w.seq = e.queue.seq
 	i := e.overtakes(w)
-	var done bool
 	if i >= 0 {
 		done, i = e.behind(now, l, w, i)
 	} else if done, i = e.decide(now, l, w); w.served {
 		w.passed()
 	}
 	if done {
-		return w.ID, nil, nil
+		return true, nil
 	}
 	if best := e.rev.Load().best; !e.room(b.plan.Class.Weight, best) {
-		no := refusal{verdict: Defer, code: CodeQueueFull, reason: "too many calls wait at this node", retry: e.jitter(time.Second)}
-		return e.refused(now, r, b, no, 0), nil, nil
+		w.ID = e.refused(now, r, b, e.queueFull(), w.waited(now))
+		return true, nil
 	}
 	e.queue.enter(w, i)
-	if g := w.gate; g.list[0] == w {
-		e.tell(now, l, g)
+	return false, nil
+}
+
+func (e *Engine) queueFull() refusal {
+	return refusal{verdict: Defer, code: CodeQueueFull, reason: "too many calls wait at this node", retry: e.jitter(time.Second)}
+}
+
+// reopen tries the calls again that wait until the ledger can open what they draw on, and refuses those whose
+// time for the disk is over.
+func (e *Engine) reopen(now ledger.Instant, l Ledger, decided []*Waiter) []*Waiter {
+	q := &e.queue
+	for len(q.unopened) > 0 {
+		w := q.unopened[0]
+		done, err := e.begin(now, l, w)
+		switch {
+		case errors.Is(err, ErrLater):
+			if now < w.disk {
+				return decided // those behind it came later, and wait for the same
+			}
+			w.ID = e.refused(now, w.Request, nil, e.diskSlow(""), w.waited(now))
+			done = true
+		case err != nil:
+			w.Err, done = err, true
+		}
+		q.unopened[0] = nil
+		q.unopened = q.unopened[1:]
+		if done {
+			decided = append(decided, w)
+		}
 	}
-	return 0, w, nil
+	q.unopened = nil
+	return decided
 }
 
 // price works out what the call draws.
@@ -269,6 +332,13 @@ func (e *Engine) Pump(now ledger.Instant, l Ledger) []*Waiter {
 	now = e.queue.clock(now)
 	fenced := e.isFenced(l)
 	var decided []*Waiter
+	if fenced {
+		for _, w := range e.queue.unopened {
+			w.ID = e.refused(now, w.Request, nil, fencedRefusal, w.waited(now))
+		}
+		decided, e.queue.unopened = e.queue.unopened, nil
+	}
+	decided = e.reopen(now, l, decided)
 	for i := 0; i < len(e.queue.busy); i++ { // it may grow
 		g := e.queue.busy[i]
 		if fenced {
@@ -359,6 +429,10 @@ func (e *Engine) refuseAll(now ledger.Instant, g *gate, decided []*Waiter) []*Wa
 // Cancel takes a call out of the queue whose caller has gone, and reports whether it still waited: then it is
 // not decided. Otherwise its ID says how it was decided. The owner's.
 func (e *Engine) Cancel(w *Waiter) bool {
+	if i := slices.Index(e.queue.unopened, w); i >= 0 {
+		e.queue.unopened = slices.Delete(e.queue.unopened, i, i+1)
+		return true
+	}
 	if w.gate == nil {
 		return false
 	}
@@ -367,9 +441,9 @@ func (e *Engine) Cancel(w *Waiter) bool {
 }
 
 // Waits reports whether any call waits. The owner's.
-func (e *Engine) Waits() bool { return e.queue.n > 0 }
+func (e *Engine) Waits() bool { return e.queue.n+len(e.queue.unopened) > 0 }
 
-// Queued returns how many calls wait, by class name. The owner's.
+// Queued returns how many calls wait, by class name; those whose class is not known yet are left out. The owner's.
 func (e *Engine) Queued() map[string]int {
 	n := map[string]int{}
 	for _, g := range e.queue.busy {

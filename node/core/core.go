@@ -5,19 +5,28 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/admit"
 )
 
-// TickEvery is the pace of [Core.Tick] in ms.
+// TickEvery is the pace of [Core.Tick] and [Core.Expire] in ms.
 const TickEvery ledger.Millis = 50
 
-// Rounds bounds how often a driver completes batches in a row before it takes in new inputs: each batch may let
-// waiting calls run, which ask for more.
+// Rounds bounds how often a driver completes batches in a row that need no write before it takes in new inputs: each
+// batch may let waiting calls run, which ask for more.
 const Rounds = 8
 
-// Core is one node's replica and engine. A driver gives inputs to either (Receive, Offer, …), and then, up to
-// Rounds times while Advance says so: takes the replica's Writes, makes them durable, and commits.
+// Core is one node's replica and engine, and the order in which they are driven:
+//
+//	inputs → Advance → Writes → the disk → Commit or Abort → inputs …
+//
+// Inputs are whatever changes the replica (Receive, SetPeers, Mint, Tick, …). None may come while a batch is on its
+// way to the disk, so a driver keeps them until Writing is false again. What gives no input goes on meanwhile:
+// Offer, Expire and Advance, and all that only reads. So a refusal, of which nothing is durable, waits for no disk, and
+// neither does a call whose rights are at hand. What rests on the batch is usable after Commit only.
 type Core struct {
 	Replica *ledger.Replica
 	Engine  *admit.Engine
 
+	writing bool // a batch is on its way to the disk
+	failed  bool // the last one could not be written
+	needs   needs
 	expired ledger.Instant // when reservations were looked through last
 }
 
@@ -25,9 +34,8 @@ type Core struct {
 // a second.
 const expireEvery = 250
 
-// Tick does what time brings. It returns how many reservations expired.
-func (c *Core) Tick(now ledger.Instant) (expired int) {
-	c.Replica.Tick(now)
+// Expire ends reservations whose time is over, and returns how many.
+func (c *Core) Expire(now ledger.Instant) int {
 	if now >= c.expired && now < c.expired+expireEvery {
 		return 0
 	}
@@ -35,12 +43,61 @@ func (c *Core) Tick(now ledger.Instant) (expired int) {
 	return c.Engine.Expire(now)
 }
 
-// Advance lets calls that wait try. It returns those that were decided, and whether there is a batch to complete.
+// Tick tells the replica that time goes on. It is an input.
+func (c *Core) Tick(now ledger.Instant) {
+	c.failed = false
+	c.Replica.Tick(now)
+}
+
+// Offer is [admit.Engine.Offer]. While a batch is written, a call that needs an instance opened waits for its end.
+func (c *Core) Offer(now ledger.Instant, r *admit.Request) (admit.ID, *admit.Waiter, error) {
+	if c.writing {
+		return c.Engine.Offer(now, meanwhile{c}, r)
+	}
+	return c.Engine.Offer(now, c.Replica, r)
+}
+
+// Advance lets calls that wait try. It returns those that were decided, and whether there is a batch to complete,
+// which may begin if Ready.
 func (c *Core) Advance(now ledger.Instant) (decided []*admit.Waiter, pending bool) {
+	if c.writing {
+		return c.Engine.Pump(now, meanwhile{c}), false
+	}
 	decided = c.Engine.Pump(now, c.Replica)
 	if c.Engine.Waits() {
 		// A call that waits for this node's disk makes its accounts want a mark: the tick sees to it.
 		c.Replica.Tick(now)
 	}
 	return decided, c.Replica.Pending()
+}
+
+// Writing reports that a batch is on its way to the disk: the replica takes no input.
+func (c *Core) Writing() bool { return c.writing }
+
+// Ready reports whether a batch may begin: none is being written, and if the last one failed, a Tick came since. So a
+// disk that is full is tried again a few times a second, and not as fast as it refuses.
+func (c *Core) Ready() bool { return !c.writing && !c.failed }
+
+// Writes begins a batch, and returns what must be durable before Commit. Abort takes its place if that fails.
+func (c *Core) Writes(now ledger.Instant) []ledger.Write {
+	if c.writing {
+		panic("BUG: a batch begins while another is written")
+	}
+	c.writing = true
+	return c.Replica.Writes(now)
+}
+
+// Commit ends a batch that is durable, and returns what to do now.
+func (c *Core) Commit(now ledger.Instant) ledger.Effects {
+	fx := c.Replica.Commit(now)
+	c.writing = false
+	c.needs.tell(now, c.Replica)
+	return fx
+}
+
+// Abort ends a batch whose write failed.
+func (c *Core) Abort(now ledger.Instant) {
+	c.Replica.Abort()
+	c.writing, c.failed = false, true
+	c.needs.tell(now, c.Replica)
 }
