@@ -13,7 +13,8 @@ const module = "github.com/swarmpurse/swarmpurse/"
 // ledger; policy -> ledger; ledger and gossip import nothing of ours; the pure packages nothing impure.
 func TestImportsPointOneWay(t *testing.T) {
 	may := map[string][]string{
-		"ledger":           {},
+		"ledger":           {"ledger/guardian"},
+		"ledger/guardian":  {},
 		"ledger/placement": {"ledger"},
 		"gossip":           {},
 		"ledger/judge":     {"ledger"},
