@@ -71,7 +71,7 @@ fuzz: ## Fuzz every decoder and parser, found by themselves, for FUZZTIME each, 
 	if [ -n "$$failed" ]; then printf "\nfailed; what made them fail is in their testdata/fuzz, commit it with the mend:$$failed\n"; exit 1; fi
 
 check-deep: ## Explore every scope of sim/explore for DEEP, 2m by default, each in at most some 2 GiB
-	$(GO) test ./sim/explore -run '^TestScopes$$' -v -timeout 0 -explore.depth 99 -explore.time $(DEEP) -explore.states 8000000
+	$(GO) test ./sim/explore -run '^Test(Guard)?Scopes$$' -v -timeout 0 -explore.depth 99 -explore.time $(DEEP) -explore.states 8000000
 
 lint: ## Check formatting, go vet and staticcheck
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "not formatted (make fmt does it):"; echo "$$out"; exit 1; fi

@@ -26,6 +26,13 @@ const (
 	AdmittedIsBooked Invariant = "what callers were told is spent or reserved"
 	OpenIfDurable    Invariant = "an account is open exactly if its issue is durable"
 	MintedOnce       Invariant = "a durable top-up is there, once"
+	DecidedOnce      Invariant = "at most one value is decided of a generation"
+	HeldIsFinal      Invariant = "what was held is in what is decided"
+	LeaseFirst       Invariant = "nobody else is promised a generation while its lease runs"
+	HeirsEnd         Invariant = "following heirs comes to an end"
+	SetForever       Invariant = "the guardians of a generation never change"
+	Promised         Invariant = "a promise ends the acceptance of records"
+	CopiesAreTrue    Invariant = "what guardians keep is what its owner had"
 	OverdraftInLimit Invariant = "an overdraft stays within its part, and off hard ones"
 )
 

@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 // Failure is a promise broken, with a shortest path to where.
 type Failure struct {
 	Scope  string
+	Test   string // that explores the scope; TestScopes if not set
 	Err    error
 	Path   []string // what happened, in order
 	Before []string // the nodes before the last action, and after
@@ -42,7 +44,7 @@ func (f *Failure) String() string {
 	for _, s := range f.After {
 		fmt.Fprintf(&b, "  %s\n", s)
 	}
-	fmt.Fprintf(&b, "\nagain: go test ./sim/explore -run 'TestScopes/^%s$' -explore.depth %d\n", f.Scope, max(1, len(f.Path)))
+	fmt.Fprintf(&b, "\nagain: go test ./sim/explore -run '%s/^%s$' -explore.depth %d\n", cmp.Or(f.Test, "TestScopes"), f.Scope, max(1, len(f.Path)))
 	return b.String()
 }
 

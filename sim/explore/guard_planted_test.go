@@ -1,0 +1,147 @@
+package explore
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/swarmpurse/swarmpurse/ledger/judge"
+)
+
+// guardBug is a known mistake in what package ledger and its guardians do. All are put into one build, each behind a
+// number that the environment of that build chooses; each text occurs once, and N in its replacement is the number.
+type guardBug struct {
+	name  string
+	file  string // of package ledger
+	edits [][2]string
+	test  string
+	scope string
+	depth int
+	by    judge.Invariant
+}
+
+var guardBugs = []guardBug{
+	{
+		name: "a note is acknowledged before it is written", file: "guardian/ward.go", scope: "notes", depth: 2, by: judge.DurableFirst,
+		edits: [][2]string{{"w.Version = n.Version\n\tm.touch(w)", "w.Version = n.Version\n\tif planted != N {\n\t\tm.touch(w)\n\t}"}},
+	},
+	{
+		name: "a promise is told before it is written", file: "guardian/ward.go", scope: "claims", depth: 3, by: judge.DurableFirst,
+		edits: [][2]string{{"w.Promised = p.Ballot\n\tm.touch(w)", "w.Promised = p.Ballot\n\tif planted != N {\n\t\tm.touch(w)\n\t}"}},
+	},
+	{
+		name: "one acknowledgement that comes twice is taken for two", file: "guardian/owner.go", scope: "notes", depth: 9, by: judge.HeldIsFinal,
+		edits: [][2]string{{"s.acked = max(s.acked, a.Version)", "if planted == N && s.acked == a.Version {\n\t\tfor i := range m.own.standing {\n\t\t\tm.own.standing[i].acked = a.Version\n\t\t}\n\t}\n\ts.acked = max(s.acked, a.Version)"}},
+	},
+	{
+		name: "the lower of two versions is claimed", file: "guardian/claim.go", scope: "notes", depth: 10, by: judge.HeldIsFinal,
+		edits: [][2]string{{"p.Stored.Version > stored.Stored.Version", "(planted == N) != (p.Stored.Version > stored.Stored.Version)"}},
+	},
+	{
+		name: "records are accepted after a promise", file: "guardian/ward.go", scope: "claims", depth: 4, by: judge.Promised,
+		edits: [][2]string{{"if w.Decided || w.Promised != (Ballot{}) {", "if w.Decided || planted != N && w.Promised != (Ballot{}) {"}},
+	},
+	{
+		name: "a later ballot ignores what was accepted", file: "guardian/claim.go", scope: "claims", depth: 9, by: judge.DecidedOnce,
+		edits: [][2]string{{"if p.Value != nil && p.Accepted", "if planted != N && p.Value != nil && p.Accepted"}},
+	},
+	{
+		name: "a lease counts from when its acknowledgement comes", file: "guardian/machine.go", scope: "lease", depth: 10, by: judge.LeaseFirst,
+		edits: [][2]string{{"return m.acked(msg)", "if planted == N && msg.Sent != noLease {\n\t\t\tlate := *msg\n\t\t\tlate.Sent = now\n\t\t\tmsg = &late\n\t\t}\n\t\treturn m.acked(msg)"}},
+	},
+	{
+		name: "guardians wait for no margin", file: "guardian/ward.go", scope: "lease", depth: 5, by: judge.LeaseFirst,
+		edits: [][2]string{{"w.free = max(w.free, now+n.Lease+Margin(n.Lease))", "w.free = max(w.free, now+n.Lease+Margin(n.Lease))\n\t\tif planted == N {\n\t\t\tw.free -= Margin(n.Lease)\n\t\t}"}},
+	},
+	{
+		name: "a guardian that restarts forgets the leases that it acknowledged", file: "guardian/machine.go", scope: "guardian", depth: 6, by: judge.LeaseFirst,
+		edits: [][2]string{{"x.free = now + x.Lease + Margin(x.Lease)", "if planted != N {\n\t\t\t\tx.free = now + x.Lease + Margin(x.Lease)\n\t\t\t}"}},
+	},
+	{
+		name: "guardians change within a generation", file: "guardian/owner.go", scope: "owner", depth: 1, by: judge.SetForever,
+		edits: [][2]string{{"if m.own != nil {\n\t\treturn fmt.Errorf(\"%v has its guardians", "if m.own != nil && planted != N {\n\t\treturn fmt.Errorf(\"%v has its guardians"}},
+	},
+	{
+		name: "two nodes claim each other", file: "guardian/claim.go", scope: "mutual", depth: 9, by: judge.HeirsEnd,
+		edits: [][2]string{{"if c.ours && c.heir == m.self && !m.Fresh(now) {", "if planted != N && c.ours && c.heir == m.self && !m.Fresh(now) {"}},
+	},
+}
+
+// TestGuardPlantedBugs sees the searches find each known bug, with the promise that it breaks, after the fewest actions
+// with which it can be found.
+func TestGuardPlantedBugs(t *testing.T) {
+	binary := buildPlanted(t)
+	for i, b := range guardBugs {
+		t.Run(b.name, func(t *testing.T) {
+			test := b.test
+			if test == "" {
+				test = "TestGuardScopes"
+			}
+			run := exec.Command(binary, "-test.v", "-test.run", "^"+test+"$/^"+b.scope+"$", "-explore.depth", fmt.Sprint(b.depth))
+			run.Env = append(os.Environ(), fmt.Sprintf("PLANTED_BUG=%d", i+1))
+			out, err := run.CombinedOutput()
+			if err == nil {
+				t.Fatalf("not found in scope %s within %d actions:\n%s", b.scope, b.depth, out)
+			}
+			found := regexp.MustCompile(`after (\d+) actions\s+` + regexp.QuoteMeta(string(b.by))).FindSubmatch(out)
+			if found == nil || string(found[1]) != fmt.Sprint(b.depth) {
+				t.Fatalf("found, but not as %q after %d actions:\n%s", b.by, b.depth, out)
+			}
+			t.Logf("found: %s", regexp.MustCompile(`all paths.*distinct`).Find(out))
+		})
+	}
+}
+
+// buildPlanted builds this test with all bugs in it, which only that build sees.
+func buildPlanted(t *testing.T) string {
+	dir := t.TempDir()
+	ledger, err := filepath.Abs(filepath.Join("..", "..", "ledger"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{}
+	for i, b := range guardBugs {
+		if texts[b.file] == "" {
+			text, err := os.ReadFile(filepath.Join(ledger, b.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts[b.file] = string(text)
+		}
+		for _, e := range b.edits {
+			if n := strings.Count(texts[b.file], e[0]); n != 1 {
+				t.Fatalf("%s: %s has %d times\n%s\nwhich this test replaces: the rule has changed, so the bug must be put elsewhere", b.name, b.file, n, e[0])
+			}
+			texts[b.file] = strings.Replace(texts[b.file], e[0], strings.ReplaceAll(e[1], "planted != N", fmt.Sprintf("planted != %d", i+1)), 1)
+			texts[b.file] = strings.ReplaceAll(texts[b.file], "planted == N", fmt.Sprintf("planted == %d", i+1))
+		}
+	}
+	const which = "import (\n\t\"os\"\n\t\"strconv\"\n)\n\nvar planted, _ = strconv.Atoi(os.Getenv(\"PLANTED_BUG\"))\n"
+	texts["guardian/planted.go"] = "package guardian\n\n" + which
+	texts["planted.go"] = "package ledger\n\n" + which
+	replace := map[string]string{}
+	for file, text := range texts {
+		patched := filepath.Join(dir, strings.ReplaceAll(file, "/", "_"))
+		if err := os.WriteFile(patched, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		replace[filepath.Join(ledger, file)] = patched
+	}
+	list, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		t.Fatal(err)
+	}
+	overlay, binary := filepath.Join(dir, "overlay.json"), filepath.Join(dir, "planted.test")
+	if err := os.WriteFile(overlay, list, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("the bugs do not compile: %v\n%s", err, out)
+	}
+	return binary
+}
