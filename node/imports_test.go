@@ -35,6 +35,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"sim/scenario":     {"ledger", "policy", "policy/document", "sim/result", "sim/workload"},
 		"sim/baseline":     {"ledger", "policy", "sim/result", "sim/scenario", "sim/workload"},
 		"sim/result":       {"ledger", "policy", "sim/workload"},
+		"sim/promise":      {},
 		"sim/report":       {"sim/result"},
 		"sim/explore":      {"ledger", "ledger/judge"},
 		"cmd/swarmpurse":   {"node", "node/", "policy", "policy/", "ledger", "sim", "sim/", "cmd/swarmpurse/"},

@@ -92,29 +92,24 @@ func (w *world) partition(e *scenario.Event, f *scenario.Fault, ns []*node, begi
 				for _, n := range ns {
 					n.side &^= c.bit
 				}
-				w.pool.healed(ns, c.bit)
+				w.pool.healed(c.seen)
 				w.measure.healed()
 				return
 			}
 		}
 		return
 	}
-	used := uint64(0)
-	for _, c := range w.links.cuts {
-		used |= c.bit
-	}
 	bit := uint64(1)
-	for used&bit != 0 {
+	for w.pool.bits&bit != 0 {
 		bit <<= 1
 	}
 	if bit == 0 {
 		return // 64 partitions at once are enough
 	}
-	w.links.cuts = append(w.links.cuts, cut{bit: bit, oneWay: f.OneWay, event: e.Fault, at: e.At})
 	for _, n := range ns {
 		n.side |= bit
 	}
-	w.pool.split(ns, bit)
+	w.links.cuts = append(w.links.cuts, cut{bit: bit, oneWay: f.OneWay, event: e.Fault, at: e.At, seen: w.pool.split(ns, bit)})
 }
 
 // pause stops a process and lets it go on.

@@ -6,13 +6,12 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/sim/promise"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
 
 const (
-	packetRoom  = 1341 // payload of one packet, with a label and keys
-	frameHead   = 24   // what a frame adds
-	streamHead  = 200  // what a stream costs beside its payload: handshake and frame
+	streamHead  = 200 // what a stream costs beside its payload: handshake and frame
 	streamAgain = 200 * milli
 )
 
@@ -54,6 +53,7 @@ type links struct {
 type cut struct {
 	bit    uint64
 	oneWay bool
+	seen   *apart
 	event  int // the fault, and when it began
 	at     time.Duration
 }
@@ -128,11 +128,11 @@ func (n *node) tell(to string, m any) {
 func (n *node) send(to *node, size int, kind eventKind, p any) {
 	l := &n.w.links
 	dice := n.w.dice
-	stream := size > packetRoom
+	stream := size > promise.PacketRoom
 	if stream {
 		size += streamHead
 	} else {
-		size += frameHead
+		size += promise.PacketHead + promise.PayloadHead
 	}
 	n.out.charge(size)
 	if l.cut(n, to) {

@@ -11,6 +11,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/core"
 	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/sim/promise"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
 
@@ -20,9 +21,7 @@ const (
 	maxRecords = 4 * admit.DefaultMaxQueue // decisions that a node remembers: all that wait may be refused at once
 	drainFor   = 20 * second
 	leaveFor   = 5 * second
-	joinTime   = 500 * milli // from the start of a process until it is a member
 	joinAgain  = 2 * second
-	syncEvery  = 30 * second
 )
 
 // node is one process and its disk.
@@ -56,6 +55,7 @@ type node struct {
 	newest     [][]uint32          // by instance and holder: the version of the newest row that came
 	touched    []ledger.InstanceID // whose accounts may have moved in this operation
 	leaving    leaving
+	synced     bool // by the join that comes after the first
 
 	// What stays.
 	disk     map[string][]byte
@@ -96,7 +96,7 @@ func (n *node) start() {
 	n.dice = rand.New(rand.NewPCG(w.sc.Seed, uint64(n.i)<<32|uint64(n.life)))
 	n.comparer = core.Comparer{}
 	n.waiting = map[*call]struct{}{}
-	n.newest, n.relays = nil, nil
+	n.newest, n.relays, n.synced = nil, nil, false
 	n.leaving = leaving{}
 	n.out.init(n)
 	now := n.clockNow()
@@ -433,7 +433,7 @@ func (n *node) effects(fx ledger.Effects) {
 		for len(n.relays) > 0 && &n.relays[0].row != s.Row {
 			n.relays = n.relays[1:] // the replica had it already
 		}
-		if len(n.relays) > 0 && len(n.view.live)-1 > fanout*waves {
+		if len(n.relays) > 0 && len(n.view.live)-1 > promise.Fanout*promise.Waves {
 			n.out.put(n.relays[0], s.Weight, n.relays[0].origin)
 		}
 	}
@@ -483,7 +483,12 @@ func (n *node) tellDigest(to *node) (size int) {
 // sync is a push/pull with a peer by chance: both tell what they know.
 func (n *node) sync() {
 	w := n.w
-	w.plan(w.now+w.pool.syncPause(), evSync, n, nil)
+	pause := span(promise.SyncPause(len(w.nodes)))
+	if !n.synced { // memberlist starts up to a pause late; before, the node joined a second time
+		n.synced = true
+		pause += micros(w.dice.Int64N(int64(pause)))
+	}
+	w.plan(w.now+pause, evSync, n, nil)
 	if to := n.view.pick(n, nil, n.dice, 1); len(to) > 0 {
 		p := w.nodes[to[0]]
 		n.tellDigest(p)

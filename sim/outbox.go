@@ -3,17 +3,18 @@ package sim
 import (
 	"cmp"
 	"container/heap"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/sim/promise"
 )
 
-// The model of gossip's outbox: what it promises is in gossip/DESIGN.md, "Spread, Relay, Send, Sync".
+// The model of gossip's outbox: what it promises is in package promise.
 const (
-	fanout    = 3
-	waves     = 2
-	waveGap   = 100 * milli
-	linger    = 2 * milli
+	waveGap   = micros(promise.WaveGap / time.Microsecond)
+	linger    = micros(promise.Linger / time.Microsecond)
 	maxItems  = 8192
 	maxWaving = 256
-	rowsFifth = 0.2 // of the ceiling that rows always have
+	rowsRoom  = promise.PacketRoom + promise.PayloadHead // of a packet, for rows and what each takes beside
 )
 
 type outbox struct {
@@ -57,7 +58,7 @@ func (o *outbox) init(n *node) {
 }
 
 func (o *outbox) burst() float64 {
-	return max(float64(o.n.w.pool.rate)/2, fanout*(packetRoom+frameHead))
+	return max(float64(o.n.w.pool.rate)/2, promise.Fanout*(promise.PacketRoom+promise.PacketHead+promise.PayloadHead))
 }
 
 // charge takes what other messages put on the wire out of the bucket.
@@ -73,7 +74,7 @@ func (o *outbox) fill() {
 	o.filled = w.now
 	gain := float64(w.pool.rate) * sec
 	o.other += w.pool.idle() * sec
-	taken := min(o.other, gain*(1-rowsFifth))
+	taken := min(o.other, gain*(1-promise.RowsPart))
 	o.other -= taken
 	o.tokens = min(o.burst(), o.tokens+gain-taken)
 }
@@ -141,7 +142,7 @@ func (o *outbox) run() {
 	for {
 		company := micros(0) // until when the first waits for company
 		if len(o.order) > 0 {
-			if at := o.order[0].since + linger; o.bytes+3*len(o.order) < packetRoom && at > w.now {
+			if at := o.order[0].since + linger; o.bytes+promise.PayloadHead*len(o.order) < rowsRoom && at > w.now {
 				company = at
 			} else {
 				wait, sent := o.first()
@@ -174,7 +175,7 @@ func (o *outbox) run() {
 			o.fresh(x)
 		}
 		if len(x.packet.news) > 0 {
-			if wait := o.take(x.size * min(len(x.peers), fanout)); wait > 0 {
+			if wait := o.take(x.size * min(len(x.peers), promise.Fanout)); wait > 0 {
 				o.wake(w.now + wait)
 				return
 			}
@@ -189,27 +190,27 @@ func (o *outbox) run() {
 // first packs the heaviest items and sends them to their first peers. wait: the bucket does not let it yet.
 func (o *outbox) first() (wait micros, sent bool) {
 	w := o.n.w
-	peers := o.n.view.pick(o.n, []int32{o.order[0].x.origin, o.order[0].except}, w.dice, fanout*waves)
+	peers := o.n.view.pick(o.n, []int32{o.order[0].x.origin, o.order[0].except}, w.dice, promise.Fanout*promise.Waves)
 	if len(peers) == 0 {
 		for len(o.order) > 0 { // nobody to tell; whoever joins gets the state by push/pull
 			o.drop(o.order[0])
 		}
 		return 0, false
 	}
-	size := frameHead
+	size := promise.PacketHead
 	for _, it := range o.order { // about: the heap's front is not sorted
-		if size+it.x.size+3 > packetRoom+frameHead {
+		if size+it.x.size+promise.PayloadHead > promise.PacketHead+rowsRoom {
 			break
 		}
-		size += it.x.size + 3
+		size += it.x.size + promise.PayloadHead
 	}
-	if wait := o.take(size * min(len(peers), fanout)); wait > 0 {
+	if wait := o.take(size * min(len(peers), promise.Fanout)); wait > 0 {
 		return wait, false
 	}
 	p := &packet{}
-	for left := size - frameHead; len(o.order) > 0; {
+	for left := size - promise.PacketHead; len(o.order) > 0; {
 		it := o.order[0]
-		if left -= it.x.size + 3; left < 0 && len(p.news) > 0 {
+		if left -= it.x.size + promise.PayloadHead; left < 0 && len(p.news) > 0 {
 			break
 		}
 		o.drop(it)
@@ -221,7 +222,7 @@ func (o *outbox) first() (wait micros, sent bool) {
 
 // push sends a packet to the next peers of its wave.
 func (o *outbox) push(x *wave) {
-	k := min(len(x.peers), fanout)
+	k := min(len(x.peers), promise.Fanout)
 	for _, to := range x.peers[:k] {
 		o.n.w.links.packet(o.n, o.n.w.nodes[to], x.size, x.packet)
 	}
@@ -238,11 +239,11 @@ func (o *outbox) push(x *wave) {
 // fresh leaves out what is no longer the newest that this node knows.
 func (o *outbox) fresh(x *wave) {
 	p := &packet{}
-	x.size = frameHead
+	x.size = promise.PacketHead
 	for _, y := range x.packet.news {
 		if o.n.version(y.instance, y.holder) == uint32(y.row.Version) {
 			p.news = append(p.news, y)
-			x.size += y.size + 3
+			x.size += y.size + promise.PayloadHead
 		}
 	}
 	x.packet = p

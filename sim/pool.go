@@ -1,21 +1,22 @@
 package sim
 
 import (
-	"math"
 	"math/rand/v2"
 	"slices"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/sim/promise"
 )
 
-// pool is the model of serf and memberlist by what they promise: who sees whom, and after how long. It also knows
-// rows by what they are, so that all nodes of one process share them.
+// pool is the model of serf and memberlist by what they promise (package promise): who sees whom, and after how long.
+// It also knows rows by what they are, so that all nodes of one process share them.
 type pool struct {
 	w    *world
 	rate int64 // ceiling of bytes per second and node
 
 	known   []member // by node
 	version int      // of known
+	bits    uint64   // of the cuts that some may not see healed yet
 	views   map[viewKey]*view
 
 	ids       []ledger.InstanceID
@@ -24,13 +25,23 @@ type pool struct {
 	nodeOf    []int32  // by holder
 	recent    [][]ring // by instance and holder
 	perHolder int      // bytes of a digest for each holder
+
+	idleOf    int     // so many nodes
+	idleBytes float64 // cost each for membership
 }
 
 // member is what the failure detector says of a node, on the whole; single nodes hear of it a little later.
 type member struct {
 	known, alive bool
 	gen          uint64
-	side         uint64
+	side         uint64 // the cuts that it is behind, a bit each
+	given        uint64 // those across which it has been given up
+}
+
+// apart is a cut as the failure detector sees it.
+type apart struct {
+	bit    uint64
+	healed bool
 }
 
 type viewKey struct {
@@ -47,22 +58,6 @@ type view struct {
 	on      []bool   // by node
 }
 
-// What serf and memberlist take with production's timers, from package gossip's DESIGN.md; TestModelOfMembership
-// holds the model to a real cluster.
-const (
-	probe        = 1500 * milli // until a probe of the node has failed
-	suspicion    = 4 * second   // times log10(n), at least once
-	detectSpread = 3 * second   // between the first and the last node that hears of it
-	rejoin       = second       // and rejoinLog for each doubling of n
-	rejoinLog    = 700 * milli
-	rejoinSpread = 3 * second
-	joinSpread   = second
-	leaveSpread  = second
-	// Membership alone costs a node 1.3 kB/s among 10 and 2.0 to 2.5 kB/s among 50.
-	idleBytes    = 700
-	idleBytesLog = 850 // for each factor of ten
-)
-
 func (p *pool) init(w *world) {
 	*p = pool{
 		w: w, rate: w.sc.Gossip.BytesPerSecond, views: map[viewKey]*view{},
@@ -72,65 +67,98 @@ func (p *pool) init(w *world) {
 		p.rate = 25_000
 	}
 	for _, n := range w.nodes {
-		p.known = append(p.known, member{true, true, n.self.Gen, 0})
+		p.known = append(p.known, member{known: true, alive: true, gen: n.self.Gen})
 	}
 }
 
-func (p *pool) size() float64 { return float64(max(2, len(p.w.nodes))) }
-
-func (p *pool) detect() micros {
-	return probe + micros(float64(suspicion)*max(1, math.Log10(p.size())))
-}
-
-func (p *pool) rejoin() micros { return rejoin + micros(float64(rejoinLog)*math.Log2(p.size())) }
-
-// syncPause is memberlist's: half a minute, longer from 32 members on.
-func (p *pool) syncPause() micros {
-	times := max(1, math.Ceil(math.Log2(p.size())-math.Log2(32))+1)
-	pause := float64(syncEvery) * times
-	return micros(pause * (0.9 + 0.2*p.w.dice.Float64()))
-}
-
 // idle is what membership alone costs a node, in bytes per second.
-func (p *pool) idle() float64 { return idleBytes + idleBytesLog*math.Log10(p.size()) }
+func (p *pool) idle() float64 {
+	if n := len(p.w.nodes); p.idleOf != n {
+		p.idleOf, p.idleBytes = n, promise.IdleBytes(n)
+	}
+	return p.idleBytes
+}
 
 // status is news for the failure detector, planned for when it comes to know.
 type status struct {
-	nodes  []*node
-	life   uint32 // down: of the process that died
-	down   bool   // died, or does not answer
-	up     bool
-	left   bool
-	bit    uint64 // a partition
-	on     bool
-	spread micros
+	nodes []*node
+	life  uint32 // down: of the process that died
+	down  bool   // died, or does not answer
+	up    bool
+	left  bool
+	cut   *apart // they are given up by those on its other side, or seen again
 }
 
 func (p *pool) tell(after micros, s status) { p.w.plan(p.w.now+after, evStatus, nil, &s) }
 
 func (p *pool) died(n *node) {
-	p.tell(p.detect(), status{nodes: []*node{n}, life: n.life, down: true, spread: detectSpread})
+	least, most := promise.FailureSeen(len(p.w.nodes))
+	more := micros(p.w.dice.ExpFloat64() * float64(second))
+	p.tell(span(least)+min(more, span(most-least)), status{nodes: []*node{n}, life: n.life, down: true})
 }
-func (p *pool) came(n *node) {
-	p.tell(joinTime, status{nodes: []*node{n}, up: true, spread: joinSpread})
+func (p *pool) came(n *node) { p.tell(span(promise.Join), status{nodes: []*node{n}, up: true}) }
+func (p *pool) left(n *node) { p.tell(milli, status{nodes: []*node{n}, left: true}) }
+
+// cutSteps is in how many parts one side gives up the other.
+const cutSteps = 4
+
+// split has nodes be cut off from all others: both sides give each other up by and by.
+func (p *pool) split(ns []*node, bit uint64) *apart {
+	c := &apart{bit: bit}
+	p.bits |= bit
+	in, out, isIn := []*node{}, []*node{}, make([]bool, len(p.w.nodes))
+	for _, n := range ns {
+		isIn[n.i] = true
+		p.member(n).side |= bit
+	}
+	for _, n := range p.w.nodes {
+		if isIn[n.i] {
+			in = append(in, n)
+		} else {
+			out = append(out, n)
+		}
+	}
+	p.giveUp(c, in, out)
+	p.giveUp(c, out, in)
+	return c
 }
-func (p *pool) left(n *node) {
-	p.tell(milli, status{nodes: []*node{n}, left: true, spread: leaveSpread})
+
+func (p *pool) giveUp(c *apart, side, lost []*node) {
+	up := 0
+	for _, n := range side {
+		if n.up {
+			up++
+		}
+	}
+	if up == 0 {
+		return
+	}
+	lost = slices.Clone(lost)
+	p.w.dice.Shuffle(len(lost), func(i, j int) { lost[i], lost[j] = lost[j], lost[i] })
+	for step, from := 1, 0; step <= cutSteps; step++ {
+		if k := len(lost) * step / cutSteps; k > from {
+			p.tell(span(promise.CutSeen(up, len(lost), k)), status{nodes: lost[from:k], cut: c})
+			from = k
+		}
+	}
 }
-func (p *pool) split(ns []*node, bit uint64) {
-	p.tell(p.detect(), status{nodes: ns, bit: bit, on: true, spread: detectSpread})
+
+func (p *pool) healed(c *apart) {
+	c.healed = true
+	p.tell(micros(p.w.dice.Int64N(int64(span(promise.Heal)))), status{cut: c})
 }
-func (p *pool) healed(ns []*node, bit uint64) {
-	p.tell(p.rejoin(), status{nodes: ns, bit: bit, spread: rejoinSpread})
+
+func (p *pool) member(n *node) *member {
+	for len(p.known) <= n.i {
+		p.known = append(p.known, member{})
+	}
+	return &p.known[n.i]
 }
 
 // learn takes over what the failure detector knows by now, and has every node hear of it.
 func (p *pool) learn(s *status) {
 	for _, n := range s.nodes {
-		for len(p.known) <= n.i {
-			p.known = append(p.known, member{})
-		}
-		m := &p.known[n.i]
+		m := p.member(n)
 		switch {
 		case s.left:
 			m.alive = m.alive && n.up
@@ -142,20 +170,23 @@ func (p *pool) learn(s *status) {
 		case s.up:
 			if n.up && !n.paused {
 				m.known, m.alive, m.gen = true, true, n.self.Gen
+				m.given |= p.bits // nobody across a cut hears of it
 			}
-		case s.on:
-			if n.side&s.bit == 0 {
-				continue // healed before anybody noticed
-			}
-			m.side |= s.bit
-		default:
-			m.side &^= s.bit
+		case !s.cut.healed:
+			m.given |= s.cut.bit
 		}
+	}
+	if s.nodes == nil {
+		for i := range p.known {
+			p.known[i].side &^= s.cut.bit
+			p.known[i].given &^= s.cut.bit
+		}
+		p.bits &^= s.cut.bit
 	}
 	p.version++
 	for _, n := range p.w.nodes {
 		if n.up {
-			p.w.plan(p.w.now+micros(p.w.dice.Int64N(int64(s.spread))), evView, n, nil)
+			p.w.plan(p.w.now+micros(p.w.dice.Int64N(int64(span(promise.Spread)))), evView, n, nil)
 		}
 	}
 }
@@ -176,7 +207,7 @@ func (p *pool) viewOf(n *node) *view {
 			continue
 		}
 		o := p.w.nodes[i]
-		alive := m.alive && m.side == side
+		alive := m.alive && (m.side^side)&m.given == 0
 		v.peers = append(v.peers, ledger.Peer{
 			Holder: ledger.Holder{Node: o.name, Gen: m.gen}, Alive: alive, Distance: p.w.links.rtt(n.zone, o.zone),
 		})

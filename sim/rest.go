@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/sim/promise"
 )
 
 func traceHash(h uint64) string { return fmt.Sprintf("%016x", h) }
@@ -41,7 +42,7 @@ func (w *world) atRest() {
 // told is how long ago a row must have been told for everybody to know it: a comparison of digests for what was lost on
 // the way, and the time that gossip's ceiling needs for one row of every account.
 func (w *world) told() micros {
-	const rowBytes, copies = 160, fanout * waves
+	const rowBytes, copies = 160, promise.Fanout * promise.Waves
 	rows := float64(len(w.pool.ids) * len(w.nodes))
 	return 10*second + micros(rows*rowBytes*copies/float64(w.pool.rate)*float64(second))
 }

@@ -2,11 +2,11 @@ package sim
 
 import (
 	"context"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/sim/baseline"
+	"github.com/swarmpurse/swarmpurse/sim/promise"
 	"github.com/swarmpurse/swarmpurse/sim/result"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
@@ -47,9 +47,8 @@ func judged(bounds []scenario.Bound, r *result.Result) []scenario.Bound {
 }
 
 // newsTakes is how long the model of gossip takes to bring something small to all nodes when nothing else is on its
-// way: each node that hears of it tells fanout × waves more. Gossiped counters are given that, the best there can be.
+// way. Gossiped counters are given that, the best there can be.
 func newsTakes(sc *scenario.Scenario) time.Duration {
-	hops := math.Ceil(math.Log(float64(max(2, sc.Nodes))) / math.Log(1+fanout*waves))
-	hop := time.Duration(waveGap)*time.Microsecond*(waves-1) + max(sc.Network.SameZone.Median, sc.Network.OtherZone.Median)
-	return time.Duration(hops) * hop
+	hop := promise.WaveGap*(promise.Waves-1) + max(sc.Network.SameZone.Median, sc.Network.OtherZone.Median)
+	return time.Duration(promise.Hops(sc.Nodes)) * hop
 }

@@ -1,0 +1,47 @@
+package promise
+
+import (
+	"math"
+	"time"
+)
+
+// How rows spread (gossip/DESIGN.md, "Spread, Relay, Send, Sync").
+const (
+	Fanout   = 3 // peers that get a packet at once
+	Waves    = 2 // and so many times others
+	WaveGap  = 100 * time.Millisecond
+	Linger   = 2 * time.Millisecond // that a row waits for company
+	RowsPart = 0.2                  // of the ceiling that rows always have
+)
+
+// What goes over the wire, in bytes, with keys, a label of five letters and names of seven. IP and UDP are not counted.
+const (
+	PacketRoom  = 1341 // the largest payload that goes by packet
+	PacketHead  = 56   // of a packet beside its payloads
+	PayloadHead = 3    // of each payload
+)
+
+// SyncEvery is how often a node starts a push/pull with a peer by chance, among up to 32.
+const SyncEvery = 30 * time.Second
+
+// SyncPause is the same among n members: memberlist takes longer from 33 on.
+func SyncPause(n int) time.Duration {
+	return SyncEvery * time.Duration(max(1, math.Ceil(math.Log2(float64(max(1, n)))-5)+1))
+}
+
+// Membership alone costs a node these bytes a second, and so many more for each factor of ten.
+const (
+	idle    = 700
+	idleLog = 850
+)
+
+// IdleBytes is what a node among n sends each second for membership alone.
+func IdleBytes(n int) float64 { return idle + idleLog*math.Log10(float64(max(2, n))) }
+
+// Hops is how many nodes news passes until all of n have heard: each tells Fanout × Waves others.
+func Hops(n int) int {
+	return int(math.Ceil(math.Log(float64(max(2, n))) / math.Log(1+Fanout*Waves)))
+}
+
+// Missed is the part of the nodes that a row does not reach where nothing is lost on the way.
+const Missed = 0.0025
