@@ -36,6 +36,9 @@ type windowKey struct {
 type side struct {
 	live, durable     ledger.State
 	isLive, isDurable bool
+	// What callers were told of a window, less what they were refunded.
+	told   ledger.Tokens
+	toldOf ledger.Window
 }
 
 // totals is one window of an instance over all holders.
@@ -77,6 +80,10 @@ func (a *audit) wrote(n *node, x ledger.Write) {
 		a.w.fail("records can be read", "%s: %v", n.name, err)
 		return
 	}
+	a.record(n, &rec)
+}
+
+func (a *audit) record(n *node, rec *ledger.Record) {
 	h := a.w.pool.holder(n.self)
 	switch {
 	case rec.Account != nil:
@@ -120,8 +127,10 @@ func (a *audit) told(n *node, m any) {
 			a.w.fail("nothing is told before it is durable", "%s tells %+v and has %+v on disk", n.name, m, e)
 		}
 	case *ledger.Ack:
-		e := a.entries[entryKey{a.w.pool.instance(m.Instance), h, a.w.pool.holder(m.To)}]
-		if m.SharesIn > e.SharesIn {
+		in := a.w.pool.instance(m.Instance)
+		e, s := a.entries[entryKey{in, h, a.w.pool.holder(m.To)}], a.side(sideKey{in, h})
+		if m.SharesIn > e.SharesIn || !s.isDurable ||
+			m.In > 0 && (m.Window > s.durable.Window || m.Window == s.durable.Window && (e.Window != m.Window || m.In > e.In)) {
 			a.w.fail("nothing is acknowledged before it is durable", "%s acknowledges %+v and has %+v on disk", n.name, m, e)
 		}
 	}
@@ -167,15 +176,17 @@ func (n *node) checkCharges(c *call) {
 
 // account judges an account as it is in memory, and its window over all nodes.
 func (a *audit) account(n *node, acc *ledger.Account) {
-	live, spec, _, ready := acc.Peek()
-	if !ready {
-		return
+	if live, spec, _, ready := acc.Peek(); ready {
+		a.look(n, acc.ID(), live, &spec, acc.Audit())
 	}
+}
+
+// look judges the state of an account, whose own equation is off by so much.
+func (a *audit) look(n *node, id ledger.InstanceID, live ledger.State, spec *ledger.Spec, off ledger.Tokens) {
 	a.checks++
-	id := acc.ID()
 	in := a.w.pool.instance(id)
 	s := a.side(sideKey{in, a.w.pool.holder(n.self)})
-	if off := acc.Audit(); off != 0 {
+	if off != 0 {
 		a.w.fail("the equation of an account closes", "%s: %s is off by %d: %+v", n.name, id, off, live)
 	}
 	d := &s.durable
@@ -187,6 +198,9 @@ func (a *audit) account(n *node, acc *ledger.Account) {
 	if live.Balance() < 0 {
 		a.w.fail("no balance is negative", "%s: %s has %d", n.name, id, live.Balance())
 	}
+	if used := live.Spent + live.Reserved; used < s.told && s.toldOf == live.Window {
+		a.w.fail("what callers were told is spent or reserved", "%s: %s has spent and reserved %d in window %d; callers were given %d", n.name, id, used, live.Window, s.told)
+	}
 	t := a.totals(windowKey{in, live.Window})
 	if s.isLive {
 		a.totals(windowKey{in, s.live.Window}).add(&s.live, -1)
@@ -197,7 +211,7 @@ func (a *audit) account(n *node, acc *ledger.Account) {
 	}
 	t.add(&live, 1)
 	s.live, s.isLive = live, true
-	a.window(id, t, &spec)
+	a.window(id, t, spec)
 }
 
 func (a *audit) totals(k windowKey) *totals {
@@ -236,7 +250,45 @@ func (a *audit) window(id ledger.InstanceID, t *totals, spec *ledger.Spec) {
 	}
 }
 
-// restarted judges what came back from the disk.
+// gave notes what a caller was given, or refunded if amount is negative, of the window that the account was in.
+func (a *audit) gave(n *node, id ledger.InstanceID, w ledger.Window, amount ledger.Tokens) {
+	s := a.side(sideKey{a.w.pool.instance(id), a.w.pool.holder(n.self)})
+	switch {
+	case s.toldOf == w:
+		s.told += amount
+	case amount > 0 && w > s.toldOf: // of a window that is over nothing is refunded
+		s.toldOf, s.told = w, amount
+	}
+}
+
+// crashed notes that a process forgot its calls. What they were given stays spent, but for slots, of which the mark
+// holds back as many until their reservations have expired.
+func (a *audit) crashed(n *node) {
+	h := a.w.pool.holder(n.self)
+	n.core.Replica.EachAccount(func(acc *ledger.Account) {
+		if acc.Spec().Kind == ledger.Slots {
+			a.side(sideKey{a.w.pool.instance(acc.ID()), h}).told = 0
+		}
+	})
+}
+
+// loaded judges what a process made of its disk: all up to the durable marks counts as spent.
+func (a *audit) loaded(n *node) {
+	n.core.Replica.EachAccount(func(acc *ledger.Account) {
+		live, _, _, _ := acc.Peek()
+		a.marked(n, acc.ID(), &live)
+	})
+}
+
+func (a *audit) marked(n *node, id ledger.InstanceID, live *ledger.State) {
+	d := &a.side(sideKey{a.w.pool.instance(id), a.w.pool.holder(n.self)}).durable
+	if live.Window == d.Window && live.Spent+live.Reserved+live.Debt < d.Mark {
+		a.w.fail("after a crash all up to the durable mark counts as spent", "%s: %s has spent %d and reserved %d in window %d; the mark on disk is %d",
+			n.name, id, live.Spent, live.Reserved, live.Window, d.Mark)
+	}
+}
+
+// restarted judges what a process works with from now on.
 func (a *audit) restarted(n *node) {
 	n.core.Replica.EachAccount(func(acc *ledger.Account) { a.account(n, acc) })
 	n.touched = n.touched[:0]
@@ -250,18 +302,25 @@ func (a *audit) sweep(n *node) {
 		if !ready {
 			return
 		}
-		var si, so ledger.Shares
-		var in, out ledger.Tokens
-		n.core.Replica.EachEntry(acc.ID(), func(_ ledger.Holder, e ledger.Entry) {
-			si, so = si+e.SharesIn, so+e.SharesOut
-			if e.Window == s.Window {
-				in, out = in+e.In, out+e.Out
-			}
-		})
-		if si != s.SharesIn || so != s.SharesOut || in != s.In || out != s.Out {
-			a.w.fail("an account sums up its entries", "%s: %s has %d %d %d %d, its entries %d %d %d %d", n.name, acc.ID(), s.SharesIn, s.SharesOut, s.In, s.Out, si, so, in, out)
-		}
+		var es []ledger.Entry
+		n.core.Replica.EachEntry(acc.ID(), func(_ ledger.Holder, e ledger.Entry) { es = append(es, e) })
+		a.sums(n, acc.ID(), &s, es)
 	})
+}
+
+func (a *audit) sums(n *node, id ledger.InstanceID, s *ledger.State, es []ledger.Entry) {
+	var si, so ledger.Shares
+	var in, out ledger.Tokens
+	for i := range es {
+		e := &es[i]
+		si, so = si+e.SharesIn, so+e.SharesOut
+		if e.Window == s.Window {
+			in, out = in+e.In, out+e.Out
+		}
+	}
+	if si != s.SharesIn || so != s.SharesOut || in != s.In || out != s.Out {
+		a.w.fail("an account sums up its entries", "%s: %s has %d %d %d %d, its entries %d %d %d %d", n.name, id, s.SharesIn, s.SharesOut, s.In, s.Out, si, so, in, out)
+	}
 }
 
 // shares checks that the shares of every instance add up, dead holders and what is on the way included. Durable

@@ -28,6 +28,16 @@ type call struct {
 	at      ledger.Instant // of the decision, by the node's clock
 }
 
+// reserved is what was set aside for the call of an instance.
+func (c *call) reserved(id ledger.InstanceID) ledger.Tokens {
+	for i := range c.charges {
+		if c.charges[i].Instance == id {
+			return c.charges[i].Amount
+		}
+	}
+	return 0
+}
+
 // arrive plans the next call of the source.
 func (w *world) arrive() {
 	c, ok := w.source.Next()
@@ -127,6 +137,9 @@ func (n *node) decided(c *call) {
 	if d.Verdict.Admitted() {
 		c.charges, c.at = d.Reserved, d.At
 		w.judge.admitted(n, c)
+		for i := range c.charges {
+			n.book(c.charges[i].Instance, c.at, c.charges[i].Amount)
+		}
 		n.checkCharges(c)
 		w.tally.Admitted(&c.Call, w.millis(), local)
 		ends := w.now + micros(c.Runs)*milli
@@ -150,6 +163,13 @@ func (n *node) decided(c *call) {
 	w.over(c, false)
 }
 
+// book tells the audit what a caller was given by a decision, or refunded if amount is negative.
+func (n *node) book(id ledger.InstanceID, at ledger.Instant, amount ledger.Tokens) {
+	if spec, ok := n.resolve(id); ok {
+		n.w.audit.gave(n, id, windowOf(&spec, at), amount)
+	}
+}
+
 // settle books what a call really used.
 func (n *node) settle(c *call) {
 	w := n.w
@@ -170,6 +190,10 @@ func (n *node) settle(c *call) {
 	c.ended = true
 	w.calls--
 	w.judge.settled(n, c, &rc)
+	for i := range rc.Charged {
+		ch := &rc.Charged[i]
+		n.book(ch.Instance, c.at, ch.Amount-ch.Overrun-c.reserved(ch.Instance))
+	}
 	n.checkCharges(c)
 	w.tally.Settled(&c.Call)
 	w.measure.settled(&c.Call)

@@ -104,12 +104,7 @@ func (j *judge) settled(n *node, c *call, rc *admit.Receipt) {
 		if !ok {
 			continue
 		}
-		reserved := ledger.Tokens(0)
-		for k := range c.charges {
-			if c.charges[k].Instance == ch.Instance {
-				reserved = c.charges[k].Amount
-			}
-		}
+		reserved := c.reserved(ch.Instance)
 		back := reserved - (ch.Amount - ch.Overrun)
 		if back < 0 {
 			j.w.fail("a receipt charges what was reserved or overrun", "call %d: %s charged %d, overrun %d, reserved %d", c.Seq, ch.Instance.Name(), ch.Amount, ch.Overrun, reserved)

@@ -123,6 +123,7 @@ func (n *node) start() {
 			return
 		}
 	}
+	w.audit.loaded(n)
 	// What was restored is durable before anybody can hear of it.
 	n.store(n.core.Writes(now))
 	n.effects(n.core.Commit(now))
@@ -138,6 +139,7 @@ func (n *node) stop() {
 	if n.busy && n.dice.IntN(2) == 0 {
 		n.store(n.writing) // the write had reached the disk, though nobody heard of it
 	}
+	w.audit.crashed(n)
 	n.up, n.busy = false, false
 	n.life++
 	w.measure.adopted[n.policy]--
@@ -408,12 +410,26 @@ func (n *node) store(ws []ledger.Write) {
 		if n.w.audit.bug == bugLoseWrites && n.dice.IntN(4) == 0 {
 			continue
 		}
+		if n.w.audit.bug == bugLoseMarks && n.onlyMark(x) {
+			continue
+		}
 		if x.Value == nil {
 			delete(n.disk, x.Key)
 		} else {
 			n.disk[x.Key] = x.Value
 		}
 	}
+}
+
+// onlyMark reports whether a write raises a mark and changes nothing else that other records must fit to.
+func (n *node) onlyMark(x ledger.Write) bool {
+	was, err := ledger.Inspect(ledger.Write{Key: x.Key, Value: n.disk[x.Key]})
+	now, err2 := ledger.Inspect(x)
+	if err != nil || err2 != nil || was.Account == nil || now.Account == nil {
+		return false
+	}
+	a, b := *was.Account, *now.Account
+	return b.Mark > a.Mark && a.Window == b.Window && a.Shares() == b.Shares() && a.In == b.In && a.Out == b.Out
 }
 
 // effects is the one place where effects of the ledger meet the world.

@@ -87,7 +87,8 @@ const (
 	bugNone        bug = iota
 	bugLoseWrites      // the disk confirms writes that it then loses in a crash
 	bugSettleTwice     // callers' settlements are booked twice
-	bugTellEarly       // transfers leave before the write is done
+	bugTellEarly       // a batch takes effect before its write is done
+	bugLoseMarks       // the disk keeps the older of two marks
 )
 
 // Swarm runs the scenario with the swarm only. The error says why the run could not be made; what went wrong in it
