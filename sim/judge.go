@@ -11,7 +11,8 @@ import (
 type judge struct {
 	w     *world
 	caps  map[ledger.InstanceID]*capped
-	jumps micros // by which clocks stepped, which a rate's bound must allow for
+	late  float64 // parts of soft overdrafts that came later, of all
+	jumps micros  // by which clocks stepped, which a rate's bound must allow for
 	// What comes of it, for figures: the largest excess over any hard limit.
 	over     ledger.Tokens
 	overPart float64
@@ -157,11 +158,14 @@ func (j *judge) limit(id ledger.InstanceID, since micros) (most ledger.Tokens) {
 	return most
 }
 
-// overdraft is the most that a soft ceiling lets pass. Each node's part is by the members that it knows, so what nodes
-// used before others joined comes on top of the parts of those.
+// overdraft is the most that a soft ceiling lets pass. Each holder's part is by the members that it knows, so what
+// others used before comes on top of the part of one that came later: a node that joined, or lost its disk.
 func (j *judge) overdraft(s *ledger.Spec) ledger.Tokens {
-	return part(s.Amount, s.OverdraftPPM) * ledger.Tokens(len(j.w.nodes)) / ledger.Tokens(j.w.sc.Nodes)
+	return ledger.Tokens(float64(part(s.Amount, s.OverdraftPPM)) * (1 + j.late))
 }
+
+// came notes a holder that came later, and how many members it knows at first.
+func (j *judge) came(members int) { j.late += 1 / float64(members) }
 
 func part(n ledger.Tokens, ppm int64) ledger.Tokens {
 	return ledger.Tokens(float64(n) * float64(ppm) / 1e6)

@@ -64,7 +64,8 @@ type node struct {
 	slow     micros
 	linkLoss float64
 	linkMore micros
-	gone     bool // left, or died for good
+	gone     bool   // left, or died for good
+	counted  uint64 // the generation that the judge knows of
 }
 
 type leaving struct {
@@ -129,6 +130,10 @@ func (n *node) start() {
 	n.effects(n.core.Commit(now))
 	w.audit.restarted(n)
 	n.see(w.pool.viewOf(n))
+	if n.counted != n.self.Gen {
+		n.counted = n.self.Gen
+		w.judge.came(max(w.pool.members(n), w.sc.Founders))
+	}
 	w.plan(w.now+micros(n.dice.Int64N(int64(core.TickEvery)*int64(milli))), evTick, n, nil)
 	w.plan(w.now+joinAgain+micros(n.dice.Int64N(int64(second))), evSync, n, nil)
 }

@@ -148,6 +148,19 @@ func (p *pool) healed(c *apart) {
 	p.tell(micros(p.w.dice.Int64N(int64(span(promise.Heal)))), status{cut: c})
 }
 
+// members is how many the node knows when it starts, itself included.
+func (p *pool) members(n *node) (known int) {
+	for i, m := range p.known {
+		if m.known || i == n.i {
+			known++
+		}
+	}
+	if n.i >= len(p.known) {
+		known++
+	}
+	return known
+}
+
 func (p *pool) member(n *node) *member {
 	for len(p.known) <= n.i {
 		p.known = append(p.known, member{})

@@ -140,6 +140,7 @@ func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, er
 	w.judge.init(w)
 	w.measure.init(w)
 	for _, n := range w.nodes {
+		n.counted = n.self.Gen
 		n.start()
 	}
 	for _, f := range w.faults {
