@@ -118,9 +118,21 @@ func (r *Replica) Commit(now Instant) Effects {
 	}
 	r.minted.trim()
 	r.guardCommit()
-	fx := Effects{r.batch.sends, r.batch.spreads, r.batch.grown, r.batch.events}
-	r.batch = batch{}
+	b := &r.batch
+	fx := Effects{Sends: b.sends, Spreads: b.spreads, Grown: b.grown, Events: b.events, News: b.news, Stale: b.stale}
+	last := &r.last // its effects are over
+	dirty, edges := again(b.dirty), again(b.edges)
+	r.batch, r.last = batch{dirty: dirty, edges: edges, sends: again(last.Sends), spreads: again(last.Spreads), grown: again(last.Grown), events: again(last.Events)}, fx
 	return fx
+}
+
+// again empties a list, to be filled again. Long ones are not kept.
+func again[T any](s []T) []T {
+	if cap(s) > 256 {
+		return nil
+	}
+	clear(s)
+	return s[:0]
 }
 
 func (r *Replica) commit(now Instant, in *instance) {

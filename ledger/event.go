@@ -12,8 +12,6 @@ const (
 	GotRights                          // rights from a peer were credited
 	GaveShares
 	GotShares
-	RowNews  // a row from a peer told something new
-	RowStale // a row from a peer was known
 )
 
 // Event is something that happened in a batch. It tells; nothing depends on it.

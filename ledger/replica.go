@@ -36,8 +36,29 @@ type Config struct {
 	Rand     *rand.Rand
 	// Resolve tells what an instance is by the present policy; false if it names no budget of it.
 	Resolve func(InstanceID) (Spec, bool)
-	// Scratch is memory for views. Replicas that one goroutine drives may share it; nil makes one.
-	Scratch *View
+	// Scratch is memory that replicas which one goroutine drives may share; nil where there is one only.
+	Scratch *Scratch
+}
+
+// Scratch is memory for what is needed for a moment, and for where replicas found rows: those that know the same holders
+// find them at the same places. The zero value is ready.
+type Scratch struct {
+	view    View
+	digests []HolderDigest
+	places  map[InstanceID]map[Holder]int32
+}
+
+// of returns the places of an instance's rows.
+func (s *Scratch) of(id InstanceID) map[Holder]int32 {
+	m := s.places[id]
+	if m == nil {
+		if s.places == nil {
+			s.places = map[InstanceID]map[Holder]int32{}
+		}
+		m = map[Holder]int32{}
+		s.places[id] = m
+	}
+	return m
 }
 
 // Replica is one node's whole ledger: its own accounts and what it knows of others'.
@@ -78,9 +99,10 @@ type Replica struct {
 	heir     Holder // who gets everything that this node owns, while it leaves
 
 	batch   batch
+	last    Effects // of the batch before, whose lists the next one fills
 	guard   *guardian.Machine
 	elapsed time.Duration // by the clock of leases
-	scratch *View
+	scratch *Scratch
 }
 
 // Peer is a live or dead member, as the failure detector sees it.
@@ -96,7 +118,8 @@ type instance struct {
 	hash    uint64   // of id, for digests
 	account *Account // nil if there is none here
 	edges   map[Holder]*edge
-	rows    []known // sorted by holder
+	rows    []known          // sorted by holder
+	places  map[Holder]int32 // where replicas that share memory find them; nil if none do
 
 	active   bool
 	tickedAt Instant
@@ -154,9 +177,12 @@ type batch struct {
 	spreads []Spread
 	grown   []*Account
 	events  []Event
+	news    int
+	stale   int
 }
 
-// Effects is what the driver must do after a batch is durable.
+// Effects is what the driver must do after a batch is durable. The lists are used again: they are valid until the
+// next Commit.
 type Effects struct {
 	Sends   []Send
 	Spreads []Spread
@@ -164,6 +190,8 @@ type Effects struct {
 	Grown []*Account
 	// Events tells what happened, for metrics and logs.
 	Events []Event
+	// News counts the rows that told something new, Stale those that were known.
+	News, Stale int
 }
 
 // NewReplica returns an empty replica; Load fills it from disk.
@@ -171,11 +199,12 @@ func NewReplica(c Config) *Replica {
 	if c.Self.IsZero() || c.Strategy == nil || c.Rand == nil || c.Resolve == nil {
 		panic("BUG: incomplete ledger.Config")
 	}
-	if c.Scratch == nil {
-		c.Scratch = &View{}
+	scratch := c.Scratch
+	if scratch == nil {
+		scratch = &Scratch{}
 	}
 	return &Replica{
-		scratch: c.Scratch, guard: guardian.New(c.Self),
+		scratch: scratch, guard: guardian.New(c.Self),
 		cfg: c, self: c.Self,
 		instances: map[InstanceID]*instance{},
 		minted:    mintLog{seen: map[string]Tokens{}},
@@ -263,6 +292,9 @@ func (r *Replica) instance(id InstanceID) (*instance, error) {
 		return nil, fmt.Errorf("%w: this node knows %d already; use fewer values of `per`", ErrFull, len(r.order))
 	}
 	in := &instance{id: id, hash: xxhash.Sum64String(string(id)), edges: map[Holder]*edge{}}
+	if r.cfg.Scratch != nil {
+		in.places = r.cfg.Scratch.of(id)
+	}
 	r.instances[id] = in
 	r.order = append(r.order, in)
 	return in, nil

@@ -29,10 +29,10 @@ func (r *Replica) learn(now Instant, row *Row) error {
 	}
 	news, err := r.merge(now, in, row)
 	if err == nil && !news {
-		r.event(Event{Kind: RowStale, Instance: in.id, Peer: row.Holder})
+		r.batch.stale++
 	}
 	if news {
-		r.event(Event{Kind: RowNews, Instance: in.id, Peer: row.Holder})
+		r.batch.news++
 		r.batch.spreads = append(r.batch.spreads, Spread{row, weightOfNews})
 		if refused && row.issuedSince(before) && in.account.Spec().Kind != Rate {
 			in.forgive(row.Holder) // it has more than when it refused
@@ -69,9 +69,16 @@ func (r *Replica) merge(now Instant, in *instance, row *Row) (news bool, err err
 	return true, nil
 }
 
-// find looks up the row of a holder.
+// find looks up the row of a holder, first where a replica that shares memory with this one found it.
 func (in *instance) find(h Holder) (i int, ok bool) {
-	return slices.BinarySearchFunc(in.rows, h, func(k known, h Holder) int { return k.Holder.Compare(h) })
+	if at, ok := in.places[h]; ok && int(at) < len(in.rows) && in.rows[at].Holder == h {
+		return int(at), true
+	}
+	i, ok = slices.BinarySearchFunc(in.rows, h, func(k known, h Holder) int { return k.Holder.Compare(h) })
+	if ok && in.places != nil {
+		in.places[h] = int32(i)
+	}
+	return i, ok
 }
 
 // digest is what a digest says of a holder of which this is the only row. The hash tells versions of rows apart: it
@@ -127,7 +134,7 @@ func (r *Replica) emit(now Instant, in *instance) (unsent bool) {
 // call of it or of view.
 func (r *Replica) viewSelf(now Instant, in *instance) *View {
 	a := in.account
-	v := r.scratch
+	v := &r.scratch.view
 	a.mu.Lock()
 	a.advance(now)
 	*v = View{
@@ -159,13 +166,13 @@ func (r *Replica) view(now Instant, in *instance) *View {
 			continue
 		}
 		pv := PeerView{Holder: p.Holder, Distance: p.Distance}
-		for c := -1; c < 0 && len(rows) > 0; {
-			if c = rows[0].Holder.Compare(p.Holder); c == 0 {
-				pv.Row, pv.Age = rows[0].Row, Millis(now-rows[0].at)
+		for len(rows) > 0 && pv.Row == nil {
+			if k := rows[0]; k.Holder == p.Holder { // as a rule: all know all
+				pv.Row, pv.Age = k.Row, Millis(now-k.at)
+			} else if k.Holder.Compare(p.Holder) > 0 {
+				break
 			}
-			if c <= 0 {
-				rows = rows[1:]
-			}
+			rows = rows[1:]
 		}
 		v.Peers = append(v.Peers, pv)
 	}
@@ -233,29 +240,45 @@ func (r *Replica) Instances() []InstanceID {
 
 // Digest sums up the rows that are known, this node's own included, for a peer to compare.
 func (r *Replica) Digest() *Digest {
-	d := &Digest{From: r.self, Charter: r.charter.ID, Seats: slices.Clone(r.seats.of)}
-	all := []HolderDigest{{Holder: r.self}} // one for each row
+	return &Digest{From: r.self, Charter: r.charter.ID, Seats: slices.Clone(r.seats.of), Holders: slices.Clone(r.digests())}
+}
+
+// digests sums up what is known of each holder, sorted by holder. It is valid until the next call.
+func (r *Replica) digests() []HolderDigest {
+	all := r.scratch.digests[:0] // one for each row
+	if len(r.order) == 0 {
+		all = append(all, HolderDigest{Holder: r.self})
+	}
 	for _, in := range r.order {
+		own, _ := in.find(r.self)
+		for _, k := range in.rows[:own] {
+			all = append(all, in.digest(k.Row))
+		}
 		if in.sent.Version > 0 {
 			all = append(all, in.digest(&in.sent))
+		} else {
+			all = append(all, HolderDigest{Holder: r.self})
 		}
-		for _, k := range in.rows {
+		for _, k := range in.rows[own:] {
 			all = append(all, in.digest(k.Row))
 		}
 	}
-	slices.SortFunc(all, func(a, b HolderDigest) int { return a.Holder.Compare(b.Holder) })
-	for _, h := range all {
-		n := len(d.Holders)
-		if n == 0 || d.Holders[n-1].Holder != h.Holder {
-			d.Holders = append(d.Holders, h)
+	r.scratch.digests = all
+	if len(r.order) > 1 {
+		slices.SortFunc(all, func(a, b HolderDigest) int { return a.Holder.Compare(b.Holder) })
+	}
+	n := 0
+	for _, h := range all[1:] {
+		if sum := &all[n]; sum.Holder == h.Holder {
+			sum.Rows += h.Rows
+			sum.Highest = max(sum.Highest, h.Highest)
+			sum.Hash ^= h.Hash
 			continue
 		}
-		sum := &d.Holders[n-1]
-		sum.Rows += h.Rows
-		sum.Highest = max(sum.Highest, h.Highest)
-		sum.Hash ^= h.Hash
+		n++
+		all[n] = h
 	}
-	return d
+	return all[:n+1]
 }
 
 // rowsPerMessage keeps a message of rows well below what a peer accepts.
@@ -268,13 +291,13 @@ func (r *Replica) receiveDigest(now Instant, m *Digest) error {
 			m.From.Node, m.Charter, r.charter.ID)
 	}
 	r.learnSeats(m.Seats)
-	theirs := make(map[Holder]HolderDigest, len(m.Holders))
-	for _, h := range m.Holders {
-		theirs[h.Holder] = h
+	theirs, byHolder := m.Holders, func(a, b HolderDigest) int { return a.Holder.Compare(b.Holder) }
+	if !slices.IsSortedFunc(theirs, byHolder) { // as no node of ours sends it
+		theirs = slices.SortedFunc(slices.Values(theirs), byHolder)
 	}
-	if h, ok := theirs[r.self]; ok && h.Highest > r.version {
+	if i, ok := slices.BinarySearchFunc(theirs, r.self, HolderDigest.compare); ok && theirs[i].Highest > r.version {
 		r.fence()
-		return fmt.Errorf("%w: %s knows version %d of us, ours is %d", ErrFenced, m.From.Node, h.Highest, r.version)
+		return fmt.Errorf("%w: %s knows version %d of us, ours is %d", ErrFenced, m.From.Node, theirs[i].Highest, r.version)
 	}
 	r.sendLacking(m.From, theirs)
 	return nil
@@ -290,18 +313,31 @@ const (
 	gapChanceFew, fewRows = 4, 16
 )
 
-// sendLacking sends a peer what its digest lacks. The versions of a holder's rows are one count, so a peer that
-// is behind lacks the rows above the highest that it knows. One that is level, or ahead, and yet differs has a
-// gap, we do not know where.
-func (r *Replica) sendLacking(to Holder, theirs map[Holder]HolderDigest) {
-	own := r.Digest().Holders
+func (d HolderDigest) compare(h Holder) int { return d.Holder.Compare(h) }
+
+// sendLacking sends a peer what its digest, sorted by holder, lacks. The versions of a holder's rows are one count, so a
+// peer that is behind lacks the rows above the highest that it knows. One that is level, or ahead, and yet differs has
+// a gap, we do not know where.
+func (r *Replica) sendLacking(to Holder, theirs []HolderDigest) {
+	own := r.digests()
 	// The answer may be cut short, so it starts anywhere.
 	first, firstRow := r.cfg.Rand.IntN(len(own)), r.cfg.Rand.IntN(max(1, len(r.order)))
 	left := rowsPerDigest
 	var rows []Row
+	next, _ := slices.BinarySearchFunc(theirs, own[first].Holder, HolderDigest.compare)
 	for i := range own {
 		o := own[(first+i)%len(own)]
-		t := theirs[o.Holder]
+		if first+i == len(own) {
+			next = 0
+		}
+		var t HolderDigest
+		for c := -1; c < 0 && next < len(theirs); {
+			if h := &theirs[next]; h.Holder == o.Holder {
+				t, c = *h, 0
+			} else if c = h.compare(o.Holder); c < 0 {
+				next++
+			}
+		}
 		if t == o || o.Holder == to {
 			continue
 		}

@@ -25,6 +25,8 @@ func (n *Node) do(fx ledger.Effects) {
 		}
 	}
 	n.metrics.RowsSent(len(fx.Spreads))
+	n.metrics.RowsReceived(telemetry.News, fx.News)
+	n.metrics.RowsReceived(telemetry.Stale, fx.Stale)
 	for _, e := range fx.Events {
 		n.measure(e)
 	}
@@ -52,9 +54,5 @@ func (n *Node) measure(e ledger.Event) {
 		n.metrics.SharesMoved(telemetry.Out)
 	case ledger.GotShares:
 		n.metrics.SharesMoved(telemetry.In)
-	case ledger.RowNews:
-		n.metrics.RowsReceived(telemetry.News, 1)
-	case ledger.RowStale:
-		n.metrics.RowsReceived(telemetry.Stale, 1)
 	}
 }

@@ -52,7 +52,7 @@ type world struct {
 	pool    pool
 	faults  []scenario.Event
 	dice    *rand.Rand // of the world: links, disks, membership
-	scratch ledger.View
+	scratch ledger.Scratch
 
 	source   workload.Source
 	next     workload.Call // of the source, already planned
