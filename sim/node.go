@@ -52,7 +52,7 @@ type node struct {
 	view       *view
 	out        outbox
 	relays     []*news             // rows that came in this batch
-	newest     [][]uint32          // by instance and holder: the version of the newest row that came
+	newest     [][]seen            // by instance and holder
 	touched    []ledger.InstanceID // whose accounts may have moved in this operation
 	leaving    leaving
 	synced     bool // by the join that comes after the first
@@ -443,19 +443,20 @@ func (n *node) effects(fx ledger.Effects) {
 		n.w.audit.told(n, s.Message)
 		n.tell(s.To, s.Message)
 	}
+	next := 0 // of relays
 	for _, s := range fx.Spreads {
 		if s.Row.Holder == n.self {
 			x := n.w.pool.intern(s.Row)
 			n.w.audit.spread(n, s.Row)
 			n.fresh(x)
-			n.out.put(x, s.Weight, -1)
+			n.out.put(x, s.Weight)
 			continue
 		}
-		for len(n.relays) > 0 && &n.relays[0].row != s.Row {
-			n.relays = n.relays[1:] // the replica had it already
+		for next < len(n.relays) && &n.relays[next].row != s.Row {
+			next++ // the replica had it already
 		}
-		if len(n.relays) > 0 && len(n.view.live)-1 > promise.Fanout*promise.Waves {
-			n.out.put(n.relays[0], s.Weight, n.relays[0].origin)
+		if next < len(n.relays) && len(n.view.live)-1 > promise.Fanout*promise.Waves {
+			n.out.relay(n.relays[next], s.Weight)
 		}
 	}
 	n.relays = n.relays[:0]
@@ -510,7 +511,7 @@ func (n *node) sync() {
 		pause += micros(w.dice.Int64N(int64(pause)))
 	}
 	w.plan(w.now+pause, evSync, n, nil)
-	if to := n.view.pick(n, nil, n.dice, 1); len(to) > 0 {
+	if to := n.view.pick(n, [2]int32{-1, -1}, n.dice, 1); len(to) > 0 {
 		p := w.nodes[to[0]]
 		n.tellDigest(p)
 		n.send(p, wordSize, evMessage, policyWord(n.policy))

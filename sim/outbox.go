@@ -1,8 +1,7 @@
 package sim
 
 import (
-	"cmp"
-	"container/heap"
+	"slices"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/sim/promise"
@@ -19,10 +18,12 @@ const (
 
 type outbox struct {
 	n      *node
-	items  map[uint64]*item
-	order  itemHeap
+	own    []item  // the node's own rows, heaviest first, of equals the oldest
+	relays []item  // rows that are passed on, which all weigh the same, oldest first: a ring
+	weight float64 // of those
+	head   uint32  // number of the first of them; the first ever is 1
+	queued uint32  // how many there are
 	bytes  int
-	seq    uint64
 	tokens float64
 	filled micros
 	other  float64 // bytes of others that are still to be taken out of the bucket
@@ -34,10 +35,9 @@ type outbox struct {
 type item struct {
 	x      *news
 	weight float64
-	except int32 // who needs no copy
 	since  micros
-	seq    uint64
-	at     int
+	except int32 // who needs no copy
+	size   int32
 }
 
 type packet struct {
@@ -53,7 +53,7 @@ type wave struct {
 }
 
 func (o *outbox) init(n *node) {
-	*o = outbox{n: n, items: map[uint64]*item{}, filled: n.w.now, sent: o.sent}
+	*o = outbox{n: n, head: 1, filled: n.w.now, sent: o.sent}
 	o.tokens = o.burst()
 }
 
@@ -90,35 +90,100 @@ func (o *outbox) take(n int) (wait micros) {
 	return 0
 }
 
-// put queues a row for everybody. A newer version takes the place of one that waits.
-func (o *outbox) put(x *news, weight float64, except int32) {
-	key := uint64(x.instance)<<32 | uint64(uint32(x.holder))
-	if it := o.items[key]; it != nil {
-		if it.x.row.Version > x.row.Version {
-			return
-		}
-		o.bytes += x.size - it.x.size
-		it.x, it.weight, it.except = x, weight, except
-		heap.Fix(&o.order, it.at)
-	} else {
-		o.seq++
-		it = &item{x: x, weight: weight, except: except, since: o.n.w.now, seq: o.seq}
-		o.items[key] = it
-		heap.Push(&o.order, it)
-		o.bytes += x.size
+// put queues a row of the node's own for everybody. A newer version takes the place of one that waits.
+func (o *outbox) put(x *news, weight float64) {
+	it := item{x: x, weight: weight, since: o.n.w.now, except: -1, size: int32(x.size)}
+	if i := slices.IndexFunc(o.own, func(it item) bool { return it.x.instance == x.instance }); i >= 0 {
+		it.since = o.own[i].since
+		o.bytes -= int(o.own[i].size)
+		o.own = slices.Delete(o.own, i, i+1)
 	}
-	if len(o.order) > maxItems {
-		o.drop(o.order[len(o.order)-1]) // a leaf: one of the light ones
+	i, _ := slices.BinarySearchFunc(o.own, it, func(a, b item) int {
+		if a.weight > b.weight || a.weight == b.weight && a.since <= b.since {
+			return -1
+		}
+		return 1
+	})
+	o.own = slices.Insert(o.own, i, it)
+	o.bytes += x.size
+	o.added()
+}
+
+// relay queues a row that came from another node for everybody.
+func (o *outbox) relay(x *news, weight float64) {
+	o.weight = weight
+	it := item{x: x, weight: weight, since: o.n.w.now, except: x.origin, size: int32(x.size)}
+	if at := &o.n.newest[x.instance][x.holder].queued; *at-o.head < o.queued {
+		was := o.relayed(*at - o.head)
+		it.since = was.since
+		o.bytes -= int(was.size)
+		*was = it
+	} else {
+		if int(o.queued) == len(o.relays) {
+			o.widen()
+		}
+		*at = o.head + o.queued
+		o.queued++
+		*o.relayed(o.queued - 1) = it
+	}
+	o.bytes += x.size
+	o.added()
+}
+
+// relayed is the i-th row that waits to be passed on.
+func (o *outbox) relayed(i uint32) *item { return &o.relays[(o.head+i)&uint32(len(o.relays)-1)] }
+
+// widen doubles the ring.
+func (o *outbox) widen() {
+	wider := make([]item, max(16, 2*len(o.relays)))
+	for i := range o.queued {
+		wider[(o.head+i)&uint32(len(wider)-1)] = *o.relayed(i)
+	}
+	o.relays = wider
+}
+
+func (o *outbox) added() {
+	if o.queued > 0 && len(o.own)+int(o.queued) > maxItems {
+		o.queued--
+		last := o.relayed(o.queued)
+		o.n.newest[last.x.instance][last.x.holder].queued = 0
+		o.bytes -= int(last.size)
+		*last = item{}
 	}
 	if o.due == 0 { // else it is planned for when company or the bucket lets it
 		o.wake(o.n.w.now)
 	}
 }
 
-func (o *outbox) drop(it *item) {
-	heap.Remove(&o.order, it.at)
-	delete(o.items, uint64(it.x.instance)<<32|uint64(uint32(it.x.holder)))
-	o.bytes -= it.x.size
+// cursor goes through what waits in the order in which it leaves.
+type cursor struct{ own, relays int }
+
+// next is the item that leaves after those that the cursor has passed, nil if there is none.
+func (o *outbox) next(c *cursor) *item {
+	switch relays := c.relays < int(o.queued); {
+	case c.own < len(o.own) && (!relays || o.own[c.own].weight >= o.weight):
+		c.own++
+		return &o.own[c.own-1]
+	case relays:
+		c.relays++
+		return o.relayed(uint32(c.relays) - 1)
+	}
+	return nil
+}
+
+// drop takes out what the cursor has passed.
+func (o *outbox) drop(c cursor) {
+	for i := range o.own[:c.own] {
+		o.bytes -= int(o.own[i].size)
+	}
+	o.own = slices.Delete(o.own, 0, c.own)
+	for range c.relays {
+		it := o.relayed(0)
+		o.bytes -= int(it.size)
+		*it = item{}
+		o.head++
+		o.queued--
+	}
 }
 
 func (o *outbox) wake(at micros) {
@@ -141,8 +206,8 @@ func (o *outbox) run() {
 	}
 	for {
 		company := micros(0) // until when the first waits for company
-		if len(o.order) > 0 {
-			if at := o.order[0].since + linger; o.bytes+promise.PayloadHead*len(o.order) < rowsRoom && at > w.now {
+		if first := o.next(&cursor{}); first != nil {
+			if at := first.since + linger; o.bytes+promise.PayloadHead*(len(o.own)+int(o.queued)) < rowsRoom && at > w.now {
 				company = at
 			} else {
 				wait, sent := o.first()
@@ -190,32 +255,29 @@ func (o *outbox) run() {
 // first packs the heaviest items and sends them to their first peers. wait: the bucket does not let it yet.
 func (o *outbox) first() (wait micros, sent bool) {
 	w := o.n.w
-	peers := o.n.view.pick(o.n, []int32{o.order[0].x.origin, o.order[0].except}, w.dice, promise.Fanout*promise.Waves)
-	if len(peers) == 0 {
-		for len(o.order) > 0 { // nobody to tell; whoever joins gets the state by push/pull
-			o.drop(o.order[0])
-		}
+	it := o.next(&cursor{})
+	peers := o.n.view.pick(o.n, [2]int32{it.x.origin, it.except}, w.dice, promise.Fanout*promise.Waves)
+	if len(peers) == 0 { // nobody to tell; whoever joins gets the state by push/pull
+		o.drop(cursor{len(o.own), int(o.queued)})
 		return 0, false
 	}
 	size := promise.PacketHead
-	for _, it := range o.order { // about: the heap's front is not sorted
-		if size+it.x.size+promise.PayloadHead > promise.PacketHead+rowsRoom {
+	var packed cursor
+	for c := packed; ; packed = c {
+		it := o.next(&c)
+		if it == nil || size+int(it.size)+promise.PayloadHead > promise.PacketHead+rowsRoom && packed != (cursor{}) {
 			break
 		}
-		size += it.x.size + promise.PayloadHead
+		size += int(it.size) + promise.PayloadHead
 	}
 	if wait := o.take(size * min(len(peers), promise.Fanout)); wait > 0 {
 		return wait, false
 	}
-	p := &packet{}
-	for left := size - promise.PacketHead; len(o.order) > 0; {
-		it := o.order[0]
-		if left -= it.x.size + promise.PayloadHead; left < 0 && len(p.news) > 0 {
-			break
-		}
-		o.drop(it)
-		p.news = append(p.news, it.x)
+	p := &packet{news: make([]*news, 0, packed.own+packed.relays)}
+	for c := (cursor{}); c != packed; {
+		p.news = append(p.news, o.next(&c).x)
 	}
+	o.drop(packed)
 	o.push(&wave{packet: p, peers: peers, size: size})
 	return 0, true
 }
@@ -238,40 +300,19 @@ func (o *outbox) push(x *wave) {
 
 // fresh leaves out what is no longer the newest that this node knows.
 func (o *outbox) fresh(x *wave) {
-	p := &packet{}
-	x.size = promise.PacketHead
-	for _, y := range x.packet.news {
-		if o.n.version(y.instance, y.holder) == uint32(y.row.Version) {
+	is := func(y *news) bool { return o.n.version(y.instance, y.holder) == uint32(y.row.Version) }
+	i := slices.IndexFunc(x.packet.news, func(y *news) bool { return !is(y) })
+	if i < 0 {
+		return
+	}
+	p := &packet{news: slices.Clone(x.packet.news[:i])}
+	for _, y := range x.packet.news[i:] {
+		if is(y) {
 			p.news = append(p.news, y)
-			x.size += y.size + promise.PayloadHead
 		}
 	}
-	x.packet = p
-}
-
-// itemHeap has the heaviest item first, of equals the oldest.
-type itemHeap []*item
-
-func (h itemHeap) Len() int { return len(h) }
-func (h itemHeap) Less(i, j int) bool {
-	if c := cmp.Compare(h[i].weight, h[j].weight); c != 0 {
-		return c > 0
+	x.packet, x.size = p, promise.PacketHead
+	for _, y := range p.news {
+		x.size += y.size + promise.PayloadHead
 	}
-	return h[i].seq < h[j].seq
-}
-func (h itemHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].at, h[j].at = i, j
-}
-func (h *itemHeap) Push(x any) {
-	it := x.(*item)
-	it.at = len(*h)
-	*h = append(*h, it)
-}
-func (h *itemHeap) Pop() any {
-	old := *h
-	it := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return it
 }

@@ -237,11 +237,11 @@ func (p *pool) viewOf(n *node) *view {
 func (v *view) alive(n *node) bool { return n.i < len(v.on) && v.on[n.i] }
 
 // pick draws up to k different live nodes, none of them n or except.
-func (v *view) pick(n *node, except []int32, dice *rand.Rand, k int) []int32 {
-	var picks []int32
+func (v *view) pick(n *node, except [2]int32, dice *rand.Rand, k int) []int32 {
+	picks := make([]int32, 0, k)
 	for tries := 0; len(picks) < k && tries < 8*k && len(v.live) > 0; tries++ {
 		i := v.live[dice.IntN(len(v.live))]
-		if i != int32(n.i) && !slices.Contains(picks, i) && !slices.Contains(except, i) {
+		if i != int32(n.i) && i != except[0] && i != except[1] && !slices.Contains(picks, i) {
 			picks = append(picks, i)
 		}
 	}
@@ -341,6 +341,12 @@ func (p *pool) latest(in, h int32) *news {
 	return best
 }
 
+// seen is what a node has had of a row.
+type seen struct {
+	version uint32 // the newest one
+	queued  uint32 // number of the item in the outbox that passes it on, if that is still there
+}
+
 // fresh reports whether a row is news to the node, and notes that it has it.
 func (n *node) fresh(x *news) bool {
 	for len(n.newest) <= int(x.instance) {
@@ -348,13 +354,13 @@ func (n *node) fresh(x *news) bool {
 	}
 	vs := n.newest[x.instance]
 	if int(x.holder) >= len(vs) {
-		vs = append(vs, make([]uint32, max(int(x.holder)+1, len(n.w.pool.holders))-len(vs))...)
+		vs = append(vs, make([]seen, max(int(x.holder)+1, len(n.w.pool.holders))-len(vs))...)
 		n.newest[x.instance] = vs
 	}
-	if vs[x.holder] >= uint32(x.row.Version) {
+	if vs[x.holder].version >= uint32(x.row.Version) {
 		return false
 	}
-	vs[x.holder] = uint32(x.row.Version)
+	vs[x.holder].version = uint32(x.row.Version)
 	return true
 }
 
@@ -363,7 +369,7 @@ func (n *node) version(in, h int32) uint32 {
 	if int(in) >= len(n.newest) || int(h) >= len(n.newest[in]) {
 		return 0
 	}
-	return n.newest[in][h]
+	return n.newest[in][h].version
 }
 
 // digestSize is a digest's size on the wire. Encoding each would take longer than all else that a push/pull does.
