@@ -47,11 +47,13 @@ type refusal struct {
 func (r *Replica) Receive(now Instant, m any) error {
 	switch m := m.(type) {
 	case *Row:
-		return r.learn(now, m)
+		return r.learn(now, m, nil)
+	case *SharedRow:
+		return r.learn(now, &m.Row, &m.place)
 	case []Row:
 		var first error // one bad row does not keep the others away
 		for i := range m {
-			if err := r.learn(now, &m[i]); err != nil && first == nil {
+			if err := r.learn(now, &m[i], nil); err != nil && first == nil {
 				first = err
 			}
 		}

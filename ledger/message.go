@@ -23,6 +23,13 @@ type Row struct {
 	Free Shares // the part of Shares that no holder has counted for this window
 }
 
+// SharedRow is a row that several replicas of one process are given in turn. Where one of them found it, the next looks
+// first.
+type SharedRow struct {
+	Row
+	place int32
+}
+
 // Balance is the rights that the holder had when it wrote the row.
 func (r *Row) Balance() Tokens {
 	return r.Issued + r.In - r.Out - r.Spent - r.Lapsed - r.Reserved

@@ -40,25 +40,10 @@ type Config struct {
 	Scratch *Scratch
 }
 
-// Scratch is memory for what is needed for a moment, and for where replicas found rows: those that know the same holders
-// find them at the same places. The zero value is ready.
+// Scratch is memory for what is needed for a moment. The zero value is ready.
 type Scratch struct {
 	view    View
 	digests []HolderDigest
-	places  map[InstanceID]map[Holder]int32
-}
-
-// of returns the places of an instance's rows.
-func (s *Scratch) of(id InstanceID) map[Holder]int32 {
-	m := s.places[id]
-	if m == nil {
-		if s.places == nil {
-			s.places = map[InstanceID]map[Holder]int32{}
-		}
-		m = map[Holder]int32{}
-		s.places[id] = m
-	}
-	return m
 }
 
 // Replica is one node's whole ledger: its own accounts and what it knows of others'.
@@ -118,8 +103,7 @@ type instance struct {
 	hash    uint64   // of id, for digests
 	account *Account // nil if there is none here
 	edges   map[Holder]*edge
-	rows    []known          // sorted by holder
-	places  map[Holder]int32 // where replicas that share memory find them; nil if none do
+	rows    []known // sorted by holder
 
 	active   bool
 	tickedAt Instant
@@ -199,12 +183,11 @@ func NewReplica(c Config) *Replica {
 	if c.Self.IsZero() || c.Strategy == nil || c.Rand == nil || c.Resolve == nil {
 		panic("BUG: incomplete ledger.Config")
 	}
-	scratch := c.Scratch
-	if scratch == nil {
-		scratch = &Scratch{}
+	if c.Scratch == nil {
+		c.Scratch = &Scratch{}
 	}
 	return &Replica{
-		scratch: scratch, guard: guardian.New(c.Self),
+		scratch: c.Scratch, guard: guardian.New(c.Self),
 		cfg: c, self: c.Self,
 		instances: map[InstanceID]*instance{},
 		minted:    mintLog{seen: map[string]Tokens{}},
@@ -292,9 +275,6 @@ func (r *Replica) instance(id InstanceID) (*instance, error) {
 		return nil, fmt.Errorf("%w: this node knows %d already; use fewer values of `per`", ErrFull, len(r.order))
 	}
 	in := &instance{id: id, hash: xxhash.Sum64String(string(id)), edges: map[Holder]*edge{}}
-	if r.cfg.Scratch != nil {
-		in.places = r.cfg.Scratch.of(id)
-	}
 	r.instances[id] = in
 	r.order = append(r.order, in)
 	return in, nil

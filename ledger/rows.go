@@ -10,7 +10,9 @@ import (
 
 // learn merges a row from a peer. Merge keeps, of two rows of one holder and instance, the one with the
 // higher version: a maximum, so idempotent, commutative and associative. News travels on.
-func (r *Replica) learn(now Instant, row *Row) error {
+//
+// place, if there is one, says at which place the row was found that was learned from it last, and is set.
+func (r *Replica) learn(now Instant, row *Row, place *int32) error {
 	if row.Holder.Node == r.self.Node && row.Holder.Gen >= r.self.Gen {
 		if row.Holder.Gen > r.self.Gen || row.Version > r.version {
 			r.fence()
@@ -25,9 +27,9 @@ func (r *Replica) learn(now Instant, row *Row) error {
 	var before *Row
 	refused := in.account != nil && len(in.refusals) > 0
 	if refused {
-		before = r.rowOf(in, row.Holder)
+		before = r.rowOf(in, row.Holder, -1)
 	}
-	news, err := r.merge(now, in, row)
+	news, err := r.merge(now, in, row, place)
 	if err == nil && !news {
 		r.batch.stale++
 	}
@@ -52,8 +54,19 @@ func (r *Replica) learn(now Instant, row *Row) error {
 // weightOfNews is the weight of a row that is passed on.
 const weightOfNews = 0.5
 
-func (r *Replica) merge(now Instant, in *instance, row *Row) (news bool, err error) {
-	i, ok := in.find(row.Holder)
+func (r *Replica) merge(now Instant, in *instance, row *Row, place *int32) (news bool, err error) {
+	var i int
+	var ok bool
+	if place == nil {
+		i, ok = in.find(row.Holder, -1)
+	} else {
+		own := 0 // this node's own row, which is not among them, counts in a place
+		if r.self.Compare(row.Holder) < 0 {
+			own = 1
+		}
+		i, ok = in.find(row.Holder, int(*place)-own)
+		*place = int32(i + own)
+	}
 	if ok {
 		if k := &in.rows[i]; row.Version > k.Version {
 			k.Row, k.at = row, now
@@ -69,16 +82,12 @@ func (r *Replica) merge(now Instant, in *instance, row *Row) (news bool, err err
 	return true, nil
 }
 
-// find looks up the row of a holder, first where a replica that shares memory with this one found it.
-func (in *instance) find(h Holder) (i int, ok bool) {
-	if at, ok := in.places[h]; ok && int(at) < len(in.rows) && in.rows[at].Holder == h {
-		return int(at), true
+// find looks up the row of a holder, first at a place where it may be.
+func (in *instance) find(h Holder, guess int) (i int, ok bool) {
+	if guess >= 0 && guess < len(in.rows) && in.rows[guess].Holder == h {
+		return guess, true
 	}
-	i, ok = slices.BinarySearchFunc(in.rows, h, func(k known, h Holder) int { return k.Holder.Compare(h) })
-	if ok && in.places != nil {
-		in.places[h] = int32(i)
-	}
-	return i, ok
+	return slices.BinarySearchFunc(in.rows, h, func(k known, h Holder) int { return k.Holder.Compare(h) })
 }
 
 // digest is what a digest says of a holder of which this is the only row. The hash tells versions of rows apart: it
@@ -250,7 +259,7 @@ func (r *Replica) digests() []HolderDigest {
 		all = append(all, HolderDigest{Holder: r.self})
 	}
 	for _, in := range r.order {
-		own, _ := in.find(r.self)
+		own, _ := in.find(r.self, -1)
 		for _, k := range in.rows[:own] {
 			all = append(all, in.digest(k.Row))
 		}
@@ -350,8 +359,12 @@ func (r *Replica) sendLacking(to Holder, theirs []HolderDigest) {
 		} else if t.Highest > o.Highest && r.cfg.Rand.IntN(chance) > 0 {
 			continue // it knows more than we do
 		}
+		guess := (first + i) % len(own) // where all hold rows of everything
+		if r.self.Compare(o.Holder) < 0 {
+			guess--
+		}
 		for j := range r.order {
-			row := r.rowOf(r.order[(firstRow+j)%len(r.order)], o.Holder)
+			row := r.rowOf(r.order[(firstRow+j)%len(r.order)], o.Holder, guess)
 			if row == nil || row.Version <= above {
 				continue
 			}
@@ -372,15 +385,16 @@ func (r *Replica) sendLacking(to Holder, theirs []HolderDigest) {
 	}
 }
 
-// rowOf returns what is known of a holder's account of an instance, as it was last told; nil if nothing is.
-func (r *Replica) rowOf(in *instance, h Holder) *Row {
+// rowOf returns what is known of a holder's account of an instance, as it was last told; nil if nothing is. It is looked
+// for at the place guessed first.
+func (r *Replica) rowOf(in *instance, h Holder, guess int) *Row {
 	if h == r.self {
 		if in.sent.Version > 0 {
 			return &in.sent
 		}
 		return nil
 	}
-	if i, ok := in.find(h); ok {
+	if i, ok := in.find(h, guess); ok {
 		return in.rows[i].Row
 	}
 	return nil

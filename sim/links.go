@@ -105,11 +105,13 @@ func (n *node) tell(to string, m any) {
 		return
 	}
 	if rows, ok := m.([]ledger.Row); ok {
+		x := &packet{news: make([]*news, len(rows))}
 		size := 0
 		for i := range rows {
-			size += n.w.pool.intern(&rows[i]).size
+			x.news[i] = n.w.pool.intern(&rows[i])
+			size += x.news[i].size
 		}
-		n.send(p, size, evMessage, rows)
+		n.send(p, size, evMessage, x)
 		return
 	}
 	if _, ok := m.(*ledger.Ask); ok {

@@ -316,9 +316,9 @@ func (n *node) perform(e *event) {
 			if policy.Newer(w.sc.Policies[m], w.sc.Policies[n.policy]) {
 				n.adopt(int(m))
 			}
-		case []ledger.Row:
-			for i := range m {
-				n.learn(now, w.pool.intern(&m[i]))
+		case *packet:
+			for _, x := range m.news {
+				n.learn(now, x)
 			}
 		default:
 			n.touch(m)
@@ -452,7 +452,7 @@ func (n *node) effects(fx ledger.Effects) {
 			n.out.put(x, s.Weight)
 			continue
 		}
-		for next < len(n.relays) && &n.relays[next].row != s.Row {
+		for next < len(n.relays) && &n.relays[next].row.Row != s.Row {
 			next++ // the replica had it already
 		}
 		if next < len(n.relays) && len(n.view.live)-1 > promise.Fanout*promise.Waves {

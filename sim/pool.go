@@ -262,7 +262,7 @@ func (v *view) nearest(n *node) ledger.Holder {
 
 // news is a version of a row, as all nodes of the process share it.
 type news struct {
-	row              ledger.Row
+	row              ledger.SharedRow
 	instance, holder int32
 	origin           int32 // node of the holder
 	size             int   // on the wire, in bytes
@@ -305,12 +305,14 @@ func (p *pool) intern(row *ledger.Row) *news {
 			return x
 		}
 	}
-	x := &news{row: *row, instance: in, holder: h, origin: p.nodeOf[h], born: p.w.now}
+	x := &news{instance: in, holder: h, origin: p.nodeOf[h], born: p.w.now}
 	if last := r[0]; last != nil {
+		x.row = last.row
 		x.size = last.size // give or take a few bytes
 	} else {
 		x.size = len(ledger.Encode([]ledger.Row{*row}))
 	}
+	x.row.Row = *row
 	oldest := 0
 	for i, o := range r {
 		if o == nil {

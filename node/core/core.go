@@ -30,13 +30,13 @@ type Core struct {
 	expired ledger.Instant // when reservations were looked through last
 }
 
-// expireEvery is the pace at which reservations whose time is over are ended, in ms: the wheel that finds them turns once
-// a second.
-const expireEvery = 250
+// expireEvery is the pace at which reservations whose time is over are ended, in ms: the wheel that finds them turns when
+// a second begins.
+const expireEvery = 1000
 
 // Expire ends reservations whose time is over, and returns how many.
 func (c *Core) Expire(now ledger.Instant) int {
-	if now >= c.expired && now < c.expired+expireEvery {
+	if now/expireEvery == c.expired/expireEvery {
 		return 0
 	}
 	c.expired = now
