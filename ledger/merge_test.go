@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 
 	. "github.com/swarmpurse/swarmpurse/ledger"
@@ -38,7 +39,7 @@ func TestMergeLaws(t *testing.T) {
 	}
 	rows := func(t *rapid.T, what string) []Row { return rapid.SliceOfN(rapid.Custom(row), 0, 8).Draw(t, what) }
 	// after is what a replica knows after those messages, and how many rows it passed on as news.
-	after := func(messages ...[]Row) (k known, news int) {
+	after := func(messages ...any) (k known, news int) {
 		w := &world{now: testStart, fatalf: t.Fatalf, logf: t.Logf}
 		n := &wnode{w: w, self: charter.Founders[0], disk: map[string][]byte{}}
 		w.nodes = []*wnode{n}
@@ -63,7 +64,7 @@ func TestMergeLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b, c := rows(t, "a"), rows(t, "b"), rows(t, "c")
 		abc, news := after(a, b, c)
-		same := func(law string, messages ...[]Row) {
+		same := func(law string, messages ...any) {
 			if got, _ := after(messages...); !reflect.DeepEqual(got, abc) {
 				t.Fatalf("not %s:\n%+v\n%+v", law, abc, got)
 			}
@@ -71,6 +72,18 @@ func TestMergeLaws(t *testing.T) {
 		same("commutative", c, b, a)
 		same("commutative", b, c, a)
 		same("idempotent", a, a, b, c, b, a, c)
+		// Replicas of one process that are given the very same rows know the same, whatever each of them knows beside.
+		shared := func(rows []Row) (ms []any) {
+			for i := range rows {
+				ms = append(ms, &SharedRow{Row: rows[i]})
+			}
+			return ms
+		}
+		as, bs, cs := shared(a), shared(b), shared(c)
+		after(slices.Concat(bs, as)...)
+		after(slices.Concat([]any{a}, cs, bs)...)
+		same("the same with shared rows", slices.Concat(as, bs, cs)...)
+		same("the same with shared rows", slices.Concat(cs, as, bs, as)...)
 		// (a·b)·c and a·(b·c): what one replica knows of two messages is told on as one.
 		told := func(k known) (all []Row) {
 			for _, id := range ids {
