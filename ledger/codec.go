@@ -255,11 +255,12 @@ func encodeMessage(m any) []byte {
 		return w.done()
 	case *Ask:
 		w := newWriter(kindAsk)
-		w.array(askFields + 1)
+		w.array(askFields + 2)
 		w.uint(m.ID)
 		w.holder(m.From)
 		w.str(string(m.Instance))
 		w.ints(int64(m.Window), int64(m.Need), int64(m.Want), int64(m.At), int64(m.Patience))
+		w.bool(m.Ahead)
 		return w.done()
 	case *Hold:
 		w := newWriter(kindHold)
@@ -377,7 +378,7 @@ func (r *reader) level() Tokens {
 // Fields of the first version; later ones follow them.
 const (
 	rowFields = 18 // and Free, Lent, Wanted
-	askFields = 8  // and Patience
+	askFields = 8  // and Patience, Ahead
 )
 
 func (w *writer) row(m *Row) {
@@ -434,7 +435,10 @@ func Decode(b []byte) (any, error) {
 		if more > 0 {
 			a.Patience = r.patience()
 		}
-		r.skip(more - 1)
+		if more > 1 {
+			a.Ahead = r.bool()
+		}
+		r.skip(more - 2)
 		m = a
 	case kindOffer:
 		more := r.record(5)

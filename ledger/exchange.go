@@ -22,11 +22,12 @@ const (
 
 // outstanding is an ask without an answer yet.
 type outstanding struct {
-	id   uint64
-	to   Holder
-	want Tokens
-	at   Instant
-	held Instant // the donor keeps it until then; 0 while nothing was heard
+	id    uint64
+	to    Holder
+	want  Tokens
+	at    Instant
+	held  Instant // the donor keeps it until then; 0 while nothing was heard
+	ahead bool    // nobody waited when it was sent
 }
 
 // overdue reports whether no answer is expected any more.
@@ -341,6 +342,9 @@ func (r *Replica) receiveRefuse(now Instant, m *Refuse) error {
 		return nil // late: given up already
 	}
 	r.event(Event{Kind: AskRefused, Instance: in.id, Peer: m.From, Took: Millis(now - in.asks[i].at)})
+	if in.asks[i].ahead {
+		in.aheadAt = now + aheadRefuse
+	}
 	in.asks = slices.Delete(in.asks, i, i+1)
 	in.refuse(m.From, now+refusalLasts)
 	in.hints = m.Donors
@@ -414,15 +418,7 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 		return
 	}
 	r.activate(in)
-	in.asks = slices.DeleteFunc(in.asks, func(o outstanding) bool {
-		if _, alive := r.alive(o.to); alive && !o.overdue(now) {
-			return false
-		}
-		in.refuse(o.to, now+refusalLasts)
-		r.event(Event{Kind: AskUnanswered, Instance: in.id, Peer: o.to})
-		return true
-	})
-	in.refusals = slices.DeleteFunc(in.refusals, func(f refusal) bool { return now >= f.until })
+	r.giveUp(now, in)
 	if len(in.asks) >= maxAsks || now < in.quiet && in.quiet <= now+askPause {
 		return
 	}
@@ -441,23 +437,11 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 	}
 	v := r.view(now, in)
 	v.Lack, v.Patience = lack, Millis(max(0, need.Until-now))
-	a := in.account
-	a.mu.Lock()
-	window, _, _ := a.due(now) // which may be on its way to the disk
-	a.mu.Unlock()
 	picks, want := r.cfg.Strategy.Donors(v, first, maxAsks-len(in.asks))
 	if len(picks) == 0 {
 		in.quiet = now + askPause
 	}
-	for _, i := range picks {
-		p := v.Peers[i]
-		r.askID++
-		in.asks = append(in.asks, outstanding{id: r.askID, to: p.Holder, want: want, at: now})
-		r.send(p.Holder.Node, &Ask{
-			ID: r.askID, From: r.self, Instance: id, Window: window, Need: first, Want: max(want, first), At: now,
-			Patience: min(v.Patience, maxPatience),
-		})
-	}
+	r.ask(now, in, v, picks, first, want)
 }
 
 // Outlook says what waiting for need tokens can bring at an instance. Every refusal asks for it, so it looks at

@@ -49,10 +49,11 @@ type Ask struct {
 	From     Holder
 	Instance InstanceID
 	Window   Window
-	Need     Tokens  // what a waiting call lacks; 0 asks for what was offered
+	Need     Tokens  // what a waiting call lacks, or the next may; 0 asks for what was offered
 	Want     Tokens  // with what others lack, and a prefetch for calls to come; at least Need
 	At       Instant // the asker's clock; borrowed rate rights lapse by it
 	Patience Millis  // how long the call can wait: so long the donor may keep the ask until it has the rights
+	Ahead    bool    // no call waits: this is for those to come, as far as the donor has no use for it
 }
 
 // Offer tells of borrowed rights of a rate that its sender has no use for. Whoever has asks for them, with a need of 0.

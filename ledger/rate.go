@@ -138,6 +138,16 @@ func (c *accrual) lendable(now Instant) (n Tokens) {
 	return n
 }
 
+// lapsing is the borrowed rights that lapse before a moment.
+func (c *accrual) lapsing(before Instant) (n Tokens) {
+	for _, l := range c.lots {
+		if l.expires < before {
+			n += l.amount
+		}
+	}
+	return n
+}
+
 // lend takes up to n from the borrowed lots that are lendable, and returns how much less than a whole loan's life the
 // one of them has left that lapses first. What has left the shares lapses a loan's life later, through however many hands it goes.
 func (c *accrual) lend(now Instant, n Tokens, life Millis) (taken Tokens, age Millis) {

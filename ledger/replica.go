@@ -113,6 +113,8 @@ type instance struct {
 	held     []heldAsk // that wait for rights here, oldest first
 	gifts    []gift    // of shares, lately
 	quiet    Instant   // nobody can be asked until then
+	aheadAt  Instant   // nor for calls to come
+	called   bool      // calls came since it was last asked for some to come
 	driftAt  Instant
 	dust     dust
 	news     bool // a row came since drift was last looked at

@@ -153,6 +153,7 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 		Borrowed: a.accrual.lent, Held: in.heldNeed(), Reserved: a.s.Reserved, Peers: v.Peers[:0], Rand: r.cfg.Rand.IntN,
 		Members: max(1, r.live),
 	}
+	v.Lapsing = a.accrual.lapsing(a.last + Instant(a.spec.Lend/2))
 	if a.open() {
 		v.Rights = max(0, a.rights-a.s.Debt)
 	}

@@ -7,6 +7,9 @@ type Strategy interface {
 	// Donors names whom to ask for need tokens, as indexes into v.Peers, best first and at most n, and how
 	// much to want of each.
 	Donors(v *View, need Tokens, n int) (peers []int, want Tokens)
+	// Ahead says what the next calls may need beyond what is here, to ask for it before they come; 0 for nothing. It is
+	// asked while no call waits. Donors is then asked with View.Ahead set. The view has no peers.
+	Ahead(v *View) Tokens
 	// Give says how many rights the donor gives for an ask; the ledger gives no more than it can. The view has no peers.
 	Give(v *View, ask *Ask) Tokens
 	// Hold says whether to keep an ask that cannot be served now until there are rights for it. View.Held is
@@ -44,7 +47,9 @@ type View struct {
 	Rights, Givable Tokens
 	// Borrowed is the part of the rights of a rate that lapses soon: lent by others, or refunds above what the
 	// shares may hold.
-	Borrowed      Tokens
+	Borrowed Tokens
+	// Lapsing is the part of Borrowed that has less than half of its life left.
+	Lapsing       Tokens
 	Demand, Unmet float64 // tokens per second
 	Lending       float64 // given for asks, tokens per second
 	MeanCall      Tokens  // of calls here and of asks
@@ -52,6 +57,7 @@ type View struct {
 	// what is here and asked for; Patience is how long the first can wait. Lack and Patience are set for Donors only.
 	Waiting, Lack Tokens
 	Patience      Millis
+	Ahead         bool   // no call waits: this is for those to come
 	Held          Tokens // what asks wait for that are held here
 	Reserved      Tokens
 	Window        Window

@@ -96,6 +96,7 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		a.demand.add(float64(a.asked)/sec, dt, demandConstant)
 		a.unmet.add(float64(a.refused)/sec, dt, demandConstant)
 		a.lending.add(float64(a.given)/sec, dt, demandConstant)
+		in.called = in.called || a.asked > 0
 		a.asked, a.refused, a.given = 0, 0, 0
 		in.tickedAt = now
 	} else if dt < 0 {
@@ -149,6 +150,10 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 	if slow {
 		r.offer(now, in)
 	}
+	if len(in.asks) > 0 {
+		r.giveUp(now, in)
+	}
+	r.ahead(now, in)
 	if r.emit(now, in) {
 		busy = true
 	}

@@ -135,7 +135,7 @@ func (n *node) decided(c *call) {
 	local := d.Waited == 0 || n.got == c.got
 	w.measure.decided(d.Verdict, &c.Call)
 	if d.Verdict.Admitted() {
-		c.charges, c.at = d.Reserved, d.At
+		c.charges, c.at = d.Reserved, n.decidedAt(d.Reserved, d.At)
 		w.judge.admitted(n, c)
 		for i := range c.charges {
 			n.book(c.charges[i].Instance, c.at, c.charges[i].Amount)
@@ -168,6 +168,19 @@ func (n *node) book(id ledger.InstanceID, at ledger.Instant, amount ledger.Token
 	if spec, ok := n.resolve(id); ok {
 		n.w.audit.gave(n, id, windowOf(&spec, at), amount)
 	}
+}
+
+// decidedAt is the moment of an admission by the node's clock, which decides into which window it falls. The clock may
+// step back by some ms while it works off that it was ahead; accounts that turned before that stay in the new window.
+func (n *node) decidedAt(charges []admit.Charge, at ledger.Instant) ledger.Instant {
+	for i := range charges {
+		id := charges[i].Instance
+		if spec, ok := n.resolve(id); ok && windowOf(&spec, at) != windowOf(&spec, n.latest) &&
+			n.core.Replica.Account(id).State(at).Window == windowOf(&spec, n.latest) {
+			return n.latest
+		}
+	}
+	return at
 }
 
 // settle books what a call really used.

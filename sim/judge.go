@@ -64,7 +64,6 @@ func windowOf(s *ledger.Spec, at ledger.Instant) ledger.Window {
 
 // admitted judges an answer.
 func (j *judge) admitted(n *node, c *call) {
-	now := n.clockNow()
 	for i := range c.charges {
 		ch := &c.charges[i]
 		spec, ok := n.resolve(ch.Instance)
@@ -76,7 +75,7 @@ func (j *judge) admitted(n *node, c *call) {
 			j.admitRate(cp, &spec, ch.Amount)
 			continue
 		}
-		g := cp.window(windowOf(&spec, now), j.w.now)
+		g := cp.window(windowOf(&spec, c.at), j.w.now)
 		g.used += ch.Amount
 		if spec.Ceiling == ledger.Observe {
 			continue

@@ -59,8 +59,9 @@ type node struct {
 
 	// What stays.
 	disk     map[string][]byte
-	wallOff  micros // of its wall clock
-	failing  int    // faults that make its disk fail, slow, its links bad
+	wallOff  micros         // of its wall clock
+	latest   ledger.Instant // that its clock ever showed
+	failing  int            // faults that make its disk fail, slow, its links bad
 	slow     micros
 	linkLoss float64
 	linkMore micros
@@ -164,6 +165,7 @@ func (n *node) stop() {
 // wipe replaces the data directory by an empty one: a new generation.
 func (n *node) wipe() {
 	n.disk = map[string][]byte{}
+	n.latest = 0
 	n.self.Gen++
 	n.policy = n.w.latestPolicy() // a joiner gets it with its first push/pull
 }
@@ -176,7 +178,11 @@ func (n *node) wall() ledger.Instant {
 func (n *node) elapsed() ledger.Millis { return ledger.Millis((n.w.now - n.started) / milli) }
 
 // clockNow is the node's own time.
-func (n *node) clockNow() ledger.Instant { return n.clock.At(n.elapsed()) }
+func (n *node) clockNow() ledger.Instant {
+	now := n.clock.At(n.elapsed())
+	n.latest = max(n.latest, now)
+	return now
+}
 
 func (n *node) resolve(id ledger.InstanceID) (ledger.Spec, bool) {
 	b, _, ok := n.w.sc.Policies[n.policy].Resolve(n.w.charter.ID, id)

@@ -25,6 +25,9 @@ const (
 	returnDust      = 16                    // and returned if they are more than this part of a mean call
 	usefulCalls     = 2.5                   // nobody gets shares of a rate that hold fewer mean calls than this
 	uselessCalls    = 1.25                  // and who has shares that hold fewer gives them away
+	aheadCalls      = 2.0                   // mean calls that should find their cost here
+	aheadSeconds    = 0.5                   // and seconds of demand, of which are more
+	aheadSoonest    = 1000.0                // ms in which own shares may still bring them
 	demandSeconds   = 10.0                  // twice the time over which the ledger smooths demand: what its noise averages over
 )
 
@@ -119,6 +122,7 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 		s, b := estimate(v, p)
 		whole := can(v, p, need)
 		switch {
+		case v.Ahead && s < need:
 		case s >= need, s >= least && !whole:
 			rich = append(rich, donor{i, s, p.Distance})
 			surplus += s
@@ -215,14 +219,17 @@ func (Strategy) Hold(v *ledger.View, ask *ledger.Ask) bool {
 }
 
 // Return brings borrowed rights back when there are more than the calls of the next moments need: whole calls are
-// kept, fragments are not. They go to a peer whose shares have room, the better one of two by chance.
+// kept, fragments are not. What has half of its life behind it is kept for the calls of two seconds, not for what is
+// to be at hand: else much that was asked for ahead would lapse. They go to a peer whose shares have room, the better one of two by chance.
 func (Strategy) Return(v *ledger.View) (int, ledger.Tokens) {
 	if v.MeanCall <= 0 {
 		return -1, 0
 	}
-	keep := ledger.Tokens(v.Demand * returnSeconds)
-	keep -= keep % v.MeanCall
-	n := v.Borrowed - max(0, keep-(v.Rights-v.Borrowed))
+	soon := ledger.Tokens(v.Demand * returnSeconds)
+	soon -= soon % v.MeanCall
+	keep := max(soon, atHand(v))
+	own := v.Rights - v.Borrowed
+	n := max(v.Borrowed-max(0, keep-own), v.Lapsing-max(0, soon-own))
 	if n < max(1, v.MeanCall/returnDust) {
 		return -1, 0
 	}
@@ -248,6 +255,32 @@ func (Strategy) Accept(v *ledger.View, n ledger.Tokens) bool {
 	return v.Waiting > 0 || v.Held > 0 || v.Rights+n <= ledger.Worth(v.Share, v.Spec.Amount)
 }
 
+// atHand is what should be here before calls come: the cost of a few, or half a second of demand if that is more. It is
+// nothing while it is not known what calls cost, nor when what is borrowed would hardly be used before it lapses.
+func atHand(v *ledger.View) ledger.Tokens {
+	n := max(ledger.Tokens(aheadCalls*float64(v.MeanCall)), ledger.Tokens(v.Demand*aheadSeconds))
+	if v.Spec.Kind == ledger.Rate && v.Demand*float64(v.Spec.Lend)/2000 < float64(n) {
+		return 0
+	}
+	return n
+}
+
+// Ahead asks for what lacks to that, unless the node's own shares bring it before the next call is likely to come.
+func (Strategy) Ahead(v *ledger.View) ledger.Tokens {
+	if v.Demand <= 0 {
+		return 0
+	}
+	has := v.Rights
+	if v.Spec.Kind == ledger.Rate && v.Spec.PerMillis > 0 {
+		next := float64(v.MeanCall) / v.Demand * 1000 / 2 // ms
+		if own, most := v.Rights-v.Borrowed, ledger.Worth(v.Share, v.Spec.Amount); own < most {
+			perMs := float64(v.Spec.Per) / float64(v.Spec.PerMillis) * float64(v.Share) / float64(ledger.TotalShares)
+			has += min(most-own, ledger.Tokens(perMs*min(next, aheadSoonest)))
+		}
+	}
+	return max(0, atHand(v)-has)
+}
+
 // choose takes the better one of two different donors that chance names.
 func choose(v *ledger.View, from []donor, need ledger.Tokens) int {
 	if len(from) == 1 {
@@ -269,6 +302,12 @@ func choose(v *ledger.View, from []donor, need ledger.Tokens) int {
 func (Strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 	has := v.Givable
 	if has <= 0 || has < dust(v, ask.Need, v.Share) {
+		return 0
+	}
+	if ask.Ahead {
+		if spare := has - keep(v); v.Waiting == 0 && v.Held == 0 && spare >= ask.Need {
+			return min(max(ask.Want, ask.Need), spare)
+		}
 		return 0
 	}
 	if v.Spec.Kind == ledger.Rate && has < ask.Need && saves(v, v.Share, ask.Need) {

@@ -152,6 +152,108 @@ func TestGive(t *testing.T) {
 	}
 }
 
+// For calls to come a donor gives only what it has no use for.
+func TestGiveAhead(t *testing.T) {
+	for _, c := range []struct {
+		name                           string
+		givable, waiting, held, demand ledger.Tokens
+		need, want, gives              ledger.Tokens
+	}{
+		{name: "idle: all that is wanted", givable: 100, need: 10, want: 60, gives: 60},
+		{name: "busy: keeps half a second of its demand", givable: 100, demand: 60, need: 10, want: 90, gives: 70},
+		{name: "nothing of what it keeps", givable: 100, demand: 60, need: 80, want: 90},
+		{name: "no fragment", givable: 100, need: 101, want: 150},
+		{name: "nothing while a call waits", givable: 100, waiting: 200, need: 10, want: 10},
+		{name: "nor while an ask does", givable: 100, held: 200, need: 10, want: 10},
+	} {
+		v := grant()
+		v.Givable, v.Rights, v.Waiting, v.Held, v.Demand = c.givable, c.givable, c.waiting, c.held, float64(c.demand)
+		got := Strategy{}.Give(v, &ledger.Ask{From: holder("a"), Need: c.need, Want: c.want, Ahead: true})
+		if got != c.gives {
+			t.Errorf("%s: gives %d, not %d", c.name, got, c.gives)
+		}
+	}
+}
+
+func TestAhead(t *testing.T) {
+	rate := ledger.Spec{Kind: ledger.Rate, Amount: 100_000, Per: 1000, PerMillis: 1000, Lend: 10_000}
+	for _, c := range []struct {
+		name             string
+		spec             ledger.Spec
+		rights, borrowed ledger.Tokens
+		demand           float64
+		mean             ledger.Tokens
+		share            ledger.Shares
+		asks             ledger.Tokens
+	}{
+		{name: "no call yet", spec: rate},
+		{name: "the cost of two calls", spec: rate, demand: 400, mean: 500, asks: 1000},
+		{name: "as far as it lacks", spec: rate, rights: 300, borrowed: 300, demand: 400, mean: 500, asks: 700},
+		{name: "nothing lacks", spec: rate, rights: 1000, borrowed: 1000, demand: 400, mean: 500},
+		{name: "half a second of demand", spec: rate, demand: 4000, mean: 500, asks: 2000},
+		{name: "it would lapse before it is used", spec: rate, demand: 199, mean: 500},
+		{name: "what does not lapse may wait", spec: ledger.Spec{Kind: ledger.Grant, Amount: 100_000}, demand: 1, mean: 500, asks: 1000},
+		{name: "own shares bring it", spec: rate, demand: 250, mean: 500, share: ledger.TotalShares},                                     // in a second
+		{name: "own shares bring some", spec: rate, demand: 250, mean: 500, share: ledger.TotalShares / 10, asks: 900},                   // 100 a second
+		{name: "but no more than they hold", spec: rate, rights: 950, demand: 250, mean: 500, share: ledger.TotalShares / 100, asks: 40}, // 10 a second
+	} {
+		v := grant()
+		v.Spec, v.Rights, v.Borrowed, v.Demand, v.MeanCall, v.Share = c.spec, c.rights, c.borrowed, c.demand, c.mean, c.share
+		if got := (Strategy{}).Ahead(v); got != c.asks {
+			t.Errorf("%s: asks for %d, not %d", c.name, got, c.asks)
+		}
+	}
+}
+
+// Calls to come are no reason to ask for fragments, founders or those who refused.
+func TestDonorsAhead(t *testing.T) {
+	founder := ledger.PeerView{Holder: holder("f"), Founder: true}
+	for name, c := range map[string]struct {
+		peers []ledger.PeerView
+		asks  bool
+	}{
+		"surplus":      {[]ledger.PeerView{peer("a", 50, 50)}, true},
+		"too little":   {[]ledger.PeerView{peer("a", 5, 5), peer("b", 6, 6)}, false},
+		"no surplus":   {[]ledger.PeerView{peer("a", 0, 50), founder}, false},
+		"who refused":  {[]ledger.PeerView{with(peer("a", 50, 50), func(p *ledger.PeerView) { p.Refused = true })}, false},
+		"who is named": {[]ledger.PeerView{with(peer("a", 0, 0), func(p *ledger.PeerView) { p.Hinted = true })}, false},
+	} {
+		v := grant(c.peers...)
+		v.Ahead = true
+		if picks, _ := (Strategy{}).Donors(v, 10, 1); (len(picks) > 0) != c.asks {
+			t.Errorf("%s: asks %v", name, picks)
+		}
+	}
+}
+
+// What was borrowed is kept for calls to come while they are likely to use it, and given back before it lapses.
+func TestReturn(t *testing.T) {
+	for _, c := range []struct {
+		name                   string
+		borrowed, lapsing, own ledger.Tokens
+		demand                 float64
+		returns                ledger.Tokens
+	}{
+		{name: "nothing borrowed", own: 500},
+		{name: "no demand: all", borrowed: 300, returns: 300},
+		{name: "the calls of two seconds are kept", borrowed: 300, demand: 100, returns: 100},
+		{name: "own rights serve them", borrowed: 300, own: 150, demand: 100, returns: 250},
+		{name: "with more demand, the cost of two calls", borrowed: 300, demand: 75, returns: 100},
+		{name: "with little, nothing", borrowed: 300, demand: 35, returns: 300},
+		{name: "but no longer than half of its life", borrowed: 300, lapsing: 300, demand: 75, returns: 200},
+		{name: "and what is left may go on", borrowed: 300, lapsing: 120, demand: 75, returns: 100},
+	} {
+		v := grant(peer("a", 0, 0))
+		v.Spec = ledger.Spec{Kind: ledger.Rate, Amount: 100_000, Per: 1000, PerMillis: 1000, Lend: 10_000}
+		v.Peers[0].Row.Shares = ledger.TotalShares
+		v.Rights, v.Borrowed, v.Lapsing, v.Demand, v.MeanCall = c.own+c.borrowed, c.borrowed, c.lapsing, c.demand, 100
+		i, n := Strategy{}.Return(v)
+		if (i == 0) != (c.returns > 0) || n != c.returns {
+			t.Errorf("%s: returns %d to %d, not %d", c.name, n, i, c.returns)
+		}
+	}
+}
+
 // Two waiting holders never both give to each other, and nobody gives more than it may.
 func TestGiveLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

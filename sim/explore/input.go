@@ -208,6 +208,7 @@ func (s *strategy) Surplus(v *ledger.View) ledger.Tokens        { return 0 }
 func (s *strategy) Drift(v *ledger.View) (int, ledger.Shares)   { return -1, 0 }
 func (s *strategy) Hold(v *ledger.View, ask *ledger.Ask) bool   { return true }
 func (s *strategy) Return(v *ledger.View) (int, ledger.Tokens)  { return -1, 0 }
+func (s *strategy) Ahead(v *ledger.View) ledger.Tokens          { return 0 }
 func (s *strategy) Accept(v *ledger.View, n ledger.Tokens) bool { return true }
 func (s *strategy) Gather(v *ledger.View) (int, ledger.Shares)  { return -1, 0 }
 
