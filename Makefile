@@ -11,7 +11,7 @@ VCS      := $(shell git status --porcelain >/dev/null 2>&1 && echo auto || echo 
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test ci bench fuzz lint fmt race smoke sim-soak check-deep clean
+.PHONY: help demo build test ci bench fuzz lint fmt race smoke sim-soak check-deep chaos clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -72,6 +72,9 @@ fuzz: ## Fuzz every decoder and parser, found by themselves, for FUZZTIME each, 
 
 check-deep: ## Explore every scope of sim/explore for DEEP, 2m by default, each in at most some 2 GiB
 	$(GO) test ./sim/explore -run '^Test(Guard)?Scopes$$' -v -timeout 0 -explore.depth 99 -explore.time $(DEEP) -explore.states 8000000
+
+chaos: ## Break a swarm of 7 processes in namespaces for DURATION, 5m by default, and judge it; SEED=1 draws the same faults again
+	@$(GO) test ./node/chaos -run '^TestChaos$$' -v -count 1 -timeout 0 -chaos.seed $(or $(SEED),0) -chaos.duration $(or $(DURATION),5m) -chaos.out '$(CURDIR)/bin/chaos'
 
 lint: ## Check formatting, go vet and staticcheck
 	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "not formatted (make fmt does it):"; echo "$$out"; exit 1; fi

@@ -23,6 +23,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"node/admit":       {"ledger", "policy"},
 		"node/core":        {"ledger", "node/admit"},
 		"node/child":       {},
+		"node/chaos":       {"node/api", "node/child", "ledger"},
 		"node/store":       {},
 		"node/wire":        {"ledger", "policy"},
 		"node/telemetry":   {},

@@ -97,6 +97,9 @@ func TestLogTailShowsThePanic(t *testing.T) {
 	if n != 1 || first[0] != "error: it broke error=disk [31m full part=store" {
 		t.Errorf("%d complaints, %q", n, first)
 	}
+	if first, n = Complaints(file, "gossip", "store"); n != 0 {
+		t.Errorf("complaints of the store are not passed over: %q", first)
+	}
 	if err := os.WriteFile(file, []byte(log[:len(log)-len("panic: BUG: boom\n\ngoroutine 1 [running]:\nmain.main()\n")]), 0o600); err != nil {
 		t.Fatal(err)
 	}

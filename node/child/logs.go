@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -65,8 +66,9 @@ func plainLine(line string) string {
 	return Printable(line)
 }
 
-// Complaints returns the errors that a node logged, at most a few, and how many there were.
-func Complaints(file string) (first []string, n int) {
+// Complaints returns the errors that a node logged, at most a few, and how many there were. Those of some parts are
+// passed over.
+func Complaints(file string, but ...string) (first []string, n int) {
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, 0
@@ -77,8 +79,9 @@ func Complaints(file string) (first []string, n int) {
 	for in.Scan() {
 		var m struct {
 			Level string `json:"level"`
+			Part  string `json:"part"`
 		}
-		if json.Unmarshal(in.Bytes(), &m) != nil {
+		if json.Unmarshal(in.Bytes(), &m) != nil || slices.Contains(but, m.Part) {
 			continue
 		}
 		if m.Level == "error" || m.Level == "fatal" || m.Level == "panic" {

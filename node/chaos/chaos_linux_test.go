@@ -1,0 +1,102 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var (
+	seedFlag     = flag.Uint64("chaos.seed", 0, "seed of TestChaos; 0 draws one")
+	durationFlag = flag.Duration("chaos.duration", 40*time.Second, "how long TestChaos runs its load")
+	nodesFlag    = flag.Int("chaos.nodes", 7, "nodes of TestChaos")
+	outFlag      = flag.String("chaos.out", "", "directory in which TestChaos leaves its report and, should it fail, the nodes' logs, by seed; none: they are not kept")
+)
+
+func TestMain(m *testing.M) {
+	if o, inside := Inside(); inside {
+		os.Exit(runInside(o))
+	}
+	os.Exit(m.Run())
+}
+
+// runInside is the run, in the process that has namespaces of its own.
+func runInside(o Options) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	rep, err := Run(ctx, o, os.Stdout)
+	var not *NotPermittedError
+	switch {
+	case errors.As(err, &not):
+		fmt.Println("SKIPPED:", err)
+		return codeSkip
+	case err != nil:
+		fmt.Println("error:", err)
+		return 1
+	case !rep.OK:
+		return 1
+	}
+	return 0
+}
+
+// codeSkip is the exit code of a run that is not permitted.
+const codeSkip = 77
+
+// A swarm of real processes under real faults. By default a short run with a seed of its own, which it prints.
+func TestChaos(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
+	o := Options{Seed: *seedFlag, Duration: *durationFlag, Nodes: *nodesFlag}
+	if o.Seed == 0 {
+		o.Seed = uint64(rand.Uint32()) + 1
+	}
+	if err := o.Check(); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("seed %d; again: %s", o.Seed, o.rerun())
+	dir := t.TempDir()
+	o.Binary, o.Newer = build(t, dir, "chaos-old"), build(t, dir, "chaos-new")
+	if o.Out = filepath.Join(dir, "out"); *outFlag != "" {
+		o.Out = filepath.Join(*outFlag, fmt.Sprint(o.Seed))
+	}
+	o.Dir = filepath.Join(dir, "run")
+	for _, d := range []string{o.Out, o.Dir} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, err := Sandbox(t.Context(), o, os.Stdout, os.Stderr)
+	var not *NotPermittedError
+	switch {
+	case code == codeSkip:
+		t.Skip("not permitted here; the reason stands above")
+	case errors.As(err, &not):
+		t.Skip(err)
+	case err != nil:
+		t.Fatal(err)
+	case code != 0:
+		t.Errorf("the run failed, as its report says; again: %s", o.rerun())
+	}
+}
+
+// build builds swarmpurse as that version.
+func build(t *testing.T, dir, version string) string {
+	t.Helper()
+	file := filepath.Join(dir, version)
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-X main.version="+version, "-o", file,
+		"github.com/swarmpurse/swarmpurse/cmd/swarmpurse")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("swarmpurse cannot be built: %v\n%s", err, out)
+	}
+	return file
+}

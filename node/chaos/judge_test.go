@@ -1,0 +1,277 @@
+package chaos
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/policy"
+)
+
+// swarmOf3 is a sound swarm of three nodes at rest: each spent 100 of a job of 1,000 tokens.
+func swarmOf3() *Evidence {
+	b := NewBook()
+	e := &Evidence{Nodes: 3, Limits: limits{Job: 1000, Turn: 100, Rate: 100, Burst: 50, Pace: 400, Slots: 6, Window: 5 * time.Second, Lend: time.Second}}
+	for i := range 3 {
+		c := b.Admitted(Jobs, "jobs/a", Life{i, 0}, 120, at(0), at(1))
+		c.Ending(100)
+		c.Settled(100)
+	}
+	e.Accounts = b.Accounts()
+	for i := range 3 {
+		v := View{Node: nodeName(i), Policy: 1, Budgets: map[string]api.Budget{}}
+		v.Status = api.Status{Ready: true, Generation: "1"}
+		in := api.Instance{Instance: "jobs/a", Limit: 1000}
+		for j := range 3 {
+			v.Members = append(v.Members, api.Member{Name: nodeName(j), Status: "alive", Generation: "1"})
+			h := api.Holder{Node: nodeName(j), Gen: "1", Account: api.Account{Issued: 334, Spent: 100, Rights: 234}}
+			if j > 0 {
+				h.Issued, h.Rights = 333, 233
+			}
+			in.Holders = append(in.Holders, h)
+			in.Swarm.Spent += h.Spent
+			in.Swarm.Rights += h.Rights
+			in.Swarm.Issued += h.Issued
+		}
+		v.Budgets[Jobs] = api.Budget{Name: Jobs, Instances: []api.Instance{in}}
+		e.Views = append(e.Views, v)
+	}
+	return e
+}
+
+func job(v *View) *api.Instance { return &v.Budgets[Jobs].Instances[0] }
+
+func TestSoundSwarmIsFoundSound(t *testing.T) {
+	e := swarmOf3()
+	if why := disagreement(e.Views, 3); why != "" {
+		t.Error(why)
+	}
+	findings, problems := Judge(e)
+	if len(problems) > 0 || len(findings) != 1 {
+		t.Fatal(findings, problems)
+	}
+	if f := findings[0]; f.Reported != 300 || f.Low != 300 || f.Left != 700 || f.Missing != 0 || f.Peak != 320 {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestDisagreementIsFound(t *testing.T) {
+	for _, c := range []struct {
+		want string
+		do   func(v *View) // at node 2
+	}{
+		{"n2 sees 2 of 3 nodes", func(v *View) { v.Members[2].Status = "failed" }},
+		{"n2 sees 2 of 3 nodes", func(v *View) { v.Members[2].Generation = "2" }},
+		{"n2 is not ready", func(v *View) { v.Status.Ready = false }},
+		{"n2 has 2 waiting calls", func(v *View) { v.Status.Waiting = 2 }},
+		{"n1 has revision 1 of the policy, n2 has 2", func(v *View) { v.Policy = 2 }},
+		{"n1 knows 1 instances of jobs, n2 knows 0", func(v *View) { v.Budgets[Jobs] = api.Budget{} }},
+		{"n1 says of jobs/a", func(v *View) { job(v).Swarm.Spent++ }},
+		{"n1 says of jobs/a", func(v *View) { job(v).Swarm.Shares++ }},
+	} {
+		e := swarmOf3()
+		c.do(&e.Views[1])
+		if why := disagreement(e.Views, 3); !strings.HasPrefix(why, c.want) {
+			t.Errorf("%q, want %q", why, c.want)
+		}
+	}
+	e := swarmOf3()
+	for i := range e.Views { // demand fades, and a lost directory's reservations are nobody's
+		job(&e.Views[i]).Swarm.Demand = float64(i)
+		job(&e.Views[i]).Holders = append(job(&e.Views[i]).Holders, api.Holder{Node: "n3", Gen: "0", Account: api.Account{Reserved: 7}})
+	}
+	if why := disagreement(e.Views, 3); why != "" {
+		t.Error(why)
+	}
+}
+
+// all does something to what every node says.
+func all(e *Evidence, do func(*api.Instance)) {
+	for i := range e.Views {
+		do(job(&e.Views[i]))
+	}
+}
+
+// slots adds an account of gates, of which n1 has some left and some reserved.
+func slots(e *Evidence, left, reserved ledger.Tokens) {
+	e.Accounts = append(e.Accounts, Account{Budget: Gates, Instance: Gates})
+	in := api.Instance{Instance: Gates, Swarm: api.Account{Reserved: reserved}}
+	in.Holders = []api.Holder{{Node: "n1", Gen: "1", Account: api.Account{Rights: left, Reserved: reserved}}}
+	for i := range e.Views {
+		e.Views[i].Budgets[Gates] = api.Budget{Instances: []api.Instance{in}}
+	}
+}
+
+func TestJudgeFindsWhatMustNotBe(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		do   func(e *Evidence)
+		want string // "": it is allowed
+	}{
+		{"more held than the limit", func(e *Evidence) { e.Accounts[0].Peak = 1001 }, "OVERSPENT: callers got 1 tokens of jobs/a"},
+		{"all held", func(e *Evidence) { e.Accounts[0].Peak = 1000 }, ""},
+		{"spent tokens are not in the totals", func(e *Evidence) {
+			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 299, 235 })
+		}, "jobs/a: callers spent 300 tokens at least"},
+		{"spent tokens that a lost directory alone knew", func(e *Evidence) {
+			e.Losses = []Loss{{Life{2, 0}, at(50), at(0)}}
+			all(e, func(in *api.Instance) { in.Swarm.Spent = 200; in.Holders[2].Gen = "0"; in.Holders[2].Spent = 0 })
+		}, ""},
+		{"more is lacking than the lost directory alone knew", func(e *Evidence) {
+			e.Losses = []Loss{{Life{2, 0}, at(50), at(20)}}
+			all(e, func(in *api.Instance) { in.Swarm.Spent = 200; in.Holders[2].Gen = "0"; in.Holders[2].Spent = 0 })
+		}, "jobs/a: callers spent 300 tokens at least, of which only directories that are lost can have known 0; the nodes know of 200"},
+		{"more is counted than was spent", func(e *Evidence) {
+			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 301, 233 })
+		}, "jobs/a: the nodes count 301 tokens as spent, callers used 300 at most, and 0 crashes"},
+		{"a call that was given up is still reserved", func(e *Evidence) {
+			e.Accounts[0].High += 50
+			all(e, func(in *api.Instance) { in.Swarm.Reserved, in.Holders[0].Reserved, in.Holders[0].Rights = 50, 50, 184 })
+		}, ""},
+		{"more is still reserved than was given up", func(e *Evidence) {
+			e.Accounts[0].High += 49
+			all(e, func(in *api.Instance) { in.Swarm.Reserved, in.Holders[0].Reserved, in.Holders[0].Rights = 50, 50, 184 })
+		}, "jobs/a: the nodes count 350 tokens as spent"},
+		{"a crash explains it", func(e *Evidence) {
+			e.Crashes = 1
+			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 301, 233 })
+		}, ""},
+		{"an unknown call explains it", func(e *Evidence) {
+			e.Accounts[0].High++
+			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 301, 233 })
+		}, ""},
+		{"tokens are gone", func(e *Evidence) { all(e, func(in *api.Instance) { in.Holders[0].Rights-- }) },
+			"jobs/a: 1 of 1000 tokens are neither spent nor left, though no directory was lost"},
+		{"tokens are gone with a directory", func(e *Evidence) {
+			e.Losses = []Loss{{Life{2, 0}, at(50), at(20)}}
+			all(e, func(in *api.Instance) { in.Holders[0].Rights-- })
+		}, ""},
+		{"tokens came from nowhere", func(e *Evidence) { all(e, func(in *api.Instance) { in.Holders[0].Rights++ }) },
+			"jobs/a: 1001 tokens are spent or left of 1000"},
+		{"the nodes know nothing of an instance", func(e *Evidence) {
+			for i := range e.Views {
+				e.Views[i].Budgets[Jobs] = api.Budget{}
+			}
+		}, "jobs/a: callers spent 300 tokens, the nodes know of none"},
+		{"a node's equation does not close", func(e *Evidence) { e.Views[2].Status.ConservationError = 4 }, "n3 reports a conservation error of 4 tokens"},
+		{"a node says so itself", func(e *Evidence) { job(&e.Views[1]).Overspend = 9 }, "n2 reports that the hard budget jobs/a is overspent by 9"},
+		{"more slots at once than there are", func(e *Evidence) {
+			e.Accounts = append(e.Accounts, Account{Budget: Gates, Instance: Gates, Peak: 7})
+		}, "OVERSPENT: callers got 1 tokens of gates"},
+		{"slots that a crash keeps for a while, beside one that is left", func(e *Evidence) { slots(e, 5, 1) }, ""},
+		{"a slot is gone", func(e *Evidence) { slots(e, 4, 1) }, "gates: 1 of 6 tokens are neither spent nor left"},
+		{"a slot came from nowhere", func(e *Evidence) { slots(e, 6, 1) }, "gates: 7 tokens are spent or left of 6"},
+		{"a soft budget within its overdraft", func(e *Evidence) {
+			e.Accounts = append(e.Accounts, Account{Budget: Pace, Instance: Pace, Peak: 500})
+		}, ""},
+		{"a soft budget beyond it", func(e *Evidence) {
+			e.Accounts = append(e.Accounts, Account{Budget: Pace, Instance: Pace, Peak: 501})
+		}, "OVERSPENT: callers got 1 tokens of pace"},
+		{"a node that joined overdraws its part, too", func(e *Evidence) {
+			e.Losses = []Loss{{Life{2, 0}, at(50), at(20)}}
+			e.Accounts = append(e.Accounts, Account{Budget: Pace, Instance: Pace, Peak: 533})
+		}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			e := swarmOf3()
+			c.do(e)
+			_, problems := Judge(e)
+			switch {
+			case c.want == "" && len(problems) > 0:
+				t.Errorf("problems %q", problems)
+			case c.want != "" && (len(problems) == 0 || !strings.HasPrefix(problems[0], c.want)):
+				t.Errorf("problems %q, want %q", problems, c.want)
+			}
+		})
+	}
+}
+
+// stamped are calls of a window budget at node 0: decided at some ms, answered after some more, of some size.
+func stamped(list ...[3]int) (calls []*Call) {
+	for _, c := range list {
+		calls = append(calls, &Call{At: at(c[0]), Sent: at(c[0] + 500), Got: at(c[0] + 500 + c[1]), Low: int64(c[2]), Size: int64(c[2])})
+	}
+	return calls // sent and got are of the caller's clock, which is half a second ahead
+}
+
+func TestWindowsAreJudged(t *testing.T) {
+	for i, c := range []struct {
+		calls []*Call
+		jumps []Jump
+		want  int64
+	}{
+		{nil, nil, 0},
+		{stamped([3]int{0, 1, 60}, [3]int{1000, 1, 40}), nil, 0},
+		{stamped([3]int{0, 1, 60}, [3]int{1000, 1, 41}), nil, 1},
+		{stamped([3]int{0, 1, 100}, [3]int{5000, 1, 100}, [3]int{10000, 1, 101}), nil, 1},
+		// The answer came in the next window: which it was decided in is not known, but both together are.
+		{stamped([3]int{0, 1, 100}, [3]int{4990, 20, 100}), nil, 0},
+		{stamped([3]int{0, 1, 100}, [3]int{4990, 20, 100}, [3]int{6000, 1, 5}), nil, 5},
+		// The clock stepped while the call was decided.
+		{stamped([3]int{0, 1, 60}, [3]int{1000, 1, 41}), []Jump{{0, at(1400), at(1600), time.Second}}, 0},
+		{stamped([3]int{0, 1, 60}, [3]int{1000, 1, 41}), []Jump{{1, at(1400), at(1600), time.Second}}, 1},
+		// A call that was never stamped says nothing.
+		{append(stamped([3]int{0, 1, 60}), &Call{Low: 50}), nil, 0},
+	} {
+		if got := overWindows(c.calls, c.jumps, 5*time.Second, 100); got != c.want {
+			t.Errorf("case %d: %d above the limit, want %d", i, got, c.want)
+		}
+	}
+}
+
+func TestRateIsJudged(t *testing.T) {
+	l := &limits{Rate: 1000, Burst: 50, Lend: 100 * time.Millisecond} // 150 at once, and 25 for what is apart
+	call := func(sent, got, size int) *Call { return &Call{Sent: at(sent), Got: at(got), Size: int64(size)} }
+	for i, c := range []struct {
+		calls []*Call
+		jumps []Jump
+		want  int64
+	}{
+		{[]*Call{call(0, 0, 175)}, nil, 0},
+		{[]*Call{call(0, 0, 176)}, nil, 1},
+		{[]*Call{call(0, 10, 100), call(5, 20, 96)}, nil, 1},
+		{[]*Call{call(0, 10, 100), call(5, 20, 95)}, nil, 0},
+		{[]*Call{call(0, 0, 150), call(100, 100, 100), call(200, 200, 130)}, nil, 5},
+		// What was sent before may have been admitted before.
+		{[]*Call{call(0, 900, 150), call(800, 800, 100)}, nil, 0},
+		{[]*Call{call(0, 0, 150), call(100, 100, 150)}, []Jump{{1, at(50), at(60), 30 * time.Millisecond}}, 0},
+		{[]*Call{call(0, 0, 150), call(100, 100, 150)}, []Jump{{1, at(50), at(60), 10 * time.Millisecond}, {2, at(50), at(60), 5 * time.Millisecond}}, 10},
+		{[]*Call{call(0, 0, 150), call(100, 100, 150)}, []Jump{{1, at(500), at(600), time.Second}}, 25},
+		{[]*Call{call(0, 0, 150), call(100, 100, 150)}, []Jump{{1, at(-20), at(-10), time.Second}}, 25},
+	} {
+		if got := overRate(c.calls, c.jumps, l); got != c.want {
+			t.Errorf("case %d: %d above what is allowed, want %d", i, got, c.want)
+		}
+	}
+}
+
+// One call too large is found wherever it stands.
+func TestRateIsJudgedOverLongRuns(t *testing.T) {
+	l := &limits{Rate: 1000, Burst: 50, Lend: 100 * time.Millisecond}
+	for _, where := range []int{0, 1, 5_000, 19_999} {
+		var calls []*Call
+		for i := range 20_000 {
+			calls = append(calls, &Call{Sent: at(i), Got: at(i), Size: 1})
+		}
+		calls[where].Size = 200
+		if got := overRate(calls, nil, l); got != 25 {
+			t.Errorf("a call too large at %d: %d, want 25", where, got)
+		}
+	}
+}
+
+func TestPolicyIsValid(t *testing.T) {
+	for _, o := range []Options{{Nodes: 4, Duration: minDuration}, {Nodes: 7, Duration: 5 * time.Minute}, {Nodes: maxNodes, Duration: maxDuration}} {
+		l := limitsFor(&o)
+		for what, v := range map[string]ledger.Tokens{"job": l.Job, "turn": l.Turn, "burst": l.Burst, "pace": l.Pace, "slots": l.Slots} {
+			if v <= 0 || what != "slots" && v < 2*1400 {
+				t.Errorf("%v: %s %d", o, what, v)
+			}
+		}
+		if _, err := policy.Parse("policy", []byte(l.policy())); err != nil {
+			t.Errorf("%v: %v", o, err)
+		}
+	}
+}
