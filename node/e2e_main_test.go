@@ -32,6 +32,7 @@ type settings struct {
 	Debug                                              bool
 	Mend                                               bool // a cut is mended at production's pace
 	Drain                                              time.Duration
+	FailDisk                                           string // see failDisk; "" leaves the disk alone
 }
 
 // addresses is the first line that a child writes.
@@ -79,6 +80,11 @@ func runChild(spec string) int {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(4)
 	}()
+	if s.FailDisk != "" {
+		if err := failDisk(s.FailDisk); err != nil {
+			return fail(err)
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	hup := make(chan os.Signal, 1)

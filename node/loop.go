@@ -9,6 +9,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/core"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
@@ -184,21 +185,21 @@ func (n *Node) finish(now ledger.Instant, err error) {
 	n.ending = nil
 	if err != nil {
 		n.core.Abort(now)
-		if !n.failing {
+		if n.failing == nil {
 			n.log.Error().Err(err).Msg("the data directory cannot be written: nothing new is admitted beyond what is durable")
 		}
-		n.failing = true
+		n.failing = fmt.Errorf("the data directory cannot be written: %w", err)
 		if errors.Is(err, store.ErrFailed) {
 			n.broken(err)
 		}
 		for _, f := range ending {
-			f(fmt.Errorf("the data directory cannot be written: %w", err))
+			f(fmt.Errorf("%w: %w", api.ErrNotReady, n.failing))
 		}
 		return
 	}
-	if n.failing {
+	if n.failing != nil {
 		n.log.Info().Msg("the data directory can be written again")
-		n.failing = false
+		n.failing = nil
 	}
 	if n.saidSlow {
 		n.saidSlow = false

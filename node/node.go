@@ -73,7 +73,7 @@ type Node struct {
 	founding   founding
 	comparer   core.Comparer
 	rand       *rand.Rand
-	failing    bool // the last write failed
+	failing    error // why the last write failed; nil: it did not
 	saidFenced bool
 	strangers  map[string]bool // members by name: whether they belong to another cluster
 	met        ledger.Instant  // when the membership was taken over last
@@ -145,8 +145,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.replica.Pending() {
 		n.finish(n.now(), n.write(n.begin(n.now())))
 	}
-	if n.failing {
-		return &OptionError{"data", fmt.Errorf("%s cannot be written", o.Data), "the log says why; free space on its disk, or check its rights"}
+	if n.failing != nil {
+		return &OptionError{"data", n.failing, "free space on its disk, or check its rights, and start again: nothing is lost"}
 	}
 	n.metrics.SetSource(n.state)
 
@@ -215,7 +215,7 @@ func (n *Node) loadLedger() error {
 	}
 	if err := n.replica.Load(n.now(), records); err != nil {
 		return &OptionError{"data", fmt.Errorf("the data directory %s holds a record that this version cannot read: %w", n.opts.Data, err),
-			"start the version that wrote it, or restore a backup; an empty directory starts a new generation without rights"}
+			"start the version that wrote it; an empty directory starts a new generation without rights"}
 	}
 	if c := n.replica.Charter(); !c.ID.IsZero() {
 		n.log.Info().Stringer("charter", c.ID).Stringer("holder", n.self).Int("accounts", len(n.replica.Instances())).Msg("data directory loaded")

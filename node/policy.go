@@ -50,7 +50,7 @@ func (n *Node) loadPolicy() error {
 	if b != nil {
 		d, err := wire.DecodeDocument(b)
 		if err != nil {
-			return &OptionError{"data", fmt.Errorf("the stored policy: %w", err), "restore a backup of the directory"}
+			return &OptionError{"data", fmt.Errorf("the stored policy cannot be read by this version: %w", err), "start the version that stored it"}
 		}
 		p, err := policy.Parse("stored policy", d.Source)
 		if err != nil {

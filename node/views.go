@@ -325,8 +325,8 @@ func (n *Node) unready() (why []string) {
 	if n.replica.Fenced() {
 		why = append(why, "fenced: peers know a later state of this node; restore the newer data directory, or start with an empty one")
 	}
-	if n.failing {
-		why = append(why, "the data directory cannot be written: free space on its disk, or check its rights")
+	if n.failing != nil {
+		why = append(why, fmt.Sprintf("%v: free space on its disk, or check its rights", n.failing))
 	}
 	if now := time.Now(); n.stalled(now) {
 		why = append(why, fmt.Sprintf("the data directory has not answered a write for %v: see what its disk does", now.Sub(n.since).Round(time.Second)))

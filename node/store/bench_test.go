@@ -3,7 +3,11 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
+
+	"go.etcd.io/bbolt"
 )
 
 // BenchmarkCommit commits records of 200 bytes over a database of ten thousand. What a commit costs is mostly the
@@ -23,6 +27,40 @@ func BenchmarkCommit(b *testing.B) {
 				if err := s.Commit(ws); err != nil {
 					b.Fatal(err)
 				}
+			}
+		})
+	}
+}
+
+// BenchmarkBareCommit is BenchmarkCommit without us: what checksums, sums and the counter add is the difference.
+func BenchmarkBareCommit(b *testing.B) {
+	for _, n := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			db, err := bbolt.Open(filepath.Join(b.TempDir(), "bare"), fileMode, boltOptions(new(*os.File)))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer db.Close()
+			bucket := []byte("accounts")
+			put := func(from, n int) {
+				err := db.Update(func(tx *bbolt.Tx) error {
+					bk, err := tx.CreateBucketIfNotExists(bucket)
+					for i := 0; i < n && err == nil; i++ {
+						from = (from + 7919) % 10_000
+						err = bk.Put([]byte(accountKey(from)), bytes.Repeat([]byte{byte(from)}, 200))
+					}
+					return err
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			put(0, 10_000)
+			next := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				put(next, n)
+				next = (next + n*7919) % 10_000
 			}
 		})
 	}
