@@ -80,6 +80,7 @@ func (n *Node) loop() {
 	tick := time.NewTicker(time.Duration(core.TickEvery) * time.Millisecond)
 	defer tick.Stop()
 	last, due := time.Now(), false
+	woke, boot := last, n.boot()
 	for {
 		select {
 		case <-n.stop:
@@ -93,11 +94,17 @@ func (n *Node) loop() {
 			n.finish(n.now(), err)
 		case t := <-tick.C:
 			due = true
-			wall := time.Now()
+			wall, up := time.Now(), n.boot()
+			suspended := up - boot - wall.Sub(woke)
+			woke, boot = wall, up
 			interval := ledger.Millis(t.Sub(last).Milliseconds())
 			told := wall.Add(time.Duration(n.wrong.Load()))
 			if step := n.clock.Follow(ledger.Instant(told.UnixMilli()), n.elapsed(wall), interval); step > 0 {
-				n.log.Warn().Dur("step", time.Duration(step)*time.Millisecond).Msg("the clock stepped forward, or the machine slept")
+				why := "the clock stepped forward"
+				if suspended.Milliseconds() > int64(step)/2 {
+					why = "the machine was suspended"
+				}
+				n.log.Warn().Dur("step", time.Duration(step)*time.Millisecond).Msg(why)
 			}
 			last = t
 			n.metrics.Expired(n.core.Expire(n.now()))

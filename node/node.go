@@ -24,6 +24,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger/placement"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/boottime"
 	"github.com/swarmpurse/swarmpurse/node/core"
 	"github.com/swarmpurse/swarmpurse/node/llm"
 	"github.com/swarmpurse/swarmpurse/node/store"
@@ -73,7 +74,8 @@ type Node struct {
 	founding   founding
 	comparer   core.Comparer
 	rand       *rand.Rand
-	failing    error // why the last write failed; nil: it did not
+	boot       func() time.Duration // the clock that counts suspension
+	failing    error                // why the last write failed; nil: it did not
 	saidFenced bool
 	strangers  map[string]bool // members by name: whether they belong to another cluster
 	met        ledger.Instant  // when the membership was taken over last
@@ -90,7 +92,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		opts: o, log: o.Logger, started: time.Now(),
 		inputs: make(chan op, maxOps), looks: make(chan op, maxOps), poke: make(chan struct{}, 1),
 		stop: make(chan struct{}), stopped: make(chan struct{}), written: make(chan error, 1),
-		idem: newIdempotency(), fatal: make(chan error, 1), rand: newRand(),
+		idem: newIdempotency(), fatal: make(chan error, 1), rand: newRand(), boot: boottime.Now,
 	}
 	n.clock = core.NewClock(ledger.Instant(n.started.UnixMilli()))
 	if err := n.open(ctx); err != nil {
