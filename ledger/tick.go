@@ -160,31 +160,35 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 	if slow && due(now, in.driftAt, driftPause) && !in.dirty {
 		in.driftAt = now
 		in.news = false
-		r.drift(now, in)
+		if r.drift(now, in) {
+			busy = true
+		}
 	}
 	return !busy && !in.news && !in.unseated && len(in.early) == 0
 }
 
 // drift moves shares toward demand, as the strategy says. Grants and slots are issued once, so that
-// their shares are worth nothing later.
-func (r *Replica) drift(now Instant, in *instance) {
+// their shares are worth nothing later. It reports whether some went: then there is a row to tell.
+func (r *Replica) drift(now Instant, in *instance) (gave bool) {
 	a := in.account
 	if k := a.Spec().Kind; k != Windowed && k != Rate || !a.started() || !r.heir.IsZero() {
-		return
+		return false
 	}
 	in.gifts = slices.DeleteFunc(in.gifts, func(g gift) bool { return due(now, g.at, giftShows) })
 	v := r.view(now, in)
 	for range driftMost {
 		i, n := r.cfg.Strategy.Drift(v)
 		if n = min(n, v.Share); i < 0 || n <= 0 {
-			return
+			return gave
 		}
 		to := v.Peers[i].Holder
 		r.moveShares(now, in, to, n)
 		in.gifts = append(in.gifts, gift{to, now})
 		v.Share -= n
 		v.Peers[i].Given = true
+		gave = true
 	}
+	return gave
 }
 
 // gift is shares that were given lately.

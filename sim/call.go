@@ -143,9 +143,7 @@ func (n *node) decided(c *call) {
 		n.checkCharges(c)
 		w.tally.Admitted(&c.Call, w.millis(), local)
 		ends := w.now + micros(c.Runs)*milli
-		if ends >= w.end {
-			w.beyond++
-		}
+		w.lastEnd = max(w.lastEnd, ends)
 		w.plan(ends, evSettle, nil, c)
 		return
 	}
@@ -202,6 +200,7 @@ func (n *node) settle(c *call) {
 	}
 	c.ended = true
 	w.calls--
+	w.stir("call", n.name)
 	w.judge.settled(n, c, &rc)
 	for i := range rc.Charged {
 		ch := &rc.Charged[i]

@@ -87,6 +87,10 @@ func (m *measure) waits(n *node) {
 func (m *measure) sample() {
 	w := m.w
 	w.plan(w.now+m.step, evSample, nil, nil)
+	defer m.sweep()
+	if w.now > w.end {
+		return // panels end
+	}
 	sec := float64(m.step) / float64(second)
 	m.at = append(m.at, time.Duration(w.now)*time.Microsecond)
 	rate := func(v admit.Verdict) float64 { return float64(m.counts[v]-m.before[v]) / sec }
@@ -117,6 +121,11 @@ func (m *measure) sample() {
 	m.samplePrices()
 	m.snap(&m.warm, span(w.sc.Warmup))
 	m.snap(&m.cooled, w.arrivalsEnd)
+}
+
+// sweep has the audit look at all of some nodes.
+func (m *measure) sweep() {
+	w := m.w
 	for range sweepsASample {
 		if n := w.nodes[w.dice.IntN(len(w.nodes))]; n.up {
 			w.audit.sweep(n)

@@ -454,6 +454,9 @@ func (n *node) effects(fx ledger.Effects) {
 		if s.Row.Holder == n.self {
 			x := n.w.pool.intern(s.Row)
 			n.w.audit.spread(n, s.Row)
+			if !x.turns {
+				n.w.stir("row of "+s.Row.Instance.Name(), n.name)
+			}
 			n.fresh(x)
 			n.out.put(x, s.Weight)
 			continue

@@ -267,6 +267,7 @@ type news struct {
 	origin           int32 // node of the holder
 	size             int   // on the wire, in bytes
 	born             micros
+	turns            bool // it is the first of its window
 }
 
 // ring keeps the last few versions of one row.
@@ -306,6 +307,7 @@ func (p *pool) intern(row *ledger.Row) *news {
 		}
 	}
 	x := &news{instance: in, holder: h, origin: p.nodeOf[h], born: p.w.now}
+	x.turns = !slices.ContainsFunc(r[:], func(y *news) bool { return y != nil && y.row.Window >= row.Window })
 	if last := r[0]; last != nil {
 		x.row = last.row
 		x.size = last.size // give or take a few bytes

@@ -9,8 +9,7 @@ import (
 
 func traceHash(h uint64) string { return fmt.Sprintf("%016x", h) }
 
-// atRest judges the end of a run. All faults are over, no calls arrive any more, and Scenario.Rest has passed: nothing
-// may be stuck, and everybody knows the same.
+// atRest judges the swarm when all faults are over, no calls have arrived for Scenario.Rest, and nothing may be stuck.
 func (w *world) atRest() {
 	for _, n := range w.nodes {
 		switch {
@@ -25,18 +24,72 @@ func (w *world) atRest() {
 			w.fail("the equations of accounts close", "%s is off by %d", n.name, n.core.Replica.Conservation())
 		}
 		for _, h := range n.core.Replica.Stuck() {
-			if p := w.byName[h.Node]; p.up && p.self == h { // a generation that has ended keeps what it was given, until guardians give it back
+			if p := w.byName[h.Node]; p.lives(h) {
 				w.fail("nothing that was given is stuck", "%s does not acknowledge what %s gave it", p.name, n.name)
 			}
 		}
 		w.audit.sweep(n)
 	}
 	w.audit.shares()
-	w.agree()
-	w.conserved()
-	if w.calls != w.beyond && w.violation == nil {
-		w.fail("every call ends", "%d calls neither wait nor run nor have ended", w.calls-w.beyond)
+	if detail := w.underway(false); detail != "" {
+		w.fail("stuck rights return", "%s", detail)
 	}
+	if detail := w.disagree(false); detail != "" {
+		w.fail("every node knows the same in the end", "%s", detail)
+	}
+}
+
+// lives reports whether the holder is this node's present generation, and runs. One that has ended keeps what it was
+// given, until guardians give it back.
+func (n *node) lives(h ledger.Holder) bool { return n.up && n.self == h }
+
+// stir is a sign that the swarm is not at rest.
+type stir struct {
+	at        micros
+	what, who string
+}
+
+func (w *world) stir(what, who string) { w.stirred = stir{w.now, what, who} }
+
+const (
+	stillStep = 5 * second
+	// stillMost is how long after the last call the swarm may take until nothing moves any more.
+	stillMost = 120 * second
+	// longestCall is how long after the scenario's end calls are waited for.
+	longestCall = 600 * second
+)
+
+// untilStill lets the world go on without load until nothing moves: no call runs, and nobody has had anything to tell
+// for as long as it takes to tell it, but that a window has turned. Then everybody knows exactly the same.
+func (w *world) untilStill(o Options) {
+	limit := max(w.end, min(w.lastEnd, w.end+longestCall)) + stillMost + w.told()
+	for w.goesOn() {
+		w.until(w.now+stillStep, o)
+		invariant, detail := w.unrest()
+		if invariant == "" {
+			return
+		}
+		if w.now >= limit && w.goesOn() {
+			w.fail(invariant, "%s", detail)
+		}
+	}
+}
+
+// unrest names the first of the promises about a swarm at rest that does not hold yet.
+func (w *world) unrest() (invariant, detail string) {
+	if w.calls > 0 && w.lastEnd <= w.end+longestCall {
+		return "every call ends", fmt.Sprintf("%d calls neither wait nor run nor have ended", w.calls)
+	}
+	if s := &w.stirred; s.at > w.now-w.told() {
+		return "the swarm comes to rest", fmt.Sprintf("%s: a %s after %d s", s.who, s.what, s.at/second)
+	}
+	if detail = w.underway(true); detail != "" {
+		return "what was given has come", detail
+	}
+	if detail = w.disagree(true); detail != "" {
+		return "every node knows the same in the end", detail
+	}
+	return "", ""
 }
 
 // told is how long ago a row must have been told for everybody to know it: a comparison of digests for what was lost on
@@ -47,83 +100,83 @@ func (w *world) told() micros {
 	return 10*second + micros(rows*rowBytes*copies/float64(w.pool.rate)*float64(second))
 }
 
-// agree checks that every node knows the same totals of every account.
-func (w *world) agree() {
-	for _, id := range w.pool.ids {
-		in := w.pool.instances[id]
+// underway finds rights, or also shares, that one live generation has given to another and that are not there.
+func (w *world) underway(shares bool) (detail string) {
+	for _, n := range w.nodes {
+		if !n.up {
+			continue
+		}
+		n.core.Replica.EachAccount(func(acc *ledger.Account) {
+			id := acc.ID()
+			live, _, _, _ := acc.Peek()
+			n.core.Replica.EachEntry(id, func(peer ledger.Holder, gave ledger.Entry) {
+				p := w.byName[peer.Node]
+				if detail != "" || !p.lives(peer) {
+					return
+				}
+				var got ledger.Entry
+				p.core.Replica.EachEntry(id, func(giver ledger.Holder, e ledger.Entry) {
+					if giver == n.self {
+						got = e
+					}
+				})
+				if shares && (gave.SharesOut != got.SharesIn || gave.SharesOut != gave.AckedShares) ||
+					gave.Window == live.Window && gave.Out > 0 && (got.Window != gave.Window || gave.Out != got.In || gave.Out != gave.AckedOut) {
+					detail = fmt.Sprintf("%s gave %s of %s %+v, which has %+v", n.name, p.name, id.Name(), gave, got)
+				}
+			})
+		})
+	}
+	return detail
+}
+
+// disagree finds a node that does not know the newest row of an account, or a row that does not say what its account
+// is: if still, exactly; else but for what was told of late, and for what changes on after the last call.
+func (w *world) disagree(still bool) string {
+	for in, id := range w.pool.ids {
+		in := int32(in)
 		for h := range w.pool.recent[in] {
 			x := w.pool.latest(in, int32(h))
 			if x == nil {
 				continue
 			}
-			// The newest row may be on its way, as signals go on changing for a while after the last call.
-			known := uint32(0)
-			for _, y := range w.pool.recent[in][h] {
-				if y != nil && y.born <= w.now-w.told() {
-					known = max(known, uint32(y.row.Version))
-				}
-			}
 			origin := w.nodes[x.origin]
-			if !origin.up || origin.self != x.row.Holder {
-				continue // dead: what it told last may not have reached everybody
+			if !origin.lives(x.row.Holder) {
+				continue // what it told last may have reached nobody
 			}
-			acc := origin.core.Replica.Account(id)
-			if acc == nil {
-				continue
+			newest := uint32(x.row.Version)
+			if (x.turns || !still) && x.born > w.now-w.told() { // then one that is older, as the last of the window before
+				newest = 0
+				for _, y := range w.pool.recent[in][h] {
+					if y != nil && y.born <= w.now-w.told() {
+						newest = max(newest, uint32(y.row.Version))
+					}
+				}
 			}
 			for _, n := range w.nodes {
-				if !n.up || n == origin {
-					continue
-				}
-				if v := n.version(in, int32(h)); v < known {
-					w.fail("every node knows the same in the end", "%s knows version %d of the row of %s for %s, version %d was told more than %d s ago", n.name, v, origin.name, id.Name(), known, w.told()/second)
-					return
+				if n.up && n != origin && n.version(in, int32(h)) < newest {
+					return fmt.Sprintf("%s knows version %d of the row of %s for %s, not %d", n.name, n.version(in, int32(h)), origin.name, id.Name(), newest)
 				}
 			}
-			live, spec, _, _ := acc.Peek()
-			if origin.busy || origin.core.Replica.Pending() {
-				continue // what it shows next is on its way to the disk
-			}
-			if r := &x.row; spec.Kind != ledger.Rate && spec.HalfLife == 0 && r.Window == live.Window &&
-				(r.Spent != live.Spent || r.In != live.In || r.Out != live.Out) { // shares may still drift
-				w.fail("every node knows the same in the end", "the last row of %s for %s says spent %d, in %d, out %d; its account spent %d, in %d, out %d",
-					origin.name, id.Name(), r.Spent, r.In, r.Out, live.Spent, live.In, live.Out)
-				return
+			if acc := origin.core.Replica.Account(id); acc != nil && (still || !origin.busy && !origin.core.Replica.Pending()) {
+				if live, spec, _, _ := acc.Peek(); live.Window == x.row.Window && !says(&x.row.Row, &live, &spec, still) {
+					return fmt.Sprintf("the last row of %s for %s says %+v; its account is %+v", origin.name, id.Name(), x.row.Row, live)
+				}
 			}
 		}
 	}
+	return ""
 }
 
-// conserved checks that what live holders own, what was spent and what lapsed is everything: nothing is on the way
-// any more but to or from those that are gone.
-func (w *world) conserved() {
-	for k, t := range w.audit.windows {
-		if t.in == t.out || w.someGone() {
-			continue
-		}
-		current := true
-		for _, n := range w.nodes {
-			if a := n.core.Replica.Account(w.pool.ids[k.instance]); a != nil {
-				s, _, _, _ := a.Peek()
-				current = current && s.Window == k.window
-			}
-		}
-		if current {
-			w.fail("stuck rights return", "%s: %d tokens left an account and came to none", w.pool.ids[k.instance].Name(), t.out-t.in)
-			return
-		}
+// says reports whether a row says what an account is, if all then with its shares. What a rate accrues, and what decays,
+// goes on all the time.
+func says(r *ledger.Row, s *ledger.State, spec *ledger.Spec, all bool) bool {
+	if !all {
+		return spec.Kind == ledger.Rate || spec.HalfLife > 0 || r.Spent == s.Spent && r.In == s.In && r.Out == s.Out
 	}
-}
-
-// someGone reports whether any generation has ended for good: its rights are gone until guardians give them back.
-func (w *world) someGone() bool {
-	if len(w.pool.holders) > len(w.nodes) {
-		return true
+	if r.Shares != s.Shares() || r.In != s.In || r.Out != s.Out || r.Spent != s.Spent || r.Reserved != s.Reserved || r.Debt != s.Debt ||
+		r.Minted != s.Minted || r.Overdrawn != s.Overdrawn {
+		return false
 	}
-	for _, n := range w.nodes {
-		if !n.up {
-			return true
-		}
-	}
-	return false
+	return spec.Kind == ledger.Rate || r.Issued == s.Issued() && (spec.HalfLife > 0 || r.Lapsed == s.Lapsed)
 }

@@ -57,7 +57,8 @@ type world struct {
 	source   workload.Source
 	next     workload.Call // of the source, already planned
 	calls    int           // that wait or run
-	beyond   int           // that run beyond the end
+	lastEnd  micros        // when the last of those that run ends, that is
+	stirred  stir          // the last sign that the swarm was not at rest
 	tally    *result.Tally
 	audit    audit
 	judge    judge
@@ -66,6 +67,8 @@ type world struct {
 
 	arrivalsEnd, end micros
 	violation        *result.Violation
+	cut              bool  // after as many events as it may take
+	broken           error // off, by its context
 }
 
 // Options of a run.
@@ -167,13 +170,31 @@ func (w *world) plan(at micros, kind eventKind, n *node, p any) {
 
 // run takes events until the end, or the first violation.
 func (w *world) run(o Options) (*result.Result, error) {
-	for w.violation == nil {
+	w.until(w.end, o)
+	if w.goesOn() {
+		w.atRest()
+		w.untilStill(o)
+	}
+	if w.broken != nil {
+		return nil, w.broken
+	}
+	return w.result(), nil
+}
+
+// goesOn reports whether nothing has ended the run before its time.
+func (w *world) goesOn() bool { return w.violation == nil && w.broken == nil && !w.cut }
+
+// until takes events until a moment, unless the run ends before.
+func (w *world) until(at micros, o Options) {
+	for w.goesOn() {
 		if o.most > 0 && w.events >= o.most {
-			return w.result(), nil
+			w.cut = true
+			return
 		}
-		e, ok := w.queue.pop(w.end)
+		e, ok := w.queue.pop(at)
 		if !ok {
-			break
+			w.now = at
+			return
 		}
 		w.now = e.at
 		w.events++
@@ -181,19 +202,11 @@ func (w *world) run(o Options) (*result.Result, error) {
 		w.mix(uint64(e.kind)<<32 | uint64(uint32(e.node)))
 		w.happen(&e)
 		if w.events%(1<<14) == 0 {
-			if err := w.ctx.Err(); err != nil {
-				return nil, err
-			}
-			if o.Progress != nil {
+			if w.broken = w.ctx.Err(); o.Progress != nil {
 				o.Progress(time.Duration(w.now)*time.Microsecond, w.events)
 			}
 		}
 	}
-	if w.violation == nil {
-		w.now = w.end
-		w.atRest()
-	}
-	return w.result(), nil
 }
 
 func (w *world) happen(e *event) {
