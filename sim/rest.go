@@ -31,12 +31,6 @@ func (w *world) atRest() {
 		w.audit.sweep(n)
 	}
 	w.audit.shares()
-	if detail := w.underway(false); detail != "" {
-		w.fail("stuck rights return", "%s", detail)
-	}
-	if detail := w.disagree(false); detail != "" {
-		w.fail("every node knows the same in the end", "%s", detail)
-	}
 }
 
 // lives reports whether the holder is this node's present generation, and runs. One that has ended keeps what it was
@@ -83,25 +77,25 @@ func (w *world) unrest() (invariant, detail string) {
 	if s := &w.stirred; s.at > w.now-w.told() {
 		return "the swarm comes to rest", fmt.Sprintf("%s: a %s after %d s", s.who, s.what, s.at/second)
 	}
-	if detail = w.underway(true); detail != "" {
+	if detail = w.underway(); detail != "" {
 		return "what was given has come", detail
 	}
-	if detail = w.disagree(true); detail != "" {
+	if detail = w.disagree(); detail != "" {
 		return "every node knows the same in the end", detail
 	}
 	return "", ""
 }
 
-// told is how long ago a row must have been told for everybody to know it: a comparison of digests for what was lost on
-// the way, and the time that gossip's ceiling needs for one row of every account.
+// told is how long it takes at the least to tell everybody of a row: a comparison of digests for what was lost on the way,
+// and the time that gossip's ceiling needs for one row of every account.
 func (w *world) told() micros {
 	const rowBytes, copies = 160, promise.Fanout * promise.Waves
 	rows := float64(len(w.pool.ids) * len(w.nodes))
 	return 10*second + micros(rows*rowBytes*copies/float64(w.pool.rate)*float64(second))
 }
 
-// underway finds rights, or also shares, that one live generation has given to another and that are not there.
-func (w *world) underway(shares bool) (detail string) {
+// underway finds something that one live generation has given to another and that is not there.
+func (w *world) underway() (detail string) {
 	for _, n := range w.nodes {
 		if !n.up {
 			continue
@@ -120,7 +114,7 @@ func (w *world) underway(shares bool) (detail string) {
 						got = e
 					}
 				})
-				if shares && (gave.SharesOut != got.SharesIn || gave.SharesOut != gave.AckedShares) ||
+				if gave.SharesOut != got.SharesIn || gave.SharesOut != gave.AckedShares ||
 					gave.Window == live.Window && gave.Out > 0 && (got.Window != gave.Window || gave.Out != got.In || gave.Out != gave.AckedOut) {
 					detail = fmt.Sprintf("%s gave %s of %s %+v, which has %+v", n.name, p.name, id.Name(), gave, got)
 				}
@@ -130,9 +124,8 @@ func (w *world) underway(shares bool) (detail string) {
 	return detail
 }
 
-// disagree finds a node that does not know the newest row of an account, or a row that does not say what its account
-// is: if still, exactly; else but for what was told of late, and for what changes on after the last call.
-func (w *world) disagree(still bool) string {
+// disagree finds a node that does not know the newest row of an account, or a row that does not say what its account is.
+func (w *world) disagree() string {
 	for in, id := range w.pool.ids {
 		in := int32(in)
 		for h := range w.pool.recent[in] {
@@ -145,7 +138,7 @@ func (w *world) disagree(still bool) string {
 				continue // what it told last may have reached nobody
 			}
 			newest := uint32(x.row.Version)
-			if (x.turns || !still) && x.born > w.now-w.told() { // then one that is older, as the last of the window before
+			if x.turns && x.born > w.now-w.told() { // then the last one of the window before
 				newest = 0
 				for _, y := range w.pool.recent[in][h] {
 					if y != nil && y.born <= w.now-w.told() {
@@ -158,8 +151,8 @@ func (w *world) disagree(still bool) string {
 					return fmt.Sprintf("%s knows version %d of the row of %s for %s, not %d", n.name, n.version(in, int32(h)), origin.name, id.Name(), newest)
 				}
 			}
-			if acc := origin.core.Replica.Account(id); acc != nil && (still || !origin.busy && !origin.core.Replica.Pending()) {
-				if live, spec, _, _ := acc.Peek(); live.Window == x.row.Window && !says(&x.row.Row, &live, &spec, still) {
+			if acc := origin.core.Replica.Account(id); acc != nil {
+				if live, spec, _, _ := acc.Peek(); live.Window == x.row.Window && !says(&x.row.Row, &live, &spec) {
 					return fmt.Sprintf("the last row of %s for %s says %+v; its account is %+v", origin.name, id.Name(), x.row.Row, live)
 				}
 			}
@@ -168,15 +161,9 @@ func (w *world) disagree(still bool) string {
 	return ""
 }
 
-// says reports whether a row says what an account is, if all then with its shares. What a rate accrues, and what decays,
-// goes on all the time.
-func says(r *ledger.Row, s *ledger.State, spec *ledger.Spec, all bool) bool {
-	if !all {
-		return spec.Kind == ledger.Rate || spec.HalfLife > 0 || r.Spent == s.Spent && r.In == s.In && r.Out == s.Out
-	}
-	if r.Shares != s.Shares() || r.In != s.In || r.Out != s.Out || r.Spent != s.Spent || r.Reserved != s.Reserved || r.Debt != s.Debt ||
-		r.Minted != s.Minted || r.Overdrawn != s.Overdrawn {
-		return false
-	}
-	return spec.Kind == ledger.Rate || r.Issued == s.Issued() && (spec.HalfLife > 0 || r.Lapsed == s.Lapsed)
+// says reports whether a row says what an account is. What a rate accrues, and what decays, goes on all the time.
+func says(r *ledger.Row, s *ledger.State, spec *ledger.Spec) bool {
+	return r.Shares == s.Shares() && r.In == s.In && r.Out == s.Out && r.Spent == s.Spent && r.Reserved == s.Reserved &&
+		r.Debt == s.Debt && r.Minted == s.Minted && r.Overdrawn == s.Overdrawn &&
+		(spec.Kind == ledger.Rate || r.Issued == s.Issued() && (spec.HalfLife > 0 || r.Lapsed == s.Lapsed))
 }
