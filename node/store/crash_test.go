@@ -295,3 +295,47 @@ func TestOpenWithoutPermission(t *testing.T) {
 		wantHint(t, name, <-result, ErrUnusable)
 	}
 }
+
+// TestADatabaseThatIsTakenAway: a file that has no name any more, or another's, is lost with the process, however durable.
+func TestADatabaseThatIsTakenAway(t *testing.T) {
+	for name, take := range map[string]func(dir string) error{
+		"removed":             func(dir string) error { return os.Remove(filepath.Join(dir, dbName)) },
+		"directory removed":   func(dir string) error { return os.RemoveAll(dir) },
+		"directory moved":     func(dir string) error { return os.Rename(dir, dir+"2") },
+		"replaced by a copy":  func(dir string) error { return replace(filepath.Join(dir, dbName)) },
+		"replaced by nothing": func(dir string) error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, dirMode)) },
+	} {
+		dir := filepath.Join(t.TempDir(), "d")
+		sample(t, dir)
+		s, err := Open(options(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustCommit(t, s, Write{Meta, "a", []byte("1")})
+		if err := take(dir); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			err := s.Commit([]Write{{Meta, "a", []byte("2")}})
+			wantHint(t, name, err, ErrFailed)
+			if err == nil || !strings.Contains(err.Error(), "was taken away while the node ran") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// replace puts a copy of a file in its place.
+func replace(path string) error {
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path+".copy", b, fileMode)
+	}
+	if err == nil {
+		err = os.Rename(path+".copy", path)
+	}
+	return err
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -175,6 +176,10 @@ func bare(err error) error {
 	if errors.As(err, &p) {
 		return p.Err
 	}
+	var l *os.LinkError
+	if errors.As(err, &l) {
+		return l.Err
+	}
 	return err
 }
 
@@ -218,19 +223,15 @@ func (d *directory) readSmall(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b := make([]byte, 4097)
-	n := 0
-	for n < len(b) {
-		k, err := f.Read(b[n:])
-		n += k
-		if k == 0 || err != nil {
-			break
-		}
+	// What cannot be read is no damage that may be mended by writing it anew.
+	b, err := io.ReadAll(io.LimitReader(f, 4097))
+	if err == nil && len(b) > 4096 {
+		err = errors.New("it has more than 4096 bytes")
 	}
-	if n > 4096 {
-		return nil, fmt.Errorf("%s has more than 4096 bytes", name)
+	if err != nil {
+		return nil, err
 	}
-	return b[:n], nil
+	return b, nil
 }
 
 // counter is the file that remembers the last transaction that Commit reported. It is overwritten in

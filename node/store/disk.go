@@ -21,6 +21,7 @@ type disk struct {
 	dir    *directory
 	db     *bbolt.DB
 	file   *os.File // bbolt's
+	info   os.FileInfo
 	seq    counter
 	st     state // as committed last
 	failed error // set once: the file may not be what we think it is
@@ -287,7 +288,9 @@ func boltOptions(f **os.File) *bbolt.Options {
 
 func (d *disk) openBolt() error {
 	err := guarded(func() (err error) {
-		d.db, err = bbolt.Open(d.dir.file(dbName), fileMode, boltOptions(&d.file))
+		if d.db, err = bbolt.Open(d.dir.file(dbName), fileMode, boltOptions(&d.file)); err == nil {
+			d.info, err = d.file.Stat()
+		}
 		return err
 	})
 	switch {
@@ -378,12 +381,29 @@ func (d *disk) commit(ws []Write, id *Identity) error {
 		return d.commitFailed(err)
 	}
 	d.st = next
+	if d.taken() {
+		d.failed = errTaken
+		return d.hasFailed()
+	}
 	if err := d.seq.set(next.Tx); err != nil && !d.behind {
 		// The commit is durable all the same; only a later loss of the newest meta page would go unnoticed.
 		d.behind = true
 		d.dir.log.Warn().Err(err).Msg("cannot write the counter of commits")
 	}
 	return nil
+}
+
+// errTaken says that the database's name no longer leads to the file that is written.
+var errTaken = errors.New("it was taken away while the node ran")
+
+// taken reports that a restart would not find the file that was just written: somebody has removed, moved or replaced
+// it. The file itself lives on, unseen, until the process ends.
+func (d *disk) taken() bool {
+	now, err := os.Stat(d.dir.file(dbName))
+	if err != nil {
+		return errors.Is(err, os.ErrNotExist) // other errors show at the next start, which they end
+	}
+	return !os.SameFile(now, d.info)
 }
 
 // apply makes the writes in a transaction and moves st along with them.
@@ -458,6 +478,10 @@ func (d *disk) commitFailed(cause error) error {
 }
 
 func (d *disk) hasFailed() error {
+	if errors.Is(d.failed, errTaken) {
+		return &Error{ErrFailed, d.dir.file(dbName), errTaken.Error(), "put the directory back as it was and start the node again; " +
+			"see what removes files there, a node's data is not temporary", nil}
+	}
 	return &Error{ErrFailed, d.dir.file(dbName), "a write failed and its outcome is not known",
 		"restart the node: it checks the database then; look at the disk first", bare(d.failed)}
 }

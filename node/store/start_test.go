@@ -73,6 +73,14 @@ func TestStartUpErrors(t *testing.T) {
 			}
 		}, nil, ErrGone, []string{"holds a, b, c and 2 more and no database"}, "an empty directory"},
 		{"parent missing", removeAllOf, func(o *Options) { o.Dir += "/no/data" }, ErrUnusable, []string{"the directory above it does not exist"}, "mount"},
+		{"marker cannot be read", func(t *testing.T, dir string) {
+			os.Remove(filepath.Join(dir, markerName))
+			os.Mkdir(filepath.Join(dir, markerName), dirMode)
+		}, nil, ErrUnusable, []string{markerName, "is a directory"}, "permissions"},
+		{"counter cannot be read", func(t *testing.T, dir string) {
+			os.Remove(filepath.Join(dir, seqName))
+			os.Mkdir(filepath.Join(dir, seqName), dirMode)
+		}, nil, ErrUnusable, []string{seqName, "is a directory"}, "permissions"},
 		{"another node", nil, func(o *Options) { o.Node = "n2" }, ErrForeign, []string{`belongs to node "n1"`, `"n2"`}, "--name n1"},
 		{"another cluster", nil, func(o *Options) { o.Cluster = "test" }, ErrForeign, []string{`belongs to cluster "prod"`, `"test"`}, "--cluster prod"},
 		{"another node, marker lost", func(t *testing.T, dir string) { os.Remove(filepath.Join(dir, markerName)) },
