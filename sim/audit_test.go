@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -36,11 +37,15 @@ type step func(*history)
 
 func newHistory(t *testing.T) *history {
 	sc := steady(t, 2, time.Minute)
-	p, err := policy.Parse("test", []byte(allPolicy))
-	if err != nil {
-		t.Fatal(err)
+	sc.Policies = nil
+	less := strings.NewReplacer("revision: 1", "revision: 2", "rate: 100/s, burst: 500", "rate: 10/s, burst: 50").Replace(allPolicy)
+	for _, text := range []string{allPolicy, less} {
+		p, err := policy.Parse("test", []byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc.Policies = append(sc.Policies, p)
 	}
-	sc.Policies = []*policy.Policy{p}
 	w, err := newWorld(t.Context(), sc, Options{})
 	if err != nil {
 		t.Fatal(err)

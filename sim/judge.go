@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"math"
+
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/policy"
@@ -11,6 +13,7 @@ import (
 type judge struct {
 	w     *world
 	caps  map[ledger.InstanceID]*capped
+	eras  []era
 	late  float64 // parts of soft overdrafts that came later, of all
 	jumps micros  // by which clocks stepped, which a rate's bound must allow for
 	// What comes of it, for figures: the largest excess over any hard limit.
@@ -23,8 +26,9 @@ type capped struct {
 	id      ledger.InstanceID
 	windows map[ledger.Window]*given
 	order   []ledger.Window
-	// Rate: the most over all beginnings of an interval that ends now, less what the rate brings in it.
+	// Rate: the most over all beginnings of an interval that ends now, less all that may be admitted in it.
 	level   float64
+	byRules map[uint32]ration
 	at      micros
 	refunds []refund
 }
@@ -47,7 +51,7 @@ func (j *judge) stepped(by micros) { j.jumps += max(by, -by) }
 func (j *judge) capped(id ledger.InstanceID) *capped {
 	c := j.caps[id]
 	if c == nil {
-		c = &capped{id: id, windows: map[ledger.Window]*given{}}
+		c = &capped{id: id, windows: map[ledger.Window]*given{}, level: math.Inf(-1)}
 		j.caps[id] = c
 	}
 	return c
@@ -164,33 +168,110 @@ func (j *judge) overdraft(s *ledger.Spec) ledger.Tokens {
 }
 
 // came notes a holder that came later, and how many members it knows at first.
-func (j *judge) came(members int) { j.late += 1 / float64(members) }
+func (j *judge) came(members int) {
+	j.late += 1 / float64(members)
+	in := j.eras[len(j.eras)-1].in
+	for _, c := range j.caps { // intervals that have begun may have it, too
+		c.level -= j.ration(c, in).over / float64(members)
+	}
+}
 
 func part(n ledger.Tokens, ppm int64) ledger.Tokens {
 	return ledger.Tokens(float64(n) * float64(ppm) / 1e6)
 }
 
-// admitRate checks the law of rates over every interval that ends now: at most rate × (T + L) + burst is admitted,
-// and what was refunded in T + L.
-func (j *judge) admitRate(c *capped, spec *ledger.Spec, n ledger.Tokens) {
-	// While nodes disagree the larger rate holds, and what it brought before may still be spent.
-	perMicro, lend, burst := 0.0, micros(0), ledger.Tokens(0)
-	j.w.policies(0, func(p *policy.Policy) {
+// era is a time in which the same policies are in force somewhere, a bit each.
+type era struct {
+	from micros
+	in   uint32
+}
+
+// ruled notes which policies are in force from now on.
+func (j *judge) ruled() {
+	in := uint32(0)
+	for i, nodes := range j.w.measure.adopted {
+		if nodes > 0 {
+			in |= 1 << i
+		}
+	}
+	if k := len(j.eras) - 1; k >= 0 && j.eras[k].from == j.w.now {
+		j.eras = j.eras[:k]
+	}
+	if k := len(j.eras) - 1; k < 0 || j.eras[k].in != in {
+		j.eras = append(j.eras, era{j.w.now, in})
+	}
+}
+
+// ration is what a rate gives in an era.
+type ration struct {
+	per   float64 // a microsecond
+	burst float64
+	over  float64 // the overdraft of a soft ceiling, but for those who come late
+	lend  micros
+}
+
+// ration is the largest by the policies of an era: while nodes disagree the larger one holds.
+func (j *judge) ration(c *capped, in uint32) (r ration) {
+	if r, ok := c.byRules[in]; ok {
+		return r
+	}
+	for i, p := range j.w.sc.Policies {
+		if in&(1<<i) == 0 {
+			continue
+		}
 		b, _, ok := p.Resolve(j.w.charter.ID, c.id)
 		if !ok {
-			return
+			continue
 		}
 		s := &b.Spec
-		perMicro = max(perMicro, float64(s.Per)/float64(s.PerMillis)/1000)
-		lend = max(lend, micros(s.Lend)*milli)
-		n := s.Amount
+		r.per = max(r.per, float64(s.Per)/float64(s.PerMillis)/1000)
+		r.lend = max(r.lend, micros(s.Lend)*milli)
+		r.burst = max(r.burst, float64(s.Amount))
 		if s.Ceiling == ledger.Soft {
-			n += j.overdraft(s)
+			r.over = max(r.over, float64(part(s.Amount, s.OverdraftPPM)))
 		}
-		burst = max(burst, n)
-	})
-	c.level -= perMicro * float64(j.w.now-c.at)
+	}
+	if c.byRules == nil {
+		c.byRules = map[uint32]ration{}
+	}
+	c.byRules[in] = r
+	return r
+}
+
+// brings is what a rate brings from a moment until now.
+func (j *judge) brings(c *capped, from micros) (sum float64) {
+	until := j.w.now
+	for k := len(j.eras) - 1; k >= 0 && until > from; k-- {
+		e := &j.eras[k]
+		sum += j.ration(c, e.in).per * float64(max(0, until-max(e.from, from)))
+		until = min(until, e.from)
+	}
+	return sum
+}
+
+// allowed is what may be admitted at once when an interval begins now: the burst, and what was lent in the time L before.
+// After a change the larger burst and the longer L hold on for as long as what was lent by them.
+func (j *judge) allowed(c *capped) (most float64, lend micros) {
+	burst, per, until := 0.0, 0.0, j.w.now
+	for k := len(j.eras) - 1; k >= 0; k-- {
+		r := j.ration(c, j.eras[k].in)
+		per = max(per, r.per)
+		if until < j.w.now-lend {
+			continue // only clocks remember it
+		}
+		lend = max(lend, r.lend)
+		burst = max(burst, r.burst+r.over*(1+j.late))
+		until = j.eras[k].from
+	}
+	return burst + j.brings(c, j.w.now-lend) + per*float64(j.jumps), lend
+}
+
+// admitRate checks the law of rates over every interval that ends now: at most rate × (T + L) + burst is admitted,
+// and what was refunded in T + L, with the rates that were in force at each moment.
+func (j *judge) admitRate(c *capped, spec *ledger.Spec, n ledger.Tokens) {
+	c.level -= j.brings(c, c.at)
 	c.at = j.w.now
+	most, lend := j.allowed(c)
 	recent := ledger.Tokens(0)
 	keep := c.refunds[:0]
 	for _, r := range c.refunds {
@@ -200,14 +281,10 @@ func (j *judge) admitRate(c *capped, spec *ledger.Spec, n ledger.Tokens) {
 		}
 	}
 	c.refunds = keep
-	c.level = max(c.level, -float64(recent)) + float64(n)
-	if spec.Ceiling == ledger.Observe {
-		return
-	}
-	most := float64(burst) + perMicro*float64(lend+j.jumps)
-	if c.level > most+1 {
-		j.over = max(j.over, ledger.Tokens(c.level-most))
-		j.overPart = max(j.overPart, (c.level-most)/most)
-		j.w.fail("no rate is exceeded", "%s: %.0f tokens in an interval more than its rate brings, at most %.0f may be", c.id.Name(), c.level, most)
+	c.level = max(c.level, -most-float64(recent)) + float64(n)
+	if spec.Ceiling != ledger.Observe && c.level > 1 {
+		j.over = max(j.over, ledger.Tokens(c.level))
+		j.overPart = max(j.overPart, c.level/most)
+		j.w.fail("no rate is exceeded", "%s: in some time %.0f tokens more were admitted than may be", c.id.Name(), c.level)
 	}
 }

@@ -34,6 +34,17 @@ func loses(h *history) {
 	h.b.start()
 }
 
+// adopts: a node goes over to the second policy, by which the rate is a tenth. reverts: it goes back.
+func adopts(n int) step { return func(h *history) { h.nodes[n].adopt(1) } }
+func reverts(n int) step {
+	return func(h *history) {
+		h.measure.adopted[1]--
+		h.measure.adopted[0]++
+		h.nodes[n].policy = 0
+		h.inForce(0)
+	}
+}
+
 // passes: time goes on.
 func passes(t micros) step { return func(h *history) { h.now += t } }
 
@@ -52,10 +63,16 @@ func TestJudge(t *testing.T) {
 		{"a soft ceiling, of which a node that lost its disk has a part anew", []step{told("loose", 1100), loses, told("loose", 50)}, told("loose", 1), "no budget is exceeded"},
 		{"a window, with what may roll over", []step{told("day", 1200), passes(10 * second), told("day", 1200)}, told("day", 1), "no budget is exceeded"},
 		{"what comes back after its window is over", []step{told("day", 800), refunded("day", 400, 10*second, 0, 0), told("day", 1200)}, told("day", 1), "no budget is exceeded"},
-		{"a rate: burst, and what L brings", []step{told("flow", 500), told("flow", 100)}, told("flow", 2), "no rate is exceeded"},
-		{"a rate: what time brings comes on top", []step{told("flow", 600), passes(3 * second), told("flow", 300)}, told("flow", 2), "no rate is exceeded"},
+		{"a rate at its start: the burst", []step{told("flow", 500)}, told("flow", 2), "no rate is exceeded"},
+		{"a rate: burst, and what L brings", []step{passes(9 * second), told("flow", 500), told("flow", 100)}, told("flow", 2), "no rate is exceeded"},
+		{"a rate: what time brings comes on top", []step{passes(9 * second), told("flow", 600), passes(3 * second), told("flow", 300)}, told("flow", 2), "no rate is exceeded"},
 		{"a rate: time before anything was used brings nothing", []step{passes(50 * second), told("flow", 600)}, told("flow", 2), "no rate is exceeded"},
-		{"a rate: what came back may be given once more", []step{refunded("flow", 600, 0, 100, 0), told("flow", 500)}, told("flow", 2), "no rate is exceeded"},
+		{"a rate: what came back may be given once more", []step{passes(9 * second), refunded("flow", 600, 0, 100, 0), told("flow", 500)}, told("flow", 2), "no rate is exceeded"},
+		{"a rate that falls: while nodes disagree the larger one holds", []step{passes(9 * second), told("flow", 600), adopts(0), passes(3 * second), told("flow", 300)}, told("flow", 2), "no rate is exceeded"},
+		{"a rate that falls: when all agree the smaller one", []step{passes(9 * second), told("flow", 600), adopts(0), adopts(1), passes(3 * second), told("flow", 30)}, told("flow", 2), "no rate is exceeded"},
+		{"a rate that falls: what was there is lent until L is over", []step{passes(9 * second), adopts(0), adopts(1), told("flow", 600)}, told("flow", 2), "no rate is exceeded"},
+		{"a rate that falls: and no longer", []step{passes(9 * second), adopts(0), adopts(1), passes(2 * second), told("flow", 60)}, told("flow", 2), "no rate is exceeded"},
+		{"a rate that falls and rises", []step{passes(9 * second), adopts(0), adopts(1), passes(60 * second), reverts(0), passes(second), told("flow", 600)}, told("flow", 2), "no rate is exceeded"},
 		{"a receipt that charges more than was reserved", []step{refunded("pot", 10, second, 10, 5)}, refunded("pot", 10, second, 11, 0), "a receipt charges what was reserved or overrun"},
 	} {
 		t.Run(c.name, func(t *testing.T) { newHistory(t).finds(t, c.right, c.wrong, c.want) })

@@ -257,7 +257,10 @@ func (w *world) fail(invariant, format string, args ...any) {
 func (w *world) millis() ledger.Millis { return ledger.Millis(w.now / milli) }
 
 // inForce notes that policy i is in force at some node now.
-func (w *world) inForce(i int) { w.policyAt[i] = w.now }
+func (w *world) inForce(i int) {
+	w.policyAt[i] = w.now
+	w.judge.ruled()
+}
 
 // policies calls f with every policy that was in force anywhere at or after a moment.
 func (w *world) policies(since micros, f func(*policy.Policy)) {
