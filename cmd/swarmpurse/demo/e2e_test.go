@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/swarmpurse/swarmpurse/node/llm/standin"
 )
 
 // built builds swarmpurse once for all tests of this file.
@@ -119,12 +122,50 @@ func TestShortDemo(t *testing.T) {
 	mustBeEmpty(t, dir)
 }
 
-// demoProcess starts `swarmpurse demo` and waits until its agents call.
-func demoProcess(t *testing.T) (cmd *exec.Cmd, stderr *safeBuffer, nodes []int) {
+// TestOverspendIsFound makes one call at the model server that no node has admitted, in the name of an agent: the demo
+// must find it, say so and end with exit code 1.
+func TestOverspendIsFound(t *testing.T) {
+	tempDir(t)
+	cmd, stderr, nodes := demoProcess(t, "3s")
+	args, err := os.ReadFile("/proc/" + strconv.Itoa(nodes[0]) + "/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, server, ok := strings.Cut(string(args), "openai=")
+	server, _, _ = strings.Cut(server, "\x00")
+	if !ok {
+		t.Fatalf("no model server in %q", args)
+	}
+	prompt := strings.Repeat("word ", 100_000)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server+"/chat/completions",
+		strings.NewReader(`{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"`+prompt+`"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "Bearer none")
+	req.Header.Set(standin.HeaderTenant, "k0")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("the model server answers %s", resp.Status)
+	}
+	err = cmd.Wait()
+	var ee *exec.ExitError
+	if out := stderr.String(); !errors.As(err, &ee) || ee.ExitCode() != 1 || !strings.Contains(out, "the hard budget pool was overspent by") {
+		t.Errorf("ended with %v and:\n%s", err, out)
+	}
+}
+
+// demoProcess starts `swarmpurse demo` for so long and waits until its agents call.
+func demoProcess(t *testing.T, duration string) (cmd *exec.Cmd, stderr *safeBuffer, nodes []int) {
 	t.Helper()
-	cmd = exec.Command(theBinary(t), "demo", "--nodes", "3", "--agents", "10", "--duration", "2m")
+	cmd = exec.Command(theBinary(t), "demo", "--nodes", "3", "--agents", "10", "--duration", duration)
 	stderr = &safeBuffer{}
-	cmd.Stderr = stderr
+	cmd.Stdout, cmd.Stderr = stderr, stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +230,7 @@ func gone(pid int) bool {
 
 func TestInterruptLeavesNothing(t *testing.T) {
 	dir := tempDir(t)
-	cmd, stderr, nodes := demoProcess(t)
+	cmd, stderr, nodes := demoProcess(t, "2m")
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -208,7 +249,7 @@ func TestInterruptLeavesNothing(t *testing.T) {
 
 func TestNodesEndWithTheDemo(t *testing.T) {
 	tempDir(t)
-	cmd, _, nodes := demoProcess(t)
+	cmd, _, nodes := demoProcess(t, "2m")
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +261,7 @@ func TestNodesEndWithTheDemo(t *testing.T) {
 
 func TestNodeThatEndsSpoilsTheDemo(t *testing.T) {
 	dir := tempDir(t)
-	cmd, stderr, nodes := demoProcess(t)
+	cmd, stderr, nodes := demoProcess(t, "2m")
 	if err := syscall.Kill(nodes[1], syscall.SIGABRT); err != nil { // Go prints its goroutines and ends
 		t.Fatal(err)
 	}
