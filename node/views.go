@@ -57,7 +57,7 @@ func (n *Node) instances() map[string][]ledger.InstanceID {
 
 func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.InstanceID, holders bool) api.Budget {
 	v := api.Budget{
-		Name: b.Name, Token: b.Token, Supply: supplyText(&b.Spec), Ceiling: ceilingText(&b.Spec), Per: b.Per, Price: b.Price,
+		Name: b.Name, Token: b.Token, Supply: api.SupplyText(&b.Spec), Ceiling: api.CeilingText(&b.Spec), Per: b.Per, Price: b.Price,
 		Instances: []api.Instance{},
 	}
 	slices.Sort(ids)
@@ -144,28 +144,6 @@ func add(sum, a *api.Account) {
 	sum.Debt += a.Debt
 	sum.Demand += a.Demand
 	sum.Unmet += a.Unmet
-}
-
-func supplyText(s *ledger.Spec) string {
-	switch s.Kind {
-	case ledger.Rate:
-		return fmt.Sprintf("%d per %v, burst %d", s.Per, time.Duration(s.PerMillis)*time.Millisecond, s.Amount)
-	case ledger.Windowed:
-		if s.Calendar.Months > 0 {
-			return fmt.Sprintf("%d per month", s.Amount)
-		}
-		return fmt.Sprintf("%d per %v", s.Amount, time.Duration(s.Calendar.Length)*time.Millisecond)
-	case ledger.Slots:
-		return fmt.Sprintf("%d slots", s.Amount)
-	}
-	return fmt.Sprintf("%d once", s.Amount)
-}
-
-func ceilingText(s *ledger.Spec) string {
-	if s.Ceiling == ledger.Soft {
-		return fmt.Sprintf("soft %g%%", float64(s.OverdraftPPM)/10_000)
-	}
-	return s.Ceiling.String()
 }
 
 // Members lists the pool. See api.Node.

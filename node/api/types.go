@@ -75,7 +75,7 @@ type Charge struct {
 type Budget struct {
 	Name      string     `json:"name"`
 	Token     string     `json:"token"`
-	Supply    string     `json:"supply"`  // "10M per 24h", "50000/s burst 100000"
+	Supply    string     `json:"supply"`  // "10,000,000 per 24h", "50,000/s, burst 100,000"
 	Ceiling   string     `json:"ceiling"` // hard, soft 10%, observe
 	Per       []string   `json:"per,omitempty"`
 	Price     float64    `json:"price"`

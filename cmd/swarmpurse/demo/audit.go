@@ -1,10 +1,10 @@
 package demo
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/api"
 )
 
 // onTheWay is how long a call may take from its admission to the model server. A call that reaches the
@@ -53,7 +53,7 @@ func (b *book) audit(counts []SlotCount) []BudgetAudit {
 func judge(a *account, counts []SlotCount, used []int64) BudgetAudit {
 	spec := a.budget.Spec
 	r := BudgetAudit{
-		Instance: a.name, Supply: supplyText(spec), Ceiling: ceilingText(spec), Limit: spec.Amount,
+		Instance: a.name, Supply: api.SupplyText(&spec), Ceiling: api.CeilingText(&spec), Limit: spec.Amount,
 		Skipped: a.skipped, hard: spec.Ceiling == ledger.Hard,
 	}
 	if a.skipped != "" {
@@ -171,28 +171,4 @@ func judgeRate(r *BudgetAudit, spec ledger.Spec, counts []SlotCount, used []int6
 	if over >= 1 {
 		r.Overspend = int64(over)
 	}
-}
-
-func supplyText(s ledger.Spec) string {
-	switch s.Kind {
-	case ledger.Windowed:
-		length := "month"
-		if s.Calendar.Months == 0 {
-			length = shortDuration(time.Duration(s.Calendar.Length) * time.Millisecond)
-		}
-		return fmt.Sprintf("%s per %s", comma(int64(s.Amount)), length)
-	case ledger.Rate:
-		per := map[ledger.Millis]string{1000: "s", 60_000: "m", 3_600_000: "h", 86_400_000: "d"}[s.PerMillis]
-		return fmt.Sprintf("%s/%s, burst %s", comma(int64(s.Per)), per, comma(int64(s.Amount)))
-	case ledger.Slots:
-		return fmt.Sprintf("%s at once", comma(int64(s.Amount)))
-	}
-	return fmt.Sprintf("%s once", comma(int64(s.Amount)))
-}
-
-func ceilingText(s ledger.Spec) string {
-	if s.Ceiling == ledger.Soft {
-		return fmt.Sprintf("soft %g%%", float64(s.OverdraftPPM)/10_000)
-	}
-	return s.Ceiling.String()
 }
