@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -303,10 +304,25 @@ func decodeJSON(body []byte, v any) error {
 			return badRequest(ErrCodeType, "", "the body must be a JSON object, not %s", article(typ.Value))
 		}
 		// The embedded struct of mint would show in the path.
-		field := strings.TrimPrefix(typ.Field, "MintRequest.")
+		field := member(body, strings.TrimPrefix(typ.Field, "MintRequest."), typ.Type)
 		return badRequest(ErrCodeType, field, "%q must be %s, not %s (byte %d)", field, want(typ.Type), article(clip(typ.Value, maxEchoLen)), typ.Offset)
 	}
 	return badRequest(ErrCodeMalformed, "", "malformed JSON: %s", err.Error())
+}
+
+// member names what in an object of the body is not of a type, "tokens.compute", where encoding/json says only that it
+// is something in "tokens".
+func member(body []byte, field string, t reflect.Type) string {
+	var whole, inner map[string]json.RawMessage
+	if json.Unmarshal(body, &whole) != nil || json.Unmarshal(whole[field], &inner) != nil {
+		return field
+	}
+	for _, key := range slices.Sorted(maps.Keys(inner)) {
+		if json.Unmarshal(inner[key], reflect.New(t).Interface()) != nil {
+			return field + "." + clip(key, maxEchoLen)
+		}
+	}
+	return field
 }
 
 // want describes what a field takes.
