@@ -10,7 +10,6 @@ import (
 	"syscall"
 	_ "time/tzdata" // policies name time zones, and small images have no database of them
 
-	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v4"
@@ -71,7 +70,7 @@ func newNodeCommand(a *app) *cobra.Command {
 		if err := settle(f, a.getenv, &config); err != nil {
 			return err
 		}
-		log, err := telemetry.NewLogger(a.stderr, level, format)
+		log, least, err := telemetry.NewLogger(a.stderr, level, format)
 		if err != nil {
 			return usageError("%w", err)
 		}
@@ -88,12 +87,7 @@ func newNodeCommand(a *app) *cobra.Command {
 		}
 		go func() {
 			for range hup {
-				err := n.Reload(cmd.Context())
-				if l, e := reloadLevel(f, a.getenv, config, level); e != nil {
-					err = errors.Join(err, e)
-				} else {
-					zerolog.SetGlobalLevel(l)
-				}
+				err := errors.Join(n.Reload(cmd.Context()), reloadLevel(least, f, a.getenv, config, level))
 				if err != nil {
 					log.Error().Err(err).Msg("reload: some settings stay as they were")
 				} else {
@@ -106,18 +100,18 @@ func newNodeCommand(a *app) *cobra.Command {
 	return c
 }
 
-// reloadLevel reads the level of the configuration file again, if that is where it came from.
-func reloadLevel(f *pflag.FlagSet, getenv func(string) string, config, level string) (zerolog.Level, error) {
+// reloadLevel sets the log level anew, from the configuration file if that is where it came from.
+func reloadLevel(least *telemetry.Level, f *pflag.FlagSet, getenv func(string) string, config, level string) error {
 	if config != "" && getenv(envName("log-level")) == "" && !f.Changed("log-level") {
 		file, err := readConfig(config)
 		if err != nil {
-			return 0, err
+			return err
 		}
 		if v, ok := file["log-level"]; ok {
 			level = fmt.Sprint(v)
 		}
 	}
-	return zerolog.ParseLevel(level)
+	return least.Set(level)
 }
 
 // settle fills in what the command line did not say: from the environment, then from the file.

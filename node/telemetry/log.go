@@ -6,6 +6,7 @@ import (
 	"log"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -15,17 +16,33 @@ import (
 // timeLayout is RFC 3339 in UTC with milliseconds.
 const timeLayout = "2006-01-02T15:04:05.000Z07:00"
 
-// NewLogger makes the node's logger on w. level is one of trace, debug, info, warn, error. format is json
-// (one object a line), console (for people), or auto: console if w is a terminal, json otherwise. Both may
-// be "", which is info and auto. The logger is safe for concurrent use, whatever w is.
-func NewLogger(w io.Writer, level, format string) (zerolog.Logger, error) {
-	lvl := zerolog.InfoLevel
+// Level is the least level that a logger writes. It may change while the logger is in use.
+type Level struct{ least atomic.Int32 }
+
+// Set changes the level to one of trace, debug, info, warn, error; "" is info.
+func (l *Level) Set(level string) error {
+	least := zerolog.InfoLevel
 	switch level {
 	case "trace", "debug", "info", "warn", "error":
-		lvl, _ = zerolog.ParseLevel(level)
+		least, _ = zerolog.ParseLevel(level)
 	case "":
 	default:
-		return zerolog.Nop(), fmt.Errorf("unknown log level %.40q: use trace, debug, info, warn or error", level)
+		return fmt.Errorf("unknown log level %.40q: use trace, debug, info, warn or error", level)
+	}
+	l.least.Store(int32(least))
+	return nil
+}
+
+// Sample makes a Level a [zerolog.Sampler], which is asked before an event is made.
+func (l *Level) Sample(at zerolog.Level) bool { return int32(at) >= l.least.Load() }
+
+// NewLogger makes the node's logger on w. level is one of trace, debug, info, warn, error. format is json
+// (one object a line), console (for people), or auto: console if w is a terminal, json otherwise. Both may
+// be "", which is info and auto. The logger is safe for concurrent use, whatever w is, and so is its Level.
+func NewLogger(w io.Writer, level, format string) (zerolog.Logger, *Level, error) {
+	lvl := &Level{}
+	if err := lvl.Set(level); err != nil {
+		return zerolog.Nop(), nil, err
 	}
 	tty := isTerminal(w)
 	switch format {
@@ -37,13 +54,13 @@ func NewLogger(w io.Writer, level, format string) (zerolog.Logger, error) {
 		w = console(w, tty)
 	case "json":
 	default:
-		return zerolog.Nop(), fmt.Errorf("unknown log format %.40q: use json, console or auto", format)
+		return zerolog.Nop(), nil, fmt.Errorf("unknown log format %.40q: use json, console or auto", format)
 	}
 	// zerolog's own Timestamp takes its layout from a global.
 	stamp := zerolog.HookFunc(func(e *zerolog.Event, _ zerolog.Level, _ string) {
 		e.Str(zerolog.TimestampFieldName, time.Now().UTC().Format(timeLayout))
 	})
-	return zerolog.New(zerolog.SyncWriter(w)).Level(lvl).Hook(stamp), nil
+	return zerolog.New(zerolog.SyncWriter(w)).Sample(lvl).Hook(stamp), lvl, nil
 }
 
 func console(w io.Writer, tty bool) io.Writer {

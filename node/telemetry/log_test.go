@@ -24,7 +24,7 @@ func TestNewLogger(t *testing.T) {
 		{"trace", "console", true, false},
 	} {
 		var b bytes.Buffer
-		l, err := NewLogger(&b, tt.level, tt.format)
+		l, _, err := NewLogger(&b, tt.level, tt.format)
 		if err != nil {
 			t.Errorf("%q %q: %v", tt.level, tt.format, err)
 			continue
@@ -54,7 +54,7 @@ func TestNewLogger(t *testing.T) {
 		}
 	}
 	for _, bad := range [][2]string{{"loud", "json"}, {"INFO", ""}, {"fatal", ""}, {"info", "xml"}} {
-		if _, err := NewLogger(&bytes.Buffer{}, bad[0], bad[1]); err == nil || !strings.Contains(err.Error(), ": use ") {
+		if _, _, err := NewLogger(&bytes.Buffer{}, bad[0], bad[1]); err == nil || !strings.Contains(err.Error(), ": use ") {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}
@@ -68,10 +68,43 @@ func TestNewLogger(t *testing.T) {
 	}
 }
 
+// TestLevelChanges: also for loggers that were made of the first one before, and both ways.
+func TestLevelChanges(t *testing.T) {
+	var b bytes.Buffer
+	l, level, err := NewLogger(&b, "warn", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := l.With().Str("part", "x").Logger()
+	for _, step := range []struct {
+		set  string
+		want string
+	}{{"warn", "w"}, {"debug", "dw"}, {"error", ""}, {"info", "w"}} {
+		if err := level.Set(step.set); err != nil {
+			t.Fatal(err)
+		}
+		b.Reset()
+		part.Debug().Msg("d")
+		part.Warn().Msg("w")
+		got := ""
+		for _, m := range []string{"d", "w"} {
+			if strings.Contains(b.String(), `"message":"`+m+`"`) {
+				got += m
+			}
+		}
+		if got != step.want {
+			t.Errorf("at level %s it writes %q, want %q", step.set, got, step.want)
+		}
+	}
+	if err := level.Set("loud"); err == nil {
+		t.Error("a level that is none")
+	}
+}
+
 // TestLoggerIsSafeOnAnyWriter writes from many goroutines to a buffer that is not; run with -race.
 func TestLoggerIsSafeOnAnyWriter(t *testing.T) {
 	var b bytes.Buffer
-	l, err := NewLogger(&b, "info", "json")
+	l, _, err := NewLogger(&b, "info", "json")
 	if err != nil {
 		t.Fatal(err)
 	}
