@@ -2,6 +2,8 @@ package chaos
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
@@ -39,6 +41,7 @@ func limitsFor(o *Options) limits {
 	l := limits{Window: 5 * time.Second, Lend: 2 * time.Second}
 	l.JobEvery = min(max(o.Duration/12, 4*time.Second), 20*time.Second)
 	l.Job = ledger.Tokens(perSecond(callers[Jobs]) * l.JobEvery.Seconds() / 3)
+	l.Job -= l.Job % ledger.Tokens(o.Nodes) // so that all founders' seats issue the same part
 	l.Turn = ledger.Tokens(perSecond(callers[Turns]) * l.Window.Seconds() / 3)
 	l.Rate = ledger.Tokens(perSecond(callers[Pool]) / 3)
 	l.Burst = l.Rate
@@ -71,6 +74,17 @@ rules:
   - {when: model == "pace", draw: [pace], stop: true}
 default: deny
 `, l.Job, l.Window, l.Turn, l.Rate, l.Burst, l.Lend, l.Slots, l.Pace, overdraft)
+}
+
+// born is when the first call for a job may have been made, after the start of the load.
+func (l *limits) born(job int) time.Duration { return time.Duration(job) * l.JobEvery }
+
+// tenantOf is whose job that is; jobOf is its number again, from the instance's name.
+func tenantOf(job int) string { return "job" + strconv.Itoa(job) }
+
+func jobOf(instance string) (job int, ok bool) {
+	n, err := strconv.Atoi(strings.TrimPrefix(instance, Jobs+"/job"))
+	return n, err == nil
 }
 
 // instanceOf names what a call of that kind draws on.

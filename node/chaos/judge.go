@@ -37,6 +37,7 @@ type Jump struct {
 // Evidence is what a run is judged by.
 type Evidence struct {
 	Nodes    int
+	Start    time.Time // of the load
 	Limits   limits
 	Accounts []Account
 	Losses   []Loss
@@ -117,7 +118,8 @@ type Finding struct {
 	Reported int64 `json:"spent_or_reserved_by_the_nodes_books"`
 	Crashed  int64 `json:"charged_for_crashes"` // Reported above High
 	Left     int64 `json:"rights_left"`         // at nodes that live
-	// Missing is neither spent nor left: it went with directories that were lost.
+	Unissued int64 `json:"not_issued"`          // nobody with these founders' seats was ever asked, or they are lost
+	// Missing was issued and is neither spent nor left: it went with directories that were lost.
 	Missing int64 `json:"missing"`
 }
 
@@ -209,7 +211,8 @@ func (e *Evidence) compare(f *Finding, in *api.Instance, gens map[string]string,
 		// Slots come back, so no total remembers them. After a crash those up to the mark stay reserved for a minute.
 		f.Missing = f.Limit - f.Left - f.Reported
 	} else {
-		f.Missing = f.Limit - f.Reported - f.Left - int64(in.Swarm.Lapsed)
+		f.Unissued = f.Limit - int64(in.Swarm.Issued)
+		f.Missing = int64(in.Swarm.Issued-in.Swarm.Lapsed) - f.Reported - f.Left
 		f.Crashed = max(0, f.Reported-f.High)
 		if f.Reported+lost < f.Low-f.AtRisk {
 			bad("%s: callers spent %d tokens at least, of which only directories that are lost can have known %d; the nodes know of %d",
@@ -221,15 +224,29 @@ func (e *Evidence) compare(f *Finding, in *api.Instance, gens map[string]string,
 		}
 	}
 	if f.Budget == Pace {
-		f.Missing = 0 // what is overdrawn was never issued
+		f.Unissued, f.Missing = 0, 0 // what is overdrawn was never issued
 		return
 	}
-	switch {
+	switch part := f.Limit / int64(e.Nodes); {
 	case f.Missing < 0:
-		bad("%s: %d tokens are spent or left of %d", f.Instance, f.Limit-f.Missing, f.Limit)
-	case f.Missing > 0 && len(e.Losses) == 0:
-		bad("%s: %d of %d tokens are neither spent nor left, though no directory was lost", f.Instance, f.Missing, f.Limit)
+		bad("%s: %d tokens are spent or left of %d", f.Instance, f.Limit-f.Unissued-f.Missing, f.Limit-f.Unissued)
+	case f.Missing > 0 && !e.explained(f, in, gens):
+		bad("%s: %d of %d tokens are neither spent nor left, and no directory that was lost can have had them", f.Instance, f.Missing, f.Limit)
+	case f.Budget == Jobs && (f.Unissued < 0 || f.Unissued%part != 0):
+		bad("%s: %d of %d tokens were never issued, which are not whole parts of founders, of %d", f.Instance, f.Unissued, f.Limit, part)
 	}
+}
+
+// explained reports whether directories that were lost may have had what is missing: not of a job that began when
+// they were lost already.
+func (e *Evidence) explained(f *Finding, in *api.Instance, gens map[string]string) bool {
+	if len(e.Losses) == 0 {
+		return false
+	}
+	job, ok := jobOf(f.Instance)
+	born := e.Start.Add(e.Limits.born(job))
+	return !ok || slices.ContainsFunc(in.Holders, func(h api.Holder) bool { return gens[h.Node] != h.Gen }) ||
+		slices.ContainsFunc(e.Losses, func(l Loss) bool { return !born.After(l.At) })
 }
 
 // crashesMay is what crashes may add to what is counted as spent: a mark runs ahead of what is reserved and spent

@@ -10,12 +10,12 @@ import (
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
-// swarmOf3 is a sound swarm of three nodes at rest: each spent 100 of a job of 1,000 tokens.
+// swarmOf3 is a sound swarm of three nodes at rest: each spent 100 of a job of 999 tokens.
 func swarmOf3() *Evidence {
 	b := NewBook()
-	e := &Evidence{Nodes: 3, Limits: limits{Job: 1000, Turn: 100, Rate: 100, Burst: 50, Pace: 400, Slots: 6, Window: 5 * time.Second, Lend: time.Second}}
+	e := &Evidence{Nodes: 3, Start: at(0), Limits: limits{Job: 999, JobEvery: time.Second, Turn: 100, Rate: 100, Burst: 50, Pace: 400, Slots: 6, Window: 5 * time.Second, Lend: time.Second}}
 	for i := range 3 {
-		c := b.Admitted(Jobs, "jobs/a", Life{i, 0}, 120, at(0), at(1))
+		c := b.Admitted(Jobs, "jobs/job0", Life{i, 0}, 120, at(0), at(1))
 		c.Ending(100)
 		c.Settled(100)
 	}
@@ -23,13 +23,10 @@ func swarmOf3() *Evidence {
 	for i := range 3 {
 		v := View{Node: nodeName(i), Policy: 1, Budgets: map[string]api.Budget{}}
 		v.Status = api.Status{Ready: true, Generation: "1"}
-		in := api.Instance{Instance: "jobs/a", Limit: 1000}
+		in := api.Instance{Instance: "jobs/job0", Limit: 999}
 		for j := range 3 {
 			v.Members = append(v.Members, api.Member{Name: nodeName(j), Status: "alive", Generation: "1"})
-			h := api.Holder{Node: nodeName(j), Gen: "1", Account: api.Account{Issued: 334, Spent: 100, Rights: 234}}
-			if j > 0 {
-				h.Issued, h.Rights = 333, 233
-			}
+			h := api.Holder{Node: nodeName(j), Gen: "1", Account: api.Account{Issued: 333, Spent: 100, Rights: 233}}
 			in.Holders = append(in.Holders, h)
 			in.Swarm.Spent += h.Spent
 			in.Swarm.Rights += h.Rights
@@ -52,7 +49,7 @@ func TestSoundSwarmIsFoundSound(t *testing.T) {
 	if len(problems) > 0 || len(findings) != 1 {
 		t.Fatal(findings, problems)
 	}
-	if f := findings[0]; f.Reported != 300 || f.Low != 300 || f.Left != 700 || f.Missing != 0 || f.Peak != 320 {
+	if f := findings[0]; f.Reported != 300 || f.Low != 300 || f.Left != 699 || f.Missing != 0 || f.Peak != 320 {
 		t.Errorf("%+v", f)
 	}
 }
@@ -68,8 +65,8 @@ func TestDisagreementIsFound(t *testing.T) {
 		{"n2 has 2 waiting calls", func(v *View) { v.Status.Waiting = 2 }},
 		{"n1 has revision 1 of the policy, n2 has 2", func(v *View) { v.Policy = 2 }},
 		{"n1 knows 1 instances of jobs, n2 knows 0", func(v *View) { v.Budgets[Jobs] = api.Budget{} }},
-		{"n1 says of jobs/a", func(v *View) { job(v).Swarm.Spent++ }},
-		{"n1 says of jobs/a", func(v *View) { job(v).Swarm.Shares++ }},
+		{"n1 says of jobs/job0", func(v *View) { job(v).Swarm.Spent++ }},
+		{"n1 says of jobs/job0", func(v *View) { job(v).Swarm.Shares++ }},
 	} {
 		e := swarmOf3()
 		c.do(&e.Views[1])
@@ -110,11 +107,11 @@ func TestJudgeFindsWhatMustNotBe(t *testing.T) {
 		do   func(e *Evidence)
 		want string // "": it is allowed
 	}{
-		{"more held than the limit", func(e *Evidence) { e.Accounts[0].Peak = 1001 }, "OVERSPENT: callers got 1 tokens of jobs/a"},
-		{"all held", func(e *Evidence) { e.Accounts[0].Peak = 1000 }, ""},
+		{"more held than the limit", func(e *Evidence) { e.Accounts[0].Peak = 1000 }, "OVERSPENT: callers got 1 tokens of jobs/job0"},
+		{"all held", func(e *Evidence) { e.Accounts[0].Peak = 999 }, ""},
 		{"spent tokens are not in the totals", func(e *Evidence) {
-			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 299, 235 })
-		}, "jobs/a: callers spent 300 tokens at least"},
+			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 299, 234 })
+		}, "jobs/job0: callers spent 300 tokens at least"},
 		{"spent tokens that a lost directory alone knew", func(e *Evidence) {
 			e.Losses = []Loss{{Life{2, 0}, at(50), at(0)}}
 			all(e, func(in *api.Instance) { in.Swarm.Spent = 200; in.Holders[2].Gen = "0"; in.Holders[2].Spent = 0 })
@@ -122,41 +119,58 @@ func TestJudgeFindsWhatMustNotBe(t *testing.T) {
 		{"more is lacking than the lost directory alone knew", func(e *Evidence) {
 			e.Losses = []Loss{{Life{2, 0}, at(50), at(20)}}
 			all(e, func(in *api.Instance) { in.Swarm.Spent = 200; in.Holders[2].Gen = "0"; in.Holders[2].Spent = 0 })
-		}, "jobs/a: callers spent 300 tokens at least, of which only directories that are lost can have known 0; the nodes know of 200"},
+		}, "jobs/job0: callers spent 300 tokens at least, of which only directories that are lost can have known 0; the nodes know of 200"},
 		{"more is counted than was spent", func(e *Evidence) {
-			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 301, 233 })
-		}, "jobs/a: the nodes count 301 tokens as spent, callers used 300 at most, and 0 crashes"},
+			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 301, 232 })
+		}, "jobs/job0: the nodes count 301 tokens as spent, callers used 300 at most, and 0 crashes"},
 		{"a call that was given up is still reserved", func(e *Evidence) {
 			e.Accounts[0].High += 50
-			all(e, func(in *api.Instance) { in.Swarm.Reserved, in.Holders[0].Reserved, in.Holders[0].Rights = 50, 50, 184 })
+			all(e, func(in *api.Instance) { in.Swarm.Reserved, in.Holders[0].Reserved, in.Holders[0].Rights = 50, 50, 183 })
 		}, ""},
 		{"more is still reserved than was given up", func(e *Evidence) {
 			e.Accounts[0].High += 49
-			all(e, func(in *api.Instance) { in.Swarm.Reserved, in.Holders[0].Reserved, in.Holders[0].Rights = 50, 50, 184 })
-		}, "jobs/a: the nodes count 350 tokens as spent"},
+			all(e, func(in *api.Instance) { in.Swarm.Reserved, in.Holders[0].Reserved, in.Holders[0].Rights = 50, 50, 183 })
+		}, "jobs/job0: the nodes count 350 tokens as spent"},
 		{"a crash explains it", func(e *Evidence) {
 			e.Crashes = 1
-			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 301, 233 })
+			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 301, 232 })
 		}, ""},
 		{"an unknown call explains it", func(e *Evidence) {
 			e.Accounts[0].High++
-			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 301, 233 })
+			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 301, 232 })
 		}, ""},
 		{"tokens are gone", func(e *Evidence) { all(e, func(in *api.Instance) { in.Holders[0].Rights-- }) },
-			"jobs/a: 1 of 1000 tokens are neither spent nor left, though no directory was lost"},
+			"jobs/job0: 1 of 999 tokens are neither spent nor left, and no directory"},
 		{"tokens are gone with a directory", func(e *Evidence) {
 			e.Losses = []Loss{{Life{2, 0}, at(50), at(20)}}
 			all(e, func(in *api.Instance) { in.Holders[0].Rights-- })
 		}, ""},
+		{"tokens are gone of a job that began after the directory was lost", func(e *Evidence) {
+			e.Losses = []Loss{{Life{2, 0}, at(-50), at(-90)}}
+			all(e, func(in *api.Instance) { in.Holders[0].Rights-- })
+		}, "jobs/job0: 1 of 999 tokens are neither spent nor left, and no directory"},
+		{"its node had an account of it nevertheless", func(e *Evidence) {
+			e.Losses = []Loss{{Life{2, 0}, at(-50), at(-90)}}
+			all(e, func(in *api.Instance) {
+				in.Holders[0].Rights--
+				in.Holders = append(in.Holders, api.Holder{Node: "n3", Gen: "0"})
+			})
+		}, ""},
+		{"a founder never issued its part", func(e *Evidence) {
+			all(e, func(in *api.Instance) { in.Swarm.Issued -= 333; in.Holders[0].Rights = 0; in.Holders[1].Rights -= 100 })
+		}, ""},
+		{"a part of a founder's part was never issued", func(e *Evidence) {
+			all(e, func(in *api.Instance) { in.Swarm.Issued -= 33; in.Holders[0].Rights -= 33 })
+		}, "jobs/job0: 33 of 999 tokens were never issued"},
 		{"tokens came from nowhere", func(e *Evidence) { all(e, func(in *api.Instance) { in.Holders[0].Rights++ }) },
-			"jobs/a: 1001 tokens are spent or left of 1000"},
+			"jobs/job0: 1000 tokens are spent or left of 999"},
 		{"the nodes know nothing of an instance", func(e *Evidence) {
 			for i := range e.Views {
 				e.Views[i].Budgets[Jobs] = api.Budget{}
 			}
-		}, "jobs/a: callers spent 300 tokens, the nodes know of none"},
+		}, "jobs/job0: callers spent 300 tokens, the nodes know of none"},
 		{"a node's equation does not close", func(e *Evidence) { e.Views[2].Status.ConservationError = 4 }, "n3 reports a conservation error of 4 tokens"},
-		{"a node says so itself", func(e *Evidence) { job(&e.Views[1]).Overspend = 9 }, "n2 reports that the hard budget jobs/a is overspent by 9"},
+		{"a node says so itself", func(e *Evidence) { job(&e.Views[1]).Overspend = 9 }, "n2 reports that the hard budget jobs/job0 is overspent by 9"},
 		{"more slots at once than there are", func(e *Evidence) {
 			e.Accounts = append(e.Accounts, Account{Budget: Gates, Instance: Gates, Peak: 7})
 		}, "OVERSPENT: callers got 1 tokens of gates"},

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"strconv"
 	"sync"
 	"time"
 
@@ -76,7 +75,7 @@ func (c *caller) tenant() string {
 	if newest > 0 && c.rand.IntN(3) == 0 {
 		newest = c.rand.IntN(newest)
 	}
-	return "job" + strconv.Itoa(newest)
+	return tenantOf(newest)
 }
 
 // mixedSize are calls of three kinds, as agents make them: meanCall tokens on average.

@@ -83,7 +83,7 @@ func columns(headers ...string) table.Writer {
 // Print writes the report for people.
 func (r *Report) Print(w io.Writer) {
 	fmt.Fprintf(w, "\nWhat callers were told, and what the nodes' books say\n")
-	t := columns("budget", "→limit", "→calls", "→refused", "→offered", "→admitted", "→unknown", "→held at most", "→spent at least", "→at most", "→nodes' books", "→left", "→missing")
+	t := columns("budget", "→limit", "→calls", "→refused", "→offered", "→admitted", "→unknown", "→held at most", "→spent at least", "→at most", "→nodes' books", "→left", "→not issued", "→missing")
 	dash := func(f *Finding, v int64) any {
 		if f.Budget == Turns || f.Budget == Pool {
 			return "-"
@@ -96,11 +96,11 @@ func (r *Report) Print(w io.Writer) {
 		if f.Budget == Turns || f.Budget == Pool {
 			peak = "-"
 		}
-		t.AppendRow(table.Row{f.Instance, f.Limit, f.Calls, f.Refused, f.Offered, f.Admitted, f.Unknown, peak, f.Low, f.High, dash(f, f.Reported), dash(f, f.Left), dash(f, f.Missing)})
+		t.AppendRow(table.Row{f.Instance, f.Limit, f.Calls, f.Refused, f.Offered, f.Admitted, f.Unknown, peak, f.Low, f.High, dash(f, f.Reported), dash(f, f.Left), dash(f, f.Unissued), dash(f, f.Missing)})
 	}
 	fmt.Fprintln(w, t.Render())
 	fmt.Fprintln(w, "\n  limit: of turns for each window, of pool a second; held at most: reserved and spent at once, at the least;")
-	fmt.Fprintln(w, "  missing: neither spent nor left, gone with a directory that was lost")
+	fmt.Fprintln(w, "  not issued: founders' parts that nobody asked for, or lost; missing: neither spent nor left, gone with a lost directory")
 
 	var crashed, gone, missing, risk int64
 	for _, f := range r.Findings {

@@ -141,7 +141,7 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 	closed()
 
 	e := &Evidence{
-		Nodes: o.Nodes, Limits: l, Accounts: load.Book.Accounts(), Losses: s.losses, Crashes: s.crashes, Jumps: s.jumps, Views: views,
+		Nodes: o.Nodes, Start: g.start, Limits: l, Accounts: load.Book.Accounts(), Losses: s.losses, Crashes: s.crashes, Jumps: s.jumps, Views: views,
 	}
 	findings, problems := Judge(e)
 	rep.Findings = findings
