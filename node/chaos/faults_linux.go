@@ -25,13 +25,6 @@ type mischief struct {
 	heals   []Heal        // guarded by mu
 }
 
-// mute is a time in which a node could not tell its peers what it did.
-type mute struct {
-	node     int
-	from, to time.Time // to is zero while it lasts
-	by       *Event
-}
-
 func newMischief(s *swarm, newer string) *mischief {
 	return &mischief{s: s, newer: newer, start: time.Now(), changed: make(chan struct{})}
 }
@@ -118,21 +111,11 @@ func (g *mischief) set(e *Event, on bool) {
 	}
 }
 
-// heardWithin is how long it takes at most until a node's peers have heard of what it did, while nothing keeps it
-// from telling them.
-const heardWithin = 10 * time.Second
-
-// heard is until when all is known to its peers that a node did before an event struck it.
-func (g *mischief) heard(i int, but *Event) time.Time {
+// mutes are the times until now in which nodes could not tell their peers what they did.
+func (g *mischief) mutes() []mute {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t := time.Now()
-	for _, m := range slices.Backward(g.mute) {
-		if m.node == i && m.by != but && (m.to.IsZero() || t.Sub(m.to) < heardWithin) && m.from.Before(t) {
-			t = m.from
-		}
-	}
-	return t.Add(-heardWithin)
+	return slices.Clone(g.mute)
 }
 
 // begin does what the relay does not.
@@ -150,7 +133,7 @@ func (g *mischief) begin(ctx context.Context, e *Event) error {
 		case Kill:
 			s.kill(m)
 		case Wipe:
-			since := g.heard(i, e)
+			since := heard(time.Now(), g.mutes(), i, e)
 			s.kill(m)
 			if err := s.wipe(m, since); err != nil {
 				return err
