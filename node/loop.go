@@ -105,6 +105,9 @@ func (n *Node) loop() {
 					why = "the machine was suspended"
 				}
 				n.log.Warn().Dur("step", time.Duration(step)*time.Millisecond).Msg(why)
+				if by := step - ledger.Millis(suspended.Milliseconds()); by > 0 {
+					n.core.Engine.Stepped(n.now(), by) // the calls that run have not got older by it
+				}
 			}
 			last = t
 			n.metrics.Expired(n.core.Expire(n.now()))

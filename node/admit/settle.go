@@ -197,6 +197,18 @@ func (e *Engine) Expire(now ledger.Instant) (expired int) {
 	return expired
 }
 
+// Stepped says that the clock was put forward by so much, which was no time in which calls could run: reservations end so
+// much later, or else a slot would be given to the next call while the one that has it still runs. Call it before the
+// next Expire. Safe for concurrent use; a call that is admitted meanwhile may keep its reservation longer than it asked for.
+func (e *Engine) Stepped(now ledger.Instant, by ledger.Millis) {
+	for k := range e.shards {
+		s := &e.shards[k]
+		s.mu.Lock()
+		s.stepped(now, by)
+		s.mu.Unlock()
+	}
+}
+
 // book charges as reserved what may not wait for a late settlement, or all.
 func (r *record) book(now ledger.Instant, all bool) {
 	hs := r.held()

@@ -158,6 +158,33 @@ func TestExpiryOnSlots(t *testing.T) {
 	}
 }
 
+// A clock that is put forward makes no call older: the slot is not given to the next one, and comes back when the rest of
+// its time is over, be the step a second or some days.
+func TestClockThatStepsEndsNoReservation(t *testing.T) {
+	for _, step := range []time.Duration{2 * time.Second, time.Minute, time.Hour, 100 * time.Hour} {
+		n := one(t, oneOfEach)
+		brief := n.must(on("calls", 1).live(10*time.Second), Admit, CodeOK)
+		long := n.must(on("calls", 1).live(10*time.Minute), Admit, CodeOK)
+		n.w.pass(5 * time.Second)
+		n.w.now += ledger.Instant(step.Milliseconds())
+		n.e.Stepped(n.w.now, ledger.Millis(step.Milliseconds()))
+		n.w.pass(3 * time.Second)
+		n.checkShards()
+		if a, b := n.state(brief), n.state(long); a != Reserved || b != Reserved {
+			t.Errorf("a step of %v: after 8 s of 10 s and of 10 min a reservation is %v and %v", step, a, b)
+		}
+		n.w.pass(4 * time.Second)
+		if a, b := n.state(brief), n.state(long); a != Booked || b != Reserved {
+			t.Errorf("a step of %v: after 12 s of 10 s and of 10 min a reservation is %v and %v", step, a, b)
+		}
+		n.w.pass(9*time.Minute + 50*time.Second)
+		if b := n.state(long); b != Booked {
+			t.Errorf("a step of %v: after 10 min and 2 s of 10 min a reservation is %v", step, b)
+		}
+		n.checkShards()
+	}
+}
+
 // What a caller gets wrong changes nothing, and can be said right afterwards.
 func TestBadSettlements(t *testing.T) {
 	for _, c := range []struct {

@@ -108,6 +108,16 @@ func (s *shard) rebuild(at int64) {
 	}
 }
 
+// stepped follows a clock that was put forward by some ms: what is reserved keeps the time that it was given.
+func (s *shard) stepped(now ledger.Instant, by ledger.Millis) {
+	for _, i := range s.wheel.heads {
+		for ; i >= 0; i = s.rec(i).next {
+			s.rec(i).due += ledger.Instant(by)
+		}
+	}
+	s.rebuild(int64(now)/1000 - 1)
+}
+
 // rewind follows a clock that was put back to now: no reservation lives longer from here than it was given in
 // the first place, though the clock says that it was made in the future.
 func (s *shard) rewind(now ledger.Instant) {
