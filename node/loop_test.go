@@ -217,6 +217,42 @@ func (n *Node) wants(t *testing.T, calls int64) {
 	}
 }
 
+// What a node holds that is not there counts as the swarm's, and is told apart.
+func TestRightsThatAreAway(t *testing.T) {
+	n, _ := onDisk(t)
+	if _, err := n.onGoodDisk(t.Context(), ask("a", 100)); err != nil {
+		t.Fatal(err)
+	}
+	id := n.instanceNamed(t, "day")
+	away := ledger.Holder{Node: "n2", Gen: 1}
+	if err := n.ask(t.Context(), func(now ledger.Instant) {
+		row := ledger.Row{Holder: away, Instance: id, Version: 1, Window: n.replica.Account(id).State(now).Window, In: 70, Spent: 20}
+		if err := n.replica.Receive(now, []ledger.Row{row}); err != nil {
+			t.Error(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b, err := n.Budget("day")
+	if in := b.Instances[0]; err != nil || in.Away != 50 || in.Swarm.Rights != 950 || in.Local.Rights != 900 || in.Swarm.Spent != 20 {
+		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+func (n *Node) instanceNamed(t *testing.T, name string) (id ledger.InstanceID) {
+	t.Helper()
+	if err := n.look(func(ledger.Instant) {
+		for _, i := range n.replica.Instances() {
+			if i.Name() == name {
+				id = i
+			}
+		}
+	}); err != nil || id == "" {
+		t.Fatalf("no instance %q: %v", name, err)
+	}
+	return id
+}
+
 // A write that fails leaves nothing behind of what rested on it, the node says so, and tries again.
 func TestFailedWriteIsTriedAgain(t *testing.T) {
 	n, disk := onDisk(t)

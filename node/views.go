@@ -90,6 +90,8 @@ func (n *Node) instance(now ledger.Instant, id ledger.InstanceID, spec *ledger.S
 			v.Local = a
 		} else if k.Alive {
 			v.StalenessMS = max(v.StalenessMS, int64(now-k.At))
+		} else {
+			v.Away += a.Rights
 		}
 		add(&v.Swarm, &a)
 		if holders {

@@ -18,7 +18,8 @@ func newBudgetsCommand(a *app) *cobra.Command {
 		Short: "Show the budgets: limits, spending, rights here and in the swarm",
 		Long: `Show all budgets with their instances, or one with the holders of its rights, as one node sees them.
 
-RIGHTS HERE is what the asked node may spend on its own word, RIGHTS SWARM what all nodes may together.
+RIGHTS HERE is what the asked node may spend on its own word, RIGHTS SWARM what all nodes may together,
+AWAY what nodes hold that are not there: it is out of reach until they return.
 OVERSPEND must be 0 on hard ceilings. STALE is the age of the oldest word from a living node in the sum.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeBudgets,
@@ -73,7 +74,7 @@ func printBudgets(w *strings.Builder, list []api.Budget) {
 		w.WriteString("the policy has no budgets\n")
 		return
 	}
-	t := tables.New("instance", "token", "ceiling", "supply", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→overspend", "→demand/s", "→stale")
+	t := tables.New("instance", "token", "ceiling", "supply", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→away", "→overspend", "→demand/s", "→stale")
 	for _, b := range list {
 		appendInstances(t, b)
 	}
@@ -84,7 +85,7 @@ func appendInstances(t table.Writer, b api.Budget) {
 	for _, i := range b.Instances {
 		t.AppendRow(table.Row{
 			clean(i.Instance), clean(b.Token), clean(b.Ceiling), clean(b.Supply), tokens(i.Limit), tokens(i.Swarm.Spent), tokens(i.Swarm.Reserved),
-			tokens(i.Local.Rights), tokens(i.Swarm.Rights), tokens(i.Overspend), number(i.Swarm.Demand), age(i.StalenessMS),
+			tokens(i.Local.Rights), tokens(i.Swarm.Rights - i.Away), tokens(i.Away), tokens(i.Overspend), number(i.Swarm.Demand), age(i.StalenessMS),
 		})
 	}
 	if len(b.Instances) == 0 {

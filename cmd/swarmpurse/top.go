@@ -104,7 +104,7 @@ func printSnapshot(w *strings.Builder, s snapshot) {
 			}
 			budgets.AppendRow(table.Row{
 				clean(i.Instance), tokens(i.Limit), tokens(i.Swarm.Spent), tokens(i.Swarm.Reserved),
-				tokens(i.Local.Rights), tokens(i.Swarm.Rights), tokens(i.Overspend), used,
+				tokens(i.Local.Rights), tokens(i.Swarm.Rights - i.Away), tokens(i.Overspend), used,
 			})
 		}
 		if len(b.Instances) == 0 {

@@ -89,6 +89,8 @@ type Instance struct {
 	Limit    ledger.Tokens `json:"limit"`    // amount per window, grant, burst, slots; with top-ups
 	Local    Account       `json:"local"`
 	Swarm    Account       `json:"swarm"`
+	// Away is what of the swarm's rights is with holders that are not alive: nobody can spend it until they return.
+	Away ledger.Tokens `json:"away"`
 	// Overspend is what the swarm spent and reserved above the limit and what may roll over, of a rate above what
 	// was issued: on soft ceilings the overdraft, always 0 on hard ones.
 	Overspend ledger.Tokens `json:"overspend"`
