@@ -49,12 +49,13 @@ func bring(durable []byte, calls []faultdisk.Call, keep func() bool) []byte {
 func all() bool  { return true }
 func none() bool { return false }
 
-func (p *platter) see(c faultdisk.Call, v faultdisk.Verdict, keep func() bool) {
+// see takes a call; failed says what a sync that fails brings to the disk, nil that it leaves all for a later one.
+func (p *platter) see(c faultdisk.Call, v faultdisk.Verdict, failed func() bool) {
 	switch {
 	case c.Op == faultdisk.Sync && v.Err == 0:
 		p.durable, p.pending = bring(p.durable, p.pending, all), nil
-	case c.Op == faultdisk.Sync:
-		p.durable, p.pending = bring(p.durable, p.pending, keep), nil
+	case c.Op == faultdisk.Sync && failed != nil:
+		p.durable, p.pending = bring(p.durable, p.pending, failed), nil
 	case v.Err == 0 && (c.Op == faultdisk.Write || c.Op == faultdisk.Truncate):
 		p.pending = append(p.pending, c)
 	case v.Half:
@@ -65,8 +66,8 @@ func (p *platter) see(c faultdisk.Call, v faultdisk.Verdict, keep func() bool) {
 
 // cut returns what power cuts at this moment may leave.
 func (p *platter) cut(dice *rand.Rand) (left [][]byte) {
-	some := func() bool { return dice.IntN(2) == 0 }
-	for _, keep := range []func() bool{none, all, some} {
+	toss := func() bool { return dice.IntN(2) == 0 }
+	for _, keep := range []func() bool{none, all, toss} {
 		left = append(left, bring(bytes.Clone(p.durable), p.pending, keep))
 	}
 	return left
@@ -78,8 +79,17 @@ type fault struct {
 	op   faultdisk.Op
 	what faultdisk.Verdict
 	ever bool // from then on, not once
-	kept bool // a failing sync brings some sectors to the disk
+	loss loss
 }
+
+// loss is what a sync that fails does to what it should have brought to the disk.
+type loss uint8
+
+const (
+	forgets loss = iota // none of it is there, nor ever will be
+	some                // some sectors are there, the others forgotten
+	waits               // it waits for the next sync, as when the process is killed before this one
+)
 
 // faultRun is a store on a failing disk, and what it told.
 type faultRun struct {
@@ -109,7 +119,14 @@ func (r *faultRun) judge(c faultdisk.Call) (v faultdisk.Verdict) {
 		r.calls++
 	}
 	if c.Path == filepath.Join(r.dir, dbName) {
-		r.disk.see(c, v, func() bool { return r.fault.kept && r.dice.IntN(2) == 0 })
+		switch r.fault.loss {
+		case forgets:
+			r.disk.see(c, v, none)
+		case some:
+			r.disk.see(c, v, func() bool { return r.dice.IntN(2) == 0 })
+		case waits:
+			r.disk.see(c, v, nil)
+		}
 	}
 	return v
 }
@@ -219,13 +236,14 @@ func TestDisksThatFail(t *testing.T) {
 	var faults []fault
 	for _, ever := range []bool{false, true} {
 		faults = append(faults,
-			fault{"a write fails", faultdisk.Write, faultdisk.Verdict{Err: syscall.EIO}, ever, false},
-			fault{"no space for all of a write", faultdisk.Write, faultdisk.Verdict{Err: syscall.ENOSPC, Half: true}, ever, false},
-			fault{"a sync fails and forgets", faultdisk.Sync, faultdisk.Verdict{Err: syscall.EIO}, ever, false},
-			fault{"a sync fails halfway", faultdisk.Sync, faultdisk.Verdict{Err: syscall.EIO}, ever, true},
-			fault{"no space at a sync", faultdisk.Sync, faultdisk.Verdict{Err: syscall.ENOSPC}, ever, false},
-			fault{"the file cannot grow", faultdisk.Truncate, faultdisk.Verdict{Err: syscall.ENOSPC}, ever, false},
-			fault{"the file cannot be mapped", faultdisk.Map, faultdisk.Verdict{Err: syscall.ENOMEM}, ever, false})
+			fault{"a write fails", faultdisk.Write, faultdisk.Verdict{Err: syscall.EIO}, ever, forgets},
+			fault{"no space for all of a write", faultdisk.Write, faultdisk.Verdict{Err: syscall.ENOSPC, Half: true}, ever, forgets},
+			fault{"a sync fails and forgets", faultdisk.Sync, faultdisk.Verdict{Err: syscall.EIO}, ever, forgets},
+			fault{"a sync fails halfway", faultdisk.Sync, faultdisk.Verdict{Err: syscall.EIO}, ever, some},
+			fault{"a sync that has no time", faultdisk.Sync, faultdisk.Verdict{Err: syscall.EIO}, ever, waits},
+			fault{"no space at a sync", faultdisk.Sync, faultdisk.Verdict{Err: syscall.ENOSPC}, ever, forgets},
+			fault{"the file cannot grow", faultdisk.Truncate, faultdisk.Verdict{Err: syscall.ENOSPC}, ever, forgets},
+			fault{"the file cannot be mapped", faultdisk.Map, faultdisk.Verdict{Err: syscall.ENOMEM}, ever, forgets})
 	}
 	runs, refused, failed := 0, 0, 0
 	for _, f := range faults {
@@ -272,12 +290,12 @@ func TestDisksThatFail(t *testing.T) {
 // whatever that left, and neither takes it for damage nor for a directory that lost something.
 func TestAFirstStartOnADiskThatFails(t *testing.T) {
 	for _, f := range []fault{
-		{"a write fails", faultdisk.Write, faultdisk.Verdict{Err: syscall.EIO}, false, false},
-		{"no space for all of a write", faultdisk.Write, faultdisk.Verdict{Err: syscall.ENOSPC, Half: true}, false, false},
-		{"a sync fails", faultdisk.Sync, faultdisk.Verdict{Err: syscall.EIO}, false, false},
-		{"the file cannot grow", faultdisk.Truncate, faultdisk.Verdict{Err: syscall.ENOSPC}, false, false},
-		{"the file cannot be mapped", faultdisk.Map, faultdisk.Verdict{Err: syscall.ENOMEM}, false, false},
-		{"a file cannot be renamed", faultdisk.Rename, faultdisk.Verdict{Err: syscall.ENOSPC}, false, false},
+		{"a write fails", faultdisk.Write, faultdisk.Verdict{Err: syscall.EIO}, false, forgets},
+		{"no space for all of a write", faultdisk.Write, faultdisk.Verdict{Err: syscall.ENOSPC, Half: true}, false, forgets},
+		{"a sync fails", faultdisk.Sync, faultdisk.Verdict{Err: syscall.EIO}, false, forgets},
+		{"the file cannot grow", faultdisk.Truncate, faultdisk.Verdict{Err: syscall.ENOSPC}, false, forgets},
+		{"the file cannot be mapped", faultdisk.Map, faultdisk.Verdict{Err: syscall.ENOMEM}, false, forgets},
+		{"a file cannot be renamed", faultdisk.Rename, faultdisk.Verdict{Err: syscall.ENOSPC}, false, forgets},
 	} {
 		refused := 0
 		for at, more := 0, true; more; at++ {
