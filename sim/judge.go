@@ -46,7 +46,17 @@ type refund struct {
 func (j *judge) init(w *world) { *j = judge{w: w, caps: map[ledger.InstanceID]*capped{}} }
 
 // stepped notes that a clock was moved: what accrues by it may run ahead by as much.
-func (j *judge) stepped(by micros) { j.jumps += max(by, -by) }
+func (j *judge) stepped(by micros) {
+	by = max(by, -by)
+	j.jumps += by
+	for _, c := range j.caps { // also in intervals that have begun
+		per := 0.0
+		for _, e := range j.eras {
+			per = max(per, j.ration(c, e.in).per)
+		}
+		c.level -= per * float64(by)
+	}
+}
 
 func (j *judge) capped(id ledger.InstanceID) *capped {
 	c := j.caps[id]

@@ -45,6 +45,9 @@ func reverts(n int) step {
 	}
 }
 
+// steps: a clock does so.
+func steps(by micros) step { return func(h *history) { h.judge.stepped(by) } }
+
 // passes: time goes on.
 func passes(t micros) step { return func(h *history) { h.now += t } }
 
@@ -73,6 +76,7 @@ func TestJudge(t *testing.T) {
 		{"a rate that falls: what was there is lent until L is over", []step{passes(9 * second), adopts(0), adopts(1), told("flow", 600)}, told("flow", 2), "no rate is exceeded"},
 		{"a rate that falls: and no longer", []step{passes(9 * second), adopts(0), adopts(1), passes(2 * second), told("flow", 60)}, told("flow", 2), "no rate is exceeded"},
 		{"a rate that falls and rises", []step{passes(9 * second), adopts(0), adopts(1), passes(60 * second), reverts(0), passes(second), told("flow", 600)}, told("flow", 2), "no rate is exceeded"},
+		{"a rate, and clocks that step", []step{passes(9 * second), told("flow", 600), steps(second), told("flow", 100), passes(60 * second), told("flow", 700)}, told("flow", 2), "no rate is exceeded"},
 		{"a receipt that charges more than was reserved", []step{refunded("pot", 10, second, 10, 5)}, refunded("pot", 10, second, 11, 0), "a receipt charges what was reserved or overrun"},
 	} {
 		t.Run(c.name, func(t *testing.T) { newHistory(t).finds(t, c.right, c.wrong, c.want) })

@@ -1,16 +1,14 @@
 package explore
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 
 	"github.com/swarmpurse/swarmpurse/ledger/judge"
+	"github.com/swarmpurse/swarmpurse/sim/plant"
 )
 
 // bug is a known mistake, put into the source of package ledger for one build of this test.
@@ -79,39 +77,13 @@ var bugs = []bug{
 }
 
 // TestPlantedBugs puts known bugs into package ledger, one at a time, and sees the search find each, with the promise
-// that it breaks, after the fewest actions with which it can be found. The bugs are replacements of source text that
-// only the compiler of that one build sees (go build -overlay): production has no hook, no branch and no tag for them.
+// that it breaks, after the fewest actions with which it can be found.
 func TestPlantedBugs(t *testing.T) {
 	dir := t.TempDir()
 	for i, b := range bugs {
 		t.Run(b.name, func(t *testing.T) {
-			source, err := filepath.Abs(filepath.Join("..", "..", "ledger", b.file))
-			if err != nil {
-				t.Fatal(err)
-			}
-			text, err := os.ReadFile(source)
-			if err != nil {
-				t.Fatal(err)
-			}
-			bad := string(text)
-			for _, e := range b.edits {
-				if n := strings.Count(bad, e[0]); n != 1 {
-					t.Fatalf("%s has %d times\n%s\nwhich this test replaces: the rule has changed, so the bug must be put elsewhere", b.file, n, e[0])
-				}
-				bad = strings.Replace(bad, e[0], e[1], 1)
-			}
-			patched := filepath.Join(dir, fmt.Sprint(i, b.file))
-			overlay := filepath.Join(dir, fmt.Sprint(i, ".json"))
+			overlay := plant.Overlay(t, filepath.Join("..", "..", "ledger", b.file), b.edits)
 			binary := filepath.Join(dir, fmt.Sprint(i, ".test"))
-			list, err := json.Marshal(map[string]any{"Replace": map[string]string{source: patched}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for name, data := range map[string][]byte{patched: []byte(bad), overlay: list} {
-				if err := os.WriteFile(name, data, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
 			if out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil {
 				t.Fatalf("the bug does not compile: %v\n%s", err, out)
 			}
