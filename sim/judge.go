@@ -230,7 +230,7 @@ func (j *judge) ration(c *capped, in uint32) (r ration) {
 			continue
 		}
 		b, _, ok := p.Resolve(j.w.charter.ID, c.id)
-		if !ok {
+		if !ok || b.Spec.Kind != ledger.Rate {
 			continue
 		}
 		s := &b.Spec
