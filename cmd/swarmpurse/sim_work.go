@@ -33,6 +33,7 @@ type simWork struct {
 
 // simulate makes the runs. It shows how far they are if stderr is a terminal.
 func (a *app) simulate(ctx context.Context, w simWork) error {
+	simulateInMemory()
 	bar := w.bar
 	if bar == nil {
 		bar = newSimBar(a.stderr, w.n)
