@@ -12,6 +12,9 @@ func (r *Replica) offer(now Instant, in *instance) {
 	if !idle || in.need.First > 0 || len(in.held) > 0 {
 		return
 	}
+	if _, n := r.cfg.Strategy.Return(r.viewSelf(now, in)); n <= 0 {
+		return // as a rule, and for less than gathering the peers costs
+	}
 	v := r.view(now, in)
 	if i, n := r.cfg.Strategy.Return(v); i >= 0 && n > 0 {
 		r.send(v.Peers[i].Holder.Node, &Offer{From: r.self, Instance: in.id, Window: v.Window, Amount: n})

@@ -24,19 +24,14 @@ func (r *Replica) learn(now Instant, row *Row, place *int32) error {
 	if err != nil {
 		return err
 	}
-	var before *Row
-	refused := in.account != nil && len(in.refusals) > 0
-	if refused {
-		before = r.rowOf(in, row.Holder, -1)
-	}
-	news, err := r.merge(now, in, row, place)
+	before, news, err := r.merge(now, in, row, place)
 	if err == nil && !news {
 		r.batch.stale++
 	}
 	if news {
 		r.batch.news++
 		r.batch.spreads = append(r.batch.spreads, Spread{row, weightOfNews})
-		if refused && row.issuedSince(before) && in.account.Spec().Kind != Rate {
+		if len(in.refusals) > 0 && in.account != nil && row.issuedSince(before) && in.account.Spec().Kind != Rate {
 			in.forgive(row.Holder) // it has more than when it refused
 		}
 		if in.account != nil && in.need.First > 0 && row.Surplus > 0 {
@@ -54,7 +49,8 @@ func (r *Replica) learn(now Instant, row *Row, place *int32) error {
 // weightOfNews is the weight of a row that is passed on.
 const weightOfNews = 0.5
 
-func (r *Replica) merge(now Instant, in *instance, row *Row, place *int32) (news bool, err error) {
+// merge keeps the row if it is news, and returns the one before it, if there was one.
+func (r *Replica) merge(now Instant, in *instance, row *Row, place *int32) (before *Row, news bool, err error) {
 	var i int
 	var ok bool
 	if place == nil {
@@ -68,18 +64,19 @@ func (r *Replica) merge(now Instant, in *instance, row *Row, place *int32) (news
 		*place = int32(i + own)
 	}
 	if ok {
-		if k := &in.rows[i]; row.Version > k.Version {
-			k.Row, k.at = row, now
-			return true, nil
+		k := &in.rows[i]
+		if before = k.Row; row.Version <= before.Version {
+			return before, false, nil
 		}
-		return false, nil
+		k.Row, k.at = row, now
+		return before, true, nil
 	}
 	if r.rows >= MaxRows {
-		return false, fmt.Errorf("%w: %d rows are known", ErrFull, r.rows)
+		return nil, false, fmt.Errorf("%w: %d rows are known", ErrFull, r.rows)
 	}
 	r.rows++
 	in.rows = slices.Insert(in.rows, i, known{row, now})
-	return true, nil
+	return nil, true, nil
 }
 
 // find looks up the row of a holder, first at a place where it may be.

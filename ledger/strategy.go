@@ -16,7 +16,7 @@ type Strategy interface {
 	// what other asks ahead of it wait for. The view has no peers.
 	Hold(v *View, ask *Ask) bool
 	// Return names the peer to offer borrowed rights to that are of no use here, and how many; -1 for none. It is
-	// asked once a second while there are some.
+	// asked once a second while there are some, first without peers: then only whether there are any to offer counts.
 	Return(v *View) (peer int, n Tokens)
 	// Accept says whether there is use for what a peer offers. The view has no peers.
 	Accept(v *View, n Tokens) bool

@@ -313,9 +313,7 @@ func (n *node) perform(e *event) {
 	case evView:
 		n.see(w.pool.viewOf(n))
 	case evRows:
-		for _, x := range e.p.(*packet).news {
-			n.learn(now, x)
-		}
+		n.learn(now, e.p.(*packet))
 	case evMessage:
 		switch m := e.p.(type) {
 		case policyWord:
@@ -323,9 +321,7 @@ func (n *node) perform(e *event) {
 				n.adopt(int(m))
 			}
 		case *packet:
-			for _, x := range m.news {
-				n.learn(now, x)
-			}
+			n.learn(now, m)
 		default:
 			n.touch(m)
 			n.receive(now, m)
@@ -338,10 +334,16 @@ func (n *node) perform(e *event) {
 	}
 }
 
-// learn gives a row to the replica if it is news. What the replica passes on is found in the order in which it came.
-func (n *node) learn(now ledger.Instant, x *news) {
-	if n.fresh(x) {
-		n.relays = append(n.relays, x)
+// learn gives the replica those rows that are news. What it passes on is found in the order in which they came. All are
+// looked up before the first is given on: waiting for the memory of one then overlaps with that of the next.
+func (n *node) learn(now ledger.Instant, p *packet) {
+	first := len(n.relays)
+	for _, x := range p.news {
+		if n.fresh(x) {
+			n.relays = append(n.relays, x)
+		}
+	}
+	for _, x := range n.relays[first:] {
 		n.receive(now, &x.row)
 	}
 }

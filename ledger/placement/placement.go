@@ -245,7 +245,7 @@ func (Strategy) Return(v *ledger.View) (int, ledger.Tokens) {
 		}
 	}
 	if len(to) == 0 {
-		return -1, 0
+		return -1, n
 	}
 	return to[choose(v, to, ledger.MaxTokens)].i, n
 }
