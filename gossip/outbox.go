@@ -354,12 +354,12 @@ func (p *Pool) pick(items []*item, n int) []string {
 	return chosen
 }
 
-// bucket lets rate bytes a second through. A single item larger than the burst may go when the
-// bucket is full, and leaves a debt.
+// bucket lets items through as far as a ceiling of bytes per second allows. A single item larger than the burst may go
+// when the bucket is full, and leaves a debt.
 //
-// The rate is that of all that the pool sends: what membership and Send put on the wire is taken from it
-// (charge), and items get the rest, but never less than ownPart of it. So the ceiling holds as long as the
-// others leave that much.
+// The ceiling is that of all that the pool sends: what membership and Send put on the wire is taken from it (charge),
+// and items get the rest, but never less than ownPart of it. So the ceiling holds as long as the others leave that much.
+// A part of it (keptBack) is never used up, so that the mean of some seconds stays below it in spite of bursts.
 type bucket struct {
 	rate, burst, tokens float64
 	last                time.Time
@@ -367,12 +367,16 @@ type bucket struct {
 
 	total   uint64    // bytes on the wire at the last charge, all of the pool's
 	own     float64   // taken for items, and not yet seen on the wire
-	owed    float64   // sent by others, and not yet taken out: at most a second's worth
+	owed    float64   // sent by others, and not yet taken out
 	charged time.Time // the last charge
 }
 
-// ownPart of the rate is for items, whatever else is sent.
-const ownPart = 0.2
+const (
+	ownPart   = 0.2      // of the rate is for items, whatever else is sent
+	keptBack  = 1.0 / 32 // of the ceiling
+	burstPart = 8        // the bucket holds what comes in one second, divided by this
+	mostOwed  = 10       // seconds of the rate: others that owe more are forgiven the rest
+)
 
 // charge takes what others sent since the last charge out of the bucket. total is all that the pool ever sent.
 func (b *bucket) charge(total uint64, now time.Time) {
@@ -383,15 +387,16 @@ func (b *bucket) charge(total uint64, now time.Time) {
 	if first {
 		return
 	}
-	b.owed = min(b.owed+max(0, others), b.rate)
+	b.owed = min(b.owed+max(0, others), mostOwed*b.rate)
 	pay := min(b.owed, (1-ownPart)*b.rate*dt)
 	b.owed -= pay
 	b.tokens = max(b.tokens-pay, -b.burst)
 }
 
-func newBucket(rate, atLeast int, now time.Time) *bucket {
-	burst := float64(max(rate/2, atLeast))
-	return &bucket{rate: float64(rate), burst: burst, tokens: burst, last: now}
+// newBucket is for a ceiling in bytes per second. Its burst is at least so many bytes.
+func newBucket(ceiling, atLeast int, now time.Time) *bucket {
+	burst := float64(max(ceiling/burstPart, atLeast))
+	return &bucket{rate: float64(ceiling) * (1 - keptBack), burst: burst, tokens: burst, last: now}
 }
 
 // take answers 0 and takes n, or how long until it could.

@@ -189,24 +189,24 @@ func TestOutboxLaws(t *testing.T) {
 
 func TestBucket(t *testing.T) {
 	start := time.Unix(1000, 0)
-	b := newBucket(1000, 0, start) // burst 500
+	b := newBucket(1000, 500, start)
 	for _, tc := range []struct {
 		after time.Duration
 		n     int
 		free  bool
 	}{
 		{0, 400, true},
-		{0, 200, false}, // 100 left
-		{100 * time.Millisecond, 200, true},
-		{90 * time.Millisecond, 1, false}, // the clock stepped back: mint nothing
-		{time.Hour, 500, true},            // no more than the burst
+		{0, 200, false},                     // 100 left
+		{100 * time.Millisecond, 190, true}, // of 196: a 32nd is kept back
+		{90 * time.Millisecond, 7, false},   // the clock stepped back: mint nothing
+		{time.Hour, 500, true},              // no more than the burst
 		{time.Hour, 1, false},
 	} {
 		if d := b.take(tc.n, start.Add(tc.after)); (d == 0) != tc.free {
 			t.Errorf("at %v, %d: wait %v", tc.after, tc.n, d)
 		}
 	}
-	b = newBucket(1000, 0, start)
+	b = newBucket(1000, 500, start)
 	if d := b.take(5000, start); d != 0 {
 		t.Errorf("a full bucket stops what is larger than it: %v", d)
 	}
@@ -221,9 +221,9 @@ func TestBucketLeavesRoomForOthers(t *testing.T) {
 		others   int // bytes a second that others send
 		min, max int // bytes that items may send in 100 s, at 1000 a second
 	}{
-		{0, 99_000, 101_000},
-		{400, 59_000, 61_000},
-		{5000, 19_000, 21_000},
+		{0, 96_000, 97_000}, // all but a 32nd
+		{400, 56_000, 57_000},
+		{5000, 19_000, 20_000},
 	} {
 		now := time.Unix(1000, 0)
 		b := newBucket(1000, 0, now)
@@ -242,6 +242,34 @@ func TestBucketLeavesRoomForOthers(t *testing.T) {
 		if sent < tc.min || sent > tc.max {
 			t.Errorf("others send %d a second: items sent %d in 100 s, want %d to %d", tc.others, sent, tc.min, tc.max)
 		}
+	}
+}
+
+// TestCeilingOfSomeSeconds: in no ten seconds does all that is sent pass the ceiling, though the bucket is full at first
+// and others send all they have of a second at once.
+func TestCeilingOfSomeSeconds(t *testing.T) {
+	const ceiling, step = 25_000, 10 * time.Millisecond
+	now := time.Unix(1000, 0)
+	b := newBucket(ceiling, 3*wirePacket, now)
+	total := uint64(0)
+	var at []uint64 // what was sent, by steps
+	for i := range 6000 {
+		if i%100 == 50 {
+			total += ceiling * 2 / 5
+		}
+		b.charge(total, now)
+		if b.take(3*wirePacket, now) == 0 {
+			total += 3 * wirePacket
+		}
+		at = append(at, total)
+		now = now.Add(step)
+	}
+	most := uint64(0)
+	for i := range at[1000:] {
+		most = max(most, at[i+1000]-at[i])
+	}
+	if most > 10*ceiling+ceiling*2/5 || most < 9*ceiling { // a burst of the others' that is not paid yet
+		t.Errorf("%d bytes were sent in ten seconds", most)
 	}
 }
 

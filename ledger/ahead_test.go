@@ -81,3 +81,60 @@ func TestAhead(t *testing.T) {
 	}
 	w.check()
 }
+
+// TestAFounderWithAnAllowance: five nodes ask a sixth a hundred times a second. What it says to them costs no more than it
+// may, and what it may is used.
+func TestAFounderWithAnAllowance(t *testing.T) {
+	const seconds = 20
+	said, asks := map[int64]int{}, uint64(0)
+	for _, allowed := range []int64{0, 2000} {
+		w := scripted(t, 6, 1, one(Spec{Kind: Rate, Amount: 100_000, Per: 100_000, PerMillis: 1000, Lend: DefaultLend}))
+		w.opened()
+		for _, n := range w.nodes {
+			n.r.Allow(allowed)
+		}
+		a, id := w.nodes[0], w.ids[0]
+		count := func() {
+			for _, p := range w.net {
+				m, err := Decode(p.bytes)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, row := m.([]Row); p.from == a.i && !row { // rows are for everybody here
+					said[allowed] += len(p.bytes) + 56
+				}
+			}
+		}
+		for range seconds * 20 {
+			for _, n := range w.nodes[1:] {
+				asks++
+				if err := a.r.Receive(a.clock(), &Ask{ID: asks, From: n.self, Instance: id, Need: 10, Want: 10, At: n.clock()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.now += 50
+			for _, n := range w.nodes {
+				n.r.Tick(n.clock())
+				n.batch(commit, nil)
+			}
+			for range 3 {
+				count()
+				ps := w.net
+				w.net = nil
+				for _, p := range ps {
+					w.receive(p)
+				}
+				for _, n := range w.nodes {
+					n.batch(commit, nil)
+				}
+			}
+			w.check()
+		}
+	}
+	if most := 2000 * (seconds + 2); said[2000] > most || said[2000] < most/2 {
+		t.Errorf("it said %d bytes, and may %d", said[2000], most)
+	}
+	if said[0] < 2*said[2000] {
+		t.Errorf("without a limit it said %d bytes only", said[0])
+	}
+}

@@ -58,6 +58,7 @@ func (r *Replica) meta(key string, value []byte) {
 }
 
 func (r *Replica) send(to string, m any) {
+	r.allowance.left -= cost(m)
 	r.batch.sends = append(r.batch.sends, Send{to, m})
 }
 

@@ -96,6 +96,9 @@ func (r *Replica) receiveAsk(now Instant, m *Ask) error {
 	if m.From == r.self {
 		return fmt.Errorf("an ask from ourselves")
 	}
+	if !r.may() {
+		return nil // the asker hears nothing and asks others
+	}
 	in := r.instances[m.Instance]
 	r.activate(in)
 	a.mu.Lock()
@@ -251,7 +254,7 @@ func (r *Replica) repeat(now Instant) {
 			return true
 		}
 		pause := min(Millis(firstRepeat)<<min(x.e.tries, 10), lastRepeat)
-		if _, ok := r.alive(x.e.peer); ok && !x.e.dirty && due(now, x.e.told, pause) && sent < repeatsATick {
+		if _, ok := r.alive(x.e.peer); ok && !x.e.dirty && due(now, x.e.told, pause) && sent < repeatsATick && r.may() {
 			sent++
 			r.tell(now, x.in, x.e, 0)
 		}
@@ -419,7 +422,7 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 	}
 	r.activate(in)
 	r.giveUp(now, in)
-	if len(in.asks) >= maxAsks || now < in.quiet && in.quiet <= now+askPause {
+	if len(in.asks) >= maxAsks || !r.may() || now < in.quiet && in.quiet <= now+askPause {
 		return
 	}
 	self := r.viewSelf(now, in)

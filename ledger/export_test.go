@@ -42,3 +42,6 @@ const (
 	KeyEntry   = keyEntry
 	KeyVersion = keyVersion
 )
+
+// Allow bounds what messages to single peers may cost from now on.
+func (r *Replica) Allow(bytes int64) { r.cfg.Bytes = bytes }

@@ -36,6 +36,8 @@ type Config struct {
 	Rand     *rand.Rand
 	// Resolve tells what an instance is by the present policy; false if it names no budget of it.
 	Resolve func(InstanceID) (Spec, bool)
+	// Bytes is what messages to single peers may cost in a second, 0 for no limit. Rows for everybody do not count.
+	Bytes int64
 	// Scratch is memory that replicas which one goroutine drives may share; nil where there is one only.
 	Scratch *Scratch
 }
@@ -73,15 +75,16 @@ type Replica struct {
 	fenced      bool
 	resting     bool
 
-	touched  touchList
-	active   []*instance
-	unacked  []*edgeRef
-	nextTurn Instant
-	lastSlow Instant
-	askID    uint64
-	edges    int    // over all instances
-	places   uint64 // grows when other holders live or hold seats
-	heir     Holder // who gets everything that this node owns, while it leaves
+	touched   touchList
+	active    []*instance
+	unacked   []*edgeRef
+	nextTurn  Instant
+	lastSlow  Instant
+	askID     uint64
+	edges     int    // over all instances
+	places    uint64 // grows when other holders live or hold seats
+	allowance allowance
+	heir      Holder // who gets everything that this node owns, while it leaves
 
 	batch   batch
 	last    Effects // of the batch before, whose lists the next one fills

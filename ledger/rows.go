@@ -324,12 +324,15 @@ func (d HolderDigest) compare(h Holder) int { return d.Holder.Compare(h) }
 
 // sendLacking sends a peer what its digest, sorted by holder, lacks. The versions of a holder's rows are one count, so a
 // peer that is behind lacks the rows above the highest that it knows. One that is level, or ahead, and yet differs has
-// a gap, we do not know where.
+// a gap, we do not know where. What there is no allowance for now comes with a later digest.
 func (r *Replica) sendLacking(to Holder, theirs []HolderDigest) {
 	own := r.digests()
 	// The answer may be cut short, so it starts anywhere.
 	first, firstRow := r.cfg.Rand.IntN(len(own)), r.cfg.Rand.IntN(max(1, len(r.order)))
-	left := rowsPerDigest
+	left := r.rowsLeft()
+	if left == 0 {
+		return
+	}
 	var rows []Row
 	next, _ := slices.BinarySearchFunc(theirs, own[first].Holder, HolderDigest.compare)
 	for i := range own {

@@ -26,6 +26,7 @@ func (r *Replica) activate(in *instance) {
 // sent, unacknowledged transfers are told again, shares drift. Call it some 20 times a second; a tick in
 // which nothing moved costs nothing.
 func (r *Replica) Tick(now Instant) {
+	r.refill(now)
 	if r.fenced {
 		r.touched.take()
 		return

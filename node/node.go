@@ -138,6 +138,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.engine = admit.New(n.now(), admit.Config{Node: o.Name, Gen: id.Gen, Rand: newRand()}, n.policy.Load().policy)
 	n.replica = ledger.NewReplica(ledger.Config{
 		Self: n.self, Strategy: placement.Strategy{}, Rand: newRand(), Resolve: n.resolve,
+		Bytes: core.MessageBytes(int64(o.GossipBytesPerSecond)),
 	})
 	n.core = core.Core{Replica: n.replica, Engine: n.engine}
 	if err := n.loadLedger(); err != nil {

@@ -58,8 +58,11 @@ func (o *outbox) init(n *node) {
 }
 
 func (o *outbox) burst() float64 {
-	return max(float64(o.n.w.pool.rate)/2, promise.Fanout*(promise.PacketRoom+promise.PacketHead+promise.PayloadHead))
+	return max(float64(o.n.w.pool.rate)/promise.BurstPart, promise.Fanout*(promise.PacketRoom+promise.PacketHead+promise.PayloadHead))
 }
+
+// rate is what the bucket is filled with in a second.
+func (o *outbox) rate() float64 { return float64(o.n.w.pool.rate) * (1 - promise.KeptBack) }
 
 // charge takes what other messages put on the wire out of the bucket.
 func (o *outbox) charge(size int) {
@@ -72,8 +75,8 @@ func (o *outbox) fill() {
 	w := o.n.w
 	sec := float64(w.now-o.filled) / float64(second)
 	o.filled = w.now
-	gain := float64(w.pool.rate) * sec
-	o.other += w.pool.idle() * sec
+	gain := o.rate() * sec
+	o.other = min(o.other+w.pool.idle()*sec, promise.MostOwed*o.rate())
 	taken := min(o.other, gain*(1-promise.RowsPart))
 	o.other -= taken
 	o.tokens = min(o.burst(), o.tokens+gain-taken)
@@ -83,7 +86,7 @@ func (o *outbox) fill() {
 func (o *outbox) take(n int) (wait micros) {
 	o.fill()
 	if lack := float64(n) - o.tokens; lack > 0 {
-		return max(milli, micros(lack/float64(o.n.w.pool.rate)*float64(second)))
+		return max(milli, micros(lack/o.rate()*float64(second)))
 	}
 	o.tokens -= float64(n)
 	o.sent += uint64(n)

@@ -30,6 +30,10 @@ type Core struct {
 	expired ledger.Instant // when reservations were looked through last
 }
 
+// MessageBytes is what messages to single peers may cost in a second, of a ceiling for all that a node sends. The rest is
+// for membership and digests, some fifth of the ceiling, and for rows that spread.
+func MessageBytes(ceiling int64) int64 { return ceiling / 2 }
+
 // expireEvery is the pace at which reservations whose time is over are ended, in ms: the wheel that finds them turns when
 // a second begins.
 const expireEvery = 1000

@@ -7,11 +7,14 @@ import (
 
 // How rows spread (gossip/DESIGN.md, "Spread, Relay, Send, Sync").
 const (
-	Fanout   = 3 // peers that get a packet at once
-	Waves    = 2 // and so many times others
-	WaveGap  = 100 * time.Millisecond
-	Linger   = 2 * time.Millisecond // that a row waits for company
-	RowsPart = 0.2                  // of the ceiling that rows always have
+	Fanout    = 3 // peers that get a packet at once
+	Waves     = 2 // and so many times others
+	WaveGap   = 100 * time.Millisecond
+	Linger    = 2 * time.Millisecond // that a row waits for company
+	RowsPart  = 0.2                  // of the ceiling that rows always have, whatever else is sent
+	KeptBack  = 1.0 / 32             // of the ceiling, which rows never use up
+	BurstPart = 8                    // rows may be sent at once that a second brings, divided by this, or a packet to Fanout peers
+	MostOwed  = 10                   // seconds of the ceiling that what else was sent is taken out of later
 )
 
 // What goes over the wire, in bytes, with keys, a label of five letters and names of seven. IP and UDP are not counted.

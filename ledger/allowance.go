@@ -1,0 +1,74 @@
+package ledger
+
+// allowance bounds what the messages to single peers cost: asks and what answers them, transfers, rows that answer
+// digests. It is a bucket that holds two seconds of Config.Bytes. What must be told is told whatever it holds, and leaves
+// a debt; while there is one, nothing is asked, and neither asks nor digests are answered: peers ask others, and later
+// again. So a node that many ask, or that knows much, does not cost more than the rest of the swarm may.
+type allowance struct {
+	left   float64 // bytes
+	filled Instant
+}
+
+const (
+	allowanceHolds = 2 // seconds
+	aheadLeaves    = 2 // no call waits for what is asked ahead: that leaves one part in so many
+)
+
+// refill brings the allowance up to now. A clock that stepped back brings nothing.
+func (r *Replica) refill(now Instant) {
+	if dt := now - r.allowance.filled; dt > 0 {
+		most := float64(allowanceHolds * r.cfg.Bytes)
+		r.allowance.left = min(most, r.allowance.left+float64(r.cfg.Bytes)*min(float64(dt)/1000, 2*allowanceHolds))
+	}
+	r.allowance.filled = now
+}
+
+// may reports whether something may be said that need not be, or is said later as well.
+func (r *Replica) may() bool { return r.cfg.Bytes <= 0 || r.allowance.left > 0 }
+
+// mayAhead is the same for what no call waits for.
+func (r *Replica) mayAhead() bool {
+	return r.cfg.Bytes <= 0 || r.allowance.left > float64(allowanceHolds*r.cfg.Bytes)/aheadLeaves
+}
+
+// rowsLeft is how many rows may be told.
+func (r *Replica) rowsLeft() int {
+	if r.cfg.Bytes <= 0 {
+		return rowsPerDigest
+	}
+	return min(rowsPerDigest, int(max(0, r.allowance.left))/rowBytes)
+}
+
+const (
+	packetBytes  = 56  // of a packet, beside its payload
+	rowBytes     = 130 // a row with names of some twenty bytes together
+	holderBytes  = 24  // of a holder in a digest
+	messageBytes = 64  // of any other message, beside its names
+)
+
+// cost is about what a message takes on the wire.
+func cost(m any) float64 {
+	names := 0
+	switch m := m.(type) {
+	case []Row:
+		return float64(packetBytes + len(m)*rowBytes)
+	case *Digest:
+		return float64(packetBytes + len(m.Holders)*holderBytes)
+	case *Ask:
+		names = len(m.Instance) + len(m.From.Node)
+	case *Hold:
+		names = len(m.Instance) + len(m.From.Node)
+	case *Offer:
+		names = len(m.Instance) + len(m.From.Node)
+	case *Refuse:
+		names = len(m.Instance) + len(m.From.Node)
+		for _, d := range m.Donors {
+			names += len(d.Node) + 4
+		}
+	case *Transfer:
+		names = len(m.Instance) + len(m.From.Node) + len(m.To.Node)
+	case *Ack:
+		names = len(m.Instance) + len(m.From.Node) + len(m.To.Node)
+	}
+	return float64(packetBytes + messageBytes + names)
+}
