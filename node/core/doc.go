@@ -1,6 +1,6 @@
 // Package core is what the loop of a node does apart from doors, disk and network: in which order calls that wait,
-// the ledger's time and a batch come, when a peer is told what this node knows, and how its clock follows the wall
-// clock. The node's loop and the simulator drive the same code.
+// the ledger's time and a batch come, what goes on while a batch is written, when a peer is told what this node
+// knows, and how its clock follows the wall clock. The node's loop and the simulator drive the same code.
 //
 // It never decides on a call or a transfer: that is what packages admit and ledger are for.
 //
