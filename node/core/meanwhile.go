@@ -55,15 +55,17 @@ func (n *needs) add(id ledger.InstanceID, need ledger.Need) {
 	}
 }
 
+// tell passes on what nobody else will: of instances at which calls still wait the next Advance tells.
 func (n *needs) tell(now ledger.Instant, r *ledger.Replica) {
 	for i := range n.list {
 		x := &n.list[i]
+		if x.last.First > 0 {
+			continue
+		}
 		if x.asked.First > 0 {
 			r.Waiting(now, x.id, x.asked)
 		}
-		if x.last.First == 0 {
-			r.Waiting(now, x.id, x.last)
-		}
+		r.Waiting(now, x.id, x.last)
 	}
 	n.list = nil
 	clear(n.at)
