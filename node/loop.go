@@ -91,7 +91,7 @@ func (n *Node) loop() {
 			f(n.now())
 		case <-n.poke:
 		case err := <-n.written:
-			n.finish(n.now(), err)
+			n.finish(n.now(), true, err)
 		case t := <-tick.C:
 			due = true
 			wall, up := time.Now(), n.boot()
@@ -170,7 +170,7 @@ func (n *Node) flush(now ledger.Instant) {
 			go func() { n.written <- write(all) }()
 			return
 		}
-		n.finish(now, n.write(all))
+		n.finish(now, len(all) > 0, n.write(all))
 		now = n.now()
 	}
 }
@@ -188,9 +188,9 @@ func (n *Node) begin(now ledger.Instant) []store.Write {
 	return all
 }
 
-// finish acts on a batch that is durable. If the disk failed, what the batch would have told is dropped; peers and
-// callers will say it again.
-func (n *Node) finish(now ledger.Instant, err error) {
+// finish acts on a batch that is durable; wrote is whether that took a write. If the disk failed, what the batch would
+// have told is dropped; peers and callers will say it again.
+func (n *Node) finish(now ledger.Instant, wrote bool, err error) {
 	ending := n.ending
 	n.ending = nil
 	if err != nil {
@@ -207,7 +207,7 @@ func (n *Node) finish(now ledger.Instant, err error) {
 		}
 		return
 	}
-	if n.failing != nil {
+	if wrote && n.failing != nil {
 		n.log.Info().Msg("the data directory can be written again")
 		n.failing = nil
 	}

@@ -20,13 +20,17 @@ import (
 
 // stuckDisk is a data directory whose writes take until the test lets them end.
 type stuckDisk struct {
-	stuck atomic.Bool
-	begun chan struct{} // a write has come
-	end   chan error    // how it ends
-	write func([]store.Write) error
+	stuck  atomic.Bool
+	writes atomic.Int64
+	begun  chan struct{} // a write has come
+	end    chan error    // how it ends
+	write  func([]store.Write) error
 }
 
 func (d *stuckDisk) commit(ws []store.Write) error {
+	if len(ws) > 0 {
+		d.writes.Add(1)
+	}
 	if !d.stuck.Load() {
 		return d.write(ws)
 	}
@@ -278,6 +282,28 @@ func TestFailedWriteIsTriedAgain(t *testing.T) {
 	}
 	if b, err := n.Budget("day"); err != nil || b.Instances[0].Limit != 1000 {
 		t.Errorf("%+v, %v", b, err)
+	}
+}
+
+// A batch that writes nothing says nothing of a disk that has failed.
+func TestEmptyBatchMendsNoDisk(t *testing.T) {
+	n, disk := onDisk(t)
+	for tried := false; !tried; {
+		writes := disk.writes.Load()
+		ended := make(chan error, 1)
+		if err := n.ask(t.Context(), func(ledger.Instant) {
+			n.failing = errors.New("no space left on device")
+			n.after = append(n.after, func(err error) { ended <- err })
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; err != nil {
+			t.Fatal(err)
+		}
+		ready := n.Status().Ready
+		if tried = disk.writes.Load() == writes; tried && ready {
+			t.Error("nothing was written, and the node takes its disk for sound")
+		}
 	}
 }
 

@@ -146,7 +146,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	// What was founded or restored is durable before anybody can hear of it.
 	if n.replica.Pending() {
-		n.finish(n.now(), n.write(n.begin(n.now())))
+		n.finish(n.now(), true, n.write(n.begin(n.now())))
 	}
 	if n.failing != nil {
 		return &OptionError{"data", n.failing, "free space on its disk, or check its rights, and start again: nothing is lost"}
