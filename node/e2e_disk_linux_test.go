@@ -75,7 +75,7 @@ func (p *proc) offers(tenant string, tokens ledger.Tokens) (admitted ledger.Toke
 func (p *proc) cannotWrite(tenant, cause string) (admitted ledger.Tokens) {
 	p.t.Helper()
 	admitted, no := p.offers(tenant, 100)
-	if no.Code != admit.CodeDisk || no.Decision != "defer" || no.RetryAfterMS <= 0 || !strings.Contains(no.Reason, "disk") {
+	if no.Code != admit.CodeDisk || no.Decision != "defer" || no.RetryAfterMS <= 0 || !strings.Contains(no.Reason, "this node cannot write to its disk ("+cause+")") {
 		p.t.Errorf("refused with %+v", no)
 	}
 	if admitted == 0 {

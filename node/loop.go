@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
@@ -199,6 +200,7 @@ func (n *Node) finish(now ledger.Instant, wrote bool, err error) {
 			n.log.Error().Err(err).Msg("the data directory cannot be written: nothing new is admitted beyond what is durable")
 		}
 		n.failing = fmt.Errorf("the data directory cannot be written: %w", err)
+		n.engine.SetDisk(root(err))
 		if errors.Is(err, store.ErrFailed) {
 			n.broken(err)
 		}
@@ -210,6 +212,7 @@ func (n *Node) finish(now ledger.Instant, wrote bool, err error) {
 	if wrote && n.failing != nil {
 		n.log.Info().Msg("the data directory can be written again")
 		n.failing = nil
+		n.engine.SetDisk("")
 	}
 	if n.saidSlow {
 		n.saidSlow = false
@@ -220,6 +223,15 @@ func (n *Node) finish(now ledger.Instant, wrote bool, err error) {
 		f(nil)
 	}
 	n.do(fx)
+}
+
+// root gives the words of the system in an error, without the paths, which are no caller's business.
+func root(err error) string {
+	var no syscall.Errno
+	if errors.As(err, &no) {
+		return no.Error()
+	}
+	return "see its log"
 }
 
 // watchDisk says once of a write that it takes long.

@@ -139,8 +139,12 @@ func (e *Engine) refuseForDisk(now ledger.Instant, w *Waiter, at int) {
 }
 
 func (e *Engine) diskSlow(where string) refusal {
+	why := fmt.Sprintf("this node's disk has not confirmed a write in %v", diskGrace*time.Millisecond)
+	if e.disk != "" {
+		why = "this node cannot write to its disk (" + e.disk + ")"
+	}
 	return refusal{
 		verdict: Defer, code: CodeDisk, retry: e.jitter(time.Second),
-		reason: fmt.Sprintf("%sthis node's disk has not confirmed a write in %v, and what is not on disk may not be spent", where, diskGrace*time.Millisecond),
+		reason: where + why + ", and what is not on disk may not be spent",
 	}
 }

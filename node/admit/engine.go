@@ -51,6 +51,7 @@ type Engine struct {
 	gates map[ledger.InstanceID]*gate
 	queue queue
 	turn  uint32 // the shard of the next refusal; the owner's
+	disk  string // see SetDisk; the owner's
 }
 
 // New returns an engine for the policy p. now starts the numbering of decisions.
@@ -86,6 +87,10 @@ func (e *Engine) Rebind() { e.SetPolicy(e.Policy()) }
 
 // Drain makes the engine refuse every new call; those that wait go on. Safe for concurrent use.
 func (e *Engine) Drain() { e.draining.Store(true) }
+
+// SetDisk says why this node's disk cannot be written, "" that it can: calls that wait for it in vain are told. The
+// owner's.
+func (e *Engine) SetDisk(problem string) { e.disk = problem }
 
 // Try decides on a call whose plan is known, with the rights that are at hand. false means that the owner
 // must decide by Offer: the plan is new, rights are short, or calls wait already. It allocates nothing unless

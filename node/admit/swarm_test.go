@@ -130,6 +130,14 @@ func TestSlowDisk(t *testing.T) {
 			t.Errorf("%+v", a)
 		}
 	}
+	n.e.SetDisk("no space left on device")
+	w = n.waits(on("day", 10).wait(0))
+	n.w.pass(1050 * time.Millisecond)
+	n.decided()
+	if a := n.answer(w.ID); a.Code != CodeDisk || !strings.Contains(a.Reason, "this node cannot write to its disk (no space left on device), and") {
+		t.Errorf("%+v", a)
+	}
+	n.e.SetDisk("")
 	n.slow = false
 	n.w.sync()
 	n.must(on("day", 10).wait(0), Admit, CodeOK)

@@ -27,8 +27,8 @@ type record struct {
 }
 
 // Open opens the directory, checks every byte that it holds, and returns the store. Every error that is
-// about the directory is an *Error, has a Hint, and leaves the directory as it was, but for its lock file. It may take up to
-// LockWait plus the time to read the file once.
+// about the directory is an *Error, has a Hint, and leaves the directory as it was, but for its lock file. What it has read is
+// on the disk when it returns. It may take up to LockWait plus the time to read the file once and for a sync.
 func Open(o Options) (*Store, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
@@ -89,8 +89,8 @@ func (s *Store) SetGeneration(gen uint64) error {
 
 // Commit makes all writes or none, in the order given, and returns nil once they are durable: one
 // transaction, which costs two fsyncs inside bbolt. After an error nothing was written and the store goes on, as when the disk
-// is full; but if the error is an ErrFailed, the disk did not say whether the writes are there. The store then
-// takes no more writes, and the node must stop: after a restart they are there or they are not.
+// is full; but if the error is an ErrFailed, the disk did not say whether the writes are there, or the file was taken away.
+// The store then takes no more writes, and the node must stop: after a restart they are there or they are not.
 func (s *Store) Commit(ws []Write) error {
 	n, err := checkWrites(ws)
 	if err != nil || len(ws) == 0 {
