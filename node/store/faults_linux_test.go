@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -228,6 +229,17 @@ func (r *faultRun) restart() {
 	r.mu.Unlock()
 }
 
+// quickDir is a directory in memory where there is one: the disk is acted out, so real syncs only cost time.
+func quickDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "store")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { removeAll(dir) })
+	return dir
+}
+
 // TestDisksThatFail lets every single call fail by which the store opens and commits, once and for ever, and cuts the power
 // afterwards. What was reported is there, what a restart read is there, and what failed is not, or was said to be unknown.
 func TestDisksThatFail(t *testing.T) {
@@ -248,7 +260,7 @@ func TestDisksThatFail(t *testing.T) {
 	runs, refused, failed := 0, 0, 0
 	for _, f := range faults {
 		for at, more := 0, true; more; at++ {
-			r := &faultRun{t: t, name: fmt.Sprintf("%s at call %d, ever %v", f.name, at, f.ever), dir: filepath.Join(t.TempDir(), "d"),
+			r := &faultRun{t: t, name: fmt.Sprintf("%s at call %d, ever %v", f.name, at, f.ever), dir: filepath.Join(quickDir(t), "d"),
 				dice: rand.New(rand.NewPCG(uint64(at), 1)), fault: f, at: at}
 			copyDir(t, origin, r.dir)
 			r.disk.durable = readFile(t, r.dir, dbName)
@@ -278,6 +290,7 @@ func TestDisksThatFail(t *testing.T) {
 				t.Fatal(err)
 			}
 			runs++
+			removeAll(r.dir) // the memory may be small
 		}
 	}
 	t.Logf("%d runs; %d commits were refused, %d stores failed", runs, refused, failed)
@@ -299,7 +312,7 @@ func TestAFirstStartOnADiskThatFails(t *testing.T) {
 	} {
 		refused := 0
 		for at, more := 0, true; more; at++ {
-			r := &faultRun{t: t, name: fmt.Sprintf("%s at call %d", f.name, at), dir: filepath.Join(t.TempDir(), "d"), fault: f, at: at}
+			r := &faultRun{t: t, name: fmt.Sprintf("%s at call %d", f.name, at), dir: filepath.Join(quickDir(t), "d"), fault: f, at: at}
 			done := make(chan error)
 			go func() {
 				err := faultdisk.Thread(r.judge)
