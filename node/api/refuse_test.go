@@ -106,7 +106,7 @@ func TestRefusals(t *testing.T) {
 		{"wrong method on two", "DELETE /v1/policy", "", nil, 405, "method_not_allowed", "", "use GET, HEAD, PUT"},
 		{"empty policy", "PUT /v1/policy", "", nil, 400, "missing_field", "", "send the policy's YAML"},
 		{"long policy", "PUT /v1/policy", strings.Repeat("#", api.MaxBody+1), nil, 413, "body_too_large", "", ""},
-		{"faults off", "POST /debug/faults", "{}", nil, 404, "unknown_path", "", ""},
+		{"faults off", "POST /debug/faults", "{}", nil, 403, "disabled", "", "start the node with --faults"},
 	}
 	node := apitest.New(10_000)
 	ts, _ := start(t, api.Options{Node: node})

@@ -28,7 +28,7 @@ type Options struct {
 	// Metrics serves /metrics, which is an unknown path without it.
 	Metrics http.Handler
 
-	// Faults mounts POST /debug/faults.
+	// Faults allows POST /debug/faults.
 	Faults bool
 
 	Logger     zerolog.Logger        // the zero value is silent
@@ -118,9 +118,13 @@ func (s *Server) routes(o Options) {
 	if o.Metrics != nil {
 		s.handle("/metrics", methods{"GET": passThrough(o.Metrics)})
 	}
-	if o.Faults {
-		s.handle("/debug/faults", methods{"POST": s.faults})
+	faults := s.faults
+	if !o.Faults {
+		faults = func(http.ResponseWriter, *http.Request) error {
+			return newError(http.StatusForbidden, ErrCodeDisabled, "", "faults are for demonstrations and tests: start the node with --faults to allow them")
+		}
 	}
+	s.handle("/debug/faults", methods{"POST": faults})
 	for path, h := range map[string]http.HandlerFunc{
 		"/debug/pprof/":        pprof.Index,
 		"/debug/pprof/cmdline": pprof.Cmdline,
