@@ -140,7 +140,7 @@ func (s *Server) routes(o Options) {
 		s.handle("/a/", methods{"": passThrough(o.Proxy)})
 	}
 	s.handle("/", methods{"": func(w http.ResponseWriter, r *http.Request) error {
-		return newError(http.StatusNotFound, ErrCodePath, "", "there is nothing at %q: the calls are under /v1/, as POST /v1/admit or GET /v1/budgets", clip(r.URL.Path, maxEchoLen))
+		return newError(http.StatusNotFound, ErrCodePath, "", "there is nothing at %q: the calls are under /v1/, as POST /v1/admit or GET /v1/budgets, and the OpenAI proxy under /openai/v1/", clip(r.URL.Path, maxEchoLen))
 	}})
 }
 
