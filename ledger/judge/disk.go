@@ -140,6 +140,18 @@ func (d *Disk) Told(msg any) error {
 			m.In > 0 && (m.Window > s.Window || m.Window == s.Window && (e.Window != m.Window || m.In > e.In)) {
 			return broken(DurableFirst, "%v acknowledges %+v and has %+v on disk", d.self, *m, e.Entry)
 		}
+	case []ledger.Row:
+		for i := range m {
+			if m[i].Holder == d.self && m[i].Version > d.version {
+				return broken(DurableFirst, "%v sends a row of version %d, on disk is %d", d.self, m[i].Version, d.version)
+			}
+		}
+	case *ledger.Digest:
+		for _, h := range m.Holders {
+			if h.Holder == d.self && h.Highest > d.version {
+				return broken(DurableFirst, "%v tells of its row of version %d, on disk is %d", d.self, h.Highest, d.version)
+			}
+		}
 	}
 	return nil
 }

@@ -128,6 +128,10 @@ func (x *search) say(n *node, in input) string {
 		s = fmt.Sprintf("goes over to policy %d", in.arg)
 	case leave:
 		s = "leaves to " + name(in.to)
+	case digest:
+		s = "tells what it knows"
+	case offer:
+		s = "ticks and offers " + name(in.to) + " what it has borrowed"
 	}
 	if len(x.ids) > 1 && (in.kind == reserve || in.kind == rights || in.kind == shares || in.kind == topUp) {
 		s += " in " + x.ids[in.budget].Name()
@@ -168,6 +172,10 @@ func tell(msg any) string {
 		return fmt.Sprintf("seat{%d serial %d, used for %d}", m.Seat.Index, m.Seat.Serial, len(m.Used))
 	case *ledger.SeatAck:
 		return fmt.Sprintf("seat-ack{%d serial %d}", m.Index, m.Serial)
+	case *ledger.Digest:
+		return fmt.Sprintf("digest of %d holders", len(m.Holders))
+	case *ledger.Offer:
+		return fmt.Sprintf("offer{%d}", m.Amount)
 	case []ledger.Row:
 		return fmt.Sprintf("row{%s version %d}", m[0].Holder.Node, m[0].Version)
 	}

@@ -1,6 +1,10 @@
 package explore
 
-import "github.com/swarmpurse/swarmpurse/ledger"
+import (
+	"slices"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
 
 // input is one thing that happens to one node.
 type input struct {
@@ -30,6 +34,8 @@ const (
 	topUp        //
 	policy       // arg: version
 	leave        //
+	digest       // without a batch: it changes nothing
+	offer        //
 )
 
 type outcome uint8
@@ -63,6 +69,10 @@ func (in *input) cost() cost {
 		return costPolicy
 	case in.kind == leave:
 		return costLeave
+	case in.kind == digest:
+		return costDigest
+	case in.kind == offer:
+		return costOffer
 	}
 	return free
 }
@@ -128,11 +138,18 @@ func (t *table) inputs(l *local) []input {
 			others = append(others, input{kind: policy, arg: int32(v)})
 		}
 	}
-	if s.Leaving {
-		for j := range nodes {
-			if j != l.node {
-				others = append(others, input{kind: leave, to: int8(j)})
-			}
+	for j := range nodes {
+		if j == l.node {
+			continue
+		}
+		if s.Leaving {
+			others = append(others, input{kind: leave, to: int8(j)})
+		}
+		if s.Offers {
+			others = append(others, input{kind: offer, to: int8(j)})
+		}
+		if s.Digests {
+			calls = append(calls, input{kind: digest, to: int8(j)})
 		}
 	}
 	for _, ms := range s.Turns {
@@ -189,6 +206,7 @@ func (t *table) withSteps(ins, more []input) []input {
 // strategy does nothing of its own: what moves, and where, is for the search to choose.
 type strategy struct {
 	donor ledger.Holder // whom to ask now
+	taker ledger.Holder // whom to offer borrowed rights now
 	rows  bool
 }
 
@@ -204,10 +222,12 @@ func (s *strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, led
 func (s *strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 	return min(ask.Want, v.Givable)
 }
-func (s *strategy) Surplus(v *ledger.View) ledger.Tokens        { return 0 }
-func (s *strategy) Drift(v *ledger.View) (int, ledger.Shares)   { return -1, 0 }
-func (s *strategy) Hold(v *ledger.View, ask *ledger.Ask) bool   { return true }
-func (s *strategy) Return(v *ledger.View) (int, ledger.Tokens)  { return -1, 0 }
+func (s *strategy) Surplus(v *ledger.View) ledger.Tokens      { return 0 }
+func (s *strategy) Drift(v *ledger.View) (int, ledger.Shares) { return -1, 0 }
+func (s *strategy) Hold(v *ledger.View, ask *ledger.Ask) bool { return true }
+func (s *strategy) Return(v *ledger.View) (int, ledger.Tokens) {
+	return slices.IndexFunc(v.Peers, func(p ledger.PeerView) bool { return p.Holder == s.taker }), v.Borrowed
+}
 func (s *strategy) Ahead(v *ledger.View) ledger.Tokens          { return 0 }
 func (s *strategy) Accept(v *ledger.View, n ledger.Tokens) bool { return true }
 func (s *strategy) Gather(v *ledger.View) (int, ledger.Shares)  { return -1, 0 }

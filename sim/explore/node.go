@@ -117,12 +117,19 @@ type dice uint64
 
 func (d dice) Uint64() uint64 { return uint64(d) }
 
+// digestDice falls always the same, also for who answers a digest: in the middle, where rand's search for a number
+// ends at once, and so that only rows are sent that are newer.
+const digestDice dice = 1<<63 | 1
+
 // boot makes a replica of what is on the disk.
 func (n *node) boot() error {
 	n.life++
 	seed := dice(0)
-	if n.sc.scope.Asks {
+	switch {
+	case n.sc.scope.Asks:
 		seed = dice(n.life << 20)
+	case n.sc.scope.Digests:
+		seed = digestDice
 	}
 	n.how = &strategy{rows: n.sc.scope.Rows}
 	n.r = ledger.NewReplica(ledger.Config{
@@ -186,6 +193,13 @@ func (n *node) do(in input, msg any) (err error) {
 			return e
 		}
 		n.left = true
+	case digest:
+		d := n.r.Digest()
+		n.sent, err = []envelope{{int(in.to), d}}, n.disk.Told(d)
+	case offer:
+		n.how.taker = n.sc.self[in.to]
+		n.r.Tick(n.clock)
+		n.how.taker = ledger.Holder{}
 	}
 	if err == nil && in.then != none {
 		err = n.batch(in.then)

@@ -74,6 +74,18 @@ var bugs = []bug{
 		name: "versions of rows start again after a crash", file: "persist.go", scope: "rows", depth: 5, by: judge.Monotone,
 		edits: [][2]string{{"r.versionMark = r.version\n", "r.versionMark, r.version = r.version, 0\n"}},
 	},
+	{
+		name: "each node overdraws the whole part", file: "replica.go", scope: "soft", depth: 6, by: judge.OverdraftInLimit,
+		edits: [][2]string{{"1_000_000)) / Tokens(r.members())", "1_000_000))"}},
+	},
+	{
+		name: "what decays is gone without a trace", file: "window.go", scope: "decay", depth: 1, by: judge.Equations,
+		edits: [][2]string{{"	a.s.Lapsed += n\n	a.rights -= n", "	a.rights -= n"}},
+	},
+	{
+		name: "a digest is answered by nobody", file: "rows.go", scope: "digests", depth: 2, by: "then all faults end",
+		edits: [][2]string{{"r.sendLacking(m.From, theirs)", "_ = theirs"}},
+	},
 }
 
 // TestPlantedBugs puts known bugs into package ledger, one at a time, and sees the search find each, with the promise

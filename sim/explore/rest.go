@@ -99,6 +99,14 @@ func (x *search) rest(k int32, late bool) error {
 			if err := x.post(&ns, n); err != nil {
 				return err
 			}
+			if x.scope.Digests {
+				if err := n.do(input{kind: digest, to: int8((n.i + 1 + round%(nodes-1)) % nodes)}, nil); err != nil {
+					return err
+				}
+				if err := x.post(&ns, n); err != nil {
+					return err
+				}
+			}
 		}
 		for b := range x.ids {
 			if err := judge.Together([]*judge.Book{ns[0].books[b], ns[1].books[b], ns[2].books[b]}, x.scope.Specs[0].Kind, x.scope.Specs[0].Ceiling); err != nil {
@@ -177,6 +185,29 @@ func (x *search) unrest(ns *[nodes]*node) string {
 		}
 		if in != out {
 			return fmt.Sprintf("%s: %d rights are on the way", id.Name(), out-in)
+		}
+	}
+	return x.unknown(ns)
+}
+
+// unknown says of which row a node does not know the newest version, where nodes compare digests.
+func (x *search) unknown(ns *[nodes]*node) string {
+	for _, n := range ns {
+		for _, id := range x.ids {
+			if !x.scope.Digests {
+				return ""
+			}
+			own := n.r.Rows(n.clock, id)[0]
+			for _, o := range ns {
+				for _, k := range o.r.Rows(o.clock, id) {
+					if k.Holder == own.Holder && k.Row != own.Row {
+						return fmt.Sprintf("%s knows %+v, not %+v", o.sc.self[o.i].Node, k.Row, own.Row)
+					}
+				}
+				if known := len(o.r.Rows(o.clock, id)); known != nodes {
+					return fmt.Sprintf("%s knows %d rows of %s", o.sc.self[o.i].Node, known, id.Name())
+				}
+			}
 		}
 	}
 	return ""

@@ -26,6 +26,8 @@ type Scope struct {
 	TopUp     ledger.Tokens   // top-ups of this amount
 	Leaving   bool            // nodes leave to any peer
 	Rows      bool            // rows travel, too
+	Digests   bool            // nodes tell any peer what they know of rows, and are sent what they lack
+	Offers    bool            // nodes offer any peer borrowed rights that are of no use to them
 	Ticks     bool            // ticks at times when nothing was done
 	Batches   bool            // a batch is an action of its own and gathers inputs; otherwise each input ends with one
 	Meanwhile bool            // calls go on while the disk writes
@@ -52,15 +54,19 @@ const (
 	costTopUp
 	costPolicy
 	costLeave
+	costDigest
+	costOffer
 	costs
 )
 
 // Costs bounds the actions of one path, by sort.
-type Costs struct{ Calls, Rights, Shares, Steps, Faults, TopUps, Policies, Leaves uint8 }
+type Costs struct {
+	Calls, Rights, Shares, Steps, Faults, TopUps, Policies, Leaves, Digests, Offers uint8
+}
 
 func (c *Costs) by() [costs]uint8 {
 	return [costs]uint8{costCall: c.Calls, costRights: c.Rights, costShares: c.Shares, costStep: c.Steps,
-		costFault: c.Faults, costTopUp: c.TopUps, costPolicy: c.Policies, costLeave: c.Leaves}
+		costFault: c.Faults, costTopUp: c.TopUps, costPolicy: c.Policies, costLeave: c.Leaves, costDigest: c.Digests, costOffer: c.Offers}
 }
 
 // group lists the renamings of nodes that leave a scope as it is, the identity first: p[i] is what node i is called.

@@ -14,6 +14,9 @@ func Scopes() []Scope {
 	few, more := window, window
 	few.Amount, more.Amount = 5, 7
 	rate := ledger.Spec{Kind: ledger.Rate, Amount: 40, Per: 10, PerMillis: 1000, Lend: 3000}
+	soft, rotting := grant, grant
+	soft.Ceiling, soft.OverdraftPPM = ledger.Soft, 300_000
+	rotting.HalfLife = 3000
 	less := func(s ledger.Spec) ledger.Spec { s.Amount /= 2; return s }
 	return []Scope{
 		{
@@ -92,6 +95,27 @@ func Scopes() []Scope {
 			Name: "policy", About: "the limit falls and rises at each node at its own time, with top-ups and crashes",
 			Founders: 2, Specs: []ledger.Spec{grant, less(grant)}, Calls: []ledger.Tokens{60}, Used: []int64{0}, Rights: []ledger.Tokens{60}, TopUp: 50, Ticks: true, Faults: true,
 			Most: Costs{Calls: 1, Rights: 1, TopUps: 1, Policies: 3, Faults: 1}, Depth: 5, Brief: 4, Rest: 40,
+		},
+		{
+			Name: "soft", About: "a soft limit is overdrawn, each node its part, with gifts, overruns and crashes",
+			Founders: 1, Specs: []ledger.Spec{soft}, Calls: []ledger.Tokens{40}, Used: []int64{0, 130}, Rights: []ledger.Tokens{60},
+			Ticks: true, Faults: true, Most: Costs{Calls: 4, Rights: 1, Faults: 1}, Depth: 7, Brief: 4, Rest: 40,
+		},
+		{
+			Name: "decay", About: "rights decay while they are lent, reserved and on the way, and while nodes are down",
+			Founders: 1, Specs: []ledger.Spec{rotting}, Calls: []ledger.Tokens{30}, Used: []int64{0}, Rights: []ledger.Tokens{60},
+			Turns: []ledger.Millis{3000}, Skew: 3000, Faults: true, Most: Costs{Calls: 2, Rights: 2, Steps: 3, Faults: 1}, Depth: 7, Brief: 5, Rest: 40,
+		},
+		{
+			Name: "offer", About: "borrowed rights of a rate are offered back, asked for and given on, late and in vain",
+			Founders: 1, Specs: []ledger.Spec{rate}, Calls: []ledger.Tokens{20}, Used: []int64{0}, Rights: []ledger.Tokens{20}, Offers: true,
+			Steps: []ledger.Millis{2000}, Together: true, Faults: true,
+			Most: Costs{Calls: 2, Rights: 1, Steps: 2, Offers: 2, Faults: 1}, Depth: 6, Brief: 5, Rest: 40,
+		},
+		{
+			Name: "digests", About: "rows are lost, and come by comparing digests, from their owners and from others, over crashes",
+			Founders: 1, Specs: []ledger.Spec{grant}, Calls: []ledger.Tokens{1}, Rows: true, Digests: true, Ticks: true, Faults: true,
+			Most: Costs{Calls: 2, Digests: 3, Faults: 1}, Depth: 7, Brief: 5, Rest: 40,
 		},
 		{
 			Name: "rows", About: "rows carry versions that are durable and new, over crashes",

@@ -205,7 +205,7 @@ func (t *table) chain(l *local, g, changes int) print128 {
 		m := &t.messages[l.in.arg]
 		e.uint(m.print[g][0])
 		e.uint(m.print[g][1])
-	case rights, shares, leave, reserve:
+	case rights, shares, leave, reserve, offer:
 		to := l.in.to
 		if to >= 0 {
 			to = int8(t.group[g][to])
