@@ -115,7 +115,7 @@ func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, er
 		byName: map[string]*node{}, zones: map[string]int{},
 		dice:        rand.New(rand.NewPCG(sc.Seed, 0x776f726c64)),
 		faults:      scenario.Timeline(sc),
-		tally:       result.NewTally(result.Swarm, sc.Policies[0], sc.Warmup),
+		tally:       result.NewTally(result.Swarm, sc.Policies, sc.Warmup),
 		policyAt:    make([]micros, len(sc.Policies)),
 		arrivalsEnd: span(sc.Duration),
 		end:         span(sc.Duration + sc.Rest),

@@ -2,6 +2,7 @@ package baseline
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -20,6 +21,8 @@ const (
 	soonSlots = ledger.Millis(1000)
 	soonStock = ledger.Millis(2000)
 	soonest   = ledger.Millis(50)
+	// jitterMost is the most that nodes add to what they tell, which is up to a quarter.
+	jitterMost = ledger.Millis(10_000)
 )
 
 // run is one system's run.
@@ -43,6 +46,7 @@ type run struct {
 	gates   map[cell]*gate
 	order   []*gate   // as they were made
 	waiting [][]*call // by node
+	dice    *rand.Rand
 	queue   int       // calls that waited at one node, at most, since the warmup was over
 }
 
@@ -58,10 +62,10 @@ func newRun(kind string, sc *scenario.Scenario, timeline []scenario.Event, sourc
 	r := &run{
 		sc: sc, source: source,
 		binder: newBinder(sc.Policies[0]),
-		tally:  result.NewTally(kind, sc.Policies[0], sc.Warmup),
+		tally:  result.NewTally(kind, sc.Policies, sc.Warmup),
 		down:   scenario.NewDowntime(sc, timeline),
 		end:    millis(sc.Duration + sc.Rest), stop: millis(sc.Duration),
-		gates: map[cell]*gate{},
+		gates: map[cell]*gate{}, dice: rand.New(rand.NewPCG(sc.Seed, 0x6261636b)), // apart from all other dice
 	}
 	r.waiting = make([][]*call, r.down.Nodes())
 	newest := sc.Policies[0]
@@ -306,6 +310,7 @@ func (r *run) comeBack(c *call, short int) {
 		return
 	}
 	at = max(at, r.now+soonest)
+	at += ledger.Millis(r.dice.Int64N(int64(min((at-r.now)/4, jitterMost) + 1))) // as nodes do
 	if c.attempts >= r.sc.Retries || at >= r.stop {
 		r.refuse(c)
 		return

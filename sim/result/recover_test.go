@@ -48,7 +48,7 @@ func TestRecover(t *testing.T) {
 		"another that is too near leaves the one": {[]Disturbance{{30 * sec, 40 * sec}, {50 * sec, 59 * sec}}, between(30*sec, 41*sec), 0.75},
 	} {
 		t.Run(name, func(t *testing.T) {
-			y := NewTally(Swarm, testPolicy, 10*sec)
+			y := NewTally(Swarm, testPolicies, 10*sec)
 			for at := time.Duration(0); at < 60*sec; at += 100 * time.Millisecond {
 				x := call(ledger.Millis(at.Milliseconds()), "a", "fast", 6, 4)
 				y.Offered(x)

@@ -38,35 +38,51 @@ const maxWait = 7 * 24 * time.Hour
 type Tally struct {
 	system  System
 	warmup  ledger.Millis
-	policy  *policy.Policy
-	local   int64        // admitted with no remote hop
-	classes []classTally // by Class.Index
+	local   int64         // admitted with no remote hop
+	classes []*classTally // of all policies, in the order in which they name them
+	other   string        // the class of calls that name none
 	tenants map[string]*Tenant
 	others  *Tenant
 	served  []served // by steps of time
 }
 
 type classTally struct {
+	name                        string
 	budget                      ledger.Millis
 	offered, admitted, inBudget int64
 	waits                       *hdrhistogram.Histogram // in ms, exact below 2 s, then to one part in a thousand
 }
 
-// NewTally counts for the system of that name. Classes are those of p; calls of other classes count in all
-// figures but those of classes.
-func NewTally(system string, p *policy.Policy, warmup time.Duration) *Tally {
+// NewTally counts for the system of that name. Classes are those of all the policies; of one that several have, the
+// first says which latency budget is meant. Calls of other classes count in all figures but those of classes.
+func NewTally(system string, ps []*policy.Policy, warmup time.Duration) *Tally {
 	t := &Tally{
 		system:  System{Name: system},
 		warmup:  ledger.Millis(warmup.Milliseconds()),
-		policy:  p,
-		classes: make([]classTally, len(p.Classes())),
 		tenants: map[string]*Tenant{},
 	}
-	for i, c := range p.Classes() {
-		t.classes[i].budget = ledger.Millis(c.LatencyBudget.Milliseconds())
-		t.classes[i].waits = hdrhistogram.New(1, maxWait.Milliseconds(), 3)
+	for i, p := range ps {
+		if c, ok := p.Class(""); i == 0 && ok {
+			t.other = c.Name
+		}
+		for _, c := range p.Classes() {
+			if t.classNamed(c.Name) == nil {
+				t.classes = append(t.classes, &classTally{
+					name: c.Name, budget: ledger.Millis(c.LatencyBudget.Milliseconds()), waits: hdrhistogram.New(1, maxWait.Milliseconds(), 3),
+				})
+			}
+		}
 	}
 	return t
+}
+
+func (t *Tally) classNamed(name string) *classTally {
+	for _, k := range t.classes {
+		if k.name == name {
+			return k
+		}
+	}
+	return nil
 }
 
 // Offered counts a call that has arrived.
@@ -136,10 +152,9 @@ func (t *Tally) System() System {
 	s := t.system
 	s.Goodput, s.AsksPerCall, s.Recover = math.NaN(), math.NaN(), math.NaN()
 	s.Local = fraction(t.local, s.Admitted)
-	for i, c := range t.policy.Classes() {
-		k := &t.classes[i]
+	for _, k := range t.classes {
 		s.Classes = append(s.Classes, Class{
-			Name: c.Name, Offered: k.offered, Admitted: k.admitted,
+			Name: k.name, Offered: k.offered, Admitted: k.admitted,
 			WaitP50: k.wait(50), WaitP99: k.wait(99),
 			InBudget: fraction(k.inBudget, k.offered),
 		})
@@ -194,10 +209,7 @@ func fraction(part, whole int64) float64 {
 }
 
 func (t *Tally) class(c *workload.Call) *classTally {
-	if k, ok := t.policy.Class(c.Class); ok {
-		return &t.classes[k.Index]
-	}
-	return nil
+	return t.classNamed(cmp.Or(c.Class, t.other))
 }
 
 func (t *Tally) tenant(c *workload.Call) *Tenant {

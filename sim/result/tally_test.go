@@ -51,12 +51,47 @@ rules:
 	return p
 }()
 
+var testPolicies = []*policy.Policy{testPolicy}
+
+// TestClassesOfRevisions: a class that only a later revision has counts, too, by the name that calls give.
+func TestClassesOfRevisions(t *testing.T) {
+	later, err := policy.Parse("later.yaml", []byte(`
+apiVersion: swarmpurse/v1
+revision: 2
+tokens:
+  compute: {unit: token}
+classes:
+  - {name: new, weight: 4, latency_budget: 1s}
+  - {name: fast, weight: 4, latency_budget: 9s, default: true}
+budgets:
+  - {name: pool, token: compute, supply: {rate: 100/s, burst: 1000}}
+rules:
+  - {name: all, draw: [pool]}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := NewTally(Swarm, []*policy.Policy{testPolicy, later}, 0)
+	for i, class := range []string{"fast", "new", "", "unheard-of"} {
+		c := call(0, "a", class, 1, 1)
+		y.Offered(c)
+		y.Admitted(c, ledger.Millis(i*500), true)
+	}
+	got := ""
+	for _, c := range y.System().Classes {
+		got += fmt.Sprintf("%s %d %.0f; ", c.Name, c.Offered, c.InBudget)
+	}
+	if want := "fast 1 1; slow 1 1; new 1 1; "; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func call(at ledger.Millis, tenant, class string, prompt, output int64) *workload.Call {
 	return &workload.Call{At: at, Tenant: tenant, Class: class, Prompt: prompt, Output: output, Max: 2 * output}
 }
 
 func TestTally(t *testing.T) {
-	y := NewTally(Swarm, testPolicy, time.Second)
+	y := NewTally(Swarm, testPolicies, time.Second)
 	early := call(999, "a", "fast", 100, 100) // before the warmup is over: nothing of it counts, though it ends later
 	y.Offered(early)
 	y.Admitted(early, 1500, true)
@@ -100,7 +135,7 @@ func TestTally(t *testing.T) {
 }
 
 func TestNothingToDivide(t *testing.T) {
-	s := NewTally(Swarm, testPolicy, 0).System()
+	s := NewTally(Swarm, testPolicies, 0).System()
 	if !math.IsNaN(s.Local) || !math.IsNaN(s.Jain) || !math.IsNaN(s.Classes[0].InBudget) || s.Classes[0].WaitP99 != 0 {
 		t.Errorf("of no calls: %+v", s)
 	}
@@ -139,7 +174,7 @@ func TestRelate(t *testing.T) {
 }
 
 func TestTenantsAreBounded(t *testing.T) {
-	y := NewTally(Swarm, testPolicy, 0)
+	y := NewTally(Swarm, testPolicies, 0)
 	for i := range MaxTenants + 2 {
 		y.Offered(call(0, fmt.Sprint(i), "", 1, 0))
 	}
@@ -155,7 +190,7 @@ func TestWaitError(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		most := rapid.SampledFrom([]int64{1, 2000, 100_000, 600_000_000}).Draw(t, "most")
 		waits := rapid.SliceOfN(rapid.Int64Range(0, most), 1, 300).Draw(t, "waits")
-		y := NewTally(Swarm, testPolicy, 0)
+		y := NewTally(Swarm, testPolicies, 0)
 		for _, w := range waits {
 			y.Admitted(call(5, "a", "slow", 1, 1), ledger.Millis(5+w), true)
 		}

@@ -172,6 +172,9 @@ func (d *decoder) scenario(root *yaml.Node) *Scenario {
 	d.policies(s, f, root)
 	d.workload(s, f["workload"])
 	d.faults(s, f["faults"])
+	if n := eventsAtMost(s); n > MaxEvents {
+		d.Report(f["faults"], "let them come less often, or end them with until", "faults may happen %d times in all, at most %d can", n, MaxEvents)
+	}
 	d.bounds(s, f["bounds"])
 	return s
 }

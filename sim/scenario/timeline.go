@@ -17,8 +17,52 @@ const Epoch ledger.Instant = 1_767_571_200_000 // 2026-01-05
 // Never is the end of what does not end.
 const Never time.Duration = math.MaxInt64
 
-// MaxEvents bounds a timeline. What goes beyond it does not happen.
+// MaxEvents bounds a timeline. Parse refuses faults that may make a longer one.
 const MaxEvents = 1 << 15
+
+// eventsAtMost is how many events a scenario's faults may make.
+func eventsAtMost(sc *Scenario) (events int) {
+	all := sc.Nodes
+	for pass := range 2 { // the nodes that join first
+		for i := range sc.Faults {
+			f := &sc.Faults[i]
+			if f.Skip || f.At >= sc.Duration || (f.Kind == Join) != (pass == 0) {
+				continue
+			}
+			times := 1
+			if f.Every > 0 {
+				last := sc.Duration
+				if f.Until > 0 {
+					last = min(last, f.Until)
+				}
+				times = min(max(1, int((max(0, last-f.At)+f.Every-1)/f.Every)), 2*MaxEvents)
+			}
+			nodes := all // that it happens to
+			switch {
+			case f.Kind == Join:
+				nodes = max(1, f.Count)
+				all += times * nodes
+			case len(f.Nodes) > 0:
+				nodes = len(f.Nodes)
+			case f.Fraction > 0:
+				nodes = max(1, int(math.Round(f.Fraction*float64(all))))
+			case f.Count > 0:
+				nodes = min(all, f.Count)
+			case f.Kind == Revise:
+				nodes = 1
+			}
+			if f.Stagger > 0 { // each node has an event of its own, until the end
+				nodes = min(nodes, int((sc.Duration-f.At-1)/f.Stagger)+1)
+			} else {
+				nodes = 1
+			}
+			if events += times * nodes; events > 1<<30 {
+				return events
+			}
+		}
+	}
+	return events
+}
 
 // Event is one occurrence of a fault at nodes that are named.
 type Event struct {

@@ -191,3 +191,39 @@ func TestSkippedFault(t *testing.T) {
 		t.Errorf("all %+v\nless %+v", all, less)
 	}
 }
+
+// TestTooManyEvents: faults that could make a longer timeline than there is room for are refused, with what to do.
+func TestTooManyEvents(t *testing.T) {
+	for fault, refused := range map[string]bool{
+		"{kind: crash, at: 1s, for: 1ms, count: 1, every: 10ms}":               false, // 11,900
+		"{kind: crash, at: 1s, for: 1ms, count: 1, every: 2ms}":                true,
+		"{kind: crash, at: 1s, for: 1ms, count: 1, every: 2ms, until: 3s}":     false,
+		"{kind: crash, at: 1s, for: 1ms, count: 3, every: 10ms, stagger: 1ms}": true,
+		"{kind: crash, at: 1s, for: 1ms, count: 1, every: 2ms, skip: true}":    false,
+		"{kind: partition, at: 1s, for: 1ms, every: 10ms}":                     false, // of all nodes at once
+	} {
+		_, err := Parse("x.yaml", []byte(strings.Replace(goodHead, "duration: 1m", "duration: 2m", 1)+goodPolicy+goodLoad+"faults: ["+fault+"]\n"))
+		if got := err != nil && strings.Contains(err.Error(), "at most 32768 can"); got != refused || err != nil && !got {
+			t.Errorf("%s: %v", fault, err)
+		}
+	}
+}
+
+// TestEventsAtMost: no timeline is longer than was foreseen.
+func TestEventsAtMost(t *testing.T) {
+	for seed := range uint64(300) {
+		sc := Random(seed)
+		if got, most := len(Timeline(sc)), eventsAtMost(sc); got > most {
+			t.Errorf("seed %d: %d events, foreseen are %d", seed, got, most)
+		}
+	}
+	for _, f := range Shipped() {
+		sc, err := Parse(f.Name, f.Source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, most := len(Timeline(sc)), eventsAtMost(sc); got > most {
+			t.Errorf("%s: %d events, foreseen are %d", f.Name, got, most)
+		}
+	}
+}
