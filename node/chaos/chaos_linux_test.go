@@ -75,9 +75,14 @@ func TestChaos(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	code, err := Sandbox(t.Context(), o, os.Stdout, os.Stderr)
+	// Ctrl-C ends the run, but not this process before its temporary directory is gone.
+	ctx, stop := signal.NotifyContext(t.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	code, err := Sandbox(ctx, o, os.Stdout, os.Stderr)
 	var not *NotPermittedError
 	switch {
+	case ctx.Err() != nil:
+		t.Fatal("interrupted")
 	case code == codeSkip:
 		t.Skip("not permitted here; the reason stands above")
 	case errors.As(err, &not):
