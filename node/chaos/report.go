@@ -3,6 +3,7 @@ package chaos
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -31,6 +32,8 @@ type Report struct {
 	Network PathCount   `json:"network"`
 	Losses  []LossShown `json:"lost_directories,omitempty"`
 	Crashes int         `json:"crashes"`
+	// Versions are the nodes at the end by the version that they run.
+	Versions map[string][]string `json:"versions"`
 }
 
 // Traffic is what a node gossiped, as the relay counted it, with the headers of IP, UDP and TCP.
@@ -146,6 +149,11 @@ func (r *Report) Print(w io.Writer) {
 	}
 	fmt.Fprintln(w, t.Render())
 	fmt.Fprintf(w, "  %d packets arrived, %d were lost, %d met a cut, %d found the relay full\n", r.Network.Packets, r.Network.Lost, r.Network.Cut, r.Network.Crowded)
+
+	fmt.Fprintln(w, "\nVersions in the end")
+	for _, v := range slices.Sorted(maps.Keys(r.Versions)) {
+		fmt.Fprintf(w, "  %s: %s\n", v, strings.Join(r.Versions[v], " "))
+	}
 
 	if len(r.Notes) > 0 {
 		fmt.Fprintln(w, "\nNotes")

@@ -139,6 +139,10 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 		}
 	}
 	closed()
+	rep.Versions = map[string][]string{}
+	for _, v := range views {
+		rep.Versions[v.Status.Version] = append(rep.Versions[v.Status.Version], v.Node)
+	}
 
 	e := &Evidence{
 		Nodes: o.Nodes, Start: g.start, Limits: l, Accounts: load.Book.Accounts(), Losses: s.losses, Crashes: s.crashes, Jumps: s.jumps, Views: views,
