@@ -123,6 +123,7 @@ func TestCallsAreDecidedWhileTheDiskWrites(t *testing.T) {
 		{"a", 450, admit.Defer, admit.CodeExhausted}, // the top-up is not durable, so nobody may spend it
 		{"none", 1, admit.Deny, admit.CodeNoRule},
 		{"a", 5, admit.Admit, admit.CodeOK},
+		{"new", 5000, admit.Deny, admit.CodeTooLarge}, // its own account cannot be opened now
 	} {
 		a, err := n.Admit(t.Context(), ask(c.tenant, c.tokens))
 		if err != nil || a.Verdict != c.v || a.Code != c.code {

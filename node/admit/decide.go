@@ -39,6 +39,10 @@ func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) (done bool, at 
 		default: // the disk: the next batch brings what lacks
 			if w.disk == 0 {
 				w.disk = now + diskGrace
+				if i := w.vain(now, l); i >= 0 {
+					e.refuse(now, l, w, i, w.bound.takes[i].gate.kept(w))
+					return true, 0
+				}
 			}
 			if now < max(w.deadline, w.disk) {
 				w.rights = false
@@ -48,6 +52,48 @@ func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) (done bool, at 
 			return true, 0
 		}
 	}
+}
+
+// vain returns a draw for which w waits in vain, whatever the disk does that it needs for another: a refusal waits for
+// no disk. -1 if there is none.
+func (w *Waiter) vain(now ledger.Instant, l Ledger) int {
+	for i := range w.bound.takes {
+		t, need := &w.bound.takes[i], w.takes[i].Amount
+		spec, kept := t.account.Spec(), t.gate.kept(w)
+		if spec.Ceiling != ledger.Hard {
+			continue
+		}
+		if o := l.Outlook(now, t.gate.id, min(need+kept, ledger.MaxTokens)); o.Local < need && hopeless(spec, o, need, kept, w.deadline) {
+			return i
+		}
+	}
+	return -1
+}
+
+// refuseUnopened refuses a call that draws on an instance that cannot be opened now, if one that is open refuses it
+// anyway. It is 0 if none does.
+func (e *Engine) refuseUnopened(now ledger.Instant, l Ledger, r *Request) ID {
+	p, err := e.rev.Load().policy.Match(&r.Call)
+	if err != nil {
+		return 0
+	}
+	w := &Waiter{Request: r, since: now, deadline: now + ledger.Instant(latencyBudget(p, r).Milliseconds()), bound: &bound{plan: p}}
+	charter := l.Charter().ID
+	for i := range p.Draws {
+		d := &p.Draws[i]
+		if id, err := d.Instance(charter); err == nil {
+			if a, err := l.Open(now, id); err == nil {
+				w.bound.takes = append(w.bound.takes, boundTake{d, a, e.gate(id)})
+			}
+		}
+	}
+	if w.price() != nil {
+		return 0
+	}
+	if i := w.vain(now, l); i >= 0 {
+		e.refuse(now, l, w, i, 0)
+	}
+	return w.ID
 }
 
 // hopeless reports whether what w needs at one of its draws, and what calls ahead of it need, cannot come before its

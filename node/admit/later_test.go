@@ -2,6 +2,7 @@ package admit
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,81 @@ func TestUnopenedCallsAreBounded(t *testing.T) {
 	}
 	id, _ := n.offerShut(on("day", 10))
 	if a := n.answer(id); a.Verdict != Defer || a.Code != CodeQueueFull {
+		t.Errorf("%+v", a)
+	}
+}
+
+// A call that one of its instances refuses whatever happens does not wait for the disk that another one needs: neither
+// while that is opened, nor while nothing can be opened.
+func TestRefusalsDoNotWaitForTheDisk(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		used int64 // of the pot's 1,000
+		r    *Request
+		code string // "" if the call waits
+	}{
+		{"nothing is left", 1000, on("all", 1), CodeExhausted},
+		{"too little is left", 900, on("all", 101), CodeExhausted},
+		{"more than it ever holds", 0, on("all", 1001), CodeTooLarge},
+		{"enough is left", 900, on("all", 100), ""},
+		{"calls that run may give back", -900, on("all", 200), ""},
+	} {
+		for _, shut := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, shut %v", c.name, shut), func(t *testing.T) {
+				n := one(t, oneOfEach)
+				n.must(on("pot", 0), Admit, CodeOK)
+				if c.used > 0 {
+					n.settle(n.must(on("pot", c.used), Admit, CodeOK), Settlement{})
+				} else if c.used < 0 { // reserved, not used
+					id := n.must(on("pot", -c.used), Admit, CodeOK)
+					defer n.settle(id, Settlement{})
+				}
+				n.slow = true
+				var id ID
+				var w *Waiter
+				if r := *c.r; shut {
+					id, w = n.offerShut(r.wait(UseClassDefault))
+				} else {
+					id, w = n.admit(r.wait(UseClassDefault))
+				}
+				if c.code == "" {
+					if w == nil {
+						t.Fatalf("it does not wait: %+v", n.answer(id))
+					}
+					n.slow = false
+					n.w.pass(100 * time.Millisecond)
+					if c.used > 0 && n.answer(w.ID).Verdict != Admit {
+						t.Errorf("%+v", n.answer(w.ID))
+					}
+					return
+				}
+				if w != nil {
+					t.Fatal("a refusal waits for the disk")
+				}
+				if a := n.answer(id); a.Code != c.code || a.Class != "standard" || a.Short == nil || a.Short.Instance.Name() != "pot" {
+					t.Errorf("%+v", a)
+				}
+				if d, err := n.e.Lookup(id); err != nil || d.Revision != 1 || len(d.Rules) == 0 {
+					t.Errorf("%+v, %v", d, err)
+				}
+			})
+		}
+	}
+}
+
+// The same where the disk is waited for at an instance that comes before the one that has nothing: the first call is
+// small, so that the mark of the pot does not cover the second.
+func TestRefusalsDoNotWaitForAMark(t *testing.T) {
+	n := one(t, oneOfEach)
+	n.must(on("pot", 1), Admit, CodeOK)
+	n.must(on("all", 1), Admit, CodeOK)
+	n.settle(n.must(on("day", 999), Admit, CodeOK), Settlement{})
+	n.slow = true
+	id, w := n.admit(on("all", 900).wait(UseClassDefault))
+	if w != nil {
+		t.Fatal("a refusal waits for the disk")
+	}
+	if a := n.answer(id); a.Code != CodeExhausted || a.Short.Instance.Name() != "day" {
 		t.Errorf("%+v", a)
 	}
 }

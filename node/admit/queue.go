@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 const (
@@ -203,6 +204,9 @@ func (e *Engine) Offer(now ledger.Instant, l Ledger, r *Request) (ID, *Waiter, e
 	w := &Waiter{Request: r, since: now}
 	switch done, err := e.begin(now, l, w); {
 	case errors.Is(err, ErrLater):
+		if id := e.refuseUnopened(now, l, r); id != 0 {
+			return id, nil, nil
+		}
 		if len(e.queue.unopened) >= e.cfg.MaxQueue {
 			return e.refused(now, r, nil, e.queueFull(), 0), nil, nil
 		}
@@ -231,11 +235,7 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 		w.ID = e.refused(now, r, b, refusal{verdict: Deny, code: CodeNoRule, reason: "no rule of the policy matches this call, and its default is deny"}, w.waited(now))
 		return true, nil
 	}
-	wait := b.plan.Class.LatencyBudget
-	if r.Wait >= 0 {
-		wait = min(wait, r.Wait)
-	}
-	w.bound, w.deadline = b, w.since+ledger.Instant(wait.Milliseconds())
+	w.bound, w.deadline = b, w.since+ledger.Instant(latencyBudget(b.plan, r).Milliseconds())
 	if err := w.price(); err != nil {
 		return false, err
 	}
@@ -260,6 +260,14 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 
 func (e *Engine) queueFull() refusal {
 	return refusal{verdict: Defer, code: CodeQueueFull, reason: "too many calls wait at this node", retry: e.jitter(time.Second)}
+}
+
+// latencyBudget is how long a call waits for rights.
+func latencyBudget(p *policy.Plan, r *Request) time.Duration {
+	if r.Wait >= 0 {
+		return min(p.Class.LatencyBudget, r.Wait)
+	}
+	return p.Class.LatencyBudget
 }
 
 // reopen tries the calls again that wait until the ledger can open what they draw on, and refuses those whose
