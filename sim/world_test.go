@@ -86,7 +86,8 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	}{
 		{"a disk that loses what it confirmed", bugLoseWrites, []string{
 			"what only grows does so", "an account sums up its entries", "after a crash all up to the durable mark counts as spent",
-			"rows are monotone", // the versions that may be used are written, too
+			"rows are monotone",                // the versions that may be used are written, too
+			"no right comes that has not left", // what a giver had written of a gift is lost, and the receiver has it
 		}},
 		{"a settlement that is booked twice", bugSettleTwice, []string{"what callers were told is spent or reserved", "the equation of an account closes"}},
 		{"changes that are in force before they are durable", bugTellEarly, []string{"what is open is durable", "nothing is told before it is durable"}},
