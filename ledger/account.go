@@ -34,6 +34,12 @@ type Account struct {
 	levels []Tokens
 	ready  bool // the first issue is durable
 
+	// What guardians let be used: below held, until heldTill, and of a rate until leaseEnd. See guard_marks.go.
+	held     Tokens
+	heldTill Instant
+	leaseEnd Instant
+	autonomy Millis // how far Held runs ahead; 0 while the generation has no guardians
+
 	accrual accrual // Rate only
 	decayed Instant // when decay was last taken
 
@@ -97,6 +103,10 @@ type State struct {
 	Mark Tokens
 	// MarkTill bounds the expiry of reservations on Slots durably.
 	MarkTill Instant
+	// Held and HeldTill are the same for a claim: whoever takes this account over leaves it all up to them. 0 while
+	// the generation has no guardians.
+	Held     Tokens
+	HeldTill Instant
 
 	// Past is what earlier windows came to, for reports.
 	Past Past
@@ -139,7 +149,7 @@ type Short uint8
 const (
 	Enough    Short = iota
 	NoRights        // rights are missing here; peers may have some
-	NoMark          // rights are here, but not yet covered by the durable mark: wait for the disk
+	NoMark          // rights are here, but not yet covered by the durable mark or by guardians: wait for them
 	NotIssued       // the present window is not issued yet: wait for the disk
 )
 
@@ -207,17 +217,29 @@ func (a *Account) room(now, expires Instant, n Tokens, overdraw bool) Short {
 		a.wantMark = max(a.wantMark, a.s.used()+a.s.Debt+n)
 		return NoMark
 	}
-	if a.s.used()+n > a.s.Mark {
+	if a.s.used()+n > a.limit() {
 		a.wantMark = max(a.wantMark, a.s.used()+n)
 		return NoMark
 	}
 	if a.spec.Kind == Slots {
 		a.wantTill = max(a.wantTill, expires)
-		if expires > a.s.MarkTill {
+		if expires > min(a.s.MarkTill, a.heldTill) {
 			return NoMark
 		}
 	}
+	if a.spec.Kind == Rate && a.last >= a.leaseEnd {
+		return NoMark
+	}
 	return Enough
+}
+
+// limit bounds what may be used: what is durable here and, on a stock, held by guardians. A soft one without a lease goes
+// on: what it costs is its overdraft.
+func (a *Account) limit() Tokens {
+	if a.spec.Ceiling == Soft && a.last >= a.leaseEnd {
+		return a.s.Mark
+	}
+	return min(a.s.Mark, a.held)
 }
 
 // open reports whether the present window's rights may be used.
@@ -349,7 +371,10 @@ func (a *Account) payDebt() {
 		a.s.Overdrawn += lack
 		a.rights += lack
 	}
-	pay := max(0, min(a.s.Debt, a.rights, a.s.Mark-a.s.used()))
+	pay := max(0, min(a.s.Debt, a.rights, a.limit()-a.s.used()))
+	if a.spec.Kind == Rate && a.last >= a.leaseEnd {
+		pay = 0
+	}
 	a.s.Debt -= pay
 	a.s.Spent += pay
 	a.rights -= pay

@@ -90,14 +90,20 @@ func (r *Replica) Writes(now Instant) []Write {
 		a.mu.Lock()
 		// The admission path goes on below the mark in memory until Commit, so what is written may not be lower.
 		a.s.Mark = min(a.s.Mark, a.mostMark(&a.s))
+		a.lowerHeld()
 		s := a.s
 		for _, c := range in.changes {
 			c.apply(&s, after[c.edge])
+			if c.due != nil {
+				ws = append(ws, Write{dueRecordKey(in.id, c.due.key), encodeDue(&c.due.Due)})
+			}
 		}
 		s.Mark = min(s.Mark, a.mostMark(&s))
+		s.Held = min(s.Held, a.mostMark(&s))
 		a.mu.Unlock()
 		s.At = max(now, s.At)
 		in.writtenMark, in.writtenTill = s.Mark, s.MarkTill
+		in.writtenHeld, in.heldTill = s.Held, s.HeldTill
 		ws = append(ws, Write{keyAccount + string(in.id), encodeState(&s)})
 	}
 	for _, ref := range r.batch.edges {
@@ -111,14 +117,18 @@ func (r *Replica) Commit(now Instant) Effects {
 	if r.versionNext > 0 {
 		r.versionMark, r.versionNext = r.versionNext, 0
 	}
+	version := r.guard.Next()
 	for _, in := range r.batch.dirty {
-		r.commit(now, in)
+		r.commit(now, in, version)
 	}
 	for _, ref := range r.batch.edges {
 		ref.e.dirty = false
+		if version > 0 {
+			ref.e.written(version)
+		}
 	}
 	r.minted.trim()
-	r.guardCommit()
+	r.guardCommit(now)
 	b := &r.batch
 	fx := Effects{Sends: b.sends, Spreads: b.spreads, Grown: b.grown, Events: b.events, News: b.news, Stale: b.stale}
 	last := &r.last // its effects are over
@@ -136,11 +146,12 @@ func again[T any](s []T) []T {
 	return s[:0]
 }
 
-func (r *Replica) commit(now Instant, in *instance) {
+func (r *Replica) commit(now Instant, in *instance, version uint64) {
 	a := in.account
 	a.mu.Lock()
 	a.advance(now) // more shares accrue from now on, not from when the account was last looked at
 	before := a.s.Balance()
+	window, held, till := a.s.Window, a.s.Held, a.s.HeldTill
 	for _, c := range in.changes {
 		var e *Entry
 		if c.edge != nil {
@@ -157,11 +168,18 @@ func (r *Replica) commit(now Instant, in *instance) {
 		if c.then != nil {
 			c.then()
 		}
+		if c.due != nil {
+			in.dues[c.due.key] = c.due.Due
+		}
 	}
 	a.rights += a.s.Balance() - before
 	// Calls were settled since Writes, so the two marks may differ: the disk's is the one that holds.
 	a.s.Mark = min(a.s.Mark, in.writtenMark)
 	a.s.MarkTill = min(a.s.MarkTill, in.writtenTill)
+	a.s.Held, a.s.HeldTill = min(a.s.Held, in.writtenHeld), min(a.s.HeldTill, in.heldTill)
+	if r.bound && (a.s.Window != window || a.s.Held > held || a.s.HeldTill > till) {
+		r.noteMark(in, version, a.s.Window != window)
+	}
 	if len(in.changes) > 0 {
 		if a.spec.Kind == Rate {
 			a.retune()
@@ -195,6 +213,15 @@ func (r *Replica) Abort() {
 	r.minted.undo(r.batch.mints)
 	r.batch = b
 	for _, in := range b.dirty {
+		for _, c := range in.changes {
+			if c.due != nil {
+				delete(in.dues, c.due.key)
+				r.guards.news = true
+			}
+			if c.edge != nil {
+				r.guards.news = true
+			}
+		}
 		clear(in.changes)
 		in.changes = in.changes[:0]
 		if !in.account.started() && in.account.fresh() {

@@ -71,6 +71,9 @@ type seats struct {
 	used []map[uint64]Tokens // by seat, the level of each used instance (see growth.go); only for seats held here
 	pass map[int]*SeatPass   // handed over, not yet acknowledged
 	told map[int]Instant
+	// since is the version of this generation that has the hand-over: it is told once that is held.
+	since map[int]uint64
+	done  map[int]uint64 // the serials of hand-overs of claimed generations that were acknowledged
 }
 
 // MaxUsed bounds the instances that are known per seat.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 	"github.com/vmihailenco/msgpack/v5"
 )
 
@@ -32,6 +33,7 @@ const (
 	kindAccepted
 	kindReject
 	kindDecided
+	kindQuery
 
 	wireVersion byte = 1
 )
@@ -331,7 +333,7 @@ func encodeMessage(m any) []byte {
 		return w.done()
 	case *Digest:
 		w := newWriter(kindDigest)
-		w.array(5)
+		w.array(6)
 		w.holder(m.From)
 		w.bytes(m.Charter[:])
 		w.array(4 * len(m.Seats))
@@ -345,6 +347,7 @@ func encodeMessage(m any) []byte {
 			w.uint(h.Highest)
 			w.uint(h.Hash)
 		}
+		w.holders(m.Retired)
 		return w.done()
 	}
 	if b := encodeGuard(m); b != nil {
@@ -498,7 +501,12 @@ func Decode(b []byte) (any, error) {
 			}
 			d.Holders = append(d.Holders, h)
 		}
-		r.skip(more)
+		if more > 0 {
+			for range r.array(0, min(2*guardian.MaxWards, len(b))) / 2 {
+				d.Retired = append(d.Retired, r.holder())
+			}
+		}
+		r.skip(more - 1)
 		m = d
 	default:
 		if m = decodeGuard(r, b[0]); m == nil {

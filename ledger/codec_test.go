@@ -104,6 +104,7 @@ func drawMessage(t *rapid.T) any {
 	for range rapid.IntRange(0, 3).Draw(t, "sums") {
 		d.Holders = append(d.Holders, HolderDigest{drawHolder(t), rapid.IntRange(0, MaxRows).Draw(t, "rows"), rapid.Uint64().Draw(t, "highest"), rapid.Uint64().Draw(t, "hash")})
 	}
+	d.Retired = holders(3)
 	return d
 }
 

@@ -79,8 +79,8 @@ func (r *Replica) Receive(now Instant, m any) error {
 	case *Digest:
 		return r.receiveDigest(now, m)
 	case *guardian.Note, *guardian.NoteAck, *guardian.Refused, *guardian.Release, *guardian.Prepare, *guardian.Promise,
-		*guardian.Accept, *guardian.Accepted, *guardian.Reject, *guardian.Decided:
-		return r.receiveGuard(m)
+		*guardian.Accept, *guardian.Accepted, *guardian.Reject, *guardian.Decided, *guardian.Query:
+		return r.receiveGuard(now, m)
 	}
 	panic(fmt.Sprintf("BUG: unknown message %T", m))
 }
@@ -184,6 +184,11 @@ func (r *Replica) gave(now Instant, in *instance, e *edge, ask uint64) {
 	r.markEdge(in, e)
 	e.tries = 0
 	r.activate(in)
+	if r.bound {
+		e.ask = ask
+		r.await(in, e) // told once it is held
+		return
+	}
 	r.tell(now, in, e, ask)
 }
 
@@ -218,12 +223,16 @@ func (r *Replica) hints(in *instance, not Holder) []Holder {
 
 // tell sends the cumulative values of an edge, and again until the peer acknowledges them.
 func (r *Replica) tell(now Instant, in *instance, e *edge, ask uint64) {
+	out := &e.Entry
+	if r.bound {
+		out = &e.guards.held.Entry
+	}
 	t := &Transfer{
 		From: r.self, To: e.peer, Instance: in.id, Window: in.account.window(),
-		SharesOut: e.SharesOut, First: e.First, Asked: e.Asked, AskID: ask,
+		SharesOut: out.SharesOut, First: out.First, Asked: out.Asked, AskID: ask,
 	}
-	if e.Window == t.Window {
-		t.Out = e.Out
+	if out.Window == t.Window {
+		t.Out = out.Out
 	}
 	r.send(e.peer.Node, t)
 	r.await(in, e)
@@ -252,6 +261,9 @@ func (r *Replica) repeat(now Instant) {
 		if !x.e.open(x.in.account.window()) {
 			x.e.tries, x.e.listed = 0, false
 			return true
+		}
+		if r.bound && !x.e.tellable(x.in.account.window()) {
+			return false // what is held was acknowledged
 		}
 		pause := min(Millis(firstRepeat)<<min(x.e.tries, 10), lastRepeat)
 		if _, ok := r.alive(x.e.peer); ok && !x.e.dirty && due(now, x.e.told, pause) && sent < repeatsATick && r.may() {

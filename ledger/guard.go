@@ -17,7 +17,7 @@ func (r *Replica) Elapsed(clock time.Duration) { r.elapsed = max(r.elapsed, cloc
 
 // mirrored reports whether guardians keep copies of a record: of all that says what this generation owns.
 func mirrored(key string) bool {
-	for _, prefix := range []string{keyAccount, keyEntry, keyUsed, keySeat, keyPass} {
+	for _, prefix := range []string{keyAccount, keyEntry, keyDue, keyUsed, keySeat, keyPass} {
 		if strings.HasPrefix(key, prefix) {
 			return true
 		}
@@ -47,19 +47,39 @@ func (r *Replica) guardWrites(ws []Write) []Write {
 }
 
 // guardCommit tells what the batch has made durable about guarding.
-func (r *Replica) guardCommit() {
-	for _, s := range r.guard.Commit(r.elapsed).Sends {
+func (r *Replica) guardCommit(now Instant) {
+	if r.guard.Guarded() && !r.bound {
+		r.bound = true
+		r.guards.held = r.guard.Held()
+		for _, in := range r.order {
+			if in.account != nil {
+				in.account.mu.Lock()
+				in.account.heldNow()
+				in.account.leaseEnd = minInstant
+				in.account.mu.Unlock()
+			}
+		}
+		for _, x := range r.unacked {
+			x.e.holds(r.guards.held)
+		}
+	}
+	fx := r.guard.Commit(r.elapsed)
+	for _, s := range fx.Sends {
 		r.send(s.To.Node, s.Message)
+	}
+	if len(fx.Decided) > 0 {
+		r.decided(fx.Decided)
 	}
 }
 
 // receiveGuard takes what guardians, wards and claimants tell. A directory that was rolled back has forgotten promises,
 // too: what is fenced answers nobody.
-func (r *Replica) receiveGuard(m any) error {
+func (r *Replica) receiveGuard(now Instant, m any) error {
 	if r.fenced {
 		return ErrFenced
 	}
 	err := r.guard.Receive(r.elapsed, m)
+	r.takeHeld(now)
 	if errors.Is(err, guardian.ErrRolledBack) {
 		r.fence()
 	}

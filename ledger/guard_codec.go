@@ -154,10 +154,11 @@ func encodeGuard(m any) []byte {
 		w.holder(m.From)
 		w.holder(m.To)
 	case *guardian.Prepare:
-		head(kindPrepare, 7)
+		head(kindPrepare, 8)
 		w.holder(m.Of)
 		w.holder(m.To)
 		w.ballot(m.Ballot)
+		w.bool(m.Owner)
 	case *guardian.Promise:
 		head(kindPromise, 13)
 		w.holder(m.Of)
@@ -194,6 +195,10 @@ func encodeGuard(m any) []byte {
 		w.holder(m.Of)
 		w.holder(m.To)
 		w.value(&m.Value)
+	case *guardian.Query:
+		head(kindQuery, 4)
+		w.holder(m.Of)
+		w.holder(m.From)
 	default:
 		return nil
 	}
@@ -225,8 +230,8 @@ func decodeGuard(r *reader, kind byte) any {
 		r.skip(more)
 		return m
 	case kindPrepare:
-		more := r.record(7)
-		m := &guardian.Prepare{Of: r.holder(), To: r.holder(), Ballot: r.ballot()}
+		more := r.record(8)
+		m := &guardian.Prepare{Of: r.holder(), To: r.holder(), Ballot: r.ballot(), Owner: r.bool()}
 		r.skip(more)
 		return m
 	case kindPromise:
@@ -258,6 +263,11 @@ func decodeGuard(r *reader, kind byte) any {
 	case kindDecided:
 		more := r.record(5)
 		m := &guardian.Decided{Of: r.holder(), To: r.holder(), Value: r.decision()}
+		r.skip(more)
+		return m
+	case kindQuery:
+		more := r.record(4)
+		m := &guardian.Query{Of: r.holder(), From: r.holder()}
 		r.skip(more)
 		return m
 	}

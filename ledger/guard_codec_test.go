@@ -43,7 +43,9 @@ func drawClock(t *rapid.T) time.Duration {
 func drawGuard(t *rapid.T) any {
 	from, to := drawHolder(t), drawHolder(t)
 	lease := time.Duration(rapid.Int64Range(0, int64(guardian.MaxLease)).Draw(t, "lease"))
-	switch rapid.IntRange(0, 9).Draw(t, "kind") {
+	switch rapid.IntRange(0, 10).Draw(t, "kind") {
+	case 10:
+		return &guardian.Query{Of: from, From: to}
 	case 0:
 		n := &guardian.Note{From: from, To: to, Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"),
 			Records: drawRecords(t, true), Sent: drawClock(t), Lease: lease}
@@ -58,7 +60,7 @@ func drawGuard(t *rapid.T) any {
 	case 3:
 		return &guardian.Release{From: from, To: to}
 	case 4:
-		return &guardian.Prepare{Of: from, To: to, Ballot: drawBallot(t)}
+		return &guardian.Prepare{Of: from, To: to, Ballot: drawBallot(t), Owner: rapid.Bool().Draw(t, "owner")}
 	case 5:
 		p := &guardian.Promise{Of: from, From: to, Ballot: drawBallot(t), Accepted: drawBallot(t),
 			Stored: guardian.Value{Version: rapid.Uint64().Draw(t, "version"), Records: drawRecords(t, false)}}
@@ -118,7 +120,7 @@ func TestGuardRecordsOfOthers(t *testing.T) {
 			t.Errorf("%q: %v, %v", key, ok, err)
 		}
 	}
-	for _, key := range []string{"ward/", "ward/n", "ward/n\x00zz", "copy/\x001\x00k", "round/\x00"} {
+	for _, key := range []string{"ward/", "ward/n", "ward/n\x00zz", "round/\x00", "ward/\x001"} {
 		if _, ok, err := ReadGuard(Write{Key: key, Value: []byte{80, 1, 0x90}}); !ok || err == nil {
 			t.Errorf("%q: %v, %v", key, ok, err)
 		}

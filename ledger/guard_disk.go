@@ -14,10 +14,12 @@ const (
 	keyWard  = "ward/"     // + node NUL generation
 	keyCopy  = "copy/"     // + node NUL generation NUL the ward's key
 	keyRound = "round/"    // + node NUL generation
+	keyDue   = "due/"      // + instance NUL node NUL generation NUL node NUL generation
 
 	kindOwn   byte = 80
 	kindWard  byte = 81
 	kindRound byte = 82
+	kindDue   byte = 83
 )
 
 func holderKey(h Holder) string { return h.Node + "\x00" + strconv.FormatUint(h.Gen, 16) }
@@ -27,7 +29,7 @@ func cutHolder(s string) (h Holder, rest string, err error) {
 	node, s, ok := strings.Cut(s, "\x00")
 	gen, rest, _ := strings.Cut(s, "\x00")
 	n, err := strconv.ParseUint(gen, 16, 64)
-	if err != nil || !ok || node == "" {
+	if err != nil || !ok {
 		return Holder{}, "", fmt.Errorf("%w: not the key of a generation", ErrWire)
 	}
 	return Holder{Node: node, Gen: n}, rest, nil
@@ -80,6 +82,9 @@ func ReadGuard(w Write) (g guardian.Write, ok bool, err error) {
 		return guardian.Write{Own: own}, true, r.err
 	case strings.HasPrefix(w.Key, keyWard):
 		of, _, err := cutHolder(w.Key[len(keyWard):])
+		if err == nil && of.Node == "" {
+			err = fmt.Errorf("%w: a generation without a name", ErrWire)
+		}
 		if err != nil {
 			return g, true, err
 		}
@@ -139,5 +144,8 @@ func (r *Replica) loadGuard(records []Write) error {
 		}
 	}
 	r.guard.Load(r.elapsed, ws, copies(records))
+	r.bound = r.guard.Guarded()
+	r.guards.news = len(r.guard.Decisions()) > 0
+	_, r.guards.over = r.guard.Decision(r.self)
 	return nil
 }

@@ -2,17 +2,20 @@ package ledger
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
 
 // Record is what one durable write says, for those who judge a swarm from outside (the simulator, checkers).
-// Exactly one of Account, Entry and Version is set for the records that matter to them; none for all others.
+// Exactly one of Account, Entry, Due and Version is set for the records that matter to them; none for all others.
 type Record struct {
 	Instance InstanceID // of Account and Entry
 	Account  *State
 	Entry    *Entry
 	Peer     Holder // Entry: the other side
+	Due      *Due
+	From, To Holder // Due: what it was credited for, see EachDue
 	Version  uint64 // row versions up to it may be used
 }
 
@@ -29,6 +32,13 @@ func Inspect(w Write) (Record, error) {
 	} else if key, ok := strings.CutPrefix(w.Key, keyEntry); ok {
 		if rec.Instance, rec.Peer, err = splitEntryKey(key); err == nil {
 			rec.Entry, err = decodeEntry(w.Value)
+		}
+	} else if key, ok := strings.CutPrefix(w.Key, keyDue); ok {
+		var k dueKey
+		if rec.Instance, k, err = splitDueKey(key); err == nil {
+			var d Due
+			d, err = decodeDue(w.Value)
+			rec.Due, rec.From, rec.To = &d, k.from, k.to
 		}
 	} else if w.Key == keyVersion {
 		rec.Version, err = decodeVersion(w.Value)
@@ -64,6 +74,28 @@ func (r *Replica) EachEntry(id InstanceID, f func(peer Holder, e Entry)) {
 		for _, e := range in.sortedEdges() {
 			f(e.peer, e.Entry)
 		}
+	}
+}
+
+// EachDue calls f with everything that this node was credited as an heir, in order: for what a generation owned (to is
+// nobody), for its slots that came free later (to is itself), and for what was on its way from it to another.
+func (r *Replica) EachDue(id InstanceID, f func(from, to Holder, d Due)) {
+	in, ok := r.instances[id]
+	if !ok {
+		return
+	}
+	ks := make([]dueKey, 0, len(in.dues))
+	for k := range in.dues {
+		ks = append(ks, k)
+	}
+	slices.SortFunc(ks, func(a, b dueKey) int {
+		if c := a.from.Compare(b.from); c != 0 {
+			return c
+		}
+		return a.to.Compare(b.to)
+	})
+	for _, k := range ks {
+		f(k.from, k.to, in.dues[k])
 	}
 }
 

@@ -140,6 +140,7 @@ type Digest struct {
 	Charter CharterID
 	Seats   []Seat
 	Holders []HolderDigest
+	Retired []Holder // generations of which it knows what was decided
 }
 
 // HolderDigest sums up all rows of one holder: their number, the highest version and a hash that does

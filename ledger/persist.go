@@ -42,14 +42,14 @@ const (
 
 func encodeState(s *State) []byte {
 	w := newWriter(kindState)
-	w.array(29)
+	w.array(31)
 	w.ints(int64(s.Genesis), int64(s.SharesIn), int64(s.SharesOut), int64(s.Arriving), int64(s.ArrivingFirst), int64(s.Window))
 	w.bool(s.Issues)
 	w.ints(int64(s.Counted), int64(s.Base), int64(s.Cut), int64(s.Rolled), int64(s.Minted), int64(s.Overdrawn),
 		int64(s.In), int64(s.Out), int64(s.Spent), int64(s.Lapsed), int64(s.Reserved), int64(s.Debt), int64(s.Overrun),
 		int64(s.Mark), int64(s.MarkTill), int64(s.Past.Issued), int64(s.Past.Spent), int64(s.Past.Lapsed), int64(s.At))
 	w.uint(s.Seats)
-	w.ints(int64(s.Free), int64(s.Kept))
+	w.ints(int64(s.Free), int64(s.Kept), int64(s.Held), int64(s.HeldTill))
 	return w.done()
 }
 
@@ -72,7 +72,10 @@ func decodeState(b []byte) (*State, error) {
 			r.fail("%d tokens kept", s.Kept)
 		}
 	}
-	r.skip(more - 2)
+	if more > 3 { // those before had no guardians
+		s.Held, s.HeldTill = r.tokens(), r.instant()
+	}
+	r.skip(more - min(more, 4))
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -84,9 +87,10 @@ func decodeState(b []byte) (*State, error) {
 
 func encodeEntry(e *Entry) []byte {
 	w := newWriter(kindEntry)
-	w.array(9)
+	w.array(12)
 	w.ints(int64(e.SharesOut), int64(e.SharesIn), int64(e.First), int64(e.Window), int64(e.Out), int64(e.In),
-		int64(e.AckedShares), int64(e.AckedOut), int64(e.Asked))
+		int64(e.AckedShares), int64(e.AckedOut), int64(e.Asked), int64(e.SharesBack), int64(e.Back))
+	w.bool(e.Closed)
 	return w.done()
 }
 
@@ -95,7 +99,10 @@ func decodeEntry(b []byte) (*Entry, error) {
 	more := r.record(9)
 	e := &Entry{SharesOut: r.shares(), SharesIn: r.shares(), First: r.window(), Window: r.window(), Out: r.tokens(),
 		In: r.tokens(), AckedShares: r.shares(), AckedOut: r.tokens(), Asked: r.instant()}
-	r.skip(more)
+	if more > 2 { // those before had no claims
+		e.SharesBack, e.Back, e.Closed = r.shares(), r.tokens(), r.bool()
+	}
+	r.skip(more - min(more, 3))
 	return e, r.err
 }
 
@@ -169,6 +176,9 @@ const maxMintID = 128
 // replica must not be used then.
 func (r *Replica) Load(now Instant, records []Write) error {
 	slices.SortFunc(records, func(a, b Write) int { return cmp.Compare(a.Key, b.Key) })
+	if err := r.loadGuard(records); err != nil {
+		return err
+	}
 	// The charter and seats first: the order of keys would bring accounts before them.
 	for _, w := range records {
 		var err error
@@ -198,14 +208,14 @@ func (r *Replica) Load(now Instant, records []Write) error {
 			return fmt.Errorf("record %q: %w", w.Key, err)
 		}
 	}
-	for _, pass := range []func(Write) error{r.loadSeat, r.loadUsed, func(w Write) error { return r.loadAccount(now, w) }, r.loadEntry} {
+	for _, pass := range []func(Write) error{r.loadSeat, r.loadUsed, func(w Write) error { return r.loadAccount(now, w) }, r.loadEntry, r.loadDue} {
 		for _, w := range records {
 			if err := pass(w); err != nil {
 				return fmt.Errorf("record %q: %w", w.Key, err)
 			}
 		}
 	}
-	return r.loadGuard(records)
+	return nil
 }
 
 func (r *Replica) loadSeat(w Write) error {
@@ -232,6 +242,7 @@ func (r *Replica) loadSeat(w Write) error {
 			return fmt.Errorf("%w: not a seat's hand-over: %v", ErrWire, err)
 		}
 		r.seats.pass[p.Seat.Index] = p
+		r.seats.since[p.Seat.Index] = r.guard.Next()
 	}
 	return nil
 }
@@ -241,18 +252,9 @@ func (r *Replica) loadUsed(w Write) error {
 	if !ok {
 		return nil
 	}
-	var i int
-	var h uint64
-	if _, err := fmt.Sscanf(s, "%d/%x", &i, &h); err != nil || i < 0 || i >= len(r.seats.of) {
-		return fmt.Errorf("%w: not an instance used under a seat", ErrWire)
-	}
-	level := legacyLevel
-	if len(w.Value) > 1 {
-		d := newReader(w.Value, kindLevel)
-		d.record(1)
-		if level = d.level(); d.err != nil {
-			return d.err
-		}
+	i, h, level, err := readUsed(s, w.Value, len(r.seats.of))
+	if err != nil {
+		return err
 	}
 	if r.seats.used[i] != nil { // passed on since: no longer ours to keep
 		r.seats.used[i][h] = level
@@ -284,6 +286,22 @@ func (r *Replica) loadAccount(now Instant, w Write) error {
 	return nil
 }
 
+// readUsed reads the record of an instance that was used under one of so many seats; key is without its prefix.
+func readUsed(key string, value []byte, seats int) (i int, h uint64, level Tokens, err error) {
+	if _, err := fmt.Sscanf(key, "%d/%x", &i, &h); err != nil || i < 0 || i >= seats {
+		return 0, 0, 0, fmt.Errorf("%w: not an instance used under a seat", ErrWire)
+	}
+	level = legacyLevel
+	if len(value) > 1 {
+		d := newReader(value, kindLevel)
+		d.record(1)
+		if level = d.level(); d.err != nil {
+			return 0, 0, 0, d.err
+		}
+	}
+	return i, h, level, nil
+}
+
 // upgrade brings an account of a version that knew no levels up to date: genesis ran here under the seats that it
 // says, and those of them that were passed on issue no more.
 func (r *Replica) upgrade(id InstanceID, s *State) {
@@ -308,6 +326,9 @@ func (r *Replica) revive(now Instant, in *instance, spec Spec, s *State) {
 	a.restore(now)
 	r.nextTurn = min(r.nextTurn, a.end)
 	in.parked = nil
+	if r.bound {
+		r.noteMark(in, r.guard.Next(), true)
+	}
 	for _, e := range in.sortedEdges() {
 		if e.open(a.s.Window) {
 			r.await(in, e)
@@ -340,6 +361,9 @@ func (r *Replica) loadEntry(w Write) error {
 		return err
 	}
 	edge.Entry = *e
+	if r.bound {
+		edge.written(r.guard.Next())
+	}
 	if in.account != nil && e.open(in.account.s.Window) {
 		r.await(in, edge)
 		edge.tries = 1

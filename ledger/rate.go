@@ -83,11 +83,11 @@ func (a *Account) retune() {
 func (a *Account) mint() {
 	a.lapseLots()
 	c := &a.accrual
-	dt := a.last - c.at
+	dt := min(a.last, a.leaseEnd) - c.at
+	c.at = max(c.at, a.last)
 	if dt <= 0 {
 		return
 	}
-	c.at = a.last
 	room := c.cap - (a.rights - c.lent)
 	if room <= 0 {
 		c.frac = 0

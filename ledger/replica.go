@@ -26,6 +26,7 @@ var (
 	ErrUnknown   = errors.New("unknown instance")
 	ErrNoTopUp   = errors.New("this supply takes no top-ups")
 	ErrTooMuch   = errors.New("amount out of range")
+	ErrRetired   = errors.New("retired: what this generation of the node had is another's")
 	ErrFenced    = errors.New("fenced: peers know a later state of this node")
 )
 
@@ -38,6 +39,11 @@ type Config struct {
 	Resolve func(InstanceID) (Spec, bool)
 	// Bytes is what messages to single peers may cost in a second, 0 for no limit. Rows for everybody do not count.
 	Bytes int64
+	// Directory is the first generation of the data directory, which outlives those that follow each other in it when a
+	// node claims itself; 0 stands for that of Self.
+	Directory uint64
+	// Zone and Host say where this node is, as in Peer.
+	Zone, Host string
 	// Scratch is memory that replicas which one goroutine drives may share; nil where there is one only.
 	Scratch *Scratch
 }
@@ -90,6 +96,8 @@ type Replica struct {
 	last    Effects // of the batch before, whose lists the next one fills
 	guard   *guardian.Machine
 	elapsed time.Duration // by the clock of leases
+	guards  guards
+	bound   bool // this generation has guardians, durably: what is used and told must be held
 	scratch *Scratch
 }
 
@@ -98,6 +106,10 @@ type Peer struct {
 	Holder   Holder // Gen 0 while unknown
 	Alive    bool
 	Distance Millis
+	// Directory is as in Config; 0 for the generation of Holder.
+	Directory uint64
+	// Where it is: guardians are chosen in one's own zone, on other hosts.
+	Zone, Host string
 }
 
 // instance is all that this node knows of one instance.
@@ -133,6 +145,11 @@ type instance struct {
 	dirty       bool
 	writtenMark Tokens // what this batch's Writes made the mark
 	writtenTill Instant
+	writtenHeld Tokens
+	heldTill    Instant        // what this batch's Writes made HeldTill
+	noted       uint64         // the version that has the present held mark
+	waitsHeld   bool           // for it to be held
+	dues        map[dueKey]Due // what this node was credited as an heir
 
 	// parked is a durable account whose budget the present policy does not have.
 	parked *State
@@ -148,7 +165,8 @@ type known struct {
 type change struct {
 	edge   *edge
 	apply  func(*State, *Entry)
-	then   func()  // under the account's lock, right after apply
+	then   func() // under the account's lock, right after apply
+	due    *dueChange
 	lapses Instant // Rate: when the rights that this credits lapse
 }
 
@@ -188,11 +206,14 @@ func NewReplica(c Config) *Replica {
 	if c.Self.IsZero() || c.Strategy == nil || c.Rand == nil || c.Resolve == nil {
 		panic("BUG: incomplete ledger.Config")
 	}
+	if c.Directory == 0 {
+		c.Directory = c.Self.Gen
+	}
 	if c.Scratch == nil {
 		c.Scratch = &Scratch{}
 	}
 	return &Replica{
-		scratch: c.Scratch, guard: guardian.New(c.Self),
+		scratch: c.Scratch, guard: guardian.New(c.Self, c.Directory),
 		cfg: c, self: c.Self,
 		instances: map[InstanceID]*instance{},
 		minted:    mintLog{seen: map[string]Tokens{}},
@@ -291,6 +312,9 @@ func (r *Replica) Open(now Instant, id InstanceID) (*Account, error) {
 	if r.fenced {
 		return nil, ErrFenced
 	}
+	if r.guards.over {
+		return nil, ErrRetired
+	}
 	if r.charter.ID.IsZero() {
 		return nil, ErrNoCharter
 	}
@@ -333,6 +357,7 @@ func (r *Replica) attach(in *instance, spec Spec) *Account {
 	r.seq++
 	a := &Account{id: in.id, self: r.self, seq: r.seq, spec: spec, end: maxInstant, seats: len(r.charter.Founders), resting: r.resting}
 	a.notify = func(*Account) { r.touched.add(in) }
+	r.bind(a)
 	in.account = a
 	in.unseated = true
 	r.setLevels(a, hashID(in.id))
@@ -389,6 +414,7 @@ func (r *Replica) Respec(now Instant) {
 		r.activate(in)
 	}
 	r.nextTurn = now // look at every window once
+	r.guards.news = true
 }
 
 // overdraft works out this node's equal part of a soft instance's overdraft. Caller holds the account's lock

@@ -12,10 +12,13 @@ func (r *Replica) Rest() (done bool) {
 		}
 		a.mu.Lock()
 		a.resting = true
-		if !in.dirty && a.s.Mark > a.s.used() {
-			a.s.Mark = a.s.used()
+		ahead := a.s.Mark > a.s.used() || a.s.Held > a.s.used()
+		if !in.dirty && ahead {
+			a.s.Mark = min(a.s.Mark, a.s.used())
+			a.s.Held = min(a.s.Held, a.s.used())
+			a.lowerHeld()
 			r.mark(in)
-		} else if a.s.Mark > a.s.used() {
+		} else if ahead {
 			done = false
 		}
 		a.mu.Unlock()

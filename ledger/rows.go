@@ -247,7 +247,8 @@ func (r *Replica) Instances() []InstanceID {
 
 // Digest sums up the rows that are known, this node's own included, for a peer to compare.
 func (r *Replica) Digest() *Digest {
-	return &Digest{From: r.self, Charter: r.charter.ID, Seats: slices.Clone(r.seats.of), Holders: slices.Clone(r.digests())}
+	return &Digest{From: r.self, Charter: r.charter.ID, Seats: slices.Clone(r.seats.of), Holders: slices.Clone(r.digests()),
+		Retired: r.guard.Decisions()}
 }
 
 // digests sums up what is known of each holder, sorted by holder. It is valid until the next call.
@@ -298,6 +299,7 @@ func (r *Replica) receiveDigest(now Instant, m *Digest) error {
 			m.From.Node, m.Charter, r.charter.ID)
 	}
 	r.learnSeats(m.Seats)
+	r.learnRetired(m)
 	theirs, byHolder := m.Holders, func(a, b HolderDigest) int { return a.Holder.Compare(b.Holder) }
 	if !slices.IsSortedFunc(theirs, byHolder) { // as no node of ours sends it
 		theirs = slices.SortedFunc(slices.Values(theirs), byHolder)

@@ -25,7 +25,8 @@ func (r *Replica) Found(c Charter) error {
 
 func (r *Replica) seatAll() {
 	n := len(r.charter.Founders)
-	r.seats = seats{of: make([]Seat, n), used: make([]map[uint64]Tokens, n), pass: map[int]*SeatPass{}, told: map[int]Instant{}}
+	r.seats = seats{of: make([]Seat, n), used: make([]map[uint64]Tokens, n), pass: map[int]*SeatPass{},
+		told: map[int]Instant{}, since: map[int]uint64{}, done: map[int]uint64{}}
 	for i, f := range r.charter.Founders {
 		r.seats.of[i] = Seat{Index: i, Holder: f}
 		if f == r.self {
@@ -198,10 +199,12 @@ func (r *Replica) passSeat(now Instant, i int, to Holder, instances map[uint64]*
 	p := &SeatPass{Seat: *s, From: r.self, To: to, Used: used, Levels: levels, Charter: r.charter.ID}
 	r.seats.used[i] = nil
 	r.seats.pass[i] = p
-	r.seats.told[i] = now
+	r.seats.told[i], r.seats.since[i] = now, r.guard.Version()+1
 	r.meta(seatKey(i), encodeSeat(s))
 	r.meta(passKey(i), encodeMessage(p))
-	r.send(to.Node, p)
+	if !r.bound {
+		r.send(to.Node, p)
+	}
 }
 
 // yield takes seat i from this node's account of an instance, if it has it, and returns the level at which it passes
@@ -235,7 +238,7 @@ func (r *Replica) yield(in *instance, i int, level Tokens) Tokens {
 func (r *Replica) repeatSeats(now Instant) {
 	for i := range r.seats.of {
 		p, ok := r.seats.pass[i]
-		if !ok || !due(now, r.seats.told[i], firstRepeat) {
+		if !ok || !due(now, r.seats.told[i], firstRepeat) || r.bound && r.guards.held < r.seats.since[i] {
 			continue
 		}
 		if _, ok := r.alive(p.To); ok {
@@ -252,7 +255,9 @@ func (r *Replica) receiveSeat(m *SeatPass) error {
 	}
 	ack := &SeatAck{Index: i, Serial: m.Seat.Serial, From: r.self, To: m.From}
 	if m.Seat.Serial <= r.seats.of[i].Serial {
-		r.send(m.From.Node, ack) // a repeat, or passed on since
+		if !r.bound || r.guards.held >= r.seats.since[i] {
+			r.send(m.From.Node, ack) // a repeat, or passed on since
+		}
 		return nil
 	}
 	r.seats.of[i] = m.Seat
@@ -274,7 +279,9 @@ func (r *Replica) receiveSeat(m *SeatPass) error {
 	delete(r.seats.pass, i)
 	r.meta(seatKey(i), encodeSeat(&m.Seat))
 	r.meta(passKey(i), nil)
-	r.send(m.From.Node, ack)
+	if r.seats.since[i] = r.guard.Version() + 1; !r.bound {
+		r.send(m.From.Node, ack) // with guardians, once a claim would find it here
+	}
 	return nil
 }
 
@@ -284,6 +291,7 @@ func (r *Replica) receiveSeatAck(m *SeatAck) error {
 		return nil // a repeat
 	}
 	delete(r.seats.pass, m.Index)
+	r.seats.done[m.Index] = m.Serial
 	r.meta(passKey(m.Index), nil)
 	return nil
 }

@@ -48,8 +48,8 @@ func (r *Replica) Tick(now Instant) {
 		}
 		return quiet
 	})
+	r.guardTick(now, slow)
 	r.repeat(now)
-	r.guard.Tick(r.elapsed)
 	if slow {
 		r.passSeats(now)
 		r.repeatSeats(now)
@@ -110,6 +110,7 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 			extra := a.extra(a.s.Window)
 			r.grow(in, change{apply: func(s *State, _ *Entry) { extra(s) }})
 		}
+		r.extendHeld(in)
 		if mark, till := a.extend(); mark > 0 || till > 0 {
 			w := a.s.Window
 			r.grow(in, change{apply: func(s *State, _ *Entry) {

@@ -14,6 +14,11 @@ type Entry struct {
 	// What the peer has acknowledged.
 	AckedShares Shares
 	AckedOut    Tokens
+	// What was taken back of what went out, once the peer was claimed, as far as its final records do not show it as come.
+	SharesBack Shares
+	Back       Tokens
+	Closed     bool // the peer was claimed, and both sides of its final records are booked here
+
 	// Asked is when the oldest lent rate rights not acknowledged were asked for (the peer's clock).
 	Asked Instant
 }
@@ -21,13 +26,13 @@ type Entry struct {
 // at brings the entry to window w: rights moved in older windows are gone with them.
 func (e *Entry) at(w Window) {
 	if e.Window != w {
-		e.Window, e.Out, e.In, e.AckedOut, e.Asked = w, 0, 0, 0, 0
+		e.Window, e.Out, e.In, e.AckedOut, e.Asked, e.Back = w, 0, 0, 0, 0, 0
 	}
 }
 
 // open reports whether the peer has not acknowledged all that it was given.
 func (e *Entry) open(w Window) bool {
-	return e.SharesOut > e.AckedShares || e.Window == w && e.Out > e.AckedOut
+	return !e.Closed && (e.SharesOut > e.AckedShares || e.Window == w && e.Out > e.AckedOut)
 }
 
 // edge is an entry with its bookkeeping in memory.
@@ -38,6 +43,8 @@ type edge struct {
 	listed bool // on the list of those not acknowledged
 	told   Instant
 	tries  int
+	ask    uint64 // that what was given last answers, until it is told
+	guards edgeGuard
 	asks   [4]uint64 // the last asks of the peer that were answered with rights
 }
 
@@ -53,7 +60,7 @@ func (e *edge) remember(ask uint64) {
 // balance at once and are told to the peer only when durable. Caller holds mu.
 func (a *Account) giveRights(e *edge, n Tokens, asked Instant) Tokens {
 	n = min(n, a.givable())
-	if n <= 0 {
+	if n <= 0 || e.Closed {
 		return 0
 	}
 	e.at(a.s.Window)
@@ -68,13 +75,14 @@ func (a *Account) giveRights(e *edge, n Tokens, asked Instant) Tokens {
 	a.rights -= n
 	if a.spec.Kind != Rate {
 		a.s.Mark = min(a.s.Mark, max(a.s.owned(), a.s.used()))
+		a.lowerHeld()
 	}
 	return n
 }
 
 // givable is the rights that may leave: not what is owed, and of a rate not what soon lapses.
 func (a *Account) givable() Tokens {
-	if !a.open() || a.spec.Ceiling == Observe {
+	if !a.open() || a.spec.Ceiling == Observe || a.spec.Kind == Rate && a.last >= a.leaseEnd {
 		return 0
 	}
 	n := a.rights - a.s.Debt
@@ -89,7 +97,7 @@ func (a *Account) givable() Tokens {
 // account nor anyone before it has issued them for. Caller holds mu.
 func (a *Account) giveShares(e *edge, n Shares, now Instant) Shares {
 	n = min(n, a.s.Shares())
-	if n <= 0 || a.fenced {
+	if n <= 0 || a.fenced || e.Closed {
 		return 0
 	}
 	first := Window(0)
@@ -136,26 +144,34 @@ func (a *Account) credit(e *edge, t *Transfer) func(*State, *Entry) {
 		return nil
 	}
 	windowed := a.spec.Kind == Windowed
-	return func(s *State, e *Entry) {
-		if d := t.SharesOut - e.SharesIn; d > 0 {
-			e.SharesIn += d
-			s.SharesIn += d
-			switch {
-			case !windowed:
-			case s.Issues && t.First <= s.Window:
-				s.Free += d // the next tick issues what they allow
-			default:
-				// Late is safe: all that is still on the way counts from the latest first window.
-				s.ArrivingFirst = max(s.ArrivingFirst, t.First)
-				s.Arriving += d
-			}
+	return func(s *State, e *Entry) { s.come(e, t, windowed, moreRights) }
+}
+
+// come books what a giver tells, as far as it is not booked.
+func (s *State) come(e *Entry, t *Transfer, windowed, rights bool) {
+	if d := t.SharesOut - e.SharesIn; d > 0 {
+		e.SharesIn += d
+		s.SharesIn += d
+		s.arrive(d, t.First, windowed)
+	}
+	if rights && s.Window == t.Window {
+		e.at(t.Window)
+		if d := t.Out - e.In; d > 0 {
+			e.In += d
+			s.In += d
 		}
-		if moreRights && s.Window == t.Window {
-			e.at(t.Window)
-			if d := t.Out - e.In; d > 0 {
-				e.In += d
-				s.In += d
-			}
-		}
+	}
+}
+
+// arrive has n shares that have come count for windows from first on.
+func (s *State) arrive(n Shares, first Window, windowed bool) {
+	switch {
+	case !windowed || n <= 0:
+	case s.Issues && first <= s.Window:
+		s.Free += n // the next tick issues what they allow
+	default:
+		// Late is safe: all that is still on the way counts from the latest first window.
+		s.ArrivingFirst = max(s.ArrivingFirst, first)
+		s.Arriving += n
 	}
 }

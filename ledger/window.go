@@ -31,7 +31,7 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 		n := State{
 			Genesis: s.Genesis, Seats: s.Seats, Kept: s.Kept, SharesIn: s.SharesIn, SharesOut: s.SharesOut,
 			Arriving: s.Arriving, ArrivingFirst: s.ArrivingFirst,
-			Debt: s.Debt, Overrun: s.Overrun, Past: s.Past, MarkTill: s.MarkTill,
+			Debt: s.Debt, Overrun: s.Overrun, Past: s.Past, MarkTill: s.MarkTill, HeldTill: s.HeldTill,
 			Window: w, Issues: true,
 		}
 		n.Counted = n.countable(w)
@@ -53,6 +53,9 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 		n.Mark = chunk
 		if spec.Kind != Rate {
 			n.Mark = min(chunk, n.owned())
+		}
+		if a.autonomy > 0 && chunk > 0 {
+			n.Held = min(a.span(), a.mostMark(&n))
 		}
 		*s = n
 	}
@@ -129,6 +132,7 @@ func (a *Account) lapse(n Tokens) {
 	a.s.Lapsed += n
 	a.rights -= n
 	a.s.Mark = min(a.s.Mark, a.s.owned())
+	a.lowerHeld()
 }
 
 // reconcile takes back what the present limit no longer covers, as far as it is unspent, and frees shares that
@@ -232,6 +236,9 @@ func (a *Account) restore(now Instant) {
 		}
 	}
 	s.Mark = max(s.Mark, s.used())
+	if a.autonomy > 0 {
+		s.Held, s.HeldTill = max(s.Held, s.used()), max(s.HeldTill, s.MarkTill)
+	}
 	a.rights = s.Balance()
 	a.last = max(now, s.At)
 	a.decayed = s.At // rights decay while the node is down, too

@@ -1,11 +1,13 @@
 package ledger_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"sort"
+	"time"
 
 	. "github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/ledger/placement"
@@ -14,22 +16,26 @@ import (
 // world is a small swarm on one goroutine: replicas, their disks and clocks, and a network that may do
 // anything to a packet but change it. check in model_test.go judges it after every step.
 type world struct {
-	fatalf func(string, ...any)
-	logf   func(string, ...any)
-	now    Instant // true time
-	nodes  []*wnode
-	net    []packet
-	old    []packet // delivered before, for replays
-	ids    []InstanceID
-	specs  map[InstanceID][]Spec // by policy version
-	model  *model
-	lossy  func() bool // whether the next packet is lost; nil for never
+	fatalf  func(string, ...any)
+	logf    func(string, ...any)
+	now     Instant // true time
+	nodes   []*wnode
+	net     []packet
+	old     []packet // delivered before, for replays
+	ids     []InstanceID
+	specs   map[InstanceID][]Spec // by policy version
+	model   *model
+	lossy   func() bool // whether the next packet is lost; nil for never
+	guards  Guards      // what the policy says about them
+	charter Charter
+	lost    int // directories
 }
 
 type wnode struct {
 	w       *world
 	i       int
 	self    Holder
+	dir     uint64 // the first generation of its data directory
 	disk    map[string][]byte
 	r       *Replica // nil while down
 	off     Millis   // of the clock
@@ -71,7 +77,7 @@ func newWorld(n, founders int, seed uint64, specs map[string][]Spec) *world {
 	var fs []Holder
 	for i := range n {
 		h := Holder{Node: fmt.Sprintf("n%d", i), Gen: uint64(i + 1)}
-		w.nodes = append(w.nodes, &wnode{w: w, i: i, self: h, disk: map[string][]byte{}})
+		w.nodes = append(w.nodes, &wnode{w: w, i: i, self: h, dir: h.Gen, disk: map[string][]byte{}})
 		if i < founders {
 			fs = append(fs, h)
 		}
@@ -89,7 +95,7 @@ func newWorld(n, founders int, seed uint64, specs map[string][]Spec) *world {
 		w.ids = append(w.ids, id)
 		w.specs[id] = specs[name]
 	}
-	w.model = newModel(w)
+	w.model, w.charter = newModel(w), charter
 	for _, nd := range w.nodes {
 		nd.start(seed)
 		if err := nd.r.Found(charter); err != nil {
@@ -103,7 +109,11 @@ func newWorld(n, founders int, seed uint64, specs map[string][]Spec) *world {
 	return w
 }
 
+// clock is what the node's clock shows. The one of leases goes with it, and never steps.
 func (n *wnode) clock() Instant {
+	if n.r != nil {
+		n.r.Elapsed(time.Duration(n.w.now-testStart) * time.Millisecond)
+	}
 	n.top = max(n.top, n.w.now+Instant(n.off))
 	return n.w.now + Instant(n.off)
 }
@@ -111,6 +121,7 @@ func (n *wnode) clock() Instant {
 // start brings the node up on its disk.
 func (n *wnode) start(seed uint64) {
 	n.r = NewReplica(n.config(seed))
+	n.r.SetGuards(n.clock(), n.w.guards)
 	var ws []Write
 	for k, v := range n.disk {
 		ws = append(ws, Write{k, v})
@@ -124,7 +135,7 @@ func (n *wnode) start(seed uint64) {
 
 func (n *wnode) config(seed uint64) Config {
 	return Config{
-		Self: n.self, Strategy: placement.Strategy{}, Rand: rand.New(rand.NewPCG(seed, uint64(n.i))),
+		Self: n.self, Directory: n.dir, Strategy: placement.Strategy{}, Rand: rand.New(rand.NewPCG(seed, uint64(n.i))),
 		Resolve: func(id InstanceID) (Spec, bool) {
 			ss, ok := n.w.specs[id]
 			if !ok {
@@ -151,7 +162,7 @@ func (w *world) members() {
 		}
 		var ps []Peer
 		for _, p := range w.nodes {
-			ps = append(ps, Peer{Holder: p.self, Alive: p.r != nil && p.side == n.side})
+			ps = append(ps, Peer{Holder: p.self, Directory: p.dir, Alive: p.r != nil && p.side == n.side})
 		}
 		n.r.SetPeers(ps)
 	}
@@ -192,6 +203,7 @@ func (n *wnode) batch(o outcome, meanwhile func()) {
 		return
 	}
 	fx := n.r.Commit(n.clock())
+	defer n.follow()
 	for _, s := range fx.Sends {
 		n.w.model.told(n, s.Message)
 		n.w.send(n, s.To, s.Message)
@@ -208,6 +220,54 @@ func (n *wnode) batch(o outcome, meanwhile func()) {
 		}
 	}
 }
+
+// follow starts the next generation of a node whose present one was claimed.
+func (n *wnode) follow() {
+	heir, over := n.r.Retired()
+	if !over {
+		return
+	}
+	n.r = nil
+	n.model().crashed(n)
+	n.open, n.mints, n.left = nil, nil, false
+	var records []Write
+	for k, v := range n.disk {
+		records = append(records, Write{k, v})
+	}
+	for _, x := range Succeed(records) {
+		delete(n.disk, x.Key)
+	}
+	n.model().buried(n)
+	if n.self.Gen++; heir.Node == n.self.Node {
+		n.self = heir
+	}
+	n.start(n.self.Gen)
+	n.w.members()
+}
+
+// lose destroys the node's directory. It comes back with an empty one, and joins.
+func (n *wnode) lose() {
+	n.w.lost++
+	n.r = nil
+	n.model().crashed(n)
+	n.open, n.mints, n.left = nil, nil, false
+	n.model().buried(n)
+	n.self.Gen++
+	for i := range n.model().mints {
+		if m := &n.model().mints[i]; m.node == n.i {
+			m.name = "" // so are the names of its top-ups
+		}
+	}
+	n.dir, n.disk, n.highest = n.self.Gen, map[string][]byte{}, 0
+	n.start(n.self.Gen)
+	if err := n.r.Found(n.w.charter); err != nil {
+		n.w.fatalf("node %d does not join: %v", n.i, err)
+	}
+	n.w.members()
+	n.batch(commit, nil)
+}
+
+func (n *wnode) model() *model { return n.w.model }
 
 func (n *wnode) write(ws []Write) {
 	n.w.model.wrote(n, ws)
@@ -353,14 +413,17 @@ func (w *world) heal(latest int) {
 		n.r.Respec(n.clock())
 		for _, id := range w.ids {
 			n.r.Waiting(n.clock(), id, Need{})
-			if _, err := n.r.Open(n.clock(), id); err != nil {
-				w.fatalf("node %d opens %s: %v", n.i, id, err)
-			}
+			n.open1(id)
 		}
 	}
 	why := ""
 	for k := range 600 {
 		w.round(250)
+		for _, n := range w.nodes { // which may have become other generations
+			for _, id := range w.ids {
+				n.open1(id)
+			}
+		}
 		if k%4 == 3 {
 			for i, n := range w.nodes {
 				for j, p := range w.nodes {
@@ -389,14 +452,17 @@ func (w *world) issuesWhole() {
 	for _, id := range w.ids {
 		spec := w.specs[id][w.nodes[0].version]
 		var issued Tokens
-		var genesis Shares
+		var owned Shares
 		for _, n := range w.nodes {
 			s := n.r.Account(id).State(n.clock())
 			issued += s.Base - s.Cut
-			genesis += s.Genesis
+			owned += s.Shares()
 		}
-		if genesis != TotalShares {
-			w.fatalf("%s: %d founding shares of all", id, genesis)
+		if owned != TotalShares {
+			w.fatalf("%s: %d shares of all are owned", id, owned)
+		}
+		if spec.Kind != Windowed && len(w.model.claims) > 0 {
+			continue // what was issued by those that were claimed stays in their books
 		}
 		switch spec.Kind {
 		case Windowed:
@@ -416,18 +482,47 @@ func (w *world) issuesWhole() {
 	}
 }
 
+// open1 opens an account, unless the generation is over, which a node finds out at its next commit.
+func (n *wnode) open1(id InstanceID) {
+	if _, err := n.r.Open(n.clock(), id); err != nil && !errors.Is(err, ErrRetired) {
+		n.w.fatalf("node %d opens %s: %v", n.i, id, err)
+	}
+}
+
 // unrest says what keeps the swarm from being at rest, or "".
 func (w *world) unrest() string {
+	if w.guards.Guardians > 0 {
+		for _, n := range w.nodes {
+			for _, g := range n.r.Guardians() {
+				if !slices.ContainsFunc(w.nodes, func(p *wnode) bool { return p.self.Node == g.Node && p.dir == g.Gen }) {
+					return fmt.Sprintf("node %d has the guardian %v, which is no more", n.i, g)
+				}
+			}
+		}
+		for _, id := range w.ids {
+			var owned Shares
+			for _, n := range w.nodes {
+				if a := n.r.Account(id); a != nil {
+					s := a.State(n.clock())
+					owned += s.Shares()
+				}
+			}
+			if owned != TotalShares {
+				return fmt.Sprintf("%s: %d shares of all are owned", id, owned)
+			}
+		}
+	}
 	for _, n := range w.nodes {
 		if u := n.r.Unacked(); u > 0 {
 			return fmt.Sprintf("node %d has %d transfers not acknowledged", n.i, u)
 		}
 		for _, id := range w.ids {
 			sent, _ := n.r.Sent(id)
-			own := n.r.Rows(n.clock(), id)[0]
-			if own.Holder != n.self {
+			ks := n.r.Rows(n.clock(), id)
+			if len(ks) == 0 || ks[0].Holder != n.self {
 				return fmt.Sprintf("node %d has no account of %s", n.i, id)
 			}
+			own := ks[0]
 			if w.specs[id][0].Kind != Rate {
 				live := own.Row
 				live.Demand, live.Unmet, live.Surplus = sent.Demand, sent.Unmet, sent.Surplus

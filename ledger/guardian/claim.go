@@ -55,15 +55,15 @@ func (m *Machine) begin(now time.Duration, c *claim) {
 	r := Round{c.of, c.highest}
 	m.setRound(r)
 	m.batch.rounds = append(m.batch.rounds, r)
-	c.ballot = Ballot{c.highest, m.self}
+	c.ballot = Ballot{c.highest, m.dir}
 	c.promises, c.accepted = make([]*Promise, len(c.set)), make([]bool, len(c.set))
 	c.value, c.ours, c.told = nil, false, false
 	// Those who claim together begin again at different times.
-	rank := time.Duration(slices.Index(c.set, m.self) + 2)
+	rank := time.Duration(slices.Index(c.set, m.dir) + 2)
 	c.next = now + min(firstTry<<min(c.tries, 16), lastTry)*rank/2
 	c.tries++
 	for _, g := range c.set {
-		m.send(g, &Prepare{Of: c.of, To: g, Ballot: c.ballot})
+		m.send(g, &Prepare{Of: c.of, To: g, Ballot: c.ballot, Owner: c.of == m.self})
 	}
 }
 
@@ -156,7 +156,7 @@ func (m *Machine) accepted(a *Accepted) {
 		return // no room: the next ballot tries again
 	}
 	for _, g := range c.set {
-		if g != m.self {
+		if g != m.dir {
 			m.send(g, &Decided{Of: c.of, To: g, Value: *c.value})
 		}
 	}

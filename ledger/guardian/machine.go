@@ -72,6 +72,7 @@ type Effects struct {
 // Machine is one node's part in guarding: as an owner, as a guardian of others, and as one that claims.
 type Machine struct {
 	self   Holder
+	dir    Holder // the same node, in the first generation of its data directory: who it is as a guardian and as a claimant
 	own    *owner // nil while nobody guards this generation
 	wards  []*ward
 	claims []*claim
@@ -93,8 +94,12 @@ type batch struct {
 	decided []Holder
 }
 
-// New returns the machine of a node that guards nobody and that nobody guards. Load brings what was durable.
-func New(self Holder) *Machine { return &Machine{self: self} }
+// New returns the machine of a node that guards nobody and that nobody guards. Load brings what was durable. dir is the
+// first generation of the node's data directory. What a directory has promised outlives the generations that follow each
+// other in it, so a node that claims itself goes on guarding others.
+func New(self Holder, dir uint64) *Machine {
+	return &Machine{self: self, dir: Holder{Node: self.Node, Gen: dir}}
+}
 
 // Load fills a new machine with what was durable when it started, at now. records are this generation's own, with the
 // values that are on its disk.
@@ -149,6 +154,10 @@ func (m *Machine) receive(now time.Duration, msg any) error {
 		m.rejected(now, msg)
 	case *Decided:
 		return m.learn(msg.Of, msg.Value)
+	case *Query:
+		if v, ok := m.Decision(msg.Of); ok {
+			m.send(msg.From, &Decided{Of: msg.Of, To: msg.From, Value: v})
+		}
 	default:
 		panic(fmt.Sprintf("BUG: unknown message %T", msg))
 	}
@@ -232,7 +241,7 @@ func (m *Machine) Abort() {
 }
 
 func (m *Machine) send(to Holder, msg any) {
-	if to == m.self {
+	if to.Node == m.self.Node {
 		m.local = append(m.local, msg)
 		return
 	}
@@ -245,6 +254,26 @@ func (m *Machine) Decision(of Holder) (Value, bool) {
 		return *w.Value, true
 	}
 	return Value{}, false
+}
+
+// Ask asks a node for what was decided of a generation.
+func (m *Machine) Ask(of, whom Holder) { m.send(whom, &Query{Of: of, From: m.self}) }
+
+// Tell tells a node what was decided of a generation, if it is known here.
+func (m *Machine) Tell(of, whom Holder) {
+	if v, ok := m.Decision(of); ok {
+		m.send(whom, &Decided{Of: of, To: whom, Value: v})
+	}
+}
+
+// Decisions lists the generations that are known to be claimed.
+func (m *Machine) Decisions() (hs []Holder) {
+	for _, w := range m.wards {
+		if w.Decided {
+			hs = append(hs, w.Of)
+		}
+	}
+	return hs
 }
 
 // Heir follows decisions from a holder to the first that is not known to be claimed.

@@ -59,7 +59,7 @@ func TestFirstVersionCountsFromTheStart(t *testing.T) {
 func TestGuardianSet(t *testing.T) {
 	h := func(n string) Holder { return Holder{Node: n, Gen: 1} }
 	for _, set := range [][]Holder{nil, {h("b"), h("c")}, {h("a"), h("b"), h("c")}, {h("b"), h("b"), h("c")}, {h("b"), {Node: "b", Gen: 2}, h("c")}} {
-		if err := New(h("a")).Guard(set, nil); err == nil {
+		if err := New(h("a"), 1).Guard(set, nil); err == nil {
 			t.Errorf("%v guard a", set)
 		}
 	}
@@ -337,7 +337,7 @@ func TestLeaverToADeadPeer(t *testing.T) {
 func TestRebornGuardianIsAnother(t *testing.T) {
 	w := guarded(t, 4, 0)
 	for _, g := range w.nodes[2:] {
-		g.self.Gen, g.disk = 2, map[string]Write{}
+		g.self.Gen, g.dir, g.disk = 2, 2, map[string]Write{}
 		g.start()
 	}
 	o := w.nodes[0]

@@ -52,6 +52,7 @@ type Prepare struct {
 	Of     Holder
 	To     Holder
 	Ballot Ballot
+	Owner  bool // the generation's own node asks: there is no lease to wait for
 }
 
 // Promise answers: no lower ballot and no note of that generation is accepted any more.
@@ -93,6 +94,12 @@ type Decided struct {
 	Of    Holder
 	To    Holder
 	Value Value
+}
+
+// Query asks for what was decided of a generation.
+type Query struct {
+	Of   Holder
+	From Holder
 }
 
 // Send is a message for the node of a holder.

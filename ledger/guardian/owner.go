@@ -92,6 +92,14 @@ func (m *Machine) Set() []Holder {
 	return m.own.Set
 }
 
+// Version is that of this generation's durable records; 0 if it is not guarded.
+func (m *Machine) Version() uint64 {
+	if m.own == nil {
+		return 0
+	}
+	return m.own.Version
+}
+
 // Held is the version up to which a majority of guardians has stored this generation's records. The first one counts from
 // the start: nobody can claim a generation of which no guardian has stored anything.
 func (m *Machine) Held() uint64 {

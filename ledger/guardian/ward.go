@@ -13,6 +13,7 @@ type ward struct {
 	Ward
 	records map[string][]byte
 	free    time.Duration // no lease that was acknowledged here lasts longer, by this node's clock, margin included
+	gone    bool          // the ward has given its lease up
 	dirty   bool          // in the batch
 }
 
@@ -52,7 +53,7 @@ func (m *Machine) keep(w *ward, r Record) {
 
 // note stores what an owner tells, and acknowledges it.
 func (m *Machine) note(now time.Duration, n *Note) error {
-	if n.To != m.self || !slices.Contains(n.Set, m.self) || n.Lease < 0 || n.Lease > MaxLease {
+	if n.To != m.dir || !slices.Contains(n.Set, m.dir) || n.Lease < 0 || n.Lease > MaxLease {
 		return fmt.Errorf("a note of %v for %v, its guardians are %v: not for us", n.From, n.To, n.Set)
 	}
 	if err := validSet(n.From, n.Set); err != nil {
@@ -63,7 +64,7 @@ func (m *Machine) note(now time.Duration, n *Note) error {
 		return err
 	}
 	if w.Decided || w.Promised != (Ballot{}) {
-		m.send(n.From, &Refused{From: m.self, To: n.From})
+		m.send(n.From, &Refused{From: m.dir, To: n.From})
 		return nil
 	}
 	if w.Set == nil {
@@ -76,7 +77,7 @@ func (m *Machine) note(now time.Duration, n *Note) error {
 	if n.Since <= w.Version && w.Version < n.Version {
 		m.store(w, n)
 	}
-	ack := &NoteAck{From: m.self, To: n.From, Version: w.Version, Sent: noLease}
+	ack := &NoteAck{From: m.dir, To: n.From, Version: w.Version, Sent: noLease}
 	if w.Version == n.Version { // a late note may be of an earlier life of the owner, whose clock was another
 		ack.Sent, ack.Lease = n.Sent, n.Lease
 		w.free = max(w.free, now+n.Lease+Margin(n.Lease))
@@ -107,14 +108,14 @@ func (m *Machine) store(w *ward, n *Note) {
 
 // released takes a ward's word that its lease is given up.
 func (m *Machine) released(r *Release) {
-	if w := m.find(r.From); w != nil && r.To == m.self {
-		w.free = 0
+	if w := m.find(r.From); w != nil && r.To == m.dir {
+		w.free, w.gone = 0, true
 	}
 }
 
 // prepare promises a generation to a claim.
 func (m *Machine) prepare(now time.Duration, p *Prepare) error {
-	if p.To != m.self {
+	if p.To != m.dir {
 		return nil
 	}
 	w, err := m.room(p.Of)
@@ -127,21 +128,21 @@ func (m *Machine) prepare(now time.Duration, p *Prepare) error {
 		m.send(by, &Decided{Of: p.Of, To: by, Value: *w.Value})
 		return nil
 	case p.Ballot.Compare(w.Promised) < 0:
-		m.send(by, &Reject{Of: p.Of, From: m.self, Ballot: p.Ballot, Promised: w.Promised})
+		m.send(by, &Reject{Of: p.Of, From: m.dir, Ballot: p.Ballot, Promised: w.Promised})
 		return nil
-	case by != p.Of && now < w.free:
-		m.send(by, &Reject{Of: p.Of, From: m.self, Ballot: p.Ballot, Wait: w.free - now})
+	case !p.Owner && now < w.free:
+		m.send(by, &Reject{Of: p.Of, From: m.dir, Ballot: p.Ballot, Wait: w.free - now})
 		return nil
 	}
 	w.Promised = p.Ballot
 	m.touch(w)
-	m.send(by, &Promise{Of: p.Of, From: m.self, Ballot: p.Ballot, Stored: w.stored(), Accepted: w.Accepted, Value: w.Value})
+	m.send(by, &Promise{Of: p.Of, From: m.dir, Ballot: p.Ballot, Stored: w.stored(), Accepted: w.Accepted, Value: w.Value})
 	return nil
 }
 
 // accept accepts a value, unless a higher ballot is promised.
 func (m *Machine) accept(a *Accept) error {
-	if a.To != m.self {
+	if a.To != m.dir {
 		return nil
 	}
 	w, err := m.room(a.Of)
@@ -154,13 +155,13 @@ func (m *Machine) accept(a *Accept) error {
 		m.send(by, &Decided{Of: a.Of, To: by, Value: *w.Value})
 		return nil
 	case a.Ballot.Compare(w.Promised) < 0:
-		m.send(by, &Reject{Of: a.Of, From: m.self, Ballot: a.Ballot, Promised: w.Promised})
+		m.send(by, &Reject{Of: a.Of, From: m.dir, Ballot: a.Ballot, Promised: w.Promised})
 		return nil
 	}
 	v := a.Value
 	w.Promised, w.Accepted, w.Value = a.Ballot, a.Ballot, &v
 	m.touch(w)
-	m.send(by, &Accepted{Of: a.Of, From: m.self, Ballot: a.Ballot})
+	m.send(by, &Accepted{Of: a.Of, From: m.dir, Ballot: a.Ballot})
 	return nil
 }
 
@@ -185,6 +186,25 @@ func (m *Machine) learn(of Holder, v Value) error {
 	m.batch.decided = append(m.batch.decided, of)
 	m.claims = slices.DeleteFunc(m.claims, func(c *claim) bool { return c.of == of })
 	return nil
+}
+
+// Claimable lists the wards whose lease is over, as far as this node has granted it, and that are not known to be claimed.
+func (m *Machine) Claimable(now time.Duration) (cs []Claimable) {
+	for _, w := range m.wards {
+		if w.Decided || w.Version == 0 || now < w.free {
+			continue
+		}
+		cs = append(cs, Claimable{w.Of, w.gone, slices.Index(w.Set, m.dir), now - w.free})
+	}
+	return cs
+}
+
+// Claimable is a ward that a claim could win.
+type Claimable struct {
+	Of       Holder
+	Released bool          // it has given up its lease itself
+	Rank     int           // of this node among its guardians: those who begin at different times do not outbid each other
+	Since    time.Duration // for how long the lease has been over
 }
 
 // Wards lists the generations that this node keeps copies of and whose claim it does not know to be decided.

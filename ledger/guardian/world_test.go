@@ -26,6 +26,7 @@ type packet struct {
 type node struct {
 	w       *world
 	self    Holder
+	dir     uint64
 	m       *Machine // nil while down
 	clock   time.Duration
 	own     map[string][]byte // this generation's records on disk
@@ -37,7 +38,7 @@ type node struct {
 func newWorld(t testing.TB, n int) *world {
 	w := &world{t: t}
 	for i := range n {
-		x := &node{w: w, self: Holder{Node: fmt.Sprintf("n%d", i), Gen: 1}, own: map[string][]byte{}, disk: map[string]Write{}, clock: time.Hour * time.Duration(i+1)}
+		x := &node{w: w, self: Holder{Node: fmt.Sprintf("n%d", i), Gen: 1}, dir: 1, own: map[string][]byte{}, disk: map[string]Write{}, clock: time.Hour * time.Duration(i+1)}
 		w.nodes = append(w.nodes, x)
 		x.start()
 	}
@@ -80,7 +81,7 @@ func mapKeys[V any](m map[string]V) func(func(string) bool) {
 }
 
 func (n *node) start() {
-	n.m = New(n.self)
+	n.m = New(n.self, n.dir)
 	n.m.SetLease(lease)
 	var ws []Write
 	for _, k := range slices.Sorted(mapKeys(n.disk)) {

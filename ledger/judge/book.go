@@ -18,6 +18,8 @@ type Book struct {
 	Given  ledger.Shares // by genesis
 	Pairs  []Pair        // as they are in memory; on disk while no account is open
 	Disk   []Pair        // as they are on disk
+	Dues   []Due         // credited to it as an heir
+	Final  *Final        // what was decided of it, once it is claimed; from then on that is what it is
 
 	Uses   []Use // by window, the present one last but for clocks that are behind
 	TopUps ledger.Tokens
@@ -92,20 +94,25 @@ type Time struct {
 	Steady bool
 }
 
-// Look judges the node's side of the instance and takes it into the book. r is nil while the node is down; spec is
-// what the instance is by the node's policy.
-func (b *Book) Look(r *ledger.Replica, d *Disk, spec ledger.Spec, t Time) error {
+// Expire takes back the slots of forgotten calls whose TTL has ended by a node's clock.
+func (b *Book) Expire(top ledger.Instant) {
 	b.lost = slices.DeleteFunc(b.lost, func(l lostSlots) bool {
-		over := t.Top >= l.expires
+		over := top >= l.expires
 		if over {
 			b.use(0).Used -= l.n
 		}
 		return over
 	})
+}
+
+// Look judges the node's side of the instance and takes it into the book. r is nil while the node is down; spec is
+// what the instance is by the node's policy.
+func (b *Book) Look(r *ledger.Replica, d *Disk, spec ledger.Spec, t Time) error {
+	b.Expire(t.Top)
 	durable := d.Account(b.ID)
 	s := durable
 	b.Disk = d.Pairs(b.ID)
-	b.Pairs = b.Disk
+	b.Pairs, b.Dues = b.Disk, d.Dues(b.ID)
 	if r != nil {
 		if a := r.Account(b.ID); a != nil {
 			live, _, _, ready := a.Peek()
@@ -119,6 +126,8 @@ func (b *Book) Look(r *ledger.Replica, d *Disk, spec ledger.Spec, t Time) error 
 				s = &live
 				b.Pairs = make([]Pair, 0, len(b.Disk)+1)
 				r.EachEntry(b.ID, func(peer ledger.Holder, e ledger.Entry) { b.Pairs = append(b.Pairs, Pair{peer, e}) })
+				b.Dues = nil
+				r.EachDue(b.ID, func(from, to ledger.Holder, d ledger.Due) { b.Dues = append(b.Dues, Due{from, to, d}) })
 			}
 		}
 	}
@@ -137,9 +146,15 @@ func (b *Book) Look(r *ledger.Replica, d *Disk, spec ledger.Spec, t Time) error 
 	var in, out ledger.Tokens
 	for i := range b.Pairs {
 		e := &b.Pairs[i]
-		si, so = si+e.SharesIn, so+e.SharesOut
+		si, so = si+e.SharesIn+e.SharesBack, so+e.SharesOut
 		if e.Window == s.Window {
-			in, out = in+e.In, out+e.Out
+			in, out = in+e.In+e.Back, out+e.Out
+		}
+	}
+	for _, d := range b.Dues {
+		si += d.Shares
+		if d.Window == s.Window {
+			in += d.Tokens
 		}
 	}
 	if si != s.SharesIn || so != s.SharesOut || in != s.In || out != s.Out {

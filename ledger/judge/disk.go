@@ -29,17 +29,19 @@ type Disk struct {
 	records  map[string][]byte
 	accounts map[ledger.InstanceID]*ledger.State // never written to
 	entries  map[ledger.InstanceID][]Pair        // sorted by peer
+	dues     map[ledger.InstanceID][]Due
 	version  uint64
+	guards   *Guards
 }
 
 // NewDisk is an empty disk of self.
 func NewDisk(self ledger.Holder) *Disk {
-	return &Disk{self, map[string][]byte{}, map[ledger.InstanceID]*ledger.State{}, map[ledger.InstanceID][]Pair{}, 0}
+	return &Disk{self, map[string][]byte{}, map[ledger.InstanceID]*ledger.State{}, map[ledger.InstanceID][]Pair{}, map[ledger.InstanceID][]Due{}, 0, NewGuards(self)}
 }
 
 // Clone is a disk of its own with the same records.
 func (d *Disk) Clone() *Disk {
-	c := &Disk{d.self, maps.Clone(d.records), maps.Clone(d.accounts), make(map[ledger.InstanceID][]Pair, len(d.entries)), d.version}
+	c := &Disk{d.self, maps.Clone(d.records), maps.Clone(d.accounts), make(map[ledger.InstanceID][]Pair, len(d.entries)), maps.Clone(d.dues), d.version, d.guards.Clone()}
 	for id, ps := range d.entries {
 		c.entries[id] = slices.Clone(ps)
 	}
@@ -61,6 +63,12 @@ func (d *Disk) Account(id ledger.InstanceID) *ledger.State { return d.accounts[i
 // Pairs lists the pairwise records of an instance in order of peers. They must not be written to.
 func (d *Disk) Pairs(id ledger.InstanceID) []Pair { return d.entries[id] }
 
+// Guards is what is on it about guarding.
+func (d *Disk) Guards() *Guards { return d.guards }
+
+// Dues lists what this node was credited as an heir. They must not be written to.
+func (d *Disk) Dues(id ledger.InstanceID) []Due { return d.dues[id] }
+
 // Version is the highest version that a row of this node may carry.
 func (d *Disk) Version() uint64 { return d.version }
 
@@ -71,11 +79,20 @@ func (d *Disk) Write(ws []ledger.Write) error {
 		if err != nil {
 			return broken(Readable, "%v: %v", d.self, err)
 		}
+		if g, ok, err := ledger.ReadGuard(w); err != nil {
+			return broken(Readable, "%v: %v", d.self, err)
+		} else if ok {
+			if err := d.guards.Write(g); err != nil {
+				return err
+			}
+		}
 		switch {
 		case rec.Account != nil:
 			err = d.account(rec.Instance, rec.Account)
 		case rec.Entry != nil:
 			err = d.entry(rec.Instance, rec.Peer, rec.Entry)
+		case rec.Due != nil:
+			err = d.due(rec.Instance, Due{rec.From, rec.To, *rec.Due})
 		case rec.Version > 0:
 			if rec.Version < d.version {
 				err = broken(Monotone, "the versions that %v may use go from %d to %d", d.self, d.version, rec.Version)
@@ -107,6 +124,19 @@ func (d *Disk) account(id ledger.InstanceID, b *ledger.State) error {
 	return nil
 }
 
+func (d *Disk) due(id ledger.InstanceID, b Due) error {
+	for _, a := range d.dues[id] {
+		if a.From == b.From && a.To == b.To {
+			if a != b {
+				return broken(CreditedOnce, "%v, in %s: %+v becomes %+v", d.self, id, a, b)
+			}
+			return nil
+		}
+	}
+	d.dues[id] = append(slices.Clone(d.dues[id]), b)
+	return nil
+}
+
 func (d *Disk) entry(id ledger.InstanceID, peer ledger.Holder, b *ledger.Entry) error {
 	ps := d.entries[id]
 	i, ok := slices.BinarySearchFunc(ps, peer, func(p Pair, h ledger.Holder) int { return p.Peer.Compare(h) })
@@ -117,6 +147,9 @@ func (d *Disk) entry(id ledger.InstanceID, peer ledger.Holder, b *ledger.Entry) 
 	a := ps[i].Entry
 	d.entries[id] = slices.Clone(ps)
 	d.entries[id][i].Entry = *b
+	if a.Closed && (!b.Closed || a.SharesBack != b.SharesBack) {
+		return broken(CreditedOnce, "the entry of %v with %v in %s goes from\n%+v to\n%+v", d.self, peer, id, a, *b)
+	}
 	if b.SharesIn < a.SharesIn || b.SharesOut < a.SharesOut || b.Window < a.Window || b.AckedShares < a.AckedShares ||
 		b.First < a.First && b.AckedShares < a.SharesOut || // what is on the way counts from the latest window told
 		b.Window == a.Window && (b.In < a.In || b.Out < a.Out || b.AckedOut < a.AckedOut) {
@@ -153,7 +186,7 @@ func (d *Disk) Told(msg any) error {
 			}
 		}
 	}
-	return nil
+	return d.guards.Told(msg)
 }
 
 // Spread checks a row that this node sends about itself: its version is new, and was durable before.

@@ -1,9 +1,22 @@
 package judge
 
-import "github.com/swarmpurse/swarmpurse/ledger"
+import (
+	"slices"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
 
 // Together judges what only all books of one instance show. kind and ceiling are those of the instance.
 func Together(books []*Book, kind ledger.Kind, ceiling ledger.Ceiling) error {
+	for i, b := range books {
+		if b.Final != nil {
+			books = slices.Clone(books)
+			books[i] = b.effective()
+		}
+	}
+	if err := once(books); err != nil {
+		return err
+	}
 	if err := shares(books); err != nil {
 		return err
 	}
@@ -39,6 +52,12 @@ func shares(books []*Book) error {
 			genesis += a.Given
 			owned += a.Shares
 		}
+		if a.Final != nil {
+			due, _ := credited(books, func(d *Due) bool { return d.From == a.Self && d.own() })
+			if owned -= due; due > a.Shares {
+				return broken(CreditedOnce, "%s: %d shares for the %d of %v", a.ID, due, a.Shares, a.Self)
+			}
+		}
 		for _, b := range books {
 			if a == b {
 				continue
@@ -47,7 +66,15 @@ func shares(books []*Book) error {
 			if in.SharesIn > out.SharesOut || in.Window > out.Window && in.In > 0 || in.Window == out.Window && in.In > out.Out {
 				return broken(GivenBeforeCome, "%s: %v has credited %+v, %v durably gave %+v", a.ID, b.Self, in.Entry, a.Self, out.Entry)
 			}
-			inFlight += find(a.Pairs, b.Self).SharesOut - in.SharesIn
+			due := ledger.Shares(0)
+			if a.Final != nil && b.Final != nil {
+				due, _ = credited(books, func(d *Due) bool { return d.From == a.Self && d.To == b.Self })
+			}
+			way := find(a.Pairs, b.Self).SharesOut - find(a.Pairs, b.Self).SharesBack - in.SharesIn - due
+			if way < 0 {
+				return broken(CreditedOnce, "%s: of the shares from %v to %v, %d were credited twice", a.ID, a.Self, b.Self, -way)
+			}
+			inFlight += way
 		}
 	}
 	if genesis > ledger.TotalShares {
@@ -65,8 +92,15 @@ func window(books []*Book, w ledger.Window, kind ledger.Kind, ceiling ledger.Cei
 	var all, issued, rolled, minted, over, spent, used, in, out, closed ledger.Tokens
 	var limit, overdraft, rollover, topUps ledger.Tokens
 	var counted ledger.Shares
+	claimed := false
 	for _, b := range books {
 		topUps += b.TopUps
+		if b.Final != nil {
+			claimed = true
+			_, due := credited(books, func(d *Due) bool { return d.From == b.Self && d.own() })
+			out += due(w)
+			closed -= due(w)
+		}
 		for k := range b.Uses {
 			u := &b.Uses[k]
 			if u.Window != w {
@@ -105,7 +139,7 @@ func window(books []*Book, w ledger.Window, kind ledger.Kind, ceiling ledger.Cei
 	if kind == ledger.Windowed && counted > ledger.TotalShares {
 		return broken(CountedOnce, "%s window %d: %d counted", id, w, counted)
 	}
-	if minted > topUps || kind == ledger.Grant && minted < topUps {
+	if minted > topUps || kind == ledger.Grant && minted < topUps && !claimed {
 		return broken(MintedOnce, "%s window %d: %d of %d", id, w, minted, topUps)
 	}
 	if issued > limit {
@@ -123,6 +157,9 @@ func window(books []*Book, w ledger.Window, kind ledger.Kind, ceiling ledger.Cei
 	case ledger.Soft:
 		if over > overdraft {
 			return broken(OverdraftInLimit, "%s window %d: %d, at most %d may be", id, w, over, overdraft)
+		}
+		if claimed {
+			return nil // a node without a lease goes on with what it holds, which may be another's by then
 		}
 		limit += over
 	case ledger.Observe:

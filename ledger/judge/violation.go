@@ -32,6 +32,9 @@ const (
 	HeirsEnd         Invariant = "following heirs comes to an end"
 	SetForever       Invariant = "the guardians of a generation never change"
 	Promised         Invariant = "a promise ends the acceptance of records"
+	CreditedOnce     Invariant = "what final records show is credited once"
+	BelowHeld        Invariant = "spending stays below what a claim would find"
+	ToldIsHeld       Invariant = "what came to others is in what a claim would find"
 	CopiesAreTrue    Invariant = "what guardians keep is what its owner had"
 	OverdraftInLimit Invariant = "an overdraft stays within its part, and off hard ones"
 )

@@ -54,7 +54,7 @@ func (n *guardNode) records() []guardian.Record {
 }
 
 func (n *guardNode) boot() {
-	n.m = guardian.New(guardHolder(n.i))
+	n.m = guardian.New(guardHolder(n.i), 1)
 	n.m.SetLease(guardLease)
 	n.m.Load(n.clock, n.disk.Records(), n.records())
 }

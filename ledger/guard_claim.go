@@ -1,0 +1,210 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
+)
+
+// claimRank is how much later each next guardian of a ward begins to claim it, so that they do not outbid each other.
+const claimRank = 2000 * time.Millisecond
+
+// claimWards begins to claim wards whose lease is over and whose node is dead, or has become another generation, or that
+// have given their lease up.
+func (r *Replica) claimWards() {
+	if !r.heir.IsZero() {
+		return
+	}
+	for _, c := range r.guard.Claimable(r.elapsed) {
+		_, alive := r.alive(c.Of)
+		if alive && !c.Released || c.Since < time.Duration(c.Rank)*claimRank || !r.guard.Fresh(r.elapsed) {
+			continue
+		}
+		if err := r.guard.Claim(r.elapsed, c.Of, r.self); err != nil {
+			panic(fmt.Sprintf("BUG: %v", err)) // a ward with a version, for ourselves
+		}
+	}
+}
+
+// moveOn has this generation follow by the next one when guardians refuse it, which a claim makes them do, or when one of
+// them has failed: its node has another data directory, or was away for a whole lease. What is unspent is noted first,
+// so that nothing of it stays behind.
+func (r *Replica) moveOn(now Instant) {
+	if !r.bound || r.guards.over {
+		return
+	}
+	if r.guard.Refusals() > 0 {
+		r.next()
+		return
+	}
+	if !r.guards.moving && !r.guardianFailed() {
+		return
+	}
+	r.guards.moving = true
+	if r.Rest() && len(r.batch.dirty) == 0 && r.guard.Held() == r.guard.Version() {
+		r.next()
+	}
+}
+
+// guardianFailed reports whether a guardian has failed for good and there are others to take its place.
+func (r *Replica) guardianFailed() bool {
+	if r.live < fewestMembers || !r.heir.IsZero() {
+		return false
+	}
+	away := false
+	for _, g := range r.guard.Set() {
+		i, ok := r.peer(g.Node)
+		if ok && r.peers[i].Alive && r.peers[i].Holder.Gen != 0 && r.peers[i].directory() != g {
+			return true
+		}
+		away = away || !ok || !r.peers[i].Alive
+	}
+	if !away {
+		r.guards.failed = 0
+	} else if r.guards.failed == 0 {
+		r.guards.failed = max(1, r.elapsed)
+	}
+	return away && r.elapsed-r.guards.failed >= time.Duration(r.guards.policy.Lease)*time.Millisecond
+}
+
+// next claims this generation for the next one.
+func (r *Replica) next() {
+	if err := r.NextGeneration(); err != nil {
+		panic(fmt.Sprintf("BUG: %v", err)) // a guarded generation, for its next one
+	}
+}
+
+// NextGeneration has this generation claimed for this node's next one: because guardians refuse it or have failed, or
+// because too few members are left. It owns nothing once that is decided, see Retired.
+func (r *Replica) NextGeneration() error {
+	return r.guard.Claim(r.elapsed, r.self, Holder{Node: r.self.Node, Gen: r.self.Gen + 1})
+}
+
+// Release gives the lease of this generation up for good, so that a guardian claims it at once: the end of leaving.
+func (r *Replica) Release() { r.guard.Release() }
+
+// Refusals counts this generation's guardians that take no more notes of it, as it is being claimed.
+func (r *Replica) Refusals() int { return r.guard.Refusals() }
+
+// Retired reports that this generation was claimed: it acts no more. heir is who owns what it had; if that is this node's
+// next generation, a new replica on the same records goes on, see Succeed.
+func (r *Replica) Retired() (heir Holder, ok bool) {
+	v, _ := r.guard.Decision(r.self)
+	return v.Heir, r.guards.over
+}
+
+// Succeed lists the writes that make the records of a retired generation those of the next one of this directory: what
+// was its own is deleted, and it finds in what was decided what it inherits, if anything.
+func Succeed(records []Write) (ws []Write) {
+	for _, w := range records {
+		if mirrored(w.Key) || w.Key == keyOwn {
+			ws = append(ws, Write{Key: w.Key})
+		}
+	}
+	return ws
+}
+
+// interested reports whether it matters here what was decided of a generation.
+func (r *Replica) interested(of Holder) bool {
+	if r.seated(of) {
+		return true
+	}
+	for _, d := range r.guard.Decisions() {
+		f := r.final(d)
+		if f.heir == of {
+			return true
+		}
+		if r.guard.Heir(d) != r.self {
+			continue
+		}
+		for _, a := range f.accounts { // what is on its way between the two
+			if e, ok := a.entries[of]; ok && !e.Closed {
+				return true
+			}
+		}
+	}
+	for _, p := range r.seats.pass {
+		if p.To == of {
+			return true
+		}
+	}
+	return slices.ContainsFunc(r.order, func(in *instance) bool {
+		e := in.edges[of]
+		return e != nil && !e.Closed
+	})
+}
+
+// learnRetired compares what a peer knows to be claimed: this node asks for what matters to it, and tells the peer of
+// what it is the heir of.
+func (r *Replica) learnRetired(m *Digest) {
+	for _, of := range m.Retired {
+		if _, known := r.guard.Decision(of); !known && of != r.self && r.interested(of) {
+			r.guard.Ask(of, m.From)
+		}
+	}
+	for _, of := range r.guard.Decisions() {
+		if h := r.guard.Heir(of); h == m.From && !slices.Contains(m.Retired, of) {
+			r.guard.Tell(of, m.From)
+		}
+	}
+}
+
+// decided takes over what a batch made known to be decided. The heir tells those whom it concerns.
+func (r *Replica) decided(hs []Holder) {
+	r.guards.news = true
+	for _, of := range hs {
+		if v, _ := r.guard.Decision(of); v.Heir != r.self {
+			continue
+		}
+		var told []Holder
+		f := r.final(of)
+		for _, id := range f.order {
+			for _, peer := range f.accounts[id].peers() {
+				if _, alive := r.alive(peer); alive && !slices.Contains(told, peer) {
+					told = append(told, peer)
+					r.guard.Tell(of, peer)
+				}
+			}
+		}
+	}
+	if _, r.guards.over = r.guard.Decision(r.self); r.guards.over {
+		for _, in := range r.order {
+			if in.account != nil {
+				in.account.mu.Lock()
+				in.account.fenced = true
+				in.account.mu.Unlock()
+			}
+		}
+	}
+}
+
+// Wards lists the generations that this node keeps copies of, for people.
+func (r *Replica) Wards() []guardian.Ward { return r.guard.Wards() }
+
+// loadDue reads what was credited to this node as an heir.
+func (r *Replica) loadDue(w Write) error {
+	key, ok := strings.CutPrefix(w.Key, keyDue)
+	if !ok {
+		return nil
+	}
+	id, k, err := splitDueKey(key)
+	if err != nil {
+		return err
+	}
+	d, err := decodeDue(w.Value)
+	if err != nil {
+		return err
+	}
+	in, ok := r.instances[id]
+	if !ok {
+		return fmt.Errorf("%w: a credit of an account that is not there", ErrWire)
+	}
+	if in.dues == nil {
+		in.dues = map[dueKey]Due{}
+	}
+	in.dues[k] = d
+	return nil
+}

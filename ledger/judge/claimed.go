@@ -1,0 +1,75 @@
+package judge
+
+import "github.com/swarmpurse/swarmpurse/ledger"
+
+// Due is what an heir was credited for one key.
+type Due struct {
+	From, To ledger.Holder
+	ledger.Due
+}
+
+// own reports whether it is for what a generation owned, and not for what was on its way from it.
+func (d *Due) own() bool { return d.To.IsZero() || d.To == d.From }
+
+// effective is a book as it counts for the swarm: once its generation is claimed, what was decided of it, whatever its
+// node has on its own disk or in memory.
+func (b *Book) effective() *Book {
+	if b.Final == nil {
+		return b
+	}
+	e := &Book{Self: b.Self, ID: b.ID, Pairs: b.Final.Pairs, Disk: b.Final.Pairs, Dues: b.Final.Dues, TopUps: b.TopUps, Final: b.Final}
+	s := b.Final.State
+	if e.There = s != nil; !e.There {
+		return e
+	}
+	e.Window, e.Shares, e.Given = s.Window, s.Shares(), s.Genesis
+	for _, u := range b.Uses {
+		if u.Window > s.Window {
+			continue // nothing of it was used: Covers sees to that
+		}
+		if u.Window == s.Window {
+			u.Last = *s
+		}
+		e.Uses = append(e.Uses, u)
+	}
+	return e
+}
+
+// credited sums up what all heirs were credited for one generation's own, and for one way between two.
+func credited(books []*Book, is func(*Due) bool) (shares ledger.Shares, tokens func(ledger.Window) ledger.Tokens) {
+	var ds []*Due
+	for _, b := range books {
+		for i := range b.Dues {
+			if d := &b.Dues[i]; is(d) {
+				shares += d.Shares
+				ds = append(ds, d)
+			}
+		}
+	}
+	return shares, func(w ledger.Window) (n ledger.Tokens) {
+		for _, d := range ds {
+			if d.Window == w {
+				n += d.Tokens
+			}
+		}
+		return n
+	}
+}
+
+// once checks that no key is credited twice over all holders.
+func once(books []*Book) error {
+	type key struct{ from, to ledger.Holder }
+	by := map[key]ledger.Holder{}
+	for _, b := range books {
+		for _, d := range b.Dues {
+			k := key{d.From, d.To}
+			if first, twice := by[k]; twice && d.Due != (ledger.Due{}) {
+				return broken(CreditedOnce, "%s: %v and %v were credited for what %v had for %v", b.ID, first, b.Self, d.From, d.To)
+			}
+			if d.Due != (ledger.Due{}) {
+				by[k] = b.Self
+			}
+		}
+	}
+	return nil
+}
