@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,13 +71,14 @@ func TestConcurrentCallers(t *testing.T) {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(uint64(c), 3))
 			takes := make([]Take, 3)
-			for range calls {
+			for i := 0; i < calls || spent.Load() == 0 && i < 1000*calls; i++ { // the owner may be late to raise marks
 				now := Instant(clock.Load())
 				n := Tokens(1 + rng.IntN(200))
 				takes[0], takes[1], takes[2] = Take{Account: as[0], Amount: n}, Take{Account: as[1], Amount: n}, Take{Account: as[2], Amount: 1}
 				Sort(takes)
 				if why, _ := Reserve(now, now+1000, takes, false); why != Enough {
 					as[0].Missed(n)
+					runtime.Gosched()
 					continue
 				}
 				used := Tokens(rng.Int64N(int64(n) + 1))

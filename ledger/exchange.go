@@ -290,7 +290,7 @@ func (r *Replica) receiveTransfer(now Instant, m *Transfer) error {
 	}
 	a.mu.Lock()
 	a.advance(now)
-	if d := m.SharesOut - e.SharesIn; d > 0 && a.s.Shares()+d > TotalShares {
+	if d := m.SharesOut - e.SharesIn; d > 0 && a.s.Shares()+in.coming+d > TotalShares {
 		a.mu.Unlock()
 		return fmt.Errorf("%w: a transfer of %d shares on top of %d", ErrTooMuch, d, a.s.Shares())
 	}

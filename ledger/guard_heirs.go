@@ -67,6 +67,19 @@ func (r *Replica) ready(now Instant, id InstanceID) (in *instance, gone bool) {
 	return in, false
 }
 
+// expect books that so many shares come with this batch, unless there would be more than all: a node that was claimed
+// and does not know may hear of what is another's by now. None of it is usable, since nothing of it will be held.
+func (in *instance) expect(n Shares) bool {
+	a := in.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.s.Shares()+in.coming+n > TotalShares {
+		return false
+	}
+	in.coming += n
+	return true
+}
+
 // closeEdges settles with a peer that was claimed: what it gave to this node comes as its final records say, and what
 // they do not show as come goes back.
 func (r *Replica) closeEdges(now Instant, f *final) (waits bool) {
@@ -104,6 +117,9 @@ func (r *Replica) closeEdge(now Instant, f *final, id InstanceID) (waits bool) {
 	a.mu.Unlock()
 	if kind != Rate && theirs.Window > window && theirs.Out > 0 {
 		return true // of a window that is not issued here yet
+	}
+	if !in.expect(max(0, theirs.SharesOut-e.SharesIn) + max(0, e.SharesOut-theirs.SharesIn)) {
+		return true
 	}
 	told := &Transfer{From: f.of, To: r.self, Window: theirs.Window, Out: theirs.Out, SharesOut: theirs.SharesOut, First: theirs.First}
 	r.grow(in, change{edge: e, apply: func(s *State, e *Entry) {
@@ -222,6 +238,9 @@ func (r *Replica) due(in *instance, f *final, k dueKey, d Due, first, window Win
 	}
 	if d.Tokens > 0 && d.Window > window {
 		return true // of a window that is not issued here yet
+	}
+	if !in.expect(d.Shares) {
+		return true
 	}
 	if d.Window < window {
 		d.Tokens = 0 // they lapsed with it

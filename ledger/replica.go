@@ -150,6 +150,7 @@ type instance struct {
 	noted       uint64         // the version that has the present held mark
 	waitsHeld   bool           // for it to be held
 	dues        map[dueKey]Due // what this node was credited as an heir
+	coming      Shares         // of final records, in this batch
 
 	// parked is a durable account whose budget the present policy does not have.
 	parked *State

@@ -70,6 +70,30 @@ var guardBugs = []guardBug{
 		name: "two nodes claim each other", file: "guardian/claim.go", scope: "mutual", depth: 9, by: judge.HeirsEnd,
 		edits: [][2]string{{"if c.ours && c.heir == m.self && !m.Fresh(now) {", "if planted != N && c.ours && c.heir == m.self && !m.Fresh(now) {"}},
 	},
+	{
+		name: "transfers are added, not taken as the maximum", file: "transfer.go", test: "TestHeirScopes", scope: "generations", depth: 6, by: judge.GivenBeforeCome,
+		edits: [][2]string{{"if d := t.Out - e.In; d > 0 {", "if d := t.Out - e.In; d > 0 {\n\t\t\tif planted == N {\n\t\t\t\td = t.Out\n\t\t\t}"}},
+	},
+	{
+		name: "a restart begins at what was spent, not at the mark", file: "window.go", test: "TestHeirScopes", scope: "spend", depth: 4, by: judge.AdmittedIsBooked,
+		edits: [][2]string{{"s.Spent, s.Reserved = max(s.used(), s.Mark), 0", "if s.Reserved = 0; planted != N {\n\t\t\ts.Spent = max(s.used(), s.Mark)\n\t\t}"}},
+	},
+	{
+		name: "rights are given from below the mark", file: "window.go", test: "TestHeirScopes", scope: "spend", depth: 1, by: judge.BelowHeld,
+		edits: [][2]string{{"return max(s.owned()+max(0, a.overdraftPart-s.Overdrawn), s.used())", "return max(s.owned()+max(0, a.overdraftPart-s.Overdrawn), s.used(), map[bool]Tokens{true: s.Held}[planted == N])"}},
+	},
+	{
+		name: "counters are kept by node, not by generation", file: "exchange.go", test: "TestHeirScopes", scope: "generations", depth: 6, by: judge.DurableFirst,
+		edits: [][2]string{{"e, ok := in.edges[peer]\n\tif !ok {\n\t\tif r.edges", "for h := range in.edges {\n\t\tif planted == N && h.Node == peer.Node {\n\t\t\tpeer = h\n\t\t}\n\t}\n\te, ok := in.edges[peer]\n\tif !ok {\n\t\tif r.edges"}},
+	},
+	{
+		name: "what was on its way between two that were claimed goes to the heirs of both", file: "guard_heirs.go", test: "TestHeirScopes", scope: "both", depth: 6, by: judge.GivenBeforeCome,
+		edits: [][2]string{{"for _, peer := range fa.peers() {", "for _, peer := range r.guard.Decisions() {\n\t\tif oa := r.final(peer).accounts[id]; planted == N && oa != nil {\n\t\t\tout, come := oa.entry(f.of), fa.entry(peer)\n\t\t\tr.due(in, f, dueKey{peer, f.of}, Due{Shares: out.SharesOut - come.SharesIn, Window: out.Window, Tokens: out.Out - come.In}, late, window)\n\t\t}\n\t}\n\tfor _, peer := range fa.peers() {"}},
+	},
+	{
+		name: "guarding ends with fewer than four members", file: "guard_own.go", test: "TestHeirScopes", scope: "members", depth: 3, by: judge.BelowHeld,
+		edits: [][2]string{{"\tr.guard.Tick(r.elapsed)\n", "\tr.guard.Tick(r.elapsed)\n\tfor _, in := range r.order {\n\t\tif planted == N && r.live < fewestMembers && in.account != nil {\n\t\t\tin.account.held = noBound\n\t\t}\n\t}\n"}},
+	},
 }
 
 // TestGuardPlantedBugs sees the searches find each known bug, with the promise that it breaks, after the fewest actions

@@ -1,0 +1,537 @@
+package explore
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
+	"github.com/swarmpurse/swarmpurse/ledger/judge"
+)
+
+// heirLocal is a state of one node.
+type heirLocal struct {
+	node   int
+	parent int32
+	in     heirInput
+	live   *heirNode
+	print  print128
+
+	self   ledger.Holder
+	books  []*judge.Book   // never written to
+	past   [][]heirNoted   // by generation and version
+	finals [][]judge.Final // what they show
+	held   [heirGenerations]uint64
+	few    bool
+	open   []call
+
+	next     []heirResult
+	received map[int32]heirResult
+}
+
+type heirResult struct {
+	in   heirInput
+	to   int32
+	sent []int32
+	err  error
+	same bool
+}
+
+// heirClaimed is what was decided of one generation; nothing while Version is 0.
+type heirClaimed struct {
+	Version uint64
+	Heir    ledger.Holder
+}
+
+type heirClaims [nodes][heirGenerations]heirClaimed
+
+type heirWorld struct {
+	locals [nodes]int32
+	claims int32
+	net    int32
+	parent int32
+	spent  [heirCostCount]uint8
+	node   int8
+	act    heirInput
+}
+
+// heirSearch is a breadth-first search of one scope.
+type heirSearch struct {
+	*heirSetting
+	shapes   *shapes
+	locals   []*heirLocal
+	byPrint  map[print128]int32
+	messages []guardMessage
+	byBytes  map[string]int32
+	worlds   []heirWorld
+	seen     map[print128]struct{}
+	nets     []guardNet
+	adds     map[netPlus]int32
+	claims   []heirClaims
+	claimed  map[heirClaims]int32
+	most     [heirCostCount]uint8
+	res      Result
+}
+
+// RunHeirs explores a scope of heirs. An error says that the scope cannot start.
+func RunHeirs(s HeirScope, lim Limits) (Result, error) {
+	if lim.Depth == 0 {
+		lim.Depth = s.Depth
+	}
+	x := &heirSearch{heirSetting: newHeirSetting(&s), shapes: newShapes(signals, versions), byPrint: map[print128]int32{}, byBytes: map[string]int32{},
+		seen: map[print128]struct{}{}, nets: make([]guardNet, 1), adds: map[netPlus]int32{}, claims: make([]heirClaims, 1), claimed: map[heirClaims]int32{{}: 0},
+		most: s.Most.by(), res: Result{Scope: s.Name}}
+	root := heirWorld{parent: -1}
+	for i := range nodes {
+		n, err := x.newHeirNode(i)
+		if err != nil {
+			return x.res, err
+		}
+		root.locals[i] = x.intern(n, -1, heirInput{})
+	}
+	x.res.Failure = x.arrive(root)
+	x.explore(lim)
+	x.res.Distinct, x.res.Locals, x.res.Messages = len(x.worlds), len(x.locals), len(x.messages)
+	return x.res, nil
+}
+
+func (x *heirSearch) explore(lim Limits) {
+	lo := 0
+	for ; x.res.Failure == nil && x.res.Depth < lim.Depth && lo < len(x.worlds); x.res.Depth++ {
+		hi := len(x.worlds)
+		x.res.Layers = append(x.res.Layers, hi-lo)
+		for ; lo < hi; lo++ {
+			if x.res.Failure = x.expand(int32(lo)); x.res.Failure != nil {
+				return
+			}
+			if lim.States > 0 && len(x.worlds) >= lim.States || lim.Stop != nil && lo%256 == 0 && lim.Stop() {
+				x.res.Cut = true
+				return
+			}
+		}
+	}
+	x.res.Complete = lo == len(x.worlds)
+}
+
+// expand takes every action from a state.
+func (x *heirSearch) expand(k int32) *Failure {
+	for i := range nodes {
+		w := x.worlds[k]
+		id := w.locals[i]
+		for j, rs := 0, x.results(id); j < len(rs); j++ {
+			if rs[j].in.kind == heirHold && x.claims[w.claims][i][x.generation(id)].Version > 0 {
+				continue // its guardians take no more
+			}
+			if f := x.act(k, i, &rs[j]); f != nil {
+				return f
+			}
+		}
+		for _, m := range x.nets[w.net].of[i] {
+			r := x.receives(id, m)
+			if r.same {
+				continue
+			}
+			if f := x.act(k, i, &r); f != nil {
+				return f
+			}
+		}
+	}
+	for _, c := range x.scope.Heirs {
+		if f := x.claim(k, c[0], c[1]); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+func (x *heirSearch) generation(id int32) int { return len(x.locals[id].past) - 1 }
+
+func (x *heirSearch) pay(w *heirWorld, in *heirInput) bool {
+	c := in.cost()
+	if c != heirFree {
+		if w.spent[c] == x.most[c] {
+			return false
+		}
+		w.spent[c]++
+	}
+	return true
+}
+
+func (x *heirSearch) act(k int32, i int, r *heirResult) *Failure {
+	w := x.worlds[k]
+	if !x.pay(&w, &r.in) {
+		return nil
+	}
+	x.res.Explored++
+	w.parent, w.node, w.act = k, int8(i), r.in
+	if r.err != nil {
+		return x.fail(w, r.err)
+	}
+	w.locals[i] = r.to
+	for _, m := range r.sent {
+		w.net = x.sent(w.net, m)
+	}
+	return x.arrive(w)
+}
+
+// claim has the present generation of a node decided, on every version that could be, for an heir that nobody can have
+// claimed: another node that is not claimed itself, or its own next generation.
+func (x *heirSearch) claim(k int32, i, j int) *Failure {
+	w := x.worlds[k]
+	l, h := x.locals[w.locals[i]], x.locals[w.locals[j]]
+	gen := len(l.past) - 1
+	claims := x.claims[w.claims]
+	if claims[i][gen].Version > 0 || i != j && claims[j][len(h.past)-1].Version > 0 || gen+1 == heirGenerations {
+		return nil
+	}
+	heir := h.self
+	if i == j {
+		heir.Gen++
+	}
+	for v := max(1, l.held[gen]); v < uint64(len(l.past[gen])); v++ {
+		in := heirInput{kind: heirClaim, to: int8(j), arg: int32(v)}
+		w := x.worlds[k]
+		if !x.pay(&w, &in) {
+			return nil
+		}
+		x.res.Explored++
+		w.parent, w.node, w.act = k, int8(i), in
+		c := claims
+		c[i][gen] = heirClaimed{v, heir}
+		id, ok := x.claimed[c]
+		if !ok {
+			id = int32(len(x.claims))
+			x.claims = append(x.claims, c)
+			x.claimed[c] = id
+		}
+		w.claims = id
+		for to := range nodes {
+			w.net = x.sent(w.net, x.message(i, envelope{to, &guardian.Decided{Of: l.self, To: guardHolder(to), Value: guardian.Value{Version: v, Heir: heir, Records: l.past[gen][v]}}}))
+		}
+		if f := x.arrive(w); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+func (x *heirSearch) arrive(w heirWorld) *Failure {
+	var tail [2]uint64
+	for i, n := range w.spent {
+		tail[i/8] |= uint64(n) << (i % 8 * 8)
+	}
+	h := mix(print128{}, tail[0], tail[1], uint64(w.claims))
+	for _, id := range w.locals {
+		p := x.locals[id].print
+		h = mix(h, p[0], p[1])
+	}
+	p := x.nets[w.net].print
+	h = mix(h, p[0], p[1])
+	if _, ok := x.seen[h]; ok {
+		return nil
+	}
+	x.seen[h] = struct{}{}
+	if err := x.judge(&w); err != nil {
+		return x.fail(w, err)
+	}
+	x.worlds = append(x.worlds, w)
+	return nil
+}
+
+// judge judges all nodes together, in all their generations.
+func (x *heirSearch) judge(w *heirWorld) error {
+	var books []*judge.Book
+	claims := &x.claims[w.claims]
+	for i, id := range w.locals {
+		for gen, b := range x.locals[id].books {
+			if v := claims[i][gen].Version; v > 0 {
+				c := *b
+				c.Final = &x.locals[id].finals[gen][v]
+				b = &c
+			}
+			books = append(books, b)
+		}
+	}
+	if err := judge.Together(books, x.scope.Spec.Kind, x.scope.Spec.Ceiling); err != nil {
+		return err
+	}
+	k := 0
+	for i, id := range w.locals {
+		l := x.locals[id]
+		for gen := range l.books {
+			b := books[k]
+			k++
+			from, to := max(1, l.held[gen]), uint64(len(l.past[gen]))
+			if v := claims[i][gen].Version; v > 0 {
+				from, to = v, v+1
+			}
+			for v := from; v < to; v++ {
+				if err := l.finals[gen][v].Covers(b, books, x.scope.Spec); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// sent adds a message to a network.
+func (x *heirSearch) sent(net, m int32) int32 {
+	key := netPlus{net, m}
+	id, ok := x.adds[key]
+	if ok {
+		return id
+	}
+	id = net
+	n := x.nets[net]
+	msg := &x.messages[m]
+	if i, there := slices.BinarySearch(n.of[msg.to], m); !there {
+		n.of[msg.to] = slices.Insert(slices.Clone(n.of[msg.to]), i, m)
+		n.print[0] ^= msg.print[0]
+		n.print[1] ^= msg.print[1]
+		x.nets = append(x.nets, n)
+		id = int32(len(x.nets) - 1)
+	}
+	x.adds[key] = id
+	return id
+}
+
+// message numbers a message, after a way over the wire.
+func (x *heirSearch) message(from int, s envelope) int32 {
+	wire := ledger.Encode(s.msg)
+	key := string(append([]byte{byte(s.to), byte(from)}, wire...))
+	if m, ok := x.byBytes[key]; ok {
+		return m
+	}
+	msg, err := ledger.Decode(wire)
+	if err != nil {
+		panic(fmt.Sprintf("BUG: what node %d sends does not decode: %v", from, err))
+	}
+	e := &encoder{seen: map[address]int{}, shapes: x.shapes}
+	e.str(key)
+	id := int32(len(x.messages))
+	x.messages = append(x.messages, guardMessage{s.to, from, msg, e.sum()})
+	x.byBytes[key] = id
+	return id
+}
+
+// intern gives the state of a node in a number, the same one if it is known.
+func (x *heirSearch) intern(n *heirNode, parent int32, in heirInput) int32 {
+	e := &encoder{seen: map[address]int{}, shapes: x.shapes}
+	e.value(reflect.ValueOf(&struct {
+		Node    int
+		Self    ledger.Holder
+		Replica *ledger.Replica
+		Disk    []ledger.Write
+		Books   []*judge.Book
+		Past    [][]heirNoted
+		Held    [heirGenerations]uint64
+		Few     bool
+		Open    []call
+	}{n.i, n.self, n.r, n.disk.Records(), n.books, n.past, n.held, n.few, n.open}))
+	p := e.sum()
+	if id, ok := x.byPrint[p]; ok {
+		return id
+	}
+	l := &heirLocal{node: n.i, parent: parent, in: in, live: n, print: p, self: n.self, books: slices.Clone(n.books), past: n.past, held: n.held, few: n.few, open: n.open}
+	for _, noted := range n.past {
+		fs := make([]judge.Final, len(noted))
+		for v := range noted {
+			f, err := judge.ReadFinal(noted[v], x.id)
+			if err != nil {
+				panic(fmt.Sprintf("BUG: %v", err)) // the disk was read before
+			}
+			fs[v] = f
+		}
+		l.finals = append(l.finals, fs)
+	}
+	id := int32(len(x.locals))
+	x.locals = append(x.locals, l)
+	x.byPrint[p] = id
+	return id
+}
+
+// node brings a state of a node back.
+func (x *heirSearch) node(id int32) *heirNode {
+	l := x.locals[id]
+	if n := l.live; n != nil {
+		l.live = nil
+		return n
+	}
+	var ins []heirInput
+	for l.parent >= 0 {
+		ins = append(ins, l.in)
+		l = x.locals[l.parent]
+	}
+	n, err := x.newHeirNode(l.node)
+	for i := len(ins) - 1; i >= 0 && err == nil; i-- {
+		err = x.run(n, ins[i])
+	}
+	if err != nil {
+		panic(fmt.Sprintf("BUG: the code under test does not do the same twice: %v", err))
+	}
+	return n
+}
+
+func (x *heirSearch) run(n *heirNode, in heirInput) error {
+	x.res.Runs++
+	var msg any
+	if in.kind == heirReceive {
+		msg = x.messages[in.arg].msg
+	}
+	return n.do(in, msg)
+}
+
+func (x *heirSearch) result(id int32, in heirInput) heirResult {
+	n := x.node(id)
+	if err := x.run(n, in); err != nil {
+		return heirResult{in: in, to: id, err: err}
+	}
+	r := heirResult{in: in}
+	for _, s := range n.sent {
+		r.sent = append(r.sent, x.message(n.i, s))
+	}
+	r.to = x.intern(n, id, in)
+	r.same = r.to == id && len(r.sent) == 0
+	return r
+}
+
+func (x *heirSearch) results(id int32) []heirResult {
+	l := x.locals[id]
+	if l.next == nil {
+		l.next = []heirResult{}
+		for _, in := range x.inputs(l) {
+			if r := x.result(id, in); !r.same {
+				l.next = append(l.next, r)
+			}
+		}
+	}
+	return l.next
+}
+
+func (x *heirSearch) receives(id, m int32) heirResult {
+	l := x.locals[id]
+	r, ok := l.received[m]
+	if !ok {
+		r = x.result(id, heirInput{kind: heirReceive, arg: m})
+		if l.received == nil {
+			l.received = map[int32]heirResult{}
+		}
+		l.received[m] = r
+	}
+	return r
+}
+
+// inputs lists what a node may do of its own.
+func (x *heirSearch) inputs(l *heirLocal) (ins []heirInput) {
+	s := x.scope
+	for _, n := range s.Calls {
+		ins = append(ins, heirInput{kind: heirReserve, arg: int32(n)})
+	}
+	for k := range l.open {
+		for _, used := range s.Used {
+			ins = append(ins, heirInput{kind: heirSettle, arg: int32(k)<<8 | int32(used)})
+		}
+	}
+	for j := range nodes {
+		if j == l.node {
+			continue
+		}
+		for _, n := range s.Rights {
+			ins = append(ins, heirInput{kind: heirRights, to: int8(j), arg: int32(n)})
+		}
+		for k := range s.Shares {
+			ins = append(ins, heirInput{kind: heirShares, to: int8(j), arg: int32(k)})
+		}
+	}
+	ins = append(ins, heirInput{kind: heirTick}, heirInput{kind: heirHold})
+	if s.Crashes {
+		ins = append(ins, heirInput{kind: heirCrash})
+	}
+	if s.Members && !l.few {
+		ins = append(ins, heirInput{kind: heirMembers})
+	}
+	return ins
+}
+
+// fail tells how a state came about in which a promise is broken.
+func (x *heirSearch) fail(w heirWorld, err error) *Failure {
+	f := &Failure{Scope: x.scope.Name, Err: err, Test: "TestHeirScopes"}
+	ws := []heirWorld{w}
+	for ws[len(ws)-1].parent >= 0 {
+		ws = append(ws, x.worlds[ws[len(ws)-1].parent])
+	}
+	slices.Reverse(ws)
+	var ns [nodes]*heirNode
+	for i := range ns {
+		ns[i], _ = x.newHeirNode(i)
+	}
+	f.After = x.describe(ns[:])
+	for _, step := range ws[1:] {
+		f.Before = f.After
+		n := ns[step.node]
+		if step.act.kind != heirClaim {
+			if err := x.run(n, step.act); err != nil {
+				n.note = strings.TrimPrefix(n.note+"; this breaks a promise", "; ")
+			}
+		}
+		f.Path = append(f.Path, x.say(n, step.act))
+		f.After = x.describe(ns[:])
+	}
+	return f
+}
+
+func (x *heirSearch) say(n *heirNode, in heirInput) string {
+	var s string
+	switch in.kind {
+	case heirReserve:
+		s = fmt.Sprintf("reserves %d and ticks", in.arg)
+	case heirSettle:
+		s = fmt.Sprintf("settles call %d, of which %d %% was used", in.arg>>8, in.arg&0xff)
+	case heirRights:
+		s = fmt.Sprintf("gives n%d %d rights", in.to, in.arg)
+	case heirShares:
+		s = fmt.Sprintf("gives n%d %d shares", in.to, x.scope.Shares[in.arg])
+	case heirTick:
+		s = "ticks"
+	case heirHold:
+		s = "has its present version held"
+	case heirReceive:
+		m := x.messages[in.arg]
+		if s = tellGuard(m.msg); strings.HasPrefix(s, "*") {
+			s = tell(m.msg)
+		}
+		s = fmt.Sprintf("receives from n%d %s", m.from, s)
+	case heirCrash:
+		s = "crashes and restarts"
+	case heirMembers:
+		s = "sees fewer than four members"
+	case heirClaim:
+		return fmt.Sprintf("%v is claimed at version %d for n%d", n.self, in.arg, in.to)
+	}
+	if n.note != "" {
+		s += " (" + n.note + ")"
+	}
+	for _, m := range n.sent {
+		s += fmt.Sprintf("; tells n%d %s", m.to, tell(m.msg))
+	}
+	return fmt.Sprintf("%v %s", n.self, s)
+}
+
+func (x *heirSearch) describe(ns []*heirNode) (out []string) {
+	for _, n := range ns {
+		s := fmt.Sprintf("%v held %v of %d", n.self, n.held, n.disk.Guards().Own.Version)
+		if a := n.r.Account(x.id); a != nil {
+			live, _, _, _ := a.Peek()
+			s += ": " + account(&live)
+		}
+		n.r.EachEntry(x.id, func(peer ledger.Holder, e ledger.Entry) {
+			s += fmt.Sprintf("; with %v %s back %d", peer, entry(&e), e.Back)
+		})
+		n.r.EachDue(x.id, func(from, to ledger.Holder, d ledger.Due) { s += fmt.Sprintf("; due of %v to %v %+v", from, to, d) })
+		out = append(out, s)
+	}
+	return out
+}
