@@ -1,0 +1,289 @@
+package ledger_test
+
+import (
+	"testing"
+
+	. "github.com/swarmpurse/swarmpurse/ledger"
+)
+
+// guardedWorld is a swarm of n nodes with guardians, whose accounts are open and held.
+func guardedWorld(t *testing.T, n, founders int, spec Spec) *world {
+	w := newWorld(n, founders, 1, one(spec))
+	w.fatalf, w.logf = t.Fatalf, t.Logf
+	w.guards = testGuards
+	for _, x := range w.nodes {
+		x.r.SetGuards(x.clock(), w.guards)
+		x.open1(w.ids[0])
+	}
+	w.rounds(30, 100)
+	for _, x := range w.nodes {
+		if len(x.r.Guardians()) != 3 {
+			t.Fatalf("node %d has the guardians %v", x.i, x.r.Guardians())
+		}
+	}
+	return w
+}
+
+func (w *world) rounds(n int, dt Millis) {
+	for k := range n {
+		w.round(dt)
+		for _, x := range w.nodes { // which may have become another generation
+			if x.r != nil {
+				x.open1(w.ids[0])
+			}
+		}
+		if k%4 == 3 {
+			for i, x := range w.nodes {
+				for j, p := range w.nodes {
+					if i != j && x.r != nil && p.r != nil {
+						w.send(x, p.self.Node, x.r.Digest())
+					}
+				}
+			}
+		}
+	}
+}
+
+// serve reserves until it gets n tokens, and says whether it did.
+func (w *world) serve(x *wnode, n Tokens) bool {
+	for range 20 {
+		if x.reserve(w.ids, []Tokens{n}, false, true) {
+			return true
+		}
+		w.rounds(1, 50)
+	}
+	return false
+}
+
+// cut keeps a node's messages from everybody, and theirs from it.
+func (w *world) cut(x *wnode) {
+	x.side = 1
+	w.members()
+}
+
+func (w *world) own(x *wnode) State { return x.r.Account(w.ids[0]).State(x.clock()) }
+
+// TestFewMembersHaveNoGuardians: below four members nothing is guarded, nothing is held, nothing waits.
+func TestFewMembersHaveNoGuardians(t *testing.T) {
+	w := newWorld(3, 1, 1, one(Spec{Kind: Grant, Amount: 100}))
+	w.fatalf, w.logf, w.guards = t.Fatalf, t.Logf, testGuards
+	for _, x := range w.nodes {
+		x.r.SetGuards(x.clock(), w.guards)
+	}
+	w.rounds(40, 100)
+	if gs := w.nodes[0].r.Guardians(); gs != nil {
+		t.Fatalf("three members, and the guardians %v", gs)
+	}
+	if !w.serve(w.nodes[0], 90) {
+		t.Fatal("a call waits for guardians that there are not")
+	}
+}
+
+// TestCutOffNodeSpendsUpToItsHeldMark: and no further, however many members it still sees.
+func TestCutOffNodeSpendsUpToItsHeldMark(t *testing.T) {
+	w := guardedWorld(t, 4, 1, Spec{Kind: Grant, Amount: 1000})
+	x := w.nodes[0]
+	for range 3 {
+		if !w.serve(x, 10) {
+			t.Fatal("a call is not served with guardians in reach")
+		}
+	}
+	w.rounds(4, 100)
+	w.cut(x)
+	held, got := w.own(x).Held, Tokens(30)
+	for w.serve(x, 1) {
+		got++
+	}
+	if got != held || held < 40 || held > 200 {
+		t.Fatalf("%d spent, the held mark was %d", got, held)
+	}
+	x.side = 0
+	w.members()
+	if !w.serve(x, 100) {
+		t.Fatal("a call is not served with guardians in reach again")
+	}
+}
+
+// TestGiftIsToldOnceHeld: until then the peer hears nothing of it.
+func TestGiftIsToldOnceHeld(t *testing.T) {
+	w := guardedWorld(t, 5, 1, Spec{Kind: Grant, Amount: 1000})
+	x := w.nodes[0]
+	var to *wnode
+	for _, p := range w.nodes[1:] { // one that is no guardian
+		guards := false
+		for _, g := range x.r.Guardians() {
+			guards = guards || g.Node == p.self.Node
+		}
+		if !guards {
+			to = p
+		}
+	}
+	for _, p := range w.nodes {
+		if p != x && p != to {
+			p.side = 1
+		}
+	}
+	w.members()
+	if n := x.r.GiveRights(x.clock(), w.ids[0], to.self, 100, x.clock()); n != 100 {
+		t.Fatalf("%d given", n)
+	}
+	w.rounds(40, 100)
+	if n := w.own(to).In; n != 0 {
+		t.Fatalf("%d came that no guardian has heard of", n)
+	}
+	for _, p := range w.nodes {
+		p.side = 0
+	}
+	w.members()
+	w.rounds(40, 100)
+	if n := w.own(to).In; n != 100 {
+		t.Fatalf("%d came", n)
+	}
+}
+
+// TestLeaseEndsARate: without word from guardians a rate is minted and spent until the end of the lease, and what the
+// time without one would have brought never comes.
+func TestLeaseEndsARate(t *testing.T) {
+	w := guardedWorld(t, 4, 1, Spec{Kind: Rate, Amount: 50, Per: 10, PerMillis: 1000, Lend: DefaultLend})
+	x := w.nodes[0]
+	w.cut(x)
+	if !w.serve(x, 10) {
+		t.Fatal("a call is not served though the lease runs")
+	}
+	w.rounds(30, 1000)
+	if w.serve(x, 1) {
+		t.Fatal("a call is served though the lease is over")
+	}
+	x.side = 0
+	w.members()
+	w.rounds(60, 1000)
+	if x.self.Gen == 1 {
+		t.Fatal("nobody has claimed it")
+	}
+	var owned Shares
+	for _, p := range w.nodes {
+		s := w.own(p)
+		owned += s.Shares()
+	}
+	if owned != TotalShares {
+		t.Fatalf("%d shares are owned", owned)
+	}
+}
+
+// TestRightsOfTheDeadComeBack: all but what it may have spent, to one heir, and gifts that never came to their giver.
+func TestRightsOfTheDeadComeBack(t *testing.T) {
+	w := guardedWorld(t, 5, 1, Spec{Kind: Grant, Amount: 1000})
+	giver, dead := w.nodes[0], w.nodes[1]
+	giver.r.GiveRights(giver.clock(), w.ids[0], dead.self, 400, giver.clock())
+	w.rounds(20, 100)
+	if n := w.own(dead).In; n != 400 {
+		t.Fatalf("%d came", n)
+	}
+	if !w.serve(dead, 30) {
+		t.Fatal("not served")
+	}
+	w.rounds(10, 100)
+	held := w.own(dead).Held
+	giver.r.GiveRights(giver.clock(), w.ids[0], dead.self, 50, giver.clock())
+	dead.crash() // before it comes
+	w.rounds(60, 1000)
+	var balance Tokens
+	for _, p := range w.nodes {
+		if p != dead {
+			s := w.own(p)
+			balance += s.Balance()
+		}
+	}
+	if balance != 1000-held {
+		t.Fatalf("%d of 1000 are there, %d may have been spent", balance, held)
+	}
+	dead.start(9)
+	w.members()
+	w.rounds(20, 100)
+	if dead.self.Gen == 2 {
+		t.Fatal("it comes back as what was claimed")
+	}
+}
+
+// TestSeatsOfTheDeadPassOn: what the founder never opened is opened by its heir, and whole.
+func TestSeatsOfTheDeadPassOn(t *testing.T) {
+	specs := map[string][]Spec{"old": {{Kind: Grant, Amount: 1000}}, "new": {{Kind: Grant, Amount: 1000}}}
+	w := newWorld(4, 1, 1, specs)
+	w.fatalf, w.logf, w.guards = t.Fatalf, t.Logf, testGuards
+	old, fresh := w.ids[1], w.ids[0] // rounds open the first of ids
+	w.ids[0], w.ids[1] = old, fresh
+	for _, x := range w.nodes {
+		x.r.SetGuards(x.clock(), w.guards)
+		x.open1(old)
+	}
+	w.rounds(30, 100)
+	w.nodes[0].lose()
+	w.rounds(60, 1000)
+	var owned Shares
+	var issued Tokens
+	for _, x := range w.nodes {
+		x.open1(fresh)
+	}
+	w.rounds(40, 100)
+	for _, x := range w.nodes {
+		s := x.r.Account(fresh).State(x.clock())
+		owned += s.Shares()
+		issued += s.Base
+	}
+	if owned != TotalShares || issued != 1000 {
+		t.Fatalf("of what was never opened %d shares are owned, %d issued", owned, issued)
+	}
+}
+
+// TestLostGuardianMovesItsWardsOn: a generation one of whose guardians lost its directory is followed by the next one,
+// with other guardians; the promises of a directory outlive that, so that it goes no further.
+func TestLostGuardianMovesItsWardsOn(t *testing.T) {
+	w := guardedWorld(t, 5, 1, Spec{Kind: Grant, Amount: 1000})
+	x := w.nodes[0]
+	if !w.serve(x, 10) {
+		t.Fatal("not served")
+	}
+	lost := x.r.Guardians()[0]
+	for _, p := range w.nodes {
+		if p.self.Node == lost.Node {
+			p.lose()
+		}
+	}
+	w.rounds(60, 500)
+	if x.self.Gen != 2 {
+		t.Fatalf("it is generation %d", x.self.Gen)
+	}
+	if s := w.own(x); s.Balance() != 990 {
+		t.Fatalf("%d are left of 990", s.Balance())
+	}
+	gens := uint64(0)
+	for _, p := range w.nodes {
+		gens += p.self.Gen
+	}
+	w.rounds(60, 500)
+	for _, p := range w.nodes {
+		gens -= p.self.Gen
+	}
+	if gens != 0 {
+		t.Fatal("generations follow each other without end")
+	}
+}
+
+// TestReleaseIsClaimedAtOnce: a node that leaves gives up its lease, and what it had goes to a guardian without a wait.
+func TestReleaseIsClaimedAtOnce(t *testing.T) {
+	w := guardedWorld(t, 4, 1, Spec{Kind: Grant, Amount: 1000})
+	x := w.nodes[0]
+	x.r.Release()
+	w.rounds(40, 150)
+	if heir, over := x.r.Retired(); over && heir.Node == x.self.Node {
+		t.Fatal("it follows itself")
+	}
+	var balance Tokens
+	for _, p := range w.nodes[1:] {
+		s := w.own(p)
+		balance += s.Balance()
+	}
+	if balance < 990 {
+		t.Fatalf("others have %d of 1000", balance)
+	}
+}
