@@ -1,7 +1,8 @@
 // Package ledger is the escrow ledger of swarmpurse: how a cap on tokens holds over many nodes with
 // no coordinator. It owns accounts (one node's side of one budget instance), the rows that summarise
 // them, the merge of rows, transfers of rights and shares, the founders' seats, and the wire and disk
-// format of all these.
+// format of all these. Its part of guarding (what must be held, whom the dead are credited to) is in guard_*.go; the
+// protocol of it is package guardian.
 //
 // It is the bounded counter of Balegas et al., "Extending Eventually Consistent Cloud Databases for
 // Enforcing Numeric Invariants" (SRDS 2015), cut down to pairwise cumulative counters.
