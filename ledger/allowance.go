@@ -1,5 +1,7 @@
 package ledger
 
+import "github.com/swarmpurse/swarmpurse/ledger/guardian"
+
 // allowance bounds what the messages to single peers cost: asks and what answers them, transfers, rows that answer
 // digests. It is a bucket that holds two seconds of Config.Bytes. What must be told is told whatever it holds, and leaves
 // a debt; while there is one, nothing is asked, and neither asks nor digests are answered: peers ask others, and later
@@ -67,8 +69,26 @@ func cost(m any) float64 {
 		}
 	case *Transfer:
 		names = len(m.Instance) + len(m.From.Node) + len(m.To.Node)
+	case *guardian.Note:
+		names = guardCost(m.Records)
+	case *guardian.Promise:
+		if names = guardCost(m.Stored.Records); m.Value != nil {
+			names += guardCost(m.Value.Records)
+		}
+	case *guardian.Accept:
+		names = guardCost(m.Value.Records)
+	case *guardian.Decided:
+		names = guardCost(m.Value.Records)
 	case *Ack:
 		names = len(m.Instance) + len(m.From.Node) + len(m.To.Node)
 	}
 	return float64(packetBytes + messageBytes + names)
+}
+
+// guardCost is what records take.
+func guardCost(rs []guardian.Record) (n int) {
+	for _, r := range rs {
+		n += len(r.Key) + len(r.Value) + 4
+	}
+	return n
 }
