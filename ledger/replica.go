@@ -52,6 +52,8 @@ type Config struct {
 type Scratch struct {
 	view    View
 	digests []HolderDigest
+	row     Row // as it is
+	last    Row // as it was told
 }
 
 // Replica is one node's whole ledger: its own accounts and what it knows of others'.

@@ -116,23 +116,24 @@ func (r *Replica) emit(now Instant, in *instance) (unsent bool) {
 		return true // what a row shows is durable first
 	}
 	v := r.viewSelf(now, in)
-	row := r.row(now, in, v)
-	last := in.sent
+	row, last := &r.scratch.row, &r.scratch.last
+	*row, *last = r.row(now, in, v), in.sent
 	row.Version = last.Version
-	if row == last {
+	if *row == *last {
 		return false
 	}
 	if r.version+1 >= r.versionMark {
 		return true // versions are durable before they are used: the next batch brings more
 	}
-	weight := r.cfg.Strategy.Weight(v, &last, &row, Millis(now-in.sentAt))
+	weight := r.cfg.Strategy.Weight(v, last, row, Millis(now-in.sentAt))
 	if weight <= 0 {
 		return true
 	}
 	r.version++
 	row.Version = r.version
-	in.sent, in.sentAt = row, now
-	r.batch.spreads = append(r.batch.spreads, Spread{&row, weight})
+	in.sent, in.sentAt = *row, now
+	told := in.sent
+	r.batch.spreads = append(r.batch.spreads, Spread{&told, weight})
 	return false
 }
 
