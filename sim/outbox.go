@@ -19,11 +19,12 @@ const (
 type outbox struct {
 	n      *node
 	own    []item  // the node's own rows, heaviest first, of equals the oldest
-	relays []item  // rows that are passed on, which all weigh the same, oldest first: a ring
+	relays []*news // rows that are passed on, which all weigh the same, oldest first: a ring
 	weight float64 // of those
 	head   uint32  // number of the first of them; the first ever is 1
 	queued uint32  // how many there are
 	bytes  int
+	since  micros // since when the first waits for company
 	tokens float64
 	filled micros
 	other  float64 // bytes of others that are still to be taken out of the bucket
@@ -35,9 +36,6 @@ type outbox struct {
 type item struct {
 	x      *news
 	weight float64
-	since  micros
-	except int32 // who needs no copy
-	size   int32
 }
 
 type packet struct {
@@ -95,50 +93,53 @@ func (o *outbox) take(n int) (wait micros) {
 
 // put queues a row of the node's own for everybody. A newer version takes the place of one that waits.
 func (o *outbox) put(x *news, weight float64) {
-	it := item{x: x, weight: weight, since: o.n.w.now, except: -1, size: int32(x.size)}
+	o.comes(x)
 	if i := slices.IndexFunc(o.own, func(it item) bool { return it.x.instance == x.instance }); i >= 0 {
-		it.since = o.own[i].since
-		o.bytes -= int(o.own[i].size)
+		o.bytes -= o.own[i].x.size
 		o.own = slices.Delete(o.own, i, i+1)
 	}
-	i, _ := slices.BinarySearchFunc(o.own, it, func(a, b item) int {
-		if a.weight > b.weight || a.weight == b.weight && a.since <= b.since {
+	i, _ := slices.BinarySearchFunc(o.own, weight, func(it item, weight float64) int {
+		if it.weight >= weight {
 			return -1
 		}
 		return 1
 	})
-	o.own = slices.Insert(o.own, i, it)
-	o.bytes += x.size
+	o.own = slices.Insert(o.own, i, item{x, weight})
 	o.added()
 }
 
 // relay queues a row that came from another node for everybody.
 func (o *outbox) relay(x *news, weight float64) {
+	o.comes(x)
 	o.weight = weight
-	it := item{x: x, weight: weight, since: o.n.w.now, except: x.origin, size: int32(x.size)}
 	if at := &o.n.newest[x.instance][x.holder].queued; *at-o.head < o.queued {
 		was := o.relayed(*at - o.head)
-		it.since = was.since
-		o.bytes -= int(was.size)
-		*was = it
+		o.bytes -= (*was).size
+		*was = x
 	} else {
 		if int(o.queued) == len(o.relays) {
 			o.widen()
 		}
 		*at = o.head + o.queued
 		o.queued++
-		*o.relayed(o.queued - 1) = it
+		*o.relayed(o.queued - 1) = x
 	}
-	o.bytes += x.size
 	o.added()
 }
 
+func (o *outbox) comes(x *news) {
+	if o.bytes == 0 {
+		o.since = o.n.w.now
+	}
+	o.bytes += x.size
+}
+
 // relayed is the i-th row that waits to be passed on.
-func (o *outbox) relayed(i uint32) *item { return &o.relays[(o.head+i)&uint32(len(o.relays)-1)] }
+func (o *outbox) relayed(i uint32) **news { return &o.relays[(o.head+i)&uint32(len(o.relays)-1)] }
 
 // widen doubles the ring.
 func (o *outbox) widen() {
-	wider := make([]item, max(16, 2*len(o.relays)))
+	wider := make([]*news, max(16, 2*len(o.relays)))
 	for i := range o.queued {
 		wider[(o.head+i)&uint32(len(wider)-1)] = *o.relayed(i)
 	}
@@ -149,9 +150,9 @@ func (o *outbox) added() {
 	if o.queued > 0 && len(o.own)+int(o.queued) > maxItems {
 		o.queued--
 		last := o.relayed(o.queued)
-		o.n.newest[last.x.instance][last.x.holder].queued = 0
-		o.bytes -= int(last.size)
-		*last = item{}
+		o.n.newest[(*last).instance][(*last).holder].queued = 0
+		o.bytes -= (*last).size
+		*last = nil
 	}
 	if o.due == 0 { // else it is planned for when company or the bucket lets it
 		o.wake(o.n.w.now)
@@ -161,15 +162,15 @@ func (o *outbox) added() {
 // cursor goes through what waits in the order in which it leaves.
 type cursor struct{ own, relays int }
 
-// next is the item that leaves after those that the cursor has passed, nil if there is none.
-func (o *outbox) next(c *cursor) *item {
+// next is the row that leaves after those that the cursor has passed, nil if there is none.
+func (o *outbox) next(c *cursor) *news {
 	switch relays := c.relays < int(o.queued); {
 	case c.own < len(o.own) && (!relays || o.own[c.own].weight >= o.weight):
 		c.own++
-		return &o.own[c.own-1]
+		return o.own[c.own-1].x
 	case relays:
 		c.relays++
-		return o.relayed(uint32(c.relays) - 1)
+		return *o.relayed(uint32(c.relays) - 1)
 	}
 	return nil
 }
@@ -177,13 +178,13 @@ func (o *outbox) next(c *cursor) *item {
 // drop takes out what the cursor has passed.
 func (o *outbox) drop(c cursor) {
 	for i := range o.own[:c.own] {
-		o.bytes -= int(o.own[i].size)
+		o.bytes -= o.own[i].x.size
 	}
 	o.own = slices.Delete(o.own, 0, c.own)
 	for range c.relays {
-		it := o.relayed(0)
-		o.bytes -= int(it.size)
-		*it = item{}
+		x := o.relayed(0)
+		o.bytes -= (*x).size
+		*x = nil
 		o.head++
 		o.queued--
 	}
@@ -209,8 +210,8 @@ func (o *outbox) run() {
 	}
 	for {
 		company := micros(0) // until when the first waits for company
-		if first := o.next(&cursor{}); first != nil {
-			if at := first.since + linger; o.bytes+promise.PayloadHead*(len(o.own)+int(o.queued)) < rowsRoom && at > w.now {
+		if o.bytes > 0 {
+			if at := o.since + linger; o.bytes+promise.PayloadHead*(len(o.own)+int(o.queued)) < rowsRoom && at > w.now {
 				company = at
 			} else {
 				wait, sent := o.first()
@@ -258,8 +259,7 @@ func (o *outbox) run() {
 // first packs the heaviest items and sends them to their first peers. wait: the bucket does not let it yet.
 func (o *outbox) first() (wait micros, sent bool) {
 	w := o.n.w
-	it := o.next(&cursor{})
-	peers := o.n.view.pick(o.n, [2]int32{it.x.origin, it.except}, w.dice, promise.Fanout*promise.Waves)
+	peers := o.n.view.pick(o.n, o.next(&cursor{}).origin, w.dice, promise.Fanout*promise.Waves)
 	if len(peers) == 0 { // nobody to tell; whoever joins gets the state by push/pull
 		o.drop(cursor{len(o.own), int(o.queued)})
 		return 0, false
@@ -267,20 +267,21 @@ func (o *outbox) first() (wait micros, sent bool) {
 	size := promise.PacketHead
 	var packed cursor
 	for c := packed; ; packed = c {
-		it := o.next(&c)
-		if it == nil || size+int(it.size)+promise.PayloadHead > promise.PacketHead+rowsRoom && packed != (cursor{}) {
+		x := o.next(&c)
+		if x == nil || size+x.size+promise.PayloadHead > promise.PacketHead+rowsRoom && packed != (cursor{}) {
 			break
 		}
-		size += int(it.size) + promise.PayloadHead
+		size += x.size + promise.PayloadHead
 	}
 	if wait := o.take(size * min(len(peers), promise.Fanout)); wait > 0 {
 		return wait, false
 	}
 	p := &packet{news: make([]*news, 0, packed.own+packed.relays)}
 	for c := (cursor{}); c != packed; {
-		p.news = append(p.news, o.next(&c).x)
+		p.news = append(p.news, o.next(&c))
 	}
 	o.drop(packed)
+	o.since = w.now
 	o.push(&wave{packet: p, peers: peers, size: size})
 	return 0, true
 }

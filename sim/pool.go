@@ -237,11 +237,11 @@ func (p *pool) viewOf(n *node) *view {
 func (v *view) alive(n *node) bool { return n.i < len(v.on) && v.on[n.i] }
 
 // pick draws up to k different live nodes, none of them n or except.
-func (v *view) pick(n *node, except [2]int32, dice *rand.Rand, k int) []int32 {
+func (v *view) pick(n *node, except int32, dice *rand.Rand, k int) []int32 {
 	picks := make([]int32, 0, k)
 	for tries := 0; len(picks) < k && tries < 8*k && len(v.live) > 0; tries++ {
 		i := v.live[dice.IntN(len(v.live))]
-		if i != int32(n.i) && i != except[0] && i != except[1] && !slices.Contains(picks, i) {
+		if i != int32(n.i) && i != except && !slices.Contains(picks, i) {
 			picks = append(picks, i)
 		}
 	}

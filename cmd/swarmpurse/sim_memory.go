@@ -10,7 +10,7 @@ const (
 	// through it as often as the default does takes a quarter of the time.
 	simGC = 400
 	// simMemory is the heap from which on memory is worth more than time.
-	simMemory = 6 << 30
+	simMemory = 7 << 30
 )
 
 // simulateInMemory sets the garbage collector for simulations, unless the environment does.
