@@ -470,6 +470,9 @@ func (n *node) effects(fx ledger.Effects) {
 			n.out.relay(n.relays[next], s.Weight)
 		}
 	}
+	if len(fx.Spreads) > 0 {
+		n.out.added()
+	}
 	n.relays = n.relays[:0]
 	for _, e := range fx.Events {
 		switch e.Kind {

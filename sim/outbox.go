@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -84,14 +85,17 @@ func (o *outbox) fill() {
 func (o *outbox) take(n int) (wait micros) {
 	o.fill()
 	if lack := float64(n) - o.tokens; lack > 0 {
-		return max(milli, micros(lack/o.rate()*float64(second)))
+		// Until then others take what they may, or all that they have sent.
+		sec := min(lack/(o.rate()*promise.RowsPart), (lack+o.other)/max(1, o.rate()-o.n.w.pool.idle()))
+		return max(milli, micros(math.Ceil(sec*float64(second))))
 	}
 	o.tokens -= float64(n)
 	o.sent += uint64(n)
 	return 0
 }
 
-// put queues a row of the node's own for everybody. A newer version takes the place of one that waits.
+// put queues a row of the node's own for everybody. A newer version takes the place of one that waits. After it, and
+// after relay, comes added.
 func (o *outbox) put(x *news, weight float64) {
 	o.comes(x)
 	if i := slices.IndexFunc(o.own, func(it item) bool { return it.x.instance == x.instance }); i >= 0 {
@@ -105,7 +109,6 @@ func (o *outbox) put(x *news, weight float64) {
 		return 1
 	})
 	o.own = slices.Insert(o.own, i, item{x, weight})
-	o.added()
 }
 
 // relay queues a row that came from another node for everybody.
@@ -124,7 +127,6 @@ func (o *outbox) relay(x *news, weight float64) {
 		o.queued++
 		*o.relayed(o.queued - 1) = x
 	}
-	o.added()
 }
 
 func (o *outbox) comes(x *news) {
@@ -146,17 +148,26 @@ func (o *outbox) widen() {
 	o.relays = wider
 }
 
+// added drops what is too much, and plans to send what has been queued.
 func (o *outbox) added() {
-	if o.queued > 0 && len(o.own)+int(o.queued) > maxItems {
+	for o.queued > 0 && len(o.own)+int(o.queued) > maxItems {
 		o.queued--
 		last := o.relayed(o.queued)
 		o.n.newest[(*last).instance][(*last).holder].queued = 0
 		o.bytes -= (*last).size
 		*last = nil
 	}
-	if o.due == 0 { // else it is planned for when company or the bucket lets it
-		o.wake(o.n.w.now)
+	if o.due == 0 && o.bytes > 0 { // else it is planned for when company or the bucket lets it
+		o.wake(o.companyUntil())
 	}
+}
+
+// companyUntil is until when what waits stays for company: not at all if it fills a packet.
+func (o *outbox) companyUntil() micros {
+	if o.bytes+promise.PayloadHead*(len(o.own)+int(o.queued)) < rowsRoom {
+		return o.since + linger
+	}
+	return o.n.w.now
 }
 
 // cursor goes through what waits in the order in which it leaves.
@@ -211,7 +222,7 @@ func (o *outbox) run() {
 	for {
 		company := micros(0) // until when the first waits for company
 		if o.bytes > 0 {
-			if at := o.since + linger; o.bytes+promise.PayloadHead*(len(o.own)+int(o.queued)) < rowsRoom && at > w.now {
+			if at := o.companyUntil(); at > w.now {
 				company = at
 			} else {
 				wait, sent := o.first()

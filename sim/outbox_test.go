@@ -54,6 +54,7 @@ func (s *sender) relayed(instance string, version uint64) *news {
 
 // work lets the outbox work for a time, and nothing else.
 func (s *sender) work(d micros) {
+	s.n.out.added() // as after every batch
 	until := s.now + d
 	for {
 		e, ok := s.queue.pop(until)
