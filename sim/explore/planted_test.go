@@ -48,7 +48,7 @@ var bugs = []bug{
 	},
 	{
 		name: "what comes late is free", file: "transfer.go", scope: "free", depth: 3, by: judge.CountedOnce,
-		edits: [][2]string{{"case s.Issues && t.First <= s.Window:", "case s.Issues:"}},
+		edits: [][2]string{{"case s.Issues && first <= s.Window:", "case s.Issues:"}},
 	},
 	{
 		name: "rights of a window to come are acknowledged and not credited", file: "exchange.go", scope: "rollover", depth: 3, by: judge.DurableFirst,
