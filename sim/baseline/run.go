@@ -47,7 +47,7 @@ type run struct {
 	order   []*gate   // as they were made
 	waiting [][]*call // by node
 	dice    *rand.Rand
-	queue   int       // calls that waited at one node, at most, since the warmup was over
+	queue   int // calls that waited at one node, at most, since the warmup was over
 }
 
 // changing is a change of the world: exactly one of its parts is set.
