@@ -134,10 +134,15 @@ func (w *world) disagree() string {
 				continue
 			}
 			origin := w.nodes[x.origin]
-			if !origin.lives(x.row.Holder) {
-				continue // what it told last may have reached nobody
-			}
 			newest := uint32(x.row.Version)
+			if !origin.lives(x.row.Holder) { // what it told last may have reached nobody
+				newest = 0
+				for _, n := range w.nodes {
+					if n.up {
+						newest = max(newest, n.version(in, int32(h)))
+					}
+				}
+			}
 			if x.turns && x.born > w.now-w.told() { // then the last one of the window before
 				newest = 0
 				for _, y := range w.pool.recent[in][h] {
@@ -151,7 +156,7 @@ func (w *world) disagree() string {
 					return fmt.Sprintf("%s knows version %d of the row of %s for %s, not %d", n.name, n.version(in, int32(h)), origin.name, id.Name(), newest)
 				}
 			}
-			if acc := origin.core.Replica.Account(id); acc != nil {
+			if acc := origin.core.Replica.Account(id); acc != nil && origin.lives(x.row.Holder) {
 				if live, spec, _, _ := acc.Peek(); live.Window == x.row.Window && !says(&x.row.Row, &live, &spec) {
 					return fmt.Sprintf("the last row of %s for %s says %+v; its account is %+v", origin.name, id.Name(), x.row.Row, live)
 				}

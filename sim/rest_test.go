@@ -57,6 +57,12 @@ func TestRest(t *testing.T) {
 		{"a row that a node does not know", func(w *world, a, b *node) {
 			b.newest[0][w.pool.holder(a.self)] = seen{}
 		}, "every node knows the same in the end"},
+		{"a row of a node that left, which one does not know", func(w *world, a, b *node) {
+			c := w.nodes[2]
+			c.stop()
+			c.gone = true
+			b.newest[0][w.pool.holder(c.self)] = seen{}
+		}, "every node knows the same in the end"},
 		{"a row that says something else", func(w *world, a, b *node) {
 			w.pool.latest(0, w.pool.holder(a.self)).row.Spent++
 		}, "every node knows the same in the end"},
