@@ -37,8 +37,8 @@ type step func(*history)
 
 func newHistory(t *testing.T) *history {
 	sc := steady(t, 2, time.Minute)
-	sc.Policies = nil
-	less := strings.NewReplacer("revision: 1", "revision: 2", "rate: 100/s, burst: 500", "rate: 10/s, burst: 50").Replace(allPolicy)
+	sc.Policies, sc.Workload = nil, nil
+	less := strings.NewReplacer("revision: 1", "revision: 2", "rate: 100/s, burst: 500", "rate: 10/s, burst: 50", "name: pot, token: compute, supply: {grant: 1000}", "name: pot, token: compute, supply: {grant: 500}").Replace(allPolicy)
 	for _, text := range []string{allPolicy, less} {
 		p, err := policy.Parse("test", []byte(text))
 		if err != nil {
