@@ -386,8 +386,18 @@ func (in *instance) forgive(h Holder) {
 // MaxEdges bounds the pairwise records of a replica.
 const MaxEdges = 1 << 20
 
-// edge returns the pairwise record with a peer, making it if there is room.
+// edge returns the pairwise record with a peer, making it if there is room. There is none with a generation that is
+// known to be claimed, but to close it.
 func (r *Replica) edge(in *instance, peer Holder) (*edge, error) {
+	if _, ok := in.edges[peer]; !ok {
+		if _, claimed := r.guard.Decision(peer); claimed {
+			return nil, fmt.Errorf("%v was claimed: what it had is another's", peer)
+		}
+	}
+	return r.anyEdge(in, peer)
+}
+
+func (r *Replica) anyEdge(in *instance, peer Holder) (*edge, error) {
 	e, ok := in.edges[peer]
 	if !ok {
 		if r.edges >= MaxEdges {

@@ -49,9 +49,10 @@ func (r *Replica) moveOn(now Instant) {
 	}
 }
 
-// guardianFailed reports whether a guardian has failed for good and there are others to take its place.
+// guardianFailed reports whether a guardian has failed for good. Where there are too few members for others, the next
+// generation has none, while there is still a majority that can decide it.
 func (r *Replica) guardianFailed() bool {
-	if r.live < fewestMembers || !r.heir.IsZero() {
+	if !r.heir.IsZero() {
 		return false
 	}
 	away := false

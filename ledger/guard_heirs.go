@@ -105,7 +105,7 @@ func (r *Replica) closeEdge(now Instant, f *final, id InstanceID) (waits bool) {
 	if in == nil {
 		return !gone
 	}
-	e, err := r.edge(in, f.of)
+	e, err := r.anyEdge(in, f.of)
 	if err != nil {
 		return true
 	}
@@ -259,6 +259,21 @@ func (r *Replica) due(in *instance, f *final, k dueKey, d Due, first, window Win
 	}})
 	r.activate(in)
 	return false
+}
+
+// sortedDues lists the keys of what was credited in an order that does not depend on the map.
+func (in *instance) sortedDues() []dueKey {
+	ks := make([]dueKey, 0, len(in.dues))
+	for k := range in.dues {
+		ks = append(ks, k)
+	}
+	slices.SortFunc(ks, func(a, b dueKey) int {
+		if c := a.from.Compare(b.from); c != 0 {
+			return c
+		}
+		return a.to.Compare(b.to)
+	})
+	return ks
 }
 
 // between reports whether the final records of any heir between a claimed generation and this one show something.

@@ -116,6 +116,11 @@ func (r *Replica) nameGuardians() {
 		for _, e := range in.sortedEdges() {
 			r.markEdge(in, e)
 		}
+		for _, k := range in.sortedDues() {
+			if d := in.dues[k]; d != (Due{}) { // else it is in this batch anyway
+				r.meta(dueRecordKey(in.id, k), encodeDue(&d))
+			}
+		}
 		a := in.account
 		if a == nil {
 			continue

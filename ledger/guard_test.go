@@ -287,3 +287,31 @@ func TestReleaseIsClaimedAtOnce(t *testing.T) {
 		t.Fatalf("others have %d of 1000", balance)
 	}
 }
+
+// TestTooFewMembersAreLeft: of four members one is gone for good. The others follow themselves by generations without
+// guardians, while there is a majority to decide it, so that nothing waits for guardians when one more goes.
+func TestTooFewMembersAreLeft(t *testing.T) {
+	w := guardedWorld(t, 4, 1, Spec{Kind: Grant, Amount: 1000})
+	w.nodes[3].crash()
+	w.rounds(80, 500)
+	for _, x := range w.nodes[:3] {
+		if gs := x.r.Guardians(); gs != nil || x.self.Gen == uint64(x.i+1) {
+			t.Fatalf("%v has the guardians %v", x.self, gs)
+		}
+	}
+	w.nodes[1].crash()
+	w.nodes[2].crash()
+	if s := w.own(w.nodes[0]); s.Balance() < 990 || !w.serve(w.nodes[0], 900) {
+		t.Fatalf("of 1000 there are %d", s.Balance())
+	}
+	w.nodes[3].start(9)
+	w.nodes[1].start(9)
+	w.nodes[2].start(9)
+	w.members()
+	w.rounds(80, 500)
+	for _, x := range w.nodes {
+		if gs := x.r.Guardians(); len(gs) != 3 {
+			t.Fatalf("four members again, and %v has the guardians %v", x.self, gs)
+		}
+	}
+}

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -84,17 +83,7 @@ func (r *Replica) EachDue(id InstanceID, f func(from, to Holder, d Due)) {
 	if !ok {
 		return
 	}
-	ks := make([]dueKey, 0, len(in.dues))
-	for k := range in.dues {
-		ks = append(ks, k)
-	}
-	slices.SortFunc(ks, func(a, b dueKey) int {
-		if c := a.from.Compare(b.from); c != 0 {
-			return c
-		}
-		return a.to.Compare(b.to)
-	})
-	for _, k := range ks {
+	for _, k := range in.sortedDues() {
 		f(k.from, k.to, in.dues[k])
 	}
 }

@@ -356,7 +356,7 @@ func (r *Replica) loadEntry(w Write) error {
 	if !ok {
 		return fmt.Errorf("%w: an entry of an account that is not there", ErrWire)
 	}
-	edge, err := r.edge(in, peer)
+	edge, err := r.anyEdge(in, peer)
 	if err != nil {
 		return err
 	}
