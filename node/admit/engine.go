@@ -45,6 +45,7 @@ type Engine struct {
 	rev      atomic.Pointer[revision]
 	draining atomic.Bool
 	fenced   atomic.Bool
+	cursor   atomic.Uint32
 	_        [64]byte // every decision reads what is above: the first shard's lock is on another cache line
 	shards   [numShards]shard
 

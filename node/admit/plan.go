@@ -16,8 +16,8 @@ type bound struct {
 	keyHash uint64
 	plan    *policy.Plan
 	takes   []boundTake // in the ledger's order of locking
-	hash    uint32      // where its records start
-	cursor  atomic.Uint32
+	hash    uint32      // of its instances
+	lane    atomic.Uint32
 }
 
 // boundTake is one draw with its account.

@@ -200,25 +200,41 @@ func (e *Engine) find(id ID) (*shard, int32, bool) {
 	return nil, 0, false
 }
 
-// turn is the shard at which a plan's records start now. Shards take turns by the millisecond, so a hot plan uses all
-// of them, and what is forgotten first is the oldest of all. Plans start at different shards and go round in different
-// steps, so that two hot ones meet seldom and part again: with equal steps one might follow the other around, and
-// write to what another core had written just before.
+// Shards take turns by the millisecond: what is decided at one time is written to one place, which the caches hold, and
+// what is forgotten first is the oldest of all. A plan whose shard another core was at moves to another lane, some shards
+// ahead, and stays there; so plans that different cores decide by come apart.
+const (
+	lanes    = 8
+	laneBits = 3
+	laneStep = numShards / lanes
+)
+
+// turn is the shard at which a plan's records start now.
 func (b *bound) turn(now ledger.Instant, cursor uint32) uint32 {
-	step := b.hash/numShards | 1 // odd, so that it comes to every shard
-	return b.hash + (uint32(now)+cursor)*step
+	return (uint32(now) + cursor + b.lane.Load()%lanes*laneStep) % numShards
+}
+
+// move takes a plan to another lane, at most once in a millisecond: two cores that decide by one plan meet in any lane.
+func (b *bound) move(now ledger.Instant) {
+	old := b.lane.Load()
+	if at := uint32(now) << laneBits; old&^(lanes-1) != at {
+		b.lane.CompareAndSwap(old, at|(old+(b.hash|1))%lanes)
+	}
 }
 
 // admitted records a reservation of what takes hold. If too many are open it gives the tokens back and returns
 // false.
 func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *bound, takes []ledger.Take, waited ledger.Millis) (ID, bool) {
 	// The cursor goes past shards that were found full; a shard that another core is at is left to it.
-	cursor := b.cursor.Load()
+	cursor := e.cursor.Load()
 	first := b.turn(now, cursor)
 	for try := range uint32(2 * numShards) {
 		sh := (first + try) % numShards
 		s := &e.shards[sh]
 		if !s.mu.TryLock() {
+			if try == 0 {
+				b.move(now)
+			}
 			if try < numShards {
 				continue
 			}
@@ -228,7 +244,7 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		if i < 0 {
 			s.mu.Unlock()
 			if try == 0 {
-				b.cursor.Store(cursor + 1)
+				e.cursor.CompareAndSwap(cursor, cursor+1)
 			}
 			continue
 		}

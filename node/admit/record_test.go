@@ -94,30 +94,55 @@ func TestForgetting(t *testing.T) {
 	n.checkShards()
 }
 
-// Every plan comes to all shards, and two that meet part again.
-func TestPlansTakeTurnsAtShards(t *testing.T) {
-	met := 0
-	const plans = 200
-	for i := range uint32(plans) {
-		a, b := &bound{hash: i * 2654435761}, &bound{hash: (i + 1) * 2654435761}
-		seen, together := map[uint32]bool{}, 0
-		for ms := range ledger.Instant(numShards) {
-			at := a.turn(begin+ms, 3) % numShards
-			seen[at] = true
-			if at == b.turn(begin+ms, 3)%numShards {
-				together++
+// What is decided at one time is written to one shard, and over time to all.
+func TestShardsTakeTurns(t *testing.T) {
+	a, b := &bound{hash: 7}, &bound{hash: 2654435761}
+	seen := map[uint32]bool{}
+	for ms := range ledger.Instant(numShards) {
+		at := a.turn(begin+ms, 3)
+		if seen[at] = true; at != b.turn(begin+ms, 3) {
+			t.Fatal("two plans that never met another core write to two shards")
+		}
+	}
+	if len(seen) != numShards {
+		t.Errorf("%d shards are used", len(seen))
+	}
+}
+
+// A plan whose shard another core is at leaves it to that, and its lane too: once a millisecond.
+func TestPlansLeaveALane(t *testing.T) {
+	for hash := range uint32(2 * lanes) {
+		b := &bound{hash: hash}
+		for ms := range ledger.Instant(3 * lanes) {
+			before := b.turn(begin+ms, 0)
+			b.move(begin + ms)
+			after := b.turn(begin+ms, 0)
+			if d := (after - before) % numShards; d == 0 || d%laneStep != 0 {
+				t.Fatalf("plan %d moves from shard %d to %d", hash, before, after)
+			}
+			if b.move(begin + ms); b.turn(begin+ms, 0) != after {
+				t.Fatal("it moves twice in a millisecond")
 			}
 		}
-		if len(seen) != numShards {
-			t.Fatalf("plan %x comes to %d shards", a.hash, len(seen))
-		}
-		if together == numShards {
-			t.Errorf("plans %x and %x go together", a.hash, b.hash)
-		}
-		met += together
 	}
-	if met > 2*plans { // by chance each pair meets once in a round
-		t.Errorf("%d pairs met %d times in a round", plans, met)
+
+	n := one(t, plenty)
+	n.must(on("day", 1), Admit, CodeOK)
+	n.w.pass(time.Second)
+	call := on("day", 1)
+	rev := n.e.rev.Load()
+	key, _ := rev.policy.Key(&call.Call)
+	b := rev.get(&key)
+	first := b.turn(n.w.now, n.e.cursor.Load())
+	n.e.shards[first].mu.Lock() // another core
+	id, ok := n.e.Try(n.w.now, call)
+	n.e.shards[first].mu.Unlock()
+	if sh, _, _ := id.split(); !ok || sh != (first+1)%numShards {
+		t.Errorf("decided %v, in shard %d: want the one after %d", ok, sh, first)
+	}
+	id, ok = n.e.Try(n.w.now, call)
+	if sh, _, _ := id.split(); !ok || sh != b.turn(n.w.now, n.e.cursor.Load()) || sh == first || (sh-first)%laneStep != 0 {
+		t.Errorf("decided %v, in shard %d: want another lane than %d", ok, sh, first)
 	}
 }
 
