@@ -490,10 +490,16 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 	peers := r.peers // sorted by holder, as rows are
 	for _, k := range in.rows {
 		alive := false
-		for c := -1; c < 0 && len(peers) > 0; {
-			if c = peers[0].Holder.Compare(k.Holder); c <= 0 {
-				alive = c == 0 && peers[0].Alive
-				peers = peers[1:]
+		for len(peers) > 0 {
+			p := &peers[0]
+			same := p.Holder == k.Holder // as a rule: all know all
+			if !same && p.Holder.Compare(k.Holder) > 0 {
+				break
+			}
+			peers = peers[1:]
+			if same {
+				alive = p.Alive
+				break
 			}
 		}
 		shares += k.Shares
