@@ -57,7 +57,7 @@ func TestSwarm(t *testing.T) {
 
 	// The others are cut in two, for long enough that nobody sees the other side.
 	s.peers = rest
-	cut(t, s, 5)
+	cut(t, s, 5, nil)
 
 	// One leaves.
 	left, rest := s.peers[0], s.peers[1:]
@@ -78,8 +78,12 @@ func TestLoneNode(t *testing.T) {
 	const n = 16
 	began := time.Now()
 	quiet := newSwarm(t, n)
+	var since time.Time
+	var before uint64
 
-	cut(t, newSwarm(t, 4), 1)
+	cut(t, newSwarm(t, 4), 1, func() { // by now nobody tells of the joins any more
+		since, before = time.Now(), quiet.bytes()
+	})
 
 	// Every node starts a push/pull every half minute, the first one up to half a minute late.
 	const some = 8 // parts: each push/pull has two
@@ -96,10 +100,17 @@ func TestLoneNode(t *testing.T) {
 	slices.SortFunc(parts, time.Time.Compare)
 	pause := promise.SyncPause(n)
 	within(t, fmt.Sprintf("%d nodes start four push/pulls", n), parts[some-1].Sub(began), pause, pause*7/4)
+
+	idle := float64(quiet.bytes()-before) / time.Since(since).Seconds() / n
+	t.Logf("membership costs a node %.0f bytes a second, promised %.0f", idle, promise.IdleBytes(n))
+	if part := idle / promise.IdleBytes(n); part < 0.6 || part > 1.6 {
+		t.Errorf("membership costs a node %.0f bytes a second, the model says %.0f", idle, promise.IdleBytes(n))
+	}
 }
 
-// cut cuts the first k off from the others until both sides have given each other up, and heals the cut.
-func cut(t *testing.T, s *swarm, k int) {
+// cut cuts the first k off from the others until both sides have given each other up, and heals the cut. between, if set,
+// is called when the others have given up the first, who take longer.
+func cut(t *testing.T, s *swarm, k int, between func()) {
 	a, b := s.peers[:k], s.peers[k:]
 	other := func(p *peer) []*peer {
 		if slices.Contains(a, p) {
@@ -109,7 +120,16 @@ func cut(t *testing.T, s *swarm, k int) {
 	}
 	since := time.Now()
 	s.cut(a, b)
-	took := s.times(since, false, s.peers, other)
+	took := map[*peer]time.Duration{}
+	if between != nil {
+		took = s.times(since, false, b, other)
+		between()
+	}
+	for p, d := range s.times(since, false, s.peers, other) {
+		if _, known := took[p]; !known {
+			took[p] = d
+		}
+	}
 	for _, side := range [][]*peer{a, b} {
 		lost := len(s.peers) - len(side)
 		mine := map[*peer]time.Duration{}

@@ -32,14 +32,17 @@ func SyncPause(n int) time.Duration {
 	return SyncEvery * time.Duration(max(1, math.Ceil(math.Log2(float64(max(1, n)))-5)+1))
 }
 
-// Membership alone costs a node these bytes a second, and so many more for each factor of ten.
+// What membership alone costs a node: pings and their answers, in bytes a second, and of each member in a push/pull, of
+// which it has a part in two each pause.
 const (
-	idle    = 700
-	idleLog = 850
+	pings     = 330
+	perMember = 95
 )
 
-// IdleBytes is what a node among n sends each second for membership alone.
-func IdleBytes(n int) float64 { return idle + idleLog*math.Log10(float64(max(2, n))) }
+// IdleBytes is what a node among n sends each second for membership alone, when nobody has come or gone of late.
+func IdleBytes(n int) float64 {
+	return pings + 2*perMember*float64(n)/SyncPause(n).Seconds()
+}
 
 // Hops is how many nodes news passes until all of n have heard: each tells Fanout × Waves others.
 func Hops(n int) int {

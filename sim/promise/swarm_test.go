@@ -148,6 +148,14 @@ func firstAndLast(took map[*peer]time.Duration) (first, last time.Duration) {
 	return all[0], all[len(all)-1]
 }
 
+// bytes is what all have sent so far.
+func (s *swarm) bytes() (sum uint64) {
+	for _, p := range s.peers {
+		sum += p.Stats().Sent.Bytes
+	}
+	return sum
+}
+
 // cut has two sides lose what they send each other.
 func (s *swarm) cut(a, b []*peer) {
 	names := func(ps []*peer) (ns []string) {
