@@ -139,7 +139,7 @@ func (r *Replica) interested(of Holder) bool {
 }
 
 // learnRetired compares what a peer knows to be claimed: this node asks for what matters to it, and tells the peer of
-// what it is the heir of.
+// what it is the heir of, or of gifts that it may never have heard of.
 func (r *Replica) learnRetired(m *Digest) {
 	for _, of := range m.Retired {
 		if _, known := r.guard.Decision(of); !known && of != r.self && r.interested(of) {
@@ -147,7 +147,7 @@ func (r *Replica) learnRetired(m *Digest) {
 		}
 	}
 	for _, of := range r.guard.Decisions() {
-		if h := r.guard.Heir(of); h == m.From && !slices.Contains(m.Retired, of) {
+		if (r.guard.Heir(of) == m.From || r.final(of).with[m.From]) && !slices.Contains(m.Retired, of) {
 			r.guard.Tell(of, m.From)
 		}
 	}
@@ -157,16 +157,10 @@ func (r *Replica) learnRetired(m *Digest) {
 func (r *Replica) decided(hs []Holder) {
 	r.guards.news = true
 	for _, of := range hs {
-		if v, _ := r.guard.Decision(of); v.Heir != r.self {
-			continue
-		}
-		var told []Holder
-		f := r.final(of)
-		for _, id := range f.order {
-			for _, peer := range f.accounts[id].peers() {
-				if _, alive := r.alive(peer); alive && !slices.Contains(told, peer) {
-					told = append(told, peer)
-					r.guard.Tell(of, peer)
+		if f := r.final(of); f.heir == r.self {
+			for i := range r.peers {
+				if p := &r.peers[i]; p.Alive && f.with[p.Holder] {
+					r.guard.Tell(of, p.Holder)
 				}
 			}
 		}

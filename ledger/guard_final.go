@@ -18,6 +18,7 @@ type final struct {
 	seats    map[int]Seat
 	passes   map[int]*SeatPass
 	used     []map[uint64]Tokens // by seat
+	with     map[Holder]bool     // those with whom there are pairwise records
 }
 
 // finalAccount is one account as final records show it.
@@ -43,7 +44,7 @@ func (f *finalAccount) peers() []Holder {
 // readFinal reads decided records. What does not make sense was written by a later version than this, or is damage:
 // it is left out, and stays with the dead.
 func readFinal(of Holder, v guardian.Value, seats int) *final {
-	f := &final{of: of, heir: v.Heir, accounts: map[InstanceID]*finalAccount{}, seats: map[int]Seat{}, passes: map[int]*SeatPass{}, used: make([]map[uint64]Tokens, seats)}
+	f := &final{of: of, heir: v.Heir, accounts: map[InstanceID]*finalAccount{}, seats: map[int]Seat{}, passes: map[int]*SeatPass{}, used: make([]map[uint64]Tokens, seats), with: map[Holder]bool{}}
 	account := func(id InstanceID) *finalAccount {
 		a := f.accounts[id]
 		if a == nil {
@@ -62,6 +63,7 @@ func readFinal(of Holder, v guardian.Value, seats int) *final {
 			id, peer, err := splitEntryKey(key)
 			if e, bad := decodeEntry(r.Value); err == nil && bad == nil {
 				account(id).entries[peer] = *e
+				f.with[peer] = true
 			}
 		} else if key, ok := strings.CutPrefix(r.Key, keyDue); ok {
 			id, k, err := splitDueKey(key)

@@ -349,7 +349,7 @@ func (p *SeatPass) used() map[uint64]Tokens {
 // takeSeat makes a seat this node's own.
 func (r *Replica) takeSeat(i int, serial uint64, used map[uint64]Tokens) {
 	s := Seat{Index: i, Serial: serial, Holder: r.self}
-	r.seats.of[i] = s
+	r.seats.of[i], r.seats.since[i] = s, r.guard.Version()+1
 	r.places++
 	r.seats.used[i] = make(map[uint64]Tokens, len(used))
 	hs := make([]uint64, 0, len(used))

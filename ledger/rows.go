@@ -248,7 +248,7 @@ func (r *Replica) Instances() []InstanceID {
 
 // Digest sums up the rows that are known, this node's own included, for a peer to compare.
 func (r *Replica) Digest() *Digest {
-	return &Digest{From: r.self, Charter: r.charter.ID, Seats: slices.Clone(r.seats.of), Holders: slices.Clone(r.digests()),
+	return &Digest{From: r.self, Charter: r.charter.ID, Seats: r.heldSeats(), Holders: slices.Clone(r.digests()),
 		Retired: r.guard.Decisions()}
 }
 

@@ -57,6 +57,11 @@ func (r *Replica) Vote(c Charter) (Ballot, error) {
 // Seats lists who holds the founders' seats, as far as this node knows.
 func (r *Replica) Seats() []Seat { return slices.Clone(r.seats.of) }
 
+// heldSeats lists who holds seats as far as that may be told: what a claim of this generation would not find is not.
+func (r *Replica) heldSeats() []Seat {
+	return slices.DeleteFunc(r.Seats(), func(s Seat) bool { return r.bound && r.seats.since[s.Index] > r.guards.held })
+}
+
 // seated reports whether h holds a seat, as far as this node knows.
 func (r *Replica) seated(h Holder) bool {
 	return slices.ContainsFunc(r.seats.of, func(s Seat) bool { return s.Holder == h })
