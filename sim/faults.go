@@ -31,16 +31,17 @@ func (w *world) fault(e *scenario.Event, begins bool) {
 	for _, n := range ns {
 		switch e.Kind {
 		case scenario.Crash:
-			if begins {
-				n.stop()
-				w.pool.died(n)
+			if n.crashed = begins; begins {
+				if n.up { // else it left later than was planned, and is away
+					n.stop()
+					w.pool.died(n)
+				}
 				if f.LoseDisk {
 					n.wipe()
 				}
 				n.gone = e.Until == scenario.Never
 			} else {
-				n.start()
-				w.pool.came(n)
+				w.back(n)
 			}
 		case scenario.Pause:
 			n.pause(begins)
@@ -80,6 +81,14 @@ func (w *world) fault(e *scenario.Event, begins bool) {
 				n.leaving = leaving{since: w.now, away: span(e.Until - e.At), back: e.Until != scenario.Never}
 			}
 		}
+	}
+}
+
+// back starts a node that crashed or left, unless it is there already or has crashed meanwhile.
+func (w *world) back(n *node) {
+	if !n.up && !n.crashed {
+		n.start()
+		w.pool.came(n)
 	}
 }
 

@@ -66,6 +66,7 @@ type node struct {
 	linkLoss float64
 	linkMore micros
 	gone     bool   // left, or died for good
+	crashed  bool   // and is not to be back yet
 	counted  uint64 // the generation that the judge knows of
 }
 

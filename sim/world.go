@@ -218,9 +218,7 @@ func (w *world) happen(e *event) {
 	case evStatus:
 		w.pool.learn(e.p.(*status))
 	case evBack:
-		n := e.p.(*node)
-		n.start()
-		w.pool.came(n)
+		w.back(e.p.(*node))
 	case evFault:
 		w.fault(e.p.(*scenario.Event), true)
 	case evMend:

@@ -96,6 +96,38 @@ func TestSeedsThatFailed(t *testing.T) {
 	}
 }
 
+// TestCrashWhileAway: a node that left later than planned may crash while it is away. It comes back once, and is not
+// started again while it runs: seed 30345, where the calls that waited in it were forgotten.
+func TestCrashWhileAway(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		crash, mend, due micros // since it left; due: when it was to be back
+		up               micros // it runs from then on
+	}{
+		{"mended before it was to be back", second, 3 * second, 5 * second, 3 * second},
+		{"mended later", second, 7 * second, 5 * second, 7 * second},
+	} {
+		w, err := newWorld(t.Context(), steady(t, 3, time.Minute), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.sc.Faults = []scenario.Fault{{Kind: scenario.Crash}}
+		w.until(10*second, Options{})
+		n, left := w.nodes[1], w.now
+		n.stop()
+		n.gone = true
+		w.pool.left(n)
+		e := &scenario.Event{Kind: scenario.Crash, Nodes: []int{1}}
+		w.plan(left+c.crash, evFault, nil, e)
+		w.plan(left+c.mend, evMend, nil, e)
+		w.plan(left+c.due, evBack, nil, n)
+		w.until(left+10*second, Options{})
+		if !n.up || n.started != left+c.up {
+			t.Errorf("%s: up %v, from %d on", c.name, n.up, n.started-left)
+		}
+	}
+}
+
 // The checks find what they are for, whatever they come upon first.
 func TestPlantedBugsAreFound(t *testing.T) {
 	for _, c := range []struct {
