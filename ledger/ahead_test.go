@@ -138,3 +138,36 @@ func TestAFounderWithAnAllowance(t *testing.T) {
 		t.Errorf("without a limit it said %d bytes only", said[0])
 	}
 }
+
+// TestSharesComeWithRights: who asks gets shares in the transfer that answers, but not again while its row may not show
+// them.
+func TestSharesComeWithRights(t *testing.T) {
+	w := scripted(t, 2, 1, one(Spec{Kind: Rate, Amount: 10_000, Per: 1000, PerMillis: 1000, Lend: DefaultLend}))
+	w.opened()
+	a, b, id := w.nodes[0], w.nodes[1], w.ids[0]
+	tell := func() (last *Transfer) {
+		a.batch(commit, nil)
+		for _, p := range w.net {
+			if m, err := Decode(p.bytes); err == nil {
+				if x, ok := m.(*Transfer); ok {
+					last = x
+				}
+			}
+		}
+		w.net = nil // b hears nothing
+		return last
+	}
+	ask := func(n uint64) *Transfer {
+		if err := a.r.Receive(a.clock(), &Ask{ID: n, From: b.self, Instance: id, Need: 10, Want: 10, At: b.clock(), Demand: 100}); err != nil {
+			t.Fatal(err)
+		}
+		return tell()
+	}
+	one := ask(1)
+	if one == nil || one.Out != 10 || one.SharesOut < TotalShares/4 {
+		t.Fatalf("an ask is answered by %+v", one)
+	}
+	if two := ask(2); two == nil || two.Out != 20 || two.SharesOut != one.SharesOut {
+		t.Errorf("the next one by %+v", two)
+	}
+}

@@ -257,12 +257,13 @@ func encodeMessage(m any) []byte {
 		return w.done()
 	case *Ask:
 		w := newWriter(kindAsk)
-		w.array(askFields + 2)
+		w.array(askFields + 3)
 		w.uint(m.ID)
 		w.holder(m.From)
 		w.str(string(m.Instance))
 		w.ints(int64(m.Window), int64(m.Need), int64(m.Want), int64(m.At), int64(m.Patience))
 		w.bool(m.Ahead)
+		w.int(int64(m.Demand))
 		return w.done()
 	case *Hold:
 		w := newWriter(kindHold)
@@ -381,7 +382,7 @@ func (r *reader) level() Tokens {
 // Fields of the first version; later ones follow them.
 const (
 	rowFields = 18 // and Free, Lent, Wanted
-	askFields = 8  // and Patience, Ahead
+	askFields = 8  // and Patience, Ahead, Demand
 )
 
 func (w *writer) row(m *Row) {
@@ -441,7 +442,10 @@ func Decode(b []byte) (any, error) {
 		if more > 1 {
 			a.Ahead = r.bool()
 		}
-		r.skip(more - 2)
+		if more > 2 {
+			a.Demand = r.tokens()
+		}
+		r.skip(more - 3)
 		m = a
 	case kindOffer:
 		more := r.record(5)

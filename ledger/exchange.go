@@ -173,7 +173,11 @@ func (r *Replica) serve(now Instant, in *instance, m *Ask, n Tokens) bool {
 		return false
 	}
 	e.remember(m.ID)
-	r.moved(in, e.peer, GaveRights, given, 0)
+	shares := Shares(0)
+	if m.Need > 0 {
+		shares = r.along(now, in, e, m)
+	}
+	r.moved(in, e.peer, GaveRights, given, shares)
 	r.gave(now, in, e, m.ID)
 	return true
 }

@@ -54,6 +54,7 @@ type Ask struct {
 	At       Instant // the asker's clock; borrowed rate rights lapse by it
 	Patience Millis  // how long the call can wait: so long the donor may keep the ask until it has the rights
 	Ahead    bool    // no call waits: this is for those to come, as far as the donor has no use for it
+	Demand   Tokens  // the asker's, of a second: its row may not have come yet
 }
 
 // Offer tells of borrowed rights of a rate that its sender has no use for. Whoever has asks for them, with a need of 0.

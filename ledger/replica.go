@@ -138,6 +138,7 @@ type instance struct {
 	asks     []outstanding
 	refusals []refusal
 	hints    []Holder
+	looked   []gift // who asked in the last second, to give it shares or not
 	early    []*Ask // came before the account could answer
 
 	founding    Shares // what genesis gave, until it is durable

@@ -25,6 +25,8 @@ type Strategy interface {
 	// Drift names the peer that should get shares, and how many; -1 for none. It is asked again, a few times, with what
 	// is left.
 	Drift(v *View) (peer int, n Shares)
+	// Along says how many shares go to a peer that is given rights for its ask.
+	Along(v *View, peer int, ask *Ask) Shares
 	// Gather names the peer that should get free shares, which are worth less than a token here, and how many; -1
 	// for none. It is asked when there are some that it has not seen, and View.Gather is set.
 	Gather(v *View) (peer int, n Shares)

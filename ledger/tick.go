@@ -10,6 +10,7 @@ const (
 	slowTick       = 1_000         // ms between looks at what only time changes
 	driftPause     = 5_000         // ms between rounds of share transfers of one instance
 	driftMost      = 16            // peers that get shares in one round
+	mostLooked     = 64            // peers in a second whose asks may bring them shares
 	giftShows      = Millis(4_500) // until a peer's row shows the shares that it was given, as a rule
 	versionChunk   = 1024
 )
@@ -191,6 +192,37 @@ func (r *Replica) drift(now Instant, in *instance) (gave bool) {
 		gave = true
 	}
 	return gave
+}
+
+// along gives a peer that asks for rights of a rate shares with them, as the strategy says: the message goes anyway, and
+// who asks is who lacks some. Shares of windows would only count from the next one on.
+func (r *Replica) along(now Instant, in *instance, e *edge, m *Ask) (given Shares) {
+	a := in.account
+	if a.Spec().Kind != Rate || !r.heir.IsZero() {
+		return 0
+	}
+	in.looked = slices.DeleteFunc(in.looked, func(g gift) bool { return due(now, g.at, slowTick) })
+	if len(in.looked) >= mostLooked || slices.ContainsFunc(in.looked, func(g gift) bool { return g.to == e.peer }) {
+		return 0
+	}
+	in.looked = append(in.looked, gift{e.peer, now})
+	in.gifts = slices.DeleteFunc(in.gifts, func(g gift) bool { return due(now, g.at, giftShows) })
+	v := r.view(now, in)
+	i, ok := slices.BinarySearchFunc(v.Peers, e.peer, func(p PeerView, h Holder) int { return p.Holder.Compare(h) })
+	if !ok || v.Peers[i].Given {
+		return 0
+	}
+	n := min(r.cfg.Strategy.Along(v, i, m), v.Share)
+	if n <= 0 {
+		return 0
+	}
+	a.mu.Lock()
+	given = a.giveShares(e, n, now)
+	a.mu.Unlock()
+	if given > 0 {
+		in.gifts = append(in.gifts, gift{e.peer, now})
+	}
+	return given
 }
 
 // gift is shares that were given lately.

@@ -75,12 +75,16 @@ func (w *world) fault(e *scenario.Event, begins bool) {
 			n.policy = w.latestPolicy()
 			n.start()
 			w.pool.came(n)
+			w.measure.healed()
 		case scenario.Leave:
 			if begins && n.up && !n.paused { // when it is back depends on when it has left
 				n.core.Engine.Drain()
 				n.leaving = leaving{since: w.now, away: span(e.Until - e.At), back: e.Until != scenario.Never}
 			}
 		}
+	}
+	if !begins && e.Kind != scenario.Leave {
+		w.measure.healed()
 	}
 }
 
@@ -89,6 +93,7 @@ func (w *world) back(n *node) {
 	if !n.up && !n.crashed {
 		n.start()
 		w.pool.came(n)
+	w.measure.healed()
 	}
 }
 

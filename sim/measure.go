@@ -248,7 +248,8 @@ func (m *measure) samplePrices() {
 	}
 }
 
-// healed starts to look for when all nodes know what any node had told by now.
+// healed is told that a fault is over, or a node came: it starts to look for when all nodes know what any node had told
+// by now.
 func (m *measure) healed() {
 	m.since = m.w.now
 	m.target = make([][]uint32, len(m.w.pool.recent))

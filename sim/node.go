@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
-	"github.com/swarmpurse/swarmpurse/ledger/placement"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/core"
 	"github.com/swarmpurse/swarmpurse/policy"
@@ -108,7 +107,7 @@ func (n *node) start() {
 	w.inForce(n.policy)
 	n.core = core.Core{
 		Replica: ledger.NewReplica(ledger.Config{
-			Self: n.self, Strategy: placement.Strategy{}, Rand: n.dice, Resolve: n.resolve, Bytes: core.MessageBytes(w.pool.rate), Scratch: &w.scratch,
+			Self: n.self, Strategy: w.strategy, Rand: n.dice, Resolve: n.resolve, Bytes: core.MessageBytes(w.pool.rate), Scratch: &w.scratch,
 		}),
 		Engine: admit.New(now, admit.Config{Node: n.name, Gen: n.self.Gen, Rand: n.dice, MaxRecords: maxRecords}, p),
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/placement"
 	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/sim/result"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
@@ -60,6 +61,7 @@ type world struct {
 	lastEnd  micros        // when the last of those that run ends, that is
 	stirred  stir          // the last sign that the swarm was not at rest
 	tally    *result.Tally
+	strategy ledger.Strategy
 	audit    audit
 	judge    judge
 	measure  measure
@@ -79,6 +81,8 @@ type Options struct {
 	Systems []string
 	// most ends the run after so many events; 0 is no limit.
 	most uint64
+	// strategy is used in the place of production's, for the test that shows that bounds can fail.
+	strategy ledger.Strategy
 	// bug plants a known bug, for the tests that show that the checks find it.
 	bug bug
 }
@@ -140,6 +144,9 @@ func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, er
 	w.links.init(w)
 	w.pool.init(w)
 	w.audit.init(w, o.bug)
+	if w.strategy = o.strategy; w.strategy == nil {
+		w.strategy = placement.Strategy{}
+	}
 	w.judge.init(w)
 	w.measure.init(w)
 	for _, n := range w.nodes {

@@ -333,6 +333,69 @@ func (Strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 	return max(0, spare)
 }
 
+// dealing is how shares should lie by what is known of demand.
+type dealing struct {
+	floor           float64 // demand that everybody counts as having, so that quiet nodes keep something to start with
+	perDemand       float64 // shares
+	useful, useless float64 // shares that hold usefulCalls, uselessCalls
+	meanCall        float64
+}
+
+// deal works out how shares should lie; false if nobody has demand. more is demand that the view does not show.
+func deal(v *ledger.View, more float64) (d dealing, ok bool) {
+	total := v.Demand + v.Lending + more
+	for i := range v.Peers {
+		if r := v.Peers[i].Row; r != nil {
+			total += float64(r.Demand + r.Lent)
+		}
+	}
+	if total <= 0 || len(v.Peers) == 0 {
+		return d, false
+	}
+	d.floor = total / float64(16*v.Members)
+	d.perDemand = float64(ledger.TotalShares) / (total + d.floor*float64(v.Members))
+	d.useful, d.useless, d.meanCall = hold(v, usefulCalls), hold(v, uselessCalls), float64(v.MeanCall)
+	return d, true
+}
+
+// fair is the part of one who has shares; who has none must deserve more to get some, else they would come and go.
+func (d *dealing) fair(demand float64, has ledger.Shares) float64 {
+	least := d.useful
+	if float64(has) >= d.useless {
+		least = d.useless
+	}
+	if f := (demand + d.floor) * d.perDemand; f >= least {
+		return f
+	}
+	return 0
+}
+
+// noise is what chance explains of a difference in shares.
+func (d *dealing) noise(demand float64) float64 {
+	return 2 * math.Sqrt(max(0, demand)*d.meanCall/demandSeconds) * d.perDemand
+}
+
+// Along gives who asks half of the part that its demand deserves, as far as it has less and the giver more than its own
+// part: a new instance, or demand that moved, need not wait for rounds of drift. Who has some gets more only if it has
+// less than half by more than chance explains.
+func (Strategy) Along(v *ledger.View, peer int, ask *ledger.Ask) ledger.Shares {
+	has, demand, told := ledger.Shares(0), float64(ask.Demand), 0.0
+	if r := v.Peers[peer].Row; r != nil {
+		has, told = r.Shares, float64(r.Demand+r.Lent)
+	}
+	demand = max(demand, told)
+	d, ok := deal(v, demand-told)
+	if !ok {
+		return 0
+	}
+	deserves := d.fair(demand, has)
+	if deserves == 0 || has > 0 && deserves/2-float64(has) <= d.noise(demand) {
+		return 0
+	}
+	n := max(deserves/2, d.useful) - float64(has)
+	return max(0, ledger.Shares(min(n, float64(v.Share)-d.fair(v.Demand+v.Lending, v.Share))))
+}
+
 // Drift moves shares from a holder that has more than its part of the demand to one that lacks: a quarter of
 // the smaller difference a step, half of it to one who has less than half of its part. Nothing moves within the hysteresis, nor for what chance explains: smoothed
 // over T, the demand d of calls of c tokens that come at random has a deviation of √(d·c/T). Who lacks twice as
@@ -342,53 +405,29 @@ func (Strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 // Of a rate, nobody gets shares that hold fewer than some calls: spread so thin, no call could run anywhere. Who
 // has so few gives them to the holder of most.
 func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
-	total := v.Demand + v.Lending
-	for i := range v.Peers {
-		if r := v.Peers[i].Row; r != nil {
-			total += float64(r.Demand + r.Lent)
-		}
-	}
-	if total <= 0 || len(v.Peers) == 0 {
+	d, ok := deal(v, 0)
+	if !ok {
 		return -1, 0
-	}
-	useful, useless := hold(v, usefulCalls), hold(v, uselessCalls)
-	// Everyone counts as having a little demand, so that quiet nodes keep something to start with.
-	floor := total / float64(16*v.Members)
-	total += floor * float64(v.Members)
-	perDemand := float64(ledger.TotalShares) / total
-	// The part of one who has shares; who has none must deserve more to get some, else they would come and go.
-	fair := func(demand float64, has ledger.Shares) float64 {
-		least := useful
-		if float64(has) >= useless {
-			least = useless
-		}
-		if f := (demand + floor) * perDemand; f >= least {
-			return f
-		}
-		return 0
-	}
-	noise := func(demand float64) float64 {
-		return 2 * math.Sqrt(max(0, demand)*float64(v.MeanCall)/demandSeconds) * perDemand
 	}
 	lacks := func(p *ledger.PeerView) ledger.Shares {
 		if p.Row == nil || p.Given {
 			return 0
 		}
 		demand := float64(p.Row.Demand + p.Row.Lent)
-		f := fair(demand, p.Row.Shares)
-		d := f - float64(p.Row.Shares)
-		if d <= max(f*hysteresis/2, noise(demand)) {
+		f := d.fair(demand, p.Row.Shares)
+		lack := f - float64(p.Row.Shares)
+		if lack <= max(f*hysteresis/2, d.noise(demand)) {
 			return 0
 		}
-		return ledger.Shares(d)
+		return ledger.Shares(lack)
 	}
 	demand := v.Demand + v.Lending
-	mine := fair(demand, v.Share)
-	if mine < useless && v.Share > 0 && float64(v.Share) < useless {
+	mine := d.fair(demand, v.Share)
+	if mine < d.useless && v.Share > 0 && float64(v.Share) < d.useless {
 		return most(v, v.Share), v.Share
 	}
 	excess := float64(v.Share) - mine
-	if mine > 0 && excess < max(mine*hysteresis, float64(ledger.TotalShares)/float64(8*v.Members), noise(demand)) || excess < 1 {
+	if mine > 0 && excess < max(mine*hysteresis, float64(ledger.TotalShares)/float64(8*v.Members), d.noise(demand)) || excess < 1 {
 		return -1, 0
 	}
 	all := ledger.Shares(0)
@@ -410,8 +449,8 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 			}
 			if has := v.Peers[i].Row.Shares; has < lack {
 				n = max(n, most/2) // it has less than half of its part: no overshoot is near
-				if float64(has+n) < useful {
-					n = min(most, ledger.Shares(useful)-has) // enough to be of use at once
+				if float64(has+n) < d.useful {
+					n = min(most, ledger.Shares(d.useful)-has) // enough to be of use at once
 				}
 			}
 			if v.Gather {

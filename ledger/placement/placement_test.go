@@ -226,6 +226,43 @@ func TestDonorsAhead(t *testing.T) {
 	}
 }
 
+// Who asks gets half of the shares that its demand deserves, with the rights.
+func TestAlong(t *testing.T) {
+	rate := ledger.Spec{Kind: ledger.Rate, Amount: 1_000_000, Per: 1_000_000, PerMillis: 1000, Lend: 10_000}
+	const all = ledger.TotalShares
+	part := func(n ledger.Shares) float64 { return float64(n) / float64(all) }
+	for _, c := range []struct {
+		name        string
+		asks        ledger.Tokens // its demand, by the ask
+		row         bool
+		demand      ledger.Tokens // by its row
+		has, share  ledger.Shares
+		own, mean   ledger.Tokens // the giver's demand, and the mean call
+		least, most ledger.Shares
+	}{
+		{name: "nobody has demand", share: all},
+		{name: "the first to ask", asks: 100, share: all, least: all * 4 / 10, most: all / 2},
+		{name: "it has as much as the giver", asks: 100, own: 100, share: all, least: all * 2 / 10, most: all / 4},
+		{name: "its row says more", row: true, demand: 300, asks: 100, own: 100, share: all, least: all * 3 / 10, most: all * 4 / 10},
+		{name: "it has that already", row: true, has: all * 4 / 10, demand: 300, own: 100, share: all * 6 / 10},
+		{name: "it has a part of it", row: true, has: all / 10, demand: 300, own: 100, share: all * 9 / 10, least: all * 2 / 10, most: all * 3 / 10},
+		{name: "the giver keeps its own part", asks: 900, own: 100, share: all / 8, least: 1, most: all/8 - all/16},
+		{name: "the giver has too little itself", asks: 100, own: 100, share: all / 4},
+		{name: "less than is of use: at least that", asks: 100, own: 900, share: all, mean: 30_000, least: all * 75 / 1000, most: all * 76 / 1000},
+		{name: "the part would be of no use", asks: 10, own: 900, share: all, mean: 40_000},
+	} {
+		p := ledger.PeerView{Holder: holder("a")}
+		if c.row {
+			p.Row = &ledger.Row{Holder: holder("a"), Shares: c.has, Demand: c.demand}
+		}
+		v := grant(p)
+		v.Spec, v.Share, v.Demand, v.MeanCall = rate, c.share, float64(c.own), c.mean
+		if n := (Strategy{}).Along(v, 0, &ledger.Ask{Demand: c.asks}); n < c.least || n > c.most {
+			t.Errorf("%s: gives %.3f of all shares, not %.3f to %.3f", c.name, part(n), part(c.least), part(c.most))
+		}
+	}
+}
+
 // What was borrowed is kept for calls to come while they are likely to use it, and given back before it lapses.
 func TestReturn(t *testing.T) {
 	for _, c := range []struct {

@@ -364,6 +364,7 @@ func (nopStrategy) Donors(*ledger.View, ledger.Tokens, int) ([]int, ledger.Token
 func (nopStrategy) Give(*ledger.View, *ledger.Ask) ledger.Tokens                   { return 0 }
 func (nopStrategy) Hold(*ledger.View, *ledger.Ask) bool                            { return false }
 func (nopStrategy) Return(*ledger.View) (int, ledger.Tokens)                       { return -1, 0 }
+func (nopStrategy) Along(*ledger.View, int, *ledger.Ask) ledger.Shares             { return 0 }
 func (nopStrategy) Ahead(*ledger.View) ledger.Tokens                               { return 0 }
 func (nopStrategy) Accept(*ledger.View, ledger.Tokens) bool                        { return false }
 func (nopStrategy) Surplus(*ledger.View) ledger.Tokens                             { return 0 }

@@ -228,9 +228,10 @@ func (s *strategy) Hold(v *ledger.View, ask *ledger.Ask) bool { return true }
 func (s *strategy) Return(v *ledger.View) (int, ledger.Tokens) {
 	return slices.IndexFunc(v.Peers, func(p ledger.PeerView) bool { return p.Holder == s.taker }), v.Borrowed
 }
-func (s *strategy) Ahead(v *ledger.View) ledger.Tokens          { return 0 }
-func (s *strategy) Accept(v *ledger.View, n ledger.Tokens) bool { return true }
-func (s *strategy) Gather(v *ledger.View) (int, ledger.Shares)  { return -1, 0 }
+func (s *strategy) Along(v *ledger.View, peer int, ask *ledger.Ask) ledger.Shares { return 0 }
+func (s *strategy) Ahead(v *ledger.View) ledger.Tokens                            { return 0 }
+func (s *strategy) Accept(v *ledger.View, n ledger.Tokens) bool                   { return true }
+func (s *strategy) Gather(v *ledger.View) (int, ledger.Shares)                    { return -1, 0 }
 
 // Weight sends every change of a row at once, where rows travel at all.
 func (s *strategy) Weight(*ledger.View, *ledger.Row, *ledger.Row, ledger.Millis) float64 {

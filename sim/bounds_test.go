@@ -1,0 +1,108 @@
+package sim
+
+import (
+	"flag"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/placement"
+	"github.com/swarmpurse/swarmpurse/sim/result"
+	"github.com/swarmpurse/swarmpurse/sim/scenario"
+)
+
+// tired is production's strategy up to a moment; then it gives nothing away any more.
+type tired struct {
+	placement.Strategy
+	at ledger.Instant
+}
+
+func (s tired) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
+	if v.Now >= s.at {
+		return 0
+	}
+	return s.Strategy.Give(v, ask)
+}
+
+func (s tired) Hold(v *ledger.View, ask *ledger.Ask) bool {
+	return v.Now < s.at && s.Strategy.Hold(v, ask)
+}
+
+func (s tired) Drift(v *ledger.View) (int, ledger.Shares) {
+	if v.Now >= s.at {
+		return -1, 0
+	}
+	return s.Strategy.Drift(v)
+}
+
+// lazy asks only when a call has waited long, and lets shares lie where they are.
+type lazy struct{ placement.Strategy }
+
+func (lazy) Ahead(*ledger.View) ledger.Tokens                   { return 0 }
+func (lazy) Along(*ledger.View, int, *ledger.Ask) ledger.Shares { return 0 }
+func (lazy) Drift(*ledger.View) (int, ledger.Shares)            { return -1, 0 }
+
+func (s lazy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger.Tokens) {
+	if v.Patience > 300 {
+		return nil, 0
+	}
+	return s.Strategy.Donors(v, need, n)
+}
+
+var allBounds = flag.Bool("all-bounds", false, "show of all scenarios that ship that their bounds can fail, for a minute or two")
+
+// TestShippedBoundsCanFail: a bound that a bad strategy keeps as well says nothing. Bounds on bytes hold the outbox and
+// the allowance, those on convergence the gossip, those on overspending the ledger, and in_budget is of the order of
+// classes: none of them is a strategy's.
+func TestShippedBoundsCanFail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	for _, f := range scenario.Shipped() {
+		if f.Name == "fragmentation" || !*allBounds && !slices.Contains([]string{"flash-crowd", "hot-spot", "partition", "trace-replay"}, f.Name) {
+			continue // a thousand nodes, or long runs
+		}
+		sc, err := f.Parse()
+		if err != nil {
+			t.Fatal(err)
+		}
+		begins := sc.Warmup
+		if list := scenario.Disturbances(sc, scenario.Timeline(sc)); len(list) > 0 {
+			begins = sc.Duration
+			for _, d := range list {
+				if d.From >= sc.Warmup+result.RecoverWindow {
+					begins = min(begins, d.From)
+				}
+			}
+		}
+		var kept []string
+		for _, b := range sc.Bounds {
+			switch b.Figure {
+			case "goodput", "local", "wait_p99", "queue", "recover":
+				kept = append(kept, b.Text)
+			}
+		}
+		for _, s := range []ledger.Strategy{
+			tired{at: scenario.Epoch + ledger.Instant(begins/time.Millisecond)}, lazy{},
+		} {
+			if len(kept) == 0 {
+				break
+			}
+			r, err := Run(t.Context(), sc, Options{Systems: []string{result.Omniscient, result.SplitKnown}, strategy: s})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, b := range r.Bounds {
+				if !b.OK {
+					kept = slices.DeleteFunc(kept, func(text string) bool { return text == b.Text })
+				}
+			}
+			t.Logf("%s, %T: %+v", f.Name, s, r.Bounds)
+		}
+		if len(kept) > 0 {
+			t.Errorf("%s: bad strategies keep %s", f.Name, strings.Join(kept, ", "))
+		}
+	}
+}
