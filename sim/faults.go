@@ -93,7 +93,7 @@ func (w *world) back(n *node) {
 	if !n.up && !n.crashed {
 		n.start()
 		w.pool.came(n)
-	w.measure.healed()
+		w.measure.healed()
 	}
 }
 
