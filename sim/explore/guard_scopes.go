@@ -10,7 +10,7 @@ func GuardScopes() []GuardScope {
 		{
 			Name: "notes", About: "versions are held, then claimed by any guardian, while answers come late and twice",
 			Sets: one, Claims: [][2]int{{2, 0}}, Pass: []time.Duration{2 * guardLease},
-			Most: GuardCosts{Puts: 2, Claims: 1, Passes: 1}, Depth: 11, Brief: 8,
+			Most: GuardCosts{Puts: 2, Claims: 1, Passes: 1}, Depth: 10, Brief: 8,
 		},
 		{
 			Name: "claims", About: "all guardians claim, with ballots that overtake each other",
@@ -21,12 +21,12 @@ func GuardScopes() []GuardScope {
 			Name: "lease", About: "leases end on clocks that drift apart, up to two margins within a lease",
 			Sets: one, Claims: [][2]int{{1, 0}}, Pass: []time.Duration{8 * time.Second}, Ticks: []int{0},
 			Drift: map[int]time.Duration{1: 2 * time.Second, 2: 2 * time.Second},
-			Most:  GuardCosts{Ticks: 1, Claims: 1, Passes: 3, Drifts: 2}, Depth: 11, Brief: 8,
+			Most:  GuardCosts{Ticks: 1, Claims: 1, Passes: 3, Drifts: 2}, Depth: 10, Brief: 8,
 		},
 		{
 			Name: "guardian", About: "guardians crash around their writes, or those fail, while they are told and asked",
 			Sets: one, Claims: [][2]int{{2, 0}, {3, 0}}, Pass: []time.Duration{12 * time.Second}, Crashes: []int{1, 2}, Aborts: []int{1, 2},
-			Most: GuardCosts{Puts: 1, Claims: 2, Passes: 2, Faults: 2}, Depth: 8, Brief: 6,
+			Most: GuardCosts{Puts: 1, Claims: 2, Passes: 2, Faults: 2}, Depth: 7, Brief: 6,
 		},
 		{
 			Name: "owner", About: "an owner crashes, claims itself, gives up its lease and names other guardians",

@@ -9,17 +9,17 @@ func HeirScopes() []HeirScope {
 		{
 			Name: "spend", About: "calls, gifts and crashes below what is held, while the node is claimed at any version",
 			Founders: 1, Spec: grant, Calls: []ledger.Tokens{4}, Used: []int64{0}, Rights: []ledger.Tokens{40}, Heirs: [][2]int{{0, 1}}, Crashes: true,
-			Most: HeirCosts{Calls: 3, Gifts: 1, Ticks: 1, Holds: 2, Claims: 1, Faults: 1}, Depth: 6, Brief: 4,
+			Most: HeirCosts{Calls: 3, Gifts: 1, Ticks: 1, Holds: 2, Claims: 1, Faults: 1}, Depth: 5, Brief: 4,
 		},
 		{
 			Name: "heirs", About: "gifts between nodes that are claimed one after the other, by each other and by themselves",
 			Founders: 1, Spec: grant, Rights: []ledger.Tokens{10}, Heirs: [][2]int{{0, 0}, {0, 1}, {1, 2}},
-			Most: HeirCosts{Gifts: 2, Ticks: 1, Holds: 2, Claims: 2}, Depth: 6, Brief: 4,
+			Most: HeirCosts{Gifts: 2, Ticks: 1, Holds: 2, Claims: 2}, Depth: 5, Brief: 4,
 		},
 		{
 			Name: "both", About: "a gift that is on its way when both sides are claimed, for heirs of their own",
 			Founders: 1, Spec: grant, Rights: []ledger.Tokens{10}, Heirs: [][2]int{{0, 0}, {1, 2}},
-			Most: HeirCosts{Gifts: 1, Claims: 2}, Depth: 8, Brief: 7,
+			Most: HeirCosts{Gifts: 1, Claims: 2}, Depth: 7, Brief: 6,
 		},
 		{
 			Name: "generations", About: "a node follows itself, and gives to one that knew its last generation",
@@ -34,7 +34,7 @@ func HeirScopes() []HeirScope {
 		{
 			Name: "members", About: "the number of members falls below four",
 			Founders: 1, Spec: grant, Calls: []ledger.Tokens{4}, Rights: []ledger.Tokens{10}, Heirs: [][2]int{{0, 1}}, Members: true,
-			Most: HeirCosts{Calls: 3, Gifts: 1, Ticks: 1, Holds: 1, Claims: 1, Faults: 1}, Depth: 6, Brief: 4,
+			Most: HeirCosts{Calls: 3, Gifts: 1, Ticks: 1, Holds: 1, Claims: 1, Faults: 1}, Depth: 5, Brief: 4,
 		},
 	}
 }
