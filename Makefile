@@ -57,7 +57,6 @@ ifeq ($(BENCH),)
 	$(call MEASURE,Admit and settle over HTTP beside a bare net/http handler of the same JSON,./node -bench '^BenchmarkHTTPAdmitSettle$$' -benchtime 40000x)
 	$(call MEASURE,Merge of 100000 rows,./ledger -bench '^BenchmarkMerge$$' -benchtime 20x)
 	$(call MEASURE,The simulator: a steady swarm of 200 nodes; the figures that have a target are in sim/DESIGN.md,./sim -bench '^BenchmarkSwarm$$' -benchtime 2x)
-	$(call MEASURE,The simulator,./sim -bench '^BenchmarkSwarm$$' -benchtime 1x)
 else
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 ./...
 endif
