@@ -11,38 +11,51 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/api"
 )
 
-// A clock that steps forward by an hour makes no call older: the only slot stays with the call that has it.
+// A clock that steps forward by an hour makes no call older: the only slot stays with the call that has it, also when the
+// node was killed meanwhile and only knows that somebody may have it.
 func TestSlotOutlivesAStepOfTheClock(t *testing.T) {
 	t.Parallel()
-	s := newSwarm(t, 1, document(1, "open", "slot", "{slots: 1}"))
-	p := s.nodes[0]
-	admit := func() (api.AdmitAnswer, time.Time) {
-		t.Helper()
-		a, err := p.Admit(t.Context(), api.AdmitRequest{Tokens: map[string]ledger.Tokens{"open": 1}, TTL: "10m", Wait: "0s"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		d, err := p.Decision(t.Context(), a.ID)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return a, d.At
+	for name, killed := range map[string]bool{"running": false, "killed before": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSwarm(t, 1, document(1, "open", "slot", "{slots: 1}"))
+			p := s.nodes[0]
+			admit := func() (api.AdmitAnswer, time.Time) {
+				t.Helper()
+				a, err := p.Admit(t.Context(), api.AdmitRequest{Tokens: map[string]ledger.Tokens{"open": 1}, TTL: "10m", Wait: "0s"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				d, err := p.Decision(t.Context(), a.ID)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return a, d.At
+			}
+			first, begin := admit()
+			if !first.Admitted() {
+				t.Fatalf("the slot is not given: %+v", first)
+			}
+			if killed {
+				p.kill()
+				p.restart()
+			}
+			if err := p.Faults(t.Context(), api.Faults{Clock: "1h"}); err != nil {
+				t.Fatal(err)
+			}
+			// Until more than a whole second after the step, by the node's clock: it then has looked through all reservations.
+			eventually(t, func() error {
+				a, at := admit()
+				if a.Admitted() {
+					t.Fatal("the slot was given to a second call")
+				}
+				if at.Before(begin.Add(time.Hour + 1500*time.Millisecond)) {
+					return fmt.Errorf("the clock says %v", at)
+				}
+				return nil
+			})
+		})
 	}
-	_, begin := admit()
-	if err := p.Faults(t.Context(), api.Faults{Clock: "1h"}); err != nil {
-		t.Fatal(err)
-	}
-	// Until more than a whole second after the step, by the node's clock: it then has looked through all reservations.
-	eventually(t, func() error {
-		a, at := admit()
-		if a.Admitted() {
-			t.Fatal("the slot was given to a second call")
-		}
-		if at.Before(begin.Add(time.Hour + 1500*time.Millisecond)) {
-			return fmt.Errorf("the clock says %v", at)
-		}
-		return nil
-	})
 }
 
 // A clock that is set wrong on purpose: a step forward is taken at once, a step back is worked off.

@@ -107,7 +107,7 @@ func (n *Node) loop() {
 				}
 				n.log.Warn().Dur("step", time.Duration(step)*time.Millisecond).Msg(why)
 				if by := step - ledger.Millis(suspended.Milliseconds()); by > 0 {
-					n.core.Engine.Stepped(n.now(), by) // the calls that run have not got older by it
+					n.core.Stepped(n.now(), by) // the calls that run have not got older by it
 				}
 			}
 			last = t

@@ -28,6 +28,7 @@ type Core struct {
 	failed  bool // the last one could not be written
 	needs   needs
 	expired ledger.Instant // when reservations were looked through last
+	stepped ledger.Millis  // what the replica has to hear of steps of the clock
 }
 
 // MessageBytes is what messages to single peers may cost in a second, of a ceiling for all that a node sends. The rest is
@@ -47,9 +48,20 @@ func (c *Core) Expire(now ledger.Instant) int {
 	return c.Engine.Expire(now)
 }
 
+// Stepped says that the clock was put forward by so much, which was no time in which calls could run: none of those that
+// run gets older by it. It may come at any time, before the Expire and the Tick that see the new time.
+func (c *Core) Stepped(now ledger.Instant, by ledger.Millis) {
+	c.Engine.Stepped(now, by)
+	c.stepped += by
+}
+
 // Tick tells the replica that time goes on. It is an input.
 func (c *Core) Tick(now ledger.Instant) {
 	c.failed = false
+	if c.stepped > 0 {
+		c.Replica.Stepped(c.stepped)
+		c.stepped = 0
+	}
 	c.Replica.Tick(now)
 }
 
