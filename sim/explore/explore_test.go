@@ -13,27 +13,46 @@ var (
 	most   = flag.Duration("explore.time", 0, "stop a scope after so long; 0: no limit")
 )
 
+// holds explores a scope and wants no promise to be broken. brief is its depth where the race detector makes it slow.
+func holds(t *testing.T, brief int, run func(Limits) (Result, error)) {
+	t.Helper()
+	began := time.Now()
+	lim := Limits{Depth: *depth, States: *states}
+	if lim.Depth == 0 && slow {
+		lim.Depth = brief
+	}
+	if *most > 0 {
+		lim.Stop = func() bool { return time.Since(began) > *most }
+	}
+	r, err := run(lim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(began).Seconds()
+	t.Logf("%s, %.1f s, %.0f states/s", r, took, float64(r.Distinct)/took)
+	if r.Failure != nil {
+		t.Error(r.Failure)
+	}
+}
+
+// same runs a search twice and wants the same of it.
+func same(t *testing.T, run func() (Result, error)) {
+	t.Helper()
+	a, err := run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _ := run()
+	if fmt.Sprint(a) != fmt.Sprint(b) {
+		t.Errorf("first\n%v\nthen\n%v", a, b)
+	}
+}
+
 // TestScopes explores every scope. Run it with -v for the figures.
 func TestScopes(t *testing.T) {
 	for _, s := range Scopes() {
 		t.Run(s.Name, func(t *testing.T) {
-			began := time.Now()
-			lim := Limits{Depth: *depth, States: *states}
-			if lim.Depth == 0 && slow {
-				lim.Depth = s.Brief
-			}
-			if *most > 0 {
-				lim.Stop = func() bool { return time.Since(began) > *most }
-			}
-			r, err := Run(s, lim)
-			if err != nil {
-				t.Fatal(err)
-			}
-			took := time.Since(began).Seconds()
-			t.Logf("%s, %.1f s, %.0f states/s", r, took, float64(r.Distinct)/took)
-			if r.Failure != nil {
-				t.Error(r.Failure)
-			}
+			holds(t, s.Brief, func(lim Limits) (Result, error) { return Run(s, lim) })
 		})
 	}
 }
@@ -41,13 +60,6 @@ func TestScopes(t *testing.T) {
 // TestSameTwice: a search has no chance in it, so that its figures can be quoted and its failures found again.
 func TestSameTwice(t *testing.T) {
 	for _, s := range Scopes() {
-		a, err := Run(s, Limits{Depth: 3})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b, _ := Run(s, Limits{Depth: 3})
-		if fmt.Sprint(a) != fmt.Sprint(b) {
-			t.Errorf("first\n%v\nthen\n%v", a, b)
-		}
+		same(t, func() (Result, error) { return Run(s, Limits{Depth: 3}) })
 	}
 }

@@ -170,7 +170,7 @@ func TestSymmetry(t *testing.T) {
 				t.Fatal(err)
 			}
 			x.apart = apart
-			x.explore(Limits{Depth: 4})
+			x.res.breadthFirst(Limits{Depth: 4}, func() int { return len(x.worlds) }, x.expand)
 			return x
 		}
 		merged, apart := run(false), run(true)

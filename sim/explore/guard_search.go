@@ -99,7 +99,7 @@ func RunGuards(s GuardScope, lim Limits) (Result, error) {
 	if err := x.begin(); err != nil {
 		return x.res, err
 	}
-	x.explore(lim)
+	x.res.breadthFirst(lim, func() int { return len(x.worlds) }, x.expand)
 	x.res.Distinct, x.res.Locals, x.res.Messages = len(x.worlds), len(x.locals), len(x.messages)
 	return x.res, nil
 }
@@ -159,24 +159,6 @@ func (x *guardSearch) warmUp() error {
 }
 
 func (x *guardSearch) index(h ledger.Holder) int { return int(h.Node[1] - '0') }
-
-func (x *guardSearch) explore(lim Limits) {
-	lo := 0
-	for ; x.res.Failure == nil && x.res.Depth < lim.Depth && lo < len(x.worlds); x.res.Depth++ {
-		hi := len(x.worlds)
-		x.res.Layers = append(x.res.Layers, hi-lo)
-		for ; lo < hi; lo++ {
-			if x.res.Failure = x.expand(int32(lo)); x.res.Failure != nil {
-				return
-			}
-			if lim.States > 0 && len(x.worlds) >= lim.States || lim.Stop != nil && lo%256 == 0 && lim.Stop() {
-				x.res.Cut = true
-				return
-			}
-		}
-	}
-	x.res.Complete = lo == len(x.worlds)
-}
 
 func (x *guardSearch) expand(k int32) *Failure {
 	for i := range x.n {

@@ -92,27 +92,9 @@ func RunHeirs(s HeirScope, lim Limits) (Result, error) {
 		root.locals[i] = x.intern(n, -1, heirInput{})
 	}
 	x.res.Failure = x.arrive(root)
-	x.explore(lim)
+	x.res.breadthFirst(lim, func() int { return len(x.worlds) }, x.expand)
 	x.res.Distinct, x.res.Locals, x.res.Messages = len(x.worlds), len(x.locals), len(x.messages)
 	return x.res, nil
-}
-
-func (x *heirSearch) explore(lim Limits) {
-	lo := 0
-	for ; x.res.Failure == nil && x.res.Depth < lim.Depth && lo < len(x.worlds); x.res.Depth++ {
-		hi := len(x.worlds)
-		x.res.Layers = append(x.res.Layers, hi-lo)
-		for ; lo < hi; lo++ {
-			if x.res.Failure = x.expand(int32(lo)); x.res.Failure != nil {
-				return
-			}
-			if lim.States > 0 && len(x.worlds) >= lim.States || lim.Stop != nil && lo%256 == 0 && lim.Stop() {
-				x.res.Cut = true
-				return
-			}
-		}
-	}
-	x.res.Complete = lo == len(x.worlds)
 }
 
 // expand takes every action from a state.

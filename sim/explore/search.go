@@ -95,9 +95,7 @@ func Run(s Scope, lim Limits) (Result, error) {
 	if err != nil {
 		return Result{Scope: s.Name}, err
 	}
-	if x.res.Failure == nil {
-		x.explore(lim)
-	}
+	x.res.breadthFirst(lim, func() int { return len(x.worlds) }, x.expand)
 	if x.res.Failure == nil {
 		x.res.Failure = x.restAll()
 	}
@@ -127,22 +125,27 @@ func newSearch(s *Scope) (*search, error) {
 	return x, nil
 }
 
-func (x *search) explore(lim Limits) {
+// breadthFirst expands states in the order in which they were found, until a promise is broken or a limit ends it. known
+// is how many there are.
+func (r *Result) breadthFirst(lim Limits, known func() int, expand func(k int32) *Failure) {
+	if r.Failure != nil {
+		return
+	}
 	lo := 0
-	for ; x.res.Depth < lim.Depth && lo < len(x.worlds); x.res.Depth++ {
-		hi := len(x.worlds)
-		x.res.Layers = append(x.res.Layers, hi-lo)
+	for ; r.Depth < lim.Depth && lo < known(); r.Depth++ {
+		hi := known()
+		r.Layers = append(r.Layers, hi-lo)
 		for ; lo < hi; lo++ {
-			if x.res.Failure = x.expand(int32(lo)); x.res.Failure != nil {
+			if r.Failure = expand(int32(lo)); r.Failure != nil {
 				return
 			}
-			if lim.States > 0 && len(x.worlds) >= lim.States || lim.Stop != nil && lo%256 == 0 && lim.Stop() {
-				x.res.Cut = true
+			if lim.States > 0 && known() >= lim.States || lim.Stop != nil && lo%256 == 0 && lim.Stop() {
+				r.Cut = true
 				return
 			}
 		}
 	}
-	x.res.Complete = lo == len(x.worlds)
+	r.Complete = lo == known()
 }
 
 // expand takes every action from a state.
