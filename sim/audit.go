@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/swarmpurse/swarmpurse/ledger"
 )
 
@@ -39,6 +41,13 @@ type side struct {
 	// What callers were told of a window, less what they were refunded.
 	told   ledger.Tokens
 	toldOf ledger.Window
+	slots  []slots // of told, with the end of the reservation
+}
+
+// slots were given to a call until an instant of the node's clock.
+type slots struct {
+	n     ledger.Tokens
+	until ledger.Instant
 }
 
 // totals is one window of an instance over all holders.
@@ -198,6 +207,7 @@ func (a *audit) look(n *node, id ledger.InstanceID, live ledger.State, spec *led
 	if live.Balance() < 0 {
 		a.w.fail("no balance is negative", "%s: %s has %d", n.name, id, live.Balance())
 	}
+	s.expire(n.clockNow())
 	if used := live.Spent + live.Reserved; used < s.told && s.toldOf == live.Window {
 		a.w.fail("what callers were told is spent or reserved", "%s: %s has spent and reserved %d in window %d; callers were given %d", n.name, id, used, live.Window, s.told)
 	}
@@ -261,13 +271,38 @@ func (a *audit) gave(n *node, id ledger.InstanceID, w ledger.Window, amount ledg
 	}
 }
 
+// gaveSlots notes slots that a call was given until an instant of the node's clock, or gives back if n is negative. Those
+// whose time is over came back without it.
+func (a *audit) gaveSlots(n *node, id ledger.InstanceID, until ledger.Instant, amount ledger.Tokens) {
+	s := a.side(sideKey{a.w.pool.instance(id), a.w.pool.holder(n.self)})
+	if amount > 0 {
+		s.slots = append(s.slots, slots{amount, until})
+		s.told += amount
+	} else if i := slices.Index(s.slots, slots{-amount, until}); i >= 0 {
+		s.slots = slices.Delete(s.slots, i, i+1)
+		s.told += amount
+	}
+}
+
+// expire forgets slots whose time is over.
+func (s *side) expire(now ledger.Instant) {
+	s.slots = slices.DeleteFunc(s.slots, func(x slots) bool {
+		if x.until > now {
+			return false
+		}
+		s.told -= x.n
+		return true
+	})
+}
+
 // crashed notes that a process forgot its calls. What they were given stays spent, but for slots, of which the mark
 // holds back as many until their reservations have expired.
 func (a *audit) crashed(n *node) {
 	h := a.w.pool.holder(n.self)
 	n.core.Replica.EachAccount(func(acc *ledger.Account) {
 		if acc.Spec().Kind == ledger.Slots {
-			a.side(sideKey{a.w.pool.instance(acc.ID()), h}).told = 0
+			s := a.side(sideKey{a.w.pool.instance(acc.ID()), h})
+			s.told, s.slots = 0, nil
 		}
 	})
 }

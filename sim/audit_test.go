@@ -128,6 +128,11 @@ func gives(budget string, n ledger.Tokens) step {
 	return func(h *history) { h.audit.gave(h.a, h.id(budget), 0, n) }
 }
 
+// lends: a caller of node a was given slots for so long, or gives them back.
+func lends(budget string, n ledger.Tokens, ms ledger.Instant) step {
+	return func(h *history) { h.audit.gaveSlots(h.a, h.id(budget), h.a.clockNow()+ms, n) }
+}
+
 // loads: node a starts, and makes this of its disk.
 func loads(budget string, s ledger.State) step {
 	return func(h *history) { h.audit.marked(h.a, h.id(budget), &s) }
@@ -183,6 +188,8 @@ func TestAudit(t *testing.T) {
 		{"a balance is negative", []step{writes("pot", whole), is("pot", whole)},
 			is("pot", with(whole, func(s *ledger.State) { s.Lapsed = 701 })), "no balance is negative"},
 		{"callers were given more than is booked", []step{writes("pot", whole), gives("pot", 400), gives("pot", -100), is("pot", whole), gives("pot", 1)},
+			is("pot", whole), "what callers were told is spent or reserved"},
+		{"slots were given that are not booked", []step{writes("pot", whole), lends("pot", 300, 1000), lends("pot", 40, 1000), lends("pot", -40, 1000), lends("pot", 1, 0), is("pot", whole), lends("pot", -1, 0), lends("pot", 1, 1000)},
 			is("pot", whole), "what callers were told is spent or reserved"},
 		{"a restart forgets the mark", []step{writes("pot", whole), loads("pot", with(whole, func(s *ledger.State) { s.Spent, s.Reserved = 400, 0 })), loads("pot", with(whole, func(s *ledger.State) { s.Spent, s.Reserved, s.Debt = 300, 0, 100 }))},
 			loads("pot", whole), "after a crash all up to the durable mark counts as spent"},

@@ -26,6 +26,7 @@ type call struct {
 	ended   bool
 	charges []admit.Charge
 	at      ledger.Instant // of the decision, by the node's clock
+	until   ledger.Instant // the reservation's end, by that clock
 }
 
 // reserved is what was set aside for the call of an instance.
@@ -135,10 +136,10 @@ func (n *node) decided(c *call) {
 	local := d.Waited == 0 || n.got == c.got
 	w.measure.decided(d.Verdict, &c.Call)
 	if d.Verdict.Admitted() {
-		c.charges, c.at = d.Reserved, n.decidedAt(d.Reserved, d.At)
+		c.charges, c.at, c.until = d.Reserved, n.decidedAt(d.Reserved, d.At), d.Expires
 		w.judge.admitted(n, c)
 		for i := range c.charges {
-			n.book(c.charges[i].Instance, c.at, c.charges[i].Amount)
+			n.book(c, c.charges[i].Instance, c.charges[i].Amount)
 		}
 		n.checkCharges(c)
 		w.tally.Admitted(&c.Call, w.millis(), local)
@@ -162,9 +163,13 @@ func (n *node) decided(c *call) {
 }
 
 // book tells the audit what a caller was given by a decision, or refunded if amount is negative.
-func (n *node) book(id ledger.InstanceID, at ledger.Instant, amount ledger.Tokens) {
-	if spec, ok := n.resolve(id); ok {
-		n.w.audit.gave(n, id, windowOf(&spec, at), amount)
+func (n *node) book(c *call, id ledger.InstanceID, amount ledger.Tokens) {
+	spec, ok := n.resolve(id)
+	switch {
+	case ok && spec.Kind == ledger.Slots:
+		n.w.audit.gaveSlots(n, id, c.until, amount)
+	case ok:
+		n.w.audit.gave(n, id, windowOf(&spec, c.at), amount)
 	}
 }
 
@@ -204,7 +209,7 @@ func (n *node) settle(c *call) {
 	w.judge.settled(n, c, &rc)
 	for i := range rc.Charged {
 		ch := &rc.Charged[i]
-		n.book(ch.Instance, c.at, ch.Amount-ch.Overrun-c.reserved(ch.Instance))
+		n.book(c, ch.Instance, ch.Amount-ch.Overrun-c.reserved(ch.Instance))
 	}
 	n.checkCharges(c)
 	w.tally.Settled(&c.Call)

@@ -84,6 +84,7 @@ func TestSeedsThatFailed(t *testing.T) {
 		5047, // and by the part of a node that lost its disk
 		5063, // shares that drifted away and were not told
 		6039, // four digests lost in a row
+		1825, // a slot that came back when the time of its call was over, which ran on
 		7112, // a clock's step within an interval of a rate
 	} {
 		r, err := Swarm(t.Context(), scenario.Random(seed), Options{})
