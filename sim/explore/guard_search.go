@@ -44,12 +44,6 @@ type guardResult struct {
 	same bool
 }
 
-type guardMessage struct {
-	to, from int
-	msg      any
-	print    print128
-}
-
 // guardWorld is a state of all nodes.
 type guardWorld struct {
 	locals [maxGuardNodes]int32
@@ -61,32 +55,23 @@ type guardWorld struct {
 	act    guardInput
 }
 
-type guardNet struct {
-	of    [maxGuardNodes][]int32
-	print print128
-}
-
 // guardClaimed is what was chosen of every node's generation.
 type guardClaimed [maxGuardNodes]judge.Claim
 
 // guardSearch is a breadth-first search of one scope.
 type guardSearch struct {
-	s        *GuardScope
-	n        int
-	warm     [maxGuardNodes][]any // what each node receives first
-	shapes   *shapes
-	locals   []*guardLocal
-	byPrint  map[print128]int32
-	messages []guardMessage
-	byBytes  map[string]int32
-	worlds   []guardWorld
-	seen     map[print128]struct{}
-	nets     []guardNet
-	adds     map[netPlus]int32
-	claims   []guardClaimed
-	claimed  map[guardClaimed]int32
-	most     [guardCostCount]uint8
-	res      Result
+	*guardMail
+	s       *GuardScope
+	n       int
+	warm    [maxGuardNodes][]any // what each node receives first
+	locals  []*guardLocal
+	byPrint map[print128]int32
+	worlds  []guardWorld
+	seen    map[print128]struct{}
+	claims  []guardClaimed
+	claimed map[guardClaimed]int32
+	most    [guardCostCount]uint8
+	res     Result
 }
 
 // RunGuards explores a scope of guardians. An error says that the scope cannot start.
@@ -94,8 +79,8 @@ func RunGuards(s GuardScope, lim Limits) (Result, error) {
 	if lim.Depth == 0 {
 		lim.Depth = s.Depth
 	}
-	x := &guardSearch{s: &s, n: len(s.Sets), shapes: newShapes(), byPrint: map[print128]int32{}, byBytes: map[string]int32{},
-		seen: map[print128]struct{}{}, nets: make([]guardNet, 1), adds: map[netPlus]int32{}, claims: make([]guardClaimed, 1), claimed: map[guardClaimed]int32{{}: 0}, most: s.Most.by(), res: Result{Scope: s.Name}}
+	x := &guardSearch{s: &s, n: len(s.Sets), guardMail: newGuardMail(), byPrint: map[print128]int32{},
+		seen: map[print128]struct{}{}, claims: make([]guardClaimed, 1), claimed: map[guardClaimed]int32{{}: 0}, most: s.Most.by(), res: Result{Scope: s.Name}}
 	if err := x.begin(); err != nil {
 		return x.res, err
 	}
@@ -119,7 +104,7 @@ func (x *guardSearch) begin() error {
 		}
 		if x.s.Cold {
 			for _, s := range n.sent {
-				root.net = x.sent(root.net, x.message(i, s))
+				root.net = x.sent(root.net, x.message(i, x.index(s.To), s.Message))
 			}
 		}
 		root.locals[i] = x.intern(n, -1, guardInput{})
@@ -322,46 +307,6 @@ func (x *guardSearch) judge(w *guardWorld) error {
 	return nil
 }
 
-// sent adds a message to a network.
-func (x *guardSearch) sent(net, m int32) int32 {
-	key := netPlus{net, m}
-	id, ok := x.adds[key]
-	if ok {
-		return id
-	}
-	id = net
-	n := x.nets[net]
-	msg := &x.messages[m]
-	if i, there := slices.BinarySearch(n.of[msg.to], m); !there {
-		n.of[msg.to] = slices.Insert(slices.Clone(n.of[msg.to]), i, m)
-		n.print[0] ^= msg.print[0]
-		n.print[1] ^= msg.print[1]
-		x.nets = append(x.nets, n)
-		id = int32(len(x.nets) - 1)
-	}
-	x.adds[key] = id
-	return id
-}
-
-// message numbers a message, after a way over the wire.
-func (x *guardSearch) message(from int, s guardian.Send) int32 {
-	wire := ledger.Encode(s.Message)
-	key := string(append([]byte{byte(x.index(s.To)), byte(from)}, wire...))
-	if m, ok := x.byBytes[key]; ok {
-		return m
-	}
-	msg, err := ledger.Decode(wire)
-	if err != nil {
-		panic(fmt.Sprintf("BUG: what node %d sends does not decode: %v", from, err))
-	}
-	e := &encoder{seen: map[address]int{}, shapes: x.shapes}
-	e.str(key)
-	id := int32(len(x.messages))
-	x.messages = append(x.messages, guardMessage{x.index(s.To), from, msg, e.sum()})
-	x.byBytes[key] = id
-	return id
-}
-
 // intern gives the state of a node in a number, the same one if it is known.
 func (x *guardSearch) intern(n *guardNode, parent int32, in guardInput) int32 {
 	e := &encoder{seen: map[address]int{}, shapes: x.shapes}
@@ -437,7 +382,7 @@ func (x *guardSearch) result(id int32, in guardInput) guardResult {
 	}
 	r := guardResult{in: in}
 	for _, s := range n.sent {
-		r.sent = append(r.sent, x.message(n.i, s))
+		r.sent = append(r.sent, x.message(n.i, x.index(s.To), s.Message))
 	}
 	r.to = x.intern(n, id, in)
 	r.same = r.to == id && len(r.sent) == 0

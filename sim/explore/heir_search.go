@@ -60,19 +60,15 @@ type heirWorld struct {
 // heirSearch is a breadth-first search of one scope.
 type heirSearch struct {
 	*heirSetting
-	shapes   *shapes
-	locals   []*heirLocal
-	byPrint  map[print128]int32
-	messages []guardMessage
-	byBytes  map[string]int32
-	worlds   []heirWorld
-	seen     map[print128]struct{}
-	nets     []guardNet
-	adds     map[netPlus]int32
-	claims   []heirClaims
-	claimed  map[heirClaims]int32
-	most     [heirCostCount]uint8
-	res      Result
+	*guardMail
+	locals  []*heirLocal
+	byPrint map[print128]int32
+	worlds  []heirWorld
+	seen    map[print128]struct{}
+	claims  []heirClaims
+	claimed map[heirClaims]int32
+	most    [heirCostCount]uint8
+	res     Result
 }
 
 // RunHeirs explores a scope of heirs. An error says that the scope cannot start.
@@ -80,8 +76,8 @@ func RunHeirs(s HeirScope, lim Limits) (Result, error) {
 	if lim.Depth == 0 {
 		lim.Depth = s.Depth
 	}
-	x := &heirSearch{heirSetting: newHeirSetting(&s), shapes: newShapes(signals, versions), byPrint: map[print128]int32{}, byBytes: map[string]int32{},
-		seen: map[print128]struct{}{}, nets: make([]guardNet, 1), adds: map[netPlus]int32{}, claims: make([]heirClaims, 1), claimed: map[heirClaims]int32{{}: 0},
+	x := &heirSearch{heirSetting: newHeirSetting(&s), guardMail: newGuardMail(signals, versions), byPrint: map[print128]int32{},
+		seen: map[print128]struct{}{}, claims: make([]heirClaims, 1), claimed: map[heirClaims]int32{{}: 0},
 		most: s.Most.by(), res: Result{Scope: s.Name}}
 	root := heirWorld{parent: -1}
 	for i := range nodes {
@@ -190,7 +186,7 @@ func (x *heirSearch) claim(k int32, i, j int) *Failure {
 		}
 		w.claims = id
 		for to := range nodes {
-			w.net = x.sent(w.net, x.message(i, envelope{to, &guardian.Decided{Of: l.self, To: guardHolder(to), Value: guardian.Value{Version: v, Heir: heir, Records: l.past[gen][v]}}}))
+			w.net = x.sent(w.net, x.message(i, to, &guardian.Decided{Of: l.self, To: guardHolder(to), Value: guardian.Value{Version: v, Heir: heir, Records: l.past[gen][v]}}))
 		}
 		if f := x.arrive(w); f != nil {
 			return f
@@ -257,46 +253,6 @@ func (x *heirSearch) judge(w *heirWorld) error {
 		}
 	}
 	return nil
-}
-
-// sent adds a message to a network.
-func (x *heirSearch) sent(net, m int32) int32 {
-	key := netPlus{net, m}
-	id, ok := x.adds[key]
-	if ok {
-		return id
-	}
-	id = net
-	n := x.nets[net]
-	msg := &x.messages[m]
-	if i, there := slices.BinarySearch(n.of[msg.to], m); !there {
-		n.of[msg.to] = slices.Insert(slices.Clone(n.of[msg.to]), i, m)
-		n.print[0] ^= msg.print[0]
-		n.print[1] ^= msg.print[1]
-		x.nets = append(x.nets, n)
-		id = int32(len(x.nets) - 1)
-	}
-	x.adds[key] = id
-	return id
-}
-
-// message numbers a message, after a way over the wire.
-func (x *heirSearch) message(from int, s envelope) int32 {
-	wire := ledger.Encode(s.msg)
-	key := string(append([]byte{byte(s.to), byte(from)}, wire...))
-	if m, ok := x.byBytes[key]; ok {
-		return m
-	}
-	msg, err := ledger.Decode(wire)
-	if err != nil {
-		panic(fmt.Sprintf("BUG: what node %d sends does not decode: %v", from, err))
-	}
-	e := &encoder{seen: map[address]int{}, shapes: x.shapes}
-	e.str(key)
-	id := int32(len(x.messages))
-	x.messages = append(x.messages, guardMessage{s.to, from, msg, e.sum()})
-	x.byBytes[key] = id
-	return id
 }
 
 // intern gives the state of a node in a number, the same one if it is known.
@@ -373,7 +329,7 @@ func (x *heirSearch) result(id int32, in heirInput) heirResult {
 	}
 	r := heirResult{in: in}
 	for _, s := range n.sent {
-		r.sent = append(r.sent, x.message(n.i, s))
+		r.sent = append(r.sent, x.message(n.i, s.to, s.msg))
 	}
 	r.to = x.intern(n, id, in)
 	r.same = r.to == id && len(r.sent) == 0
