@@ -46,6 +46,7 @@ type side struct {
 
 // slots were given to a call until an instant of the node's clock.
 type slots struct {
+	to    *call
 	n     ledger.Tokens
 	until ledger.Instant
 }
@@ -271,17 +272,28 @@ func (a *audit) gave(n *node, id ledger.InstanceID, w ledger.Window, amount ledg
 	}
 }
 
-// gaveSlots notes slots that a call was given until an instant of the node's clock, or gives back if n is negative. Those
-// whose time is over came back without it.
-func (a *audit) gaveSlots(n *node, id ledger.InstanceID, until ledger.Instant, amount ledger.Tokens) {
+// gaveSlots notes slots that a call was given for the time of its reservation, or gives back if n is negative. Those whose
+// time is over came back without it.
+func (a *audit) gaveSlots(n *node, id ledger.InstanceID, c *call, amount ledger.Tokens) {
 	s := a.side(sideKey{a.w.pool.instance(id), a.w.pool.holder(n.self)})
 	if amount > 0 {
-		s.slots = append(s.slots, slots{amount, until})
+		s.slots = append(s.slots, slots{c, amount, c.until})
 		s.told += amount
-	} else if i := slices.Index(s.slots, slots{-amount, until}); i >= 0 {
+	} else if i := slices.IndexFunc(s.slots, func(x slots) bool { return x.to == c }); i >= 0 {
 		s.slots = slices.Delete(s.slots, i, i+1)
 		s.told += amount
 	}
+}
+
+// stepped notes that a node's clock was put forward: no call is older by it, so slots come back so much later.
+func (a *audit) stepped(n *node, by ledger.Millis) {
+	h := a.w.pool.holder(n.self)
+	n.core.Replica.EachAccount(func(acc *ledger.Account) {
+		s := a.side(sideKey{a.w.pool.instance(acc.ID()), h})
+		for i := range s.slots {
+			s.slots[i].until += ledger.Instant(by)
+		}
+	})
 }
 
 // expire forgets slots whose time is over.

@@ -128,9 +128,12 @@ func gives(budget string, n ledger.Tokens) step {
 	return func(h *history) { h.audit.gave(h.a, h.id(budget), 0, n) }
 }
 
-// lends: a caller of node a was given slots for so long, or gives them back.
-func lends(budget string, n ledger.Tokens, ms ledger.Instant) step {
-	return func(h *history) { h.audit.gaveSlots(h.a, h.id(budget), h.a.clockNow()+ms, n) }
+// lends: a call at node a was given slots for so long, or gives them back.
+func lends(budget string, n ledger.Tokens, c *call, ms ledger.Instant) step {
+	return func(h *history) {
+		c.until = h.a.clockNow() + ms
+		h.audit.gaveSlots(h.a, h.id(budget), c, n)
+	}
 }
 
 // loads: node a starts, and makes this of its disk.
@@ -143,6 +146,7 @@ func addsUp(h *history) { h.audit.shares() }
 // TestAudit: each invariant of the audit holds in a right history, and a wrong step breaks it by its name.
 func TestAudit(t *testing.T) {
 	// An account that was issued 1,000 tokens and has 300 of them in use, covered by its mark.
+	brief, over := &call{}, &call{}
 	whole := ledger.State{Genesis: ledger.TotalShares, Issues: true, Base: 1000, Spent: 200, Reserved: 100, Mark: 400}
 	with := func(s ledger.State, change func(*ledger.State)) ledger.State { change(&s); return s }
 	for _, c := range []struct {
@@ -189,7 +193,7 @@ func TestAudit(t *testing.T) {
 			is("pot", with(whole, func(s *ledger.State) { s.Lapsed = 701 })), "no balance is negative"},
 		{"callers were given more than is booked", []step{writes("pot", whole), gives("pot", 400), gives("pot", -100), is("pot", whole), gives("pot", 1)},
 			is("pot", whole), "what callers were told is spent or reserved"},
-		{"slots were given that are not booked", []step{writes("pot", whole), lends("pot", 300, 1000), lends("pot", 40, 1000), lends("pot", -40, 1000), lends("pot", 1, 0), is("pot", whole), lends("pot", -1, 0), lends("pot", 1, 1000)},
+		{"slots were given that are not booked", []step{writes("pot", whole), lends("pot", 300, &call{}, 1000), lends("pot", 40, brief, 1000), lends("pot", -40, brief, 1000), lends("pot", 1, over, 0), is("pot", whole), lends("pot", -1, over, 0), lends("pot", 1, &call{}, 1000)},
 			is("pot", whole), "what callers were told is spent or reserved"},
 		{"a restart forgets the mark", []step{writes("pot", whole), loads("pot", with(whole, func(s *ledger.State) { s.Spent, s.Reserved = 400, 0 })), loads("pot", with(whole, func(s *ledger.State) { s.Spent, s.Reserved, s.Debt = 300, 0, 100 }))},
 			loads("pot", whole), "after a crash all up to the durable mark counts as spent"},

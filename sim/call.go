@@ -167,7 +167,7 @@ func (n *node) book(c *call, id ledger.InstanceID, amount ledger.Tokens) {
 	spec, ok := n.resolve(id)
 	switch {
 	case ok && spec.Kind == ledger.Slots:
-		n.w.audit.gaveSlots(n, id, c.until, amount)
+		n.w.audit.gaveSlots(n, id, c, amount)
 	case ok:
 		n.w.audit.gave(n, id, windowOf(&spec, c.at), amount)
 	}

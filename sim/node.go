@@ -359,7 +359,12 @@ func (n *node) receive(now ledger.Instant, m any) {
 
 // expire is the part of a tick that waits for no disk.
 func (n *node) expire() {
-	n.clock.Follow(n.wall(), n.elapsed(), core.TickEvery)
+	if step := n.clock.Follow(n.wall(), n.elapsed(), core.TickEvery); step > 0 {
+		n.w.audit.stepped(n, step)
+		if n.w.audit.bug != bugForgetSteps {
+			n.core.Stepped(n.clockNow(), step)
+		}
+	}
 	n.core.Expire(n.clockNow())
 }
 

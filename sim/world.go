@@ -96,6 +96,7 @@ const (
 	bugSettleTwice     // callers' settlements are booked twice
 	bugTellEarly       // a batch takes effect before its write is done
 	bugLoseMarks       // the disk keeps the older of two marks
+	bugForgetSteps     // reservations do not hear of a step of the clock
 )
 
 // Swarm runs the scenario with the swarm only. The error says why the run could not be made; what went wrong in it

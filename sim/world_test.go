@@ -2,10 +2,12 @@ package sim
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger/purity"
+	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
 
@@ -93,6 +95,35 @@ func TestSeedsThatFailed(t *testing.T) {
 		}
 		if r.Violation != nil {
 			t.Errorf("swarmpurse sim run random --seed %d\n%+v", seed, r.Violation)
+		}
+	}
+}
+
+// TestStepFreesNoSlot: calls that run for a minute keep their slots when the clock of their node is put forward by more than
+// their reservations last; that they do not is found.
+func TestStepFreesNoSlot(t *testing.T) {
+	for _, c := range []struct {
+		bug  bug
+		want string
+	}{{bugNone, ""}, {bugForgetSteps, "what callers were told is spent or reserved"}} {
+		sc := steady(t, 3, 2*time.Minute)
+		p, err := policy.Parse("test", []byte(strings.NewReplacer("{unit: token}", "{unit: slot}", "supply: {rate: 50000/s, burst: 100000}", "supply: {slots: 300}", "cost: {compute: prompt_tokens + max_output_tokens}", "cost: {compute: 1}").Replace(steadyPolicy)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc.Policies = []*policy.Policy{p}
+		sc.Workload[0].Rate, sc.Workload[0].Runs = 2, scenario.Delay{Median: time.Minute, P99: 90 * time.Second}
+		sc.Faults = []scenario.Fault{{Kind: scenario.Clock, At: 90 * time.Second, Nodes: []int{0}, By: 3 * time.Minute}}
+		r, err := Swarm(t.Context(), sc, Options{bug: c.bug})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if r.Violation != nil {
+			got = r.Violation.Invariant
+		}
+		if got != c.want {
+			t.Errorf("bug %d: found %q, want %q: %+v", c.bug, got, c.want, r.Violation)
 		}
 	}
 }
