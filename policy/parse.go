@@ -38,7 +38,7 @@ func parse(file string, src []byte, builtin bool, below, right int) (*Policy, er
 		return nil, d.Err()
 	}
 	p := &Policy{
-		file: file, start: d.At(1, 1), source: src, hash: sha256.Sum256(src), zone: time.UTC,
+		file: file, start: d.At(1, 1), source: src, hash: sha256.Sum256(src), zone: time.UTC, guards: ledger.DefaultGuards,
 		tokenBy: map[string]*tokenType{}, classBy: map[string]*Class{}, budgetBy: map[string]*Budget{},
 	}
 	d.document(p, root, builtin || p.hash == builtinHash())
@@ -64,6 +64,7 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 	if n := f["timezone"]; n != nil {
 		p.zone = d.timezone(n)
 	}
+	d.guards(p, f)
 	if n := f["tokens"]; n != nil {
 		d.tokens(p, n)
 	}

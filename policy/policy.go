@@ -17,6 +17,7 @@ type Policy struct {
 	hash     [32]byte
 	revision int64
 	zone     *time.Location
+	guards   ledger.Guards
 
 	tokens  []*tokenType // in the order of the document, like all lists here
 	classes []Class
@@ -110,6 +111,9 @@ func (p *Policy) File() string { return p.file }
 
 // Location is the time zone that windows are aligned to.
 func (p *Policy) Location() *time.Location { return p.zone }
+
+// Guards says how many guardians a node names, for how long it mints and spends without word from them.
+func (p *Policy) Guards() ledger.Guards { return p.guards }
 
 // AdmitsUnmatched reports whether a call that no rule matches is admitted.
 func (p *Policy) AdmitsUnmatched() bool { return p.admit }

@@ -24,15 +24,18 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 		Doc: "Which calls draw on which budgets. All rules that match apply, in order, until one says stop."},
 	{Name: "default", Is: document.Schema{Kind: "string", Words: []string{"admit", "deny"}},
 		Doc: "What a call gets that no rule matches. Default: deny."},
+	{Name: "guardians", Is: document.Schema{Kind: "integer", Min: 0, Max: 5},
+		Doc: "Peers that keep standby copies of each node's accounts, so that a dead node's rights come back: 3, 5, or 0 for none. Default: 3."},
+	{Name: "lease", Is: document.Duration,
+		Doc: "How long a node mints by time without word from its guardians, and so how long a dead node's rights take to come back; 10s to 24h. Default: 10m."},
+	{Name: "autonomy", Is: document.Duration,
+		Doc: "How long a node that is cut off from its guardians goes on spending grants, windows and slots, at its present pace; 1s to 24h. Default: 5m."},
 	{Name: "flags", Later: true},
 	{Name: "rollout", Later: true},
 	{Name: "shadow", Later: true},
 	{Name: "upstreams", Later: true},
 	{Name: "freeze", Later: true},
 	{Name: "alerts", Later: true},
-	{Name: "autonomy", Later: true},
-	{Name: "lease", Later: true},
-	{Name: "guardians", Later: true},
 }}
 
 var tokenShape = &document.Shape{Name: "a token type", Fields: []document.Field{
