@@ -170,6 +170,7 @@ func (r *Replica) commit(now Instant, in *instance, version uint64) {
 		}
 		if c.due != nil {
 			in.dues[c.due.key] = c.due.Due
+			r.reclaimed(in, c.due)
 		}
 	}
 	a.rights += a.s.Balance() - before

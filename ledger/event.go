@@ -12,6 +12,8 @@ const (
 	GotRights                          // rights from a peer were credited
 	GaveShares
 	GotShares
+	Reclaimed // this node, as its heir, was credited what a claimed generation (Peer) had
+	TookBack  // this node took back what it had given to a generation (Peer) that was claimed before it came there
 )
 
 // Event is something that happened in a batch. It tells; nothing depends on it.

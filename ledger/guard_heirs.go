@@ -135,7 +135,7 @@ func (r *Replica) closeEdge(now Instant, f *final, id InstanceID) (waits bool) {
 			e.Back = onTheWay(*e, fa, theirs)
 			s.In += e.Back
 		}
-	}})
+	}, then: func() { r.tookBack(in, e) }})
 	r.activate(in)
 	return false
 }

@@ -31,6 +31,7 @@ type guards struct {
 	moving bool          // to the next generation
 	over   bool          // this generation was claimed
 	news   bool          // something that was decided may not be booked yet
+	gains  Gains
 }
 
 // SetGuards takes over what the policy says. Guardians are named, once for this generation, as soon as there are four

@@ -227,6 +227,7 @@ func (n *wnode) follow() {
 	if !over {
 		return
 	}
+	before := n.r
 	n.r = nil
 	n.model().crashed(n)
 	n.open, n.mints, n.left = nil, nil, false
@@ -242,6 +243,7 @@ func (n *wnode) follow() {
 		n.self = heir
 	}
 	n.start(n.self.Gen)
+	n.r.Follow(before)
 	n.w.members()
 }
 

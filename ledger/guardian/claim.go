@@ -44,6 +44,7 @@ func (m *Machine) Claim(now time.Duration, of, heir Holder) error {
 		return fmt.Errorf("%v cannot claim %v for %v", m.self, of, heir)
 	}
 	m.claims = append(m.claims, c)
+	m.counts.Begun++
 	m.begin(now, c)
 	m.deliver(now)
 	return nil
@@ -62,6 +63,7 @@ func (m *Machine) begin(now time.Duration, c *claim) {
 	rank := time.Duration(slices.Index(c.set, m.dir) + 2)
 	c.next = now + min(firstTry<<min(c.tries, 16), lastTry)*rank/2
 	c.tries++
+	m.counts.Ballots++
 	for _, g := range c.set {
 		m.send(g, &Prepare{Of: c.of, To: g, Ballot: c.ballot, Owner: c.of == m.self})
 	}
@@ -155,6 +157,7 @@ func (m *Machine) accepted(a *Accepted) {
 	if err := m.learn(c.of, *c.value); err != nil {
 		return // no room: the next ballot tries again
 	}
+	m.counts.Decided++
 	for _, g := range c.set {
 		if g != m.dir {
 			m.send(g, &Decided{Of: c.of, To: g, Value: *c.value})
@@ -168,6 +171,7 @@ func (m *Machine) rejected(now time.Duration, r *Reject) {
 	if c == nil {
 		return
 	}
+	m.counts.Rejections++
 	c.highest = max(c.highest, r.Promised.Round)
 	if r.Wait > 0 {
 		c.next = max(c.next, now+min(r.Wait, MaxLease))

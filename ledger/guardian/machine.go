@@ -79,8 +79,9 @@ type Machine struct {
 	rounds []Round // sorted by generation
 	lease  time.Duration
 
-	local []any // that this node has sent itself
-	batch batch
+	counts Counts
+	local  []any // that this node has sent itself
+	batch  batch
 }
 
 // batch is what waits to be durable.
@@ -137,7 +138,7 @@ func (m *Machine) receive(now time.Duration, msg any) error {
 	case *Note:
 		return m.note(now, msg)
 	case *NoteAck:
-		return m.acked(msg)
+		return m.acked(now, msg)
 	case *Refused:
 		return m.refused(msg)
 	case *Release:

@@ -23,6 +23,7 @@ type owner struct {
 	records  map[string]entry // as they are on disk
 	log      []change         // in order of versions
 	standing []standing       // by guardian, as in Set
+	renewed  time.Duration    // when the lease was last extended
 }
 
 type entry struct {
@@ -242,6 +243,8 @@ func (m *Machine) notes(now time.Duration) {
 			if s.acked < o.Version {
 				n.Records = o.since(n.Since)
 			}
+			m.counts.Notes++
+			m.counts.NoteBytes += size(n.Records)
 			m.send(to, n)
 		}
 		s.sent, s.told, s.waiting = now, true, true
@@ -249,7 +252,7 @@ func (m *Machine) notes(now time.Duration) {
 }
 
 // acked takes a guardian's acknowledgement.
-func (m *Machine) acked(a *NoteAck) error {
+func (m *Machine) acked(now time.Duration, a *NoteAck) error {
 	if a.To != m.self {
 		return nil
 	}
@@ -263,7 +266,11 @@ func (m *Machine) acked(a *NoteAck) error {
 	s.acked = max(s.acked, a.Version)
 	s.waiting = false
 	if a.Sent != noLease {
+		before, _ := m.Lease()
 		s.lease = max(s.lease, a.Sent+a.Lease-Margin(a.Lease))
+		if end, _ := m.Lease(); end != before {
+			m.own.renewed = now
+		}
 	}
 	return nil
 }

@@ -64,6 +64,7 @@ func (m *Machine) note(now time.Duration, n *Note) error {
 		return err
 	}
 	if w.Decided || w.Promised != (Ballot{}) {
+		m.counts.Refused++
 		m.send(n.From, &Refused{From: m.dir, To: n.From})
 		return nil
 	}
@@ -103,6 +104,7 @@ func (m *Machine) store(w *ward, n *Note) {
 		m.keep(w, r)
 	}
 	w.Version = n.Version
+	m.counts.Stored++
 	m.touch(w)
 }
 
@@ -179,6 +181,7 @@ func (m *Machine) learn(of Holder, v Value) error {
 		return nil
 	}
 	w.Value, w.Decided = &v, true
+	m.counts.Learned++
 	for _, k := range slices.Sorted(maps.Keys(w.records)) {
 		m.keep(w, Record{Key: k}) // the value has them
 	}

@@ -38,18 +38,21 @@ type address struct {
 
 // ignored are fields that decide nothing, by type and name, with the reason.
 var ignored = map[string]string{
-	"ledger.Replica.cfg":     "given by the scope; its dice are thrown at the start only",
-	"ledger.Replica.peers":   "always the whole swarm",
-	"ledger.Replica.scratch": "overwritten before every use",
-	"ledger.Replica.last":    "what the driver had to do is done; only its memory is used again",
-	"ledger.batch.events":    "tells what happened; nothing depends on it",
-	"ledger.batch.news":      "counts for metrics",
-	"ledger.batch.stale":     "counts for metrics",
-	"ledger.Account.notify":  "always the same: puts the account on the owner's list",
-	"ledger.change.apply":    "a function: told apart by how it came about",
-	"ledger.change.then":     "a function: told apart by how it came about",
-	"judge.Book.Pairs":       "follows from the replica's memory",
-	"judge.Book.Disk":        "follows from the disk",
+	"ledger.Replica.cfg":      "given by the scope; its dice are thrown at the start only",
+	"ledger.Replica.peers":    "always the whole swarm",
+	"ledger.Replica.scratch":  "overwritten before every use",
+	"ledger.Replica.last":     "what the driver had to do is done; only its memory is used again",
+	"ledger.batch.events":     "tells what happened; nothing depends on it",
+	"ledger.batch.news":       "counts for metrics",
+	"ledger.batch.stale":      "counts for metrics",
+	"ledger.guards.gains":     "counts for metrics",
+	"guardian.Machine.counts": "counts for metrics",
+	"guardian.owner.renewed":  "for people",
+	"ledger.Account.notify":   "always the same: puts the account on the owner's list",
+	"ledger.change.apply":     "a function: told apart by how it came about",
+	"ledger.change.then":      "a function: told apart by how it came about",
+	"judge.Book.Pairs":        "follows from the replica's memory",
+	"judge.Book.Disk":         "follows from the disk",
 }
 
 // sets are lists whose order decides nothing, with the reason. After a restart it follows the names of nodes, which
