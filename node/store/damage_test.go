@@ -388,7 +388,7 @@ func FuzzSideFiles(f *testing.F) {
 		if dir, tx, err := decodeCounter(b); err == nil && !bytes.Equal(encodeCounter(dir, tx), b) {
 			t.Error("a counter with two spellings")
 		}
-		if s, err := decodeState(b); err == nil && !bytes.Equal(s.encode(), b) {
+		if s, err := decodeState(b); err == nil && b[0] == Schema && !bytes.Equal(s.encode(), b) {
 			t.Error("a state with two spellings")
 		}
 		if v, err := unframe("meta", "k", b); err == nil && !bytes.Equal(frame("meta", "k", v), b) {

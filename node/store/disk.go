@@ -104,8 +104,13 @@ func (d *disk) open(o *Options) (Identity, error) {
 	if err := d.openBolt(); err != nil {
 		return Identity{}, err
 	}
-	if markErr != nil {
-		if raw != nil {
+	if id.Schema < Schema {
+		if id, err = d.upgrade(id); err != nil {
+			return Identity{}, err
+		}
+	}
+	if markErr != nil || mark.Schema != id.Schema {
+		if raw != nil && markErr != nil {
 			d.dir.log.Warn().Err(markErr).Str("file", d.dir.file(markerName)).Msg("the marker of the data directory was damaged and is written anew")
 		}
 		if err := d.dir.writeFile(markerName, encodeMarker(id)); err != nil {
@@ -304,6 +309,37 @@ func (d *disk) openBolt() error {
 	return nil
 }
 
+// upgrade brings the layout of an older version up to date, in one transaction. That version refuses the directory from
+// then on, since it would lose what it knows nothing of: promises to claims, and what guardians hold.
+func (d *disk) upgrade(id Identity) (Identity, error) {
+	from := id.Schema
+	id.Schema = Schema
+	if id.First == 0 {
+		id.First = id.Gen
+	}
+	next := d.st
+	err := guarded(func() error {
+		return d.db.Update(func(tx *bbolt.Tx) error {
+			for b := buckets(from) + 1; b <= lastBucket; b++ {
+				if _, err := tx.CreateBucket([]byte(b.String())); err != nil {
+					return err
+				}
+			}
+			return apply(tx, &next, nil, &id)
+		})
+	})
+	if err != nil {
+		return id, d.commitFailed(err)
+	}
+	d.st = next
+	if err := d.seq.set(next.Tx); err != nil {
+		return id, d.unreadable(seqName, err)
+	}
+	d.dir.log.Info().Str("dir", d.dir.path).Int("from", from).Int("to", Schema).
+		Msg("the data directory has the layout of this version now: older versions cannot use it any more")
+	return id, nil
+}
+
 // firstTx is the bbolt transaction that makes the buckets; bbolt's own first pages are transactions 0 and 1.
 const firstTx = 2
 
@@ -433,7 +469,6 @@ func apply(tx *bbolt.Tx, st *state, ws []Write, id *Identity) error {
 			return err
 		}
 		st.Tallies[w.Bucket].add(raw)
-		st.Settled = st.Settled || w.Bucket == Accounts
 	}
 	own := tx.Bucket([]byte(internalBucket))
 	if own == nil {

@@ -77,7 +77,7 @@ func sample(t testing.TB, dir string) map[string]string {
 			ws = append(ws, Write{Accounts, fmt.Sprintf("tenant-day/%02d@1f0c94a2b7e3", r.IntN(90)), randBytes(r, 100+r.IntN(150))})
 		}
 		ws = append(ws, Write{Accounts, fmt.Sprintf("tenant-day/%02d@1f0c94a2b7e3", r.IntN(90)), nil})
-		ws = append(ws, Write{Meta, "charter", randBytes(r, 16)}, Write{Policy, fmt.Sprint(round), randBytes(r, 5000)})
+		ws = append(ws, Write{Meta, "charter", randBytes(r, 16)}, Write{Policy, fmt.Sprint(round), randBytes(r, 5000)}, Write{Guards, "guardians", randBytes(r, 90)})
 		if err := s.Commit(ws); err != nil {
 			t.Fatal(err)
 		}

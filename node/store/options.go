@@ -12,15 +12,19 @@ import (
 
 // Bounds of what the store takes. Open and Commit refuse what is larger with ErrTooLarge.
 const (
-	MaxKeyLen      = 1024     // bytes in a key; at least 1
-	MaxValueLen    = 4 << 20  // bytes in a value
-	MaxCommitLen   = 64 << 20 // bytes of all keys and values of one Commit
-	MaxCommitCount = 100_000  // writes in one Commit
-	MaxNameLen     = 128      // bytes in the name of a node or a cluster
+	MaxKeyLen      = 2048      // bytes in a key; at least 1
+	MaxValueLen    = 8 << 20   // bytes in a value
+	MaxCommitLen   = 128 << 20 // bytes of all keys and values of one Commit
+	MaxCommitCount = 1 << 20   // writes in one Commit
+	MaxNameLen     = 128       // bytes in the name of a node or a cluster
 )
 
-// Schema is the version of the directory's layout that this package writes, and the newest it reads.
-const Schema = 1
+// Schema is the version of the directory's layout that this package writes, and the newest it reads. Open brings an older
+// one up to date; the versions that wrote it refuse it from then on.
+//
+//	1  accounts, meta, policy and seats
+//	2  guards, and a generation that can be followed by the next one in the same directory
+const Schema = 2
 
 // Bucket names one of the store's key spaces.
 type Bucket uint8
@@ -30,9 +34,18 @@ const (
 	Meta                       // what the node knows of itself and of peers: charter, versions seen
 	Policy                     // policy documents and revisions
 	Seats                      // founders' seats, votes and decisions on them
+	Guards                     // what guardians keep of their wards, what claims have decided, and this node's own guardians
 )
 
-const lastBucket = Seats
+const lastBucket = Guards
+
+// buckets is how many of them a layout has, from the first on.
+func buckets(schema int) Bucket {
+	if schema < 2 {
+		return Seats
+	}
+	return lastBucket
+}
 
 // internalBucket holds the store's own records.
 const internalBucket = "store"
@@ -47,6 +60,8 @@ func (b Bucket) String() string {
 		return "policy"
 	case Seats:
 		return "seats"
+	case Guards:
+		return "guards"
 	}
 	return fmt.Sprintf("bucket(%d)", uint8(b))
 }
@@ -77,8 +92,10 @@ type Identity struct {
 	Cluster   string
 	Directory [16]byte // random, made with the directory
 	// Gen is the generation: Unix milliseconds at creation times 2^16 plus 16 random bits. It grows
-	// with every new directory of a node, and two directories made apart do not get the same.
-	Gen     uint64
+	// with every new directory of a node, and two directories made apart do not get the same. Succeed raises it.
+	Gen uint64
+	// First is the generation that the directory was made with: it outlives those that follow each other in it.
+	First   uint64
 	Created time.Time // UTC, whole milliseconds
 	Schema  int
 }
@@ -157,5 +174,6 @@ func newIdentity(o *Options) (Identity, error) {
 		return Identity{}, fmt.Errorf("store: the clock says %s: set it, a new generation is numbered by it", id.Created.Format(time.RFC3339))
 	}
 	id.Gen = uint64(ms)<<16 | uint64(low[0])<<8 | uint64(low[1])
+	id.First = id.Gen
 	return id, nil
 }

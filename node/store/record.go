@@ -75,24 +75,18 @@ func mix(c uint32) uint64 {
 // state is the store's own record of what the buckets hold. It is rewritten in every transaction.
 type state struct {
 	Tx      uint64 // of the bbolt transaction that wrote it
-	Settled bool   // an account was written once, so the generation is fixed
 	Tallies [lastBucket + 1]tally
 }
 
 const (
-	stateKey     = "state"
-	identityKey  = "identity"
-	stateVersion = 1
-	stateLen     = 2 + 8 + int(lastBucket)*16
+	stateKey    = "state"
+	identityKey = "identity"
+	stateHead   = 2 + 8 // the layout, a byte that layout 1 used, and the transaction
 )
 
 func (s *state) encode() []byte {
-	b := make([]byte, 0, stateLen)
-	settled := byte(0)
-	if s.Settled {
-		settled = 1
-	}
-	b = append(b, stateVersion, settled)
+	b := make([]byte, 0, stateHead+16*int(lastBucket))
+	b = append(b, Schema, 0)
 	b = binary.BigEndian.AppendUint64(b, s.Tx)
 	for i := Accounts; i <= lastBucket; i++ {
 		b = binary.BigEndian.AppendUint64(b, s.Tallies[i].Count)
@@ -103,12 +97,15 @@ func (s *state) encode() []byte {
 
 func decodeState(b []byte) (state, error) {
 	var s state
-	if len(b) != stateLen || b[0] != stateVersion || b[1] > 1 {
+	last := Bucket(0)
+	if len(b) > stateHead && b[0] >= 1 && b[0] <= Schema {
+		last = buckets(int(b[0]))
+	}
+	if last == 0 || len(b) != stateHead+16*int(last) || b[1] > 1 || b[1] == 1 && b[0] > 1 {
 		return s, fmt.Errorf("the record of the store's state is malformed (%d bytes)", len(b))
 	}
-	s.Settled = b[1] == 1
 	s.Tx = binary.BigEndian.Uint64(b[2:])
-	for i := Accounts; i <= lastBucket; i++ {
+	for i := Accounts; i <= last; i++ {
 		at := b[10+(int(i)-1)*16:]
 		s.Tallies[i] = tally{binary.BigEndian.Uint64(at), binary.BigEndian.Uint64(at[8:])}
 	}
@@ -121,12 +118,13 @@ type identityJSON struct {
 	Cluster   string    `json:"cluster"`
 	Directory []byte    `json:"directory"`
 	Gen       uint64    `json:"gen,omitempty"`
+	First     uint64    `json:"first,omitempty"`
 	Created   time.Time `json:"created"`
 	Schema    int       `json:"schema"`
 }
 
 func (i Identity) encode() []byte {
-	b, err := json.Marshal(identityJSON{i.Node, i.Cluster, i.Directory[:], i.Gen, i.Created, i.Schema})
+	b, err := json.Marshal(identityJSON{i.Node, i.Cluster, i.Directory[:], i.Gen, i.First, i.Created, i.Schema})
 	if err != nil {
 		panic("BUG: identity does not encode: " + err.Error())
 	}
@@ -141,5 +139,5 @@ func decodeIdentity(b []byte) (Identity, error) {
 	if len(j.Directory) != 16 || j.Schema < 1 || len(j.Node) > MaxNameLen || len(j.Cluster) > MaxNameLen {
 		return Identity{}, errors.New("malformed identity")
 	}
-	return Identity{j.Node, j.Cluster, [16]byte(j.Directory), j.Gen, j.Created.UTC(), j.Schema}, nil
+	return Identity{j.Node, j.Cluster, [16]byte(j.Directory), j.Gen, j.First, j.Created.UTC(), j.Schema}, nil
 }

@@ -97,7 +97,7 @@ func TestStartUpErrors(t *testing.T) {
 			}
 			id.Schema = Schema + 1
 			writeFile(t, encodeMarker(id), dir, markerName)
-		}, nil, ErrNewer, []string{"layout 2", "up to 1"}, "newer swarmpurse"},
+		}, nil, ErrNewer, []string{"layout 3", "up to 2"}, "newer swarmpurse"},
 		{"newer layout, marker lost", func(t *testing.T, dir string) {
 			os.Remove(filepath.Join(dir, markerName))
 			rewrite(t, dir, func(b *bbolt.Bucket) error {
@@ -112,7 +112,7 @@ func TestStartUpErrors(t *testing.T) {
 				id.Schema = Schema + 1
 				return putOwn(b, identityKey, id.encode())
 			})
-		}, nil, ErrNewer, []string{"layout 2"}, "newer swarmpurse"},
+		}, nil, ErrNewer, []string{"layout 3"}, "newer swarmpurse"},
 		{"newer layout with more buckets, marker lost", func(t *testing.T, dir string) {
 			os.Remove(filepath.Join(dir, markerName))
 			rewrite(t, dir, func(b *bbolt.Bucket) error {
@@ -130,7 +130,7 @@ func TestStartUpErrors(t *testing.T) {
 				}
 				return putOwn(b, identityKey, id.encode())
 			})
-		}, nil, ErrNewer, []string{"layout 3", "up to 1"}, "newer swarmpurse"},
+		}, nil, ErrNewer, []string{"layout 4", "up to 2"}, "newer swarmpurse"},
 		{"written by another program", func(t *testing.T, dir string) {
 			rewrite(t, dir, func(b *bbolt.Bucket) error {
 				_, err := b.Tx().CreateBucket([]byte("mine"))

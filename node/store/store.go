@@ -12,13 +12,12 @@ import (
 type Store struct {
 	o Options
 
-	// mu guards all below. Commit and SetGeneration hold it for writing, reads for reading.
+	// mu guards all below. Commit and Succeed hold it for writing, reads for reading.
 	mu     sync.RWMutex
 	id     Identity
 	closed bool
 	mem    *memory // nil if the store is durable
 	disk   *disk   // nil if the store is in memory
-	memSet bool    // in memory: an account was written once
 }
 
 type record struct {
@@ -60,40 +59,30 @@ func (s *Store) Identity() Identity {
 // IsDurable reports whether what is committed survives the process.
 func (s *Store) IsDurable() bool { return s.disk != nil }
 
-// SetGeneration raises the generation, durably: at its first start a node goes above every generation
-// that peers know of it. Setting the present one again does nothing. It fails with ErrLate once an
-// account was ever written, and for a generation below the present one.
-func (s *Store) SetGeneration(gen uint64) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return ErrClosed
-	case gen == s.id.Gen:
-		return nil
-	case gen < s.id.Gen:
-		return fmt.Errorf("store: %w: it is %x, which %x is below", ErrLate, s.id.Gen, gen)
-	case s.disk == nil && s.memSet, s.disk != nil && s.disk.st.Settled:
-		return fmt.Errorf("store: %w: accounts were written under %x", ErrLate, s.id.Gen)
-	}
-	id := s.id
-	id.Gen = gen
-	if s.disk != nil {
-		if err := s.disk.commit(nil, &id); err != nil {
-			return err
-		}
-	}
-	s.id = id
-	return nil
-}
-
 // Commit makes all writes or none, in the order given, and returns nil once they are durable: one
 // transaction, which costs two fsyncs inside bbolt. After an error nothing was written and the store goes on, as when the disk
 // is full; but if the error is an ErrFailed, the disk did not say whether the writes are there, or the file was taken away.
 // The store then takes no more writes, and the node must stop: after a restart they are there or they are not.
 func (s *Store) Commit(ws []Write) error {
+	if len(ws) == 0 {
+		return nil
+	}
+	return s.commit(ws, 0)
+}
+
+// Succeed is a Commit that also begins a generation of this directory, which must be above the present one: ErrLate if it
+// is not. Whose the accounts of the one before are by then is the caller's business, as is what ws does to them.
+func (s *Store) Succeed(ws []Write, gen uint64) error {
+	if gen == 0 {
+		return fmt.Errorf("store: %w: it is 0", ErrLate)
+	}
+	return s.commit(ws, gen)
+}
+
+// commit makes writes and, if gen is not 0, a generation.
+func (s *Store) commit(ws []Write, gen uint64) error {
 	n, err := checkWrites(ws)
-	if err != nil || len(ws) == 0 {
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -101,14 +90,22 @@ func (s *Store) Commit(ws []Write) error {
 	if s.closed {
 		return ErrClosed
 	}
+	id, next := s.id, (*Identity)(nil)
+	if gen != 0 {
+		if gen <= id.Gen {
+			return fmt.Errorf("store: %w: it is %x, and %x is not above it", ErrLate, id.Gen, gen)
+		}
+		id.Gen = gen
+		next = &id
+	}
 	start := time.Now()
 	if s.disk != nil {
-		err = s.disk.commit(ws, nil)
+		err = s.disk.commit(ws, next)
 	} else {
 		s.mem.commit(ws)
-		for _, w := range ws {
-			s.memSet = s.memSet || w.Bucket == Accounts && w.Value != nil
-		}
+	}
+	if err == nil {
+		s.id = id
 	}
 	if s.o.Observer != nil {
 		s.o.Observer.Committed(time.Since(start), len(ws), n, err)

@@ -127,43 +127,10 @@ func TestClosed(t *testing.T) {
 			}
 		}
 		_, gerr := s.Get(Accounts, "a")
-		for _, err := range []error{gerr, s.Commit([]Write{{Accounts, "a", nil}}), s.Each(Accounts, nil), s.SetGeneration(1 << 62)} {
+		for _, err := range []error{gerr, s.Commit([]Write{{Accounts, "a", nil}}), s.Each(Accounts, nil), s.Succeed(nil, 1<<62)} {
 			if !errors.Is(err, ErrClosed) {
 				t.Errorf("%v", err)
 			}
-		}
-	})
-}
-
-func TestGenerationIsRaisedOnceAtMostBeforeTheFirstAccount(t *testing.T) {
-	backends(t, func(t *testing.T, s *Store) {
-		first := s.Identity().Gen
-		if err := s.SetGeneration(first - 1); !errors.Is(err, ErrLate) {
-			t.Errorf("down: %v", err)
-		}
-		mustCommit(t, s, Write{Meta, "charter", []byte("c")}) // only accounts count
-		if err := s.SetGeneration(first + 5); err != nil || s.Identity().Gen != first+5 {
-			t.Fatalf("%v %x", err, s.Identity().Gen)
-		}
-		mustCommit(t, s, Write{Accounts, "a", []byte("x")}, Write{Accounts, "a", nil})
-		if err := s.SetGeneration(first + 6); !errors.Is(err, ErrLate) {
-			t.Errorf("after an account: %v", err)
-		}
-		if err := s.SetGeneration(first + 5); err != nil {
-			t.Errorf("the same again: %v", err)
-		}
-		if s.o.Dir == "" {
-			return
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		s = mustOpen(t, s.o)
-		if got := s.Identity().Gen; got != first+5 {
-			t.Errorf("after a restart: %x, want %x", got, first+5)
-		}
-		if err := s.SetGeneration(first + 7); !errors.Is(err, ErrLate) {
-			t.Errorf("after a restart: %v", err)
 		}
 	})
 }
@@ -175,7 +142,7 @@ func TestIdentity(t *testing.T) {
 	o.Now = func() time.Time { return at }
 	s := mustOpen(t, o)
 	id := s.Identity()
-	if id.Node != "n1" || id.Cluster != "prod" || id.Directory == [16]byte{} || id.Schema != Schema || !id.Created.Equal(at) || id.Gen>>16 != uint64(at.UnixMilli()) {
+	if id.Node != "n1" || id.Cluster != "prod" || id.Directory == [16]byte{} || id.Schema != Schema || id.First != id.Gen || !id.Created.Equal(at) || id.Gen>>16 != uint64(at.UnixMilli()) {
 		t.Errorf("%+v", id)
 	}
 	if err := s.Close(); err != nil {
