@@ -193,7 +193,7 @@ type marker struct {
 const aboutMarker = "data directory of one swarmpurse node: keep its files together, never copy it to a second node"
 
 func encodeMarker(id Identity) []byte {
-	id.Gen, id.First = 0, 0 // the one changes; the database has them
+	id.Gen = 0 // the database has it
 	raw := json.RawMessage(id.encode())
 	b, err := json.Marshal(marker{aboutMarker, raw, crc32.Checksum(raw, castagnoli)})
 	if err != nil {

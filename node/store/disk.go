@@ -314,9 +314,6 @@ func (d *disk) openBolt() error {
 func (d *disk) upgrade(id Identity) (Identity, error) {
 	from := id.Schema
 	id.Schema = Schema
-	if id.First == 0 {
-		id.First = id.Gen
-	}
 	next := d.st
 	err := guarded(func() error {
 		return d.db.Update(func(tx *bbolt.Tx) error {
@@ -406,13 +403,13 @@ func putOwn(b *bbolt.Bucket, key string, value []byte) error {
 	return b.Put([]byte(key), frame(internalBucket, key, value))
 }
 
-// commit runs one transaction. id, if not nil, becomes the identity.
-func (d *disk) commit(ws []Write, id *Identity) error {
+// commit runs one transaction.
+func (d *disk) commit(ws []Write) error {
 	if d.failed != nil {
 		return d.hasFailed()
 	}
 	next := d.st
-	err := guarded(func() error { return d.db.Update(func(tx *bbolt.Tx) error { return apply(tx, &next, ws, id) }) })
+	err := guarded(func() error { return d.db.Update(func(tx *bbolt.Tx) error { return apply(tx, &next, ws, nil) }) })
 	if err != nil {
 		return d.commitFailed(err)
 	}
@@ -442,7 +439,7 @@ func (d *disk) taken() bool {
 	return !os.SameFile(now, d.info)
 }
 
-// apply makes the writes in a transaction and moves st along with them.
+// apply makes the writes in a transaction and moves st along with them. id, if not nil, becomes the identity.
 func apply(tx *bbolt.Tx, st *state, ws []Write, id *Identity) error {
 	st.Tx = uint64(tx.ID())
 	for _, w := range ws {

@@ -16,7 +16,6 @@ var (
 	ErrTooLarge = errors.New("too large for the store")              // a bound of this package
 	ErrClosed   = errors.New("store is closed")                      //
 	ErrFailed   = errors.New("store has failed and takes no writes") // see Commit
-	ErrLate     = errors.New("generation is over")                   // see Succeed
 )
 
 // Error is what Open, Commit and the reads return about the data directory.

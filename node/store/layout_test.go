@@ -4,7 +4,6 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -71,7 +70,7 @@ func TestOlderLayoutIsBroughtUpToDate(t *testing.T) {
 					t.Fatal(err)
 				}
 				id := s.Identity()
-				if id.Schema != Schema || id.Gen != firstOfLayout1 || id.First != firstOfLayout1 {
+				if id.Schema != Schema || id.Gen != firstOfLayout1 {
 					t.Errorf("start %d: %+v", start, id)
 				}
 				if got := mustContents(t, s); !equal(got, want) {
@@ -114,46 +113,4 @@ func TestDamagedOlderLayoutIsRefused(t *testing.T) {
 	if after := snapshot(t, dir); !equal(before, after) {
 		t.Error("it was changed")
 	}
-}
-
-// TestSucceed: the next generation and what becomes of the records of the one before are one commit; the directory keeps the
-// number of its first.
-func TestSucceed(t *testing.T) {
-	backends(t, func(t *testing.T, s *Store) {
-		first := s.Identity().Gen
-		mustCommit(t, s, Write{Accounts, "a", []byte("x")}, Write{Seats, "charter", []byte("c")})
-		for _, gen := range []uint64{0, first - 1, first} {
-			if err := s.Succeed([]Write{{Accounts, "a", nil}}, gen); !errors.Is(err, ErrLate) {
-				t.Errorf("generation %x after %x: %v", gen, first, err)
-			}
-		}
-		if err := s.Succeed([]Write{{Accounts, "", nil}}, first+1); err == nil {
-			t.Error("a write without a key")
-		}
-		if id := s.Identity(); id.Gen != first || len(mustContents(t, s)) != 2 {
-			t.Fatalf("refused, and yet %+v", id)
-		}
-		for _, gen := range []uint64{first + 1, first + 7} {
-			if err := s.Succeed([]Write{{Accounts, "a", nil}}, gen); err != nil {
-				t.Fatal(err)
-			}
-			if id := s.Identity(); id.Gen != gen || id.First != first {
-				t.Errorf("%+v, want %x of %x", id, gen, first)
-			}
-		}
-		want := map[string]string{"seats/charter": "c"}
-		if got := mustContents(t, s); !equal(got, want) {
-			t.Errorf("%v", got)
-		}
-		if s.o.Dir == "" {
-			return
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		s = mustOpen(t, s.o)
-		if id := s.Identity(); id.Gen != first+7 || id.First != first || !equal(mustContents(t, s), want) {
-			t.Errorf("after a restart: %+v", id)
-		}
-	})
 }

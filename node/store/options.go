@@ -23,7 +23,7 @@ const (
 // one up to date; the versions that wrote it refuse it from then on.
 //
 //	1  accounts, meta, policy and seats
-//	2  guards, and a generation that can be followed by the next one in the same directory
+//	2  guards
 const Schema = 2
 
 // Bucket names one of the store's key spaces.
@@ -91,11 +91,10 @@ type Identity struct {
 	Node      string
 	Cluster   string
 	Directory [16]byte // random, made with the directory
-	// Gen is the generation: Unix milliseconds at creation times 2^16 plus 16 random bits. It grows
-	// with every new directory of a node, and two directories made apart do not get the same. Succeed raises it.
-	Gen uint64
-	// First is the generation that the directory was made with: it outlives those that follow each other in it.
-	First   uint64
+	// Gen is the generation with which the directory began: Unix milliseconds at creation times 2^16 plus 16 random bits. It grows
+	// with every new directory of a node, and two directories made apart do not get the same. Generations that follow each
+	// other in it are the caller's records.
+	Gen     uint64
 	Created time.Time // UTC, whole milliseconds
 	Schema  int
 }
@@ -174,6 +173,5 @@ func newIdentity(o *Options) (Identity, error) {
 		return Identity{}, fmt.Errorf("store: the clock says %s: set it, a new generation is numbered by it", id.Created.Format(time.RFC3339))
 	}
 	id.Gen = uint64(ms)<<16 | uint64(low[0])<<8 | uint64(low[1])
-	id.First = id.Gen
 	return id, nil
 }

@@ -118,13 +118,12 @@ type identityJSON struct {
 	Cluster   string    `json:"cluster"`
 	Directory []byte    `json:"directory"`
 	Gen       uint64    `json:"gen,omitempty"`
-	First     uint64    `json:"first,omitempty"`
 	Created   time.Time `json:"created"`
 	Schema    int       `json:"schema"`
 }
 
 func (i Identity) encode() []byte {
-	b, err := json.Marshal(identityJSON{i.Node, i.Cluster, i.Directory[:], i.Gen, i.First, i.Created, i.Schema})
+	b, err := json.Marshal(identityJSON{i.Node, i.Cluster, i.Directory[:], i.Gen, i.Created, i.Schema})
 	if err != nil {
 		panic("BUG: identity does not encode: " + err.Error())
 	}
@@ -139,5 +138,5 @@ func decodeIdentity(b []byte) (Identity, error) {
 	if len(j.Directory) != 16 || j.Schema < 1 || len(j.Node) > MaxNameLen || len(j.Cluster) > MaxNameLen {
 		return Identity{}, errors.New("malformed identity")
 	}
-	return Identity{j.Node, j.Cluster, [16]byte(j.Directory), j.Gen, j.First, j.Created.UTC(), j.Schema}, nil
+	return Identity{j.Node, j.Cluster, [16]byte(j.Directory), j.Gen, j.Created.UTC(), j.Schema}, nil
 }

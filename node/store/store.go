@@ -12,7 +12,7 @@ import (
 type Store struct {
 	o Options
 
-	// mu guards all below. Commit and Succeed hold it for writing, reads for reading.
+	// mu guards all below. Commit holds it for writing, reads for reading.
 	mu     sync.RWMutex
 	id     Identity
 	closed bool
@@ -64,25 +64,8 @@ func (s *Store) IsDurable() bool { return s.disk != nil }
 // is full; but if the error is an ErrFailed, the disk did not say whether the writes are there, or the file was taken away.
 // The store then takes no more writes, and the node must stop: after a restart they are there or they are not.
 func (s *Store) Commit(ws []Write) error {
-	if len(ws) == 0 {
-		return nil
-	}
-	return s.commit(ws, 0)
-}
-
-// Succeed is a Commit that also begins a generation of this directory, which must be above the present one: ErrLate if it
-// is not. Whose the accounts of the one before are by then is the caller's business, as is what ws does to them.
-func (s *Store) Succeed(ws []Write, gen uint64) error {
-	if gen == 0 {
-		return fmt.Errorf("store: %w: it is 0", ErrLate)
-	}
-	return s.commit(ws, gen)
-}
-
-// commit makes writes and, if gen is not 0, a generation.
-func (s *Store) commit(ws []Write, gen uint64) error {
 	n, err := checkWrites(ws)
-	if err != nil {
+	if err != nil || len(ws) == 0 {
 		return err
 	}
 	s.mu.Lock()
@@ -90,22 +73,11 @@ func (s *Store) commit(ws []Write, gen uint64) error {
 	if s.closed {
 		return ErrClosed
 	}
-	id, next := s.id, (*Identity)(nil)
-	if gen != 0 {
-		if gen <= id.Gen {
-			return fmt.Errorf("store: %w: it is %x, and %x is not above it", ErrLate, id.Gen, gen)
-		}
-		id.Gen = gen
-		next = &id
-	}
 	start := time.Now()
 	if s.disk != nil {
-		err = s.disk.commit(ws, next)
+		err = s.disk.commit(ws)
 	} else {
 		s.mem.commit(ws)
-	}
-	if err == nil {
-		s.id = id
 	}
 	if s.o.Observer != nil {
 		s.o.Observer.Committed(time.Since(start), len(ws), n, err)
