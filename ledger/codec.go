@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 	"github.com/vmihailenco/msgpack/v5"
@@ -194,6 +195,9 @@ func (r *reader) holder() Holder {
 	h := Holder{Node: r.str(MaxNameLen), Gen: r.uint()}
 	if r.err == nil && h.Node == "" {
 		r.fail("a holder without a name")
+	}
+	if strings.ContainsRune(h.Node, 0) { // keys on disk end names with it
+		r.fail("a name with a NUL")
 	}
 	return h
 }

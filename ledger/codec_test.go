@@ -14,7 +14,8 @@ import (
 )
 
 func drawHolder(t *rapid.T) Holder {
-	return Holder{Node: rapid.StringN(1, 20, MaxNameLen).Draw(t, "node"), Gen: rapid.Uint64().Draw(t, "gen")}
+	node := strings.ReplaceAll(rapid.StringN(1, 20, MaxNameLen).Draw(t, "node"), "\x00", "0")
+	return Holder{Node: node, Gen: rapid.Uint64().Draw(t, "gen")}
 }
 
 func drawID(t *rapid.T) InstanceID {

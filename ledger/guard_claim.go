@@ -49,27 +49,63 @@ func (r *Replica) moveOn(now Instant) {
 	}
 }
 
-// guardianFailed reports whether a guardian has failed for good. Where there are too few members for others, the next
-// generation has none, while there is still a majority that can decide it.
+// guardianFailed reports whether a guardian has failed for good, or so many are about to leave that a majority would not stay.
+// Where there are too few members for others, the next generation has none. It is for while a majority can still decide:
+// without one, this node goes on with what is held.
 func (r *Replica) guardianFailed() bool {
 	if !r.heir.IsZero() {
 		return false
 	}
-	away := false
-	for _, g := range r.guard.Set() {
-		i, ok := r.peer(g.Node)
-		if ok && r.peers[i].Alive && r.peers[i].Holder.Gen != 0 && r.peers[i].directory() != g {
-			return true
+	set := r.guard.Set()
+	lost, away, there := false, false, 0
+	for _, g := range set {
+		switch i, ok := r.peer(g.Node); {
+		case !ok || !r.peers[i].Alive:
+			away = true
+		case r.peers[i].Holder.Gen != 0 && r.peers[i].directory() != g:
+			lost = true
+		default:
+			there++
 		}
-		away = away || !ok || !r.peers[i].Alive
 	}
 	if !away {
 		r.guards.failed = 0
 	} else if r.guards.failed == 0 {
 		r.guards.failed = max(1, r.elapsed)
 	}
-	return away && r.elapsed-r.guards.failed >= time.Duration(r.guards.policy.Lease)*time.Millisecond
+	if there < guardian.Majority(len(set)) {
+		return false
+	}
+	return lost || r.staying(set, "") < guardian.Majority(len(set)) ||
+		away && r.elapsed-r.guards.failed >= time.Duration(r.guards.policy.Lease)*time.Millisecond
 }
+
+// staying counts the guardians of a set that are there and not about to leave, beside one.
+func (r *Replica) staying(set []Holder, beside string) (n int) {
+	for _, g := range set {
+		if i, ok := r.peer(g.Node); ok && g.Node != beside {
+			if p := &r.peers[i]; p.Alive && !p.Passing && p.directory() == g {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// WardsToMove counts the live wards that would be left without a majority of their guardians if this node left now: they
+// see that it is about to (Peer.Passing) and move on to a next generation, with other guardians. Whoever leaves in order waits
+// for them, within reason.
+func (r *Replica) WardsToMove() (n int) {
+	for _, w := range r.guard.Wards() {
+		if p, alive := r.alive(w.Of); alive && !p.Passing && r.staying(w.Set, r.self.Node) < guardian.Majority(len(w.Set)) {
+			n++
+		}
+	}
+	return n
+}
+
+// Noted reports whether guardians hold all that is durable here; true without guardians.
+func (r *Replica) Noted() bool { return !r.bound || r.guard.Held() >= r.guard.Version() }
 
 // next claims this generation for the next one.
 func (r *Replica) next() {

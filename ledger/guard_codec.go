@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"strings"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger/guardian"
@@ -91,7 +92,7 @@ func (r *reader) value() (v guardian.Value) {
 // decision reads a value that is proposed or decided.
 func (r *reader) decision() guardian.Value {
 	v := r.value()
-	if r.err == nil && (v.Heir.Node == "" || v.Version == 0) {
+	if r.err == nil && (v.Heir.Node == "" || strings.ContainsRune(v.Heir.Node, 0) || v.Version == 0) {
 		r.fail("a decision of version %d for %v", v.Version, v.Heir)
 	}
 	return v

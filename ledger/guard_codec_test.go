@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -166,4 +167,50 @@ func FuzzGuardRecords(f *testing.F) {
 			t.Fatalf("%+v comes back as %+v: %v", g, again, err)
 		}
 	})
+}
+
+// TestNamesThatAreNoKeys: keys on disk end names with a NUL, so a name that has one would be read back as another key, and
+// the directory could not be loaded any more.
+func TestNamesThatAreNoKeys(t *testing.T) {
+	bad, good := Holder{Node: "n\x00", Gen: 1}, Holder{Node: "n", Gen: 1}
+	records := []guardian.Record{{Key: "account/a", Value: []byte{1}}}
+	id, err := NewInstanceID(CharterID{1}, "b", "compute", Grant, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []any{
+		&guardian.Note{From: bad, To: good, Set: []Holder{good}, Version: 1, Records: records},
+		&guardian.Prepare{Of: bad, To: good},
+		&guardian.Accept{Of: bad, To: good, Value: guardian.Value{Version: 1, Heir: good}},
+		&guardian.Decided{Of: bad, To: good, Value: guardian.Value{Version: 1, Heir: good}},
+		&guardian.Decided{Of: good, To: good, Value: guardian.Value{Version: 1, Heir: bad}},
+		&Transfer{From: bad, To: good, Instance: id},
+	} {
+		if got, err := Decode(Encode(m)); !errors.Is(err, ErrWire) {
+			t.Errorf("%+v: %+v, %v", m, got, err)
+		}
+	}
+}
+
+// TestSenders: everything that is one node's to say names that node; what anybody may tell names nobody.
+func TestSenders(t *testing.T) {
+	me, you := Holder{Node: "me", Gen: 1}, Holder{Node: "you", Gen: 2}
+	by := guardian.Ballot{Round: 1, By: me}
+	for _, m := range []any{
+		&Ask{From: me}, &Hold{From: me}, &Offer{From: me}, &Refuse{From: me}, &Transfer{From: me, To: you}, &Ack{From: me, To: you},
+		&SeatPass{From: me, To: you}, &SeatAck{From: me, To: you}, &Digest{From: me},
+		&guardian.Note{From: me, To: you}, &guardian.NoteAck{From: me, To: you}, &guardian.Refused{From: me, To: you},
+		&guardian.Release{From: me, To: you}, &guardian.Prepare{Of: you, To: you, Ballot: by}, &guardian.Promise{Of: you, From: me},
+		&guardian.Accept{Of: you, To: you, Ballot: by}, &guardian.Accepted{Of: you, From: me}, &guardian.Reject{Of: you, From: me},
+		&guardian.Query{Of: you, From: me},
+	} {
+		if node, ok := Sender(m); !ok || node != "me" {
+			t.Errorf("%T: %q, %v", m, node, ok)
+		}
+	}
+	for _, m := range []any{[]Row{{Holder: me}}, &guardian.Decided{Of: me, To: you}} {
+		if node, ok := Sender(m); ok {
+			t.Errorf("%T: %q", m, node)
+		}
+	}
 }

@@ -102,7 +102,7 @@ func (p *Peer) directory() Holder {
 func (r *Replica) nameGuardians() {
 	var cs []guardian.Candidate
 	for _, p := range r.peers {
-		if p.Alive && p.Holder.Gen != 0 && p.Holder.Node != r.self.Node {
+		if p.Alive && !p.Passing && p.Holder.Gen != 0 && p.Holder.Node != r.self.Node {
 			cs = append(cs, guardian.Candidate{Holder: p.directory(), Zone: p.Zone, Host: p.Host})
 		}
 	}

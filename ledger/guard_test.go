@@ -315,3 +315,73 @@ func TestTooFewMembersAreLeft(t *testing.T) {
 		}
 	}
 }
+
+// TestLeaverWaitsForItsWards: one guardian that is about to leave leaves its wards a majority, so nobody moves. With the second
+// they move on to other guardians while both still answer; the two know for whom they wait, and until when.
+func TestLeaverWaitsForItsWards(t *testing.T) {
+	w := guardedWorld(t, 7, 1, Spec{Kind: Grant, Amount: 1000})
+	x := w.nodes[0]
+	var first, second *wnode
+	for _, p := range w.nodes {
+		switch p.self.Node {
+		case x.r.Guardians()[0].Node:
+			first = p
+		case x.r.Guardians()[1].Node:
+			second = p
+		}
+	}
+	first.passing = true
+	w.members()
+	w.rounds(30, 100)
+	if x.self.Gen != 1 || first.r.WardsToMove() != 0 {
+		t.Fatalf("one guardian is about to leave: generation %d, %d wards to wait for", x.self.Gen, first.r.WardsToMove())
+	}
+	second.passing = true
+	w.members()
+	if first.r.WardsToMove() == 0 || second.r.WardsToMove() == 0 {
+		t.Fatal("two guardians are about to leave, and wait for nobody")
+	}
+	w.rounds(60, 100)
+	if first.r.WardsToMove() != 0 || second.r.WardsToMove() != 0 {
+		t.Fatalf("they wait for %d and %d wards", first.r.WardsToMove(), second.r.WardsToMove())
+	}
+	if x.self.Gen != 2 {
+		t.Fatalf("generation %d", x.self.Gen)
+	}
+	for _, g := range x.r.Guardians() {
+		if g.Node == first.self.Node || g.Node == second.self.Node {
+			t.Errorf("%v is about to leave, and is named as a guardian", g)
+		}
+	}
+	first.crash()
+	second.crash()
+	w.members()
+	w.rounds(10, 100)
+	if s := w.own(x); s.Balance() < 990 || !w.serve(x, 900) {
+		t.Fatalf("of 1000 there are %d", s.Balance())
+	}
+}
+
+// TestNoMajorityNoMove: a node that has lost a majority of its guardians for good cannot move on, so it does not try, which
+// would stop its spending: what is held is there to be used.
+func TestNoMajorityNoMove(t *testing.T) {
+	w := guardedWorld(t, 5, 1, Spec{Kind: Grant, Amount: 1000})
+	x := w.nodes[0]
+	if !w.serve(x, 10) {
+		t.Fatal("not served")
+	}
+	w.rounds(10, 100)
+	gone := 0
+	for _, p := range w.nodes {
+		for _, g := range x.r.Guardians() {
+			if p.self.Node == g.Node && gone < 2 {
+				gone++
+				p.lose()
+			}
+		}
+	}
+	w.rounds(30, 500)
+	if s := w.own(x); x.self.Gen != 1 || s.Held <= s.Spent || !w.serve(x, 1) {
+		t.Fatalf("generation %d, held up to %d, %d spent", x.self.Gen, s.Held, s.Spent)
+	}
+}

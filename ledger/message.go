@@ -1,5 +1,7 @@
 package ledger
 
+import "github.com/swarmpurse/swarmpurse/ledger/guardian"
+
 // Messages that nodes exchange about the ledger. All are idempotent: loss, duplication and reorder of
 // any of them are harmless.
 
@@ -151,6 +153,53 @@ type HolderDigest struct {
 	Rows    int
 	Highest uint64
 	Hash    uint64
+}
+
+// Sender is the node that says that it has written a message; false if that does not matter, as whoever knows rows, or
+// what was decided of a generation, may tell them. Whoever takes messages from a network refuses one that comes from
+// another node than it says: what peers acknowledge, promise and give is theirs to say.
+func Sender(m any) (node string, ok bool) {
+	switch m := m.(type) {
+	case *Ask:
+		return m.From.Node, true
+	case *Hold:
+		return m.From.Node, true
+	case *Offer:
+		return m.From.Node, true
+	case *Refuse:
+		return m.From.Node, true
+	case *Transfer:
+		return m.From.Node, true
+	case *Ack:
+		return m.From.Node, true
+	case *SeatPass:
+		return m.From.Node, true
+	case *SeatAck:
+		return m.From.Node, true
+	case *Digest:
+		return m.From.Node, true
+	case *guardian.Note:
+		return m.From.Node, true
+	case *guardian.NoteAck:
+		return m.From.Node, true
+	case *guardian.Refused:
+		return m.From.Node, true
+	case *guardian.Release:
+		return m.From.Node, true
+	case *guardian.Prepare:
+		return m.Ballot.By.Node, true
+	case *guardian.Promise:
+		return m.From.Node, true
+	case *guardian.Accept:
+		return m.Ballot.By.Node, true
+	case *guardian.Accepted:
+		return m.From.Node, true
+	case *guardian.Reject:
+		return m.From.Node, true
+	case *guardian.Query:
+		return m.From.Node, true
+	}
+	return "", false
 }
 
 // Send is a message for one peer, by node name.

@@ -112,6 +112,9 @@ type Peer struct {
 	Directory uint64
 	// Where it is: guardians are chosen in one's own zone, on other hosts.
 	Zone, Host string
+	// Passing says that it is about to leave, or that its version guards nobody: it is named as a guardian no more, and
+	// those whom it guards do well to name others while it still answers.
+	Passing bool
 }
 
 // instance is all that this node knows of one instance.

@@ -43,6 +43,7 @@ type wnode struct {
 	version int      // of the policy
 	side    int      // of a partition
 	left    bool     // is leaving
+	passing bool     // and its peers hear of it
 	open    []*reservation
 	mints   []topUp // in this batch
 	highest uint64  // version of a row ever sent
@@ -162,7 +163,7 @@ func (w *world) members() {
 		}
 		var ps []Peer
 		for _, p := range w.nodes {
-			ps = append(ps, Peer{Holder: p.self, Directory: p.dir, Alive: p.r != nil && p.side == n.side})
+			ps = append(ps, Peer{Holder: p.self, Directory: p.dir, Alive: p.r != nil && p.side == n.side, Passing: p.passing})
 		}
 		n.r.SetPeers(ps)
 	}

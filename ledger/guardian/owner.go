@@ -159,6 +159,9 @@ func (m *Machine) Release() {
 	if m.own != nil && !m.own.Released {
 		m.own.Released = true
 		m.batch.own = true
+		for i := range m.own.standing {
+			m.own.standing[i].told = false // they hear of it at once
+		}
 	}
 }
 
