@@ -21,6 +21,8 @@ type Account struct {
 	s    State
 	// fenced stops the account for good: peers know a later state of it than its own disk does.
 	fenced bool
+	// retired stops it because its generation was claimed. What it has reserved is spent; whatever comes back is its heir's.
+	retired bool
 	// resting stops it because the node is about to end: the mark is what is used, and stays there.
 	resting bool
 	// rights is the balance, kept by hand on every movement. It must equal what State derives;
@@ -243,7 +245,9 @@ func (a *Account) limit() Tokens {
 }
 
 // open reports whether the present window's rights may be used.
-func (a *Account) open() bool { return a.ready && !a.fenced && !a.resting && a.last < a.end }
+func (a *Account) open() bool {
+	return a.ready && !a.fenced && !a.retired && !a.resting && a.last < a.end
+}
 
 // mayOverdraw reports whether the shortfall of n may be issued beyond the limit.
 func (a *Account) mayOverdraw(n Tokens, overdraw bool) bool {
@@ -314,11 +318,18 @@ func (a *Account) advance(now Instant) {
 
 // Settle ends a reservation of `reserved` tokens made in window w: `used` are charged, the rest returns.
 // What was used above the reservation is debt, paid before the next admission. A refund whose window has
-// ended is dropped. On Slots everything returns and nothing is spent. It returns what was charged and
+// ended is dropped, and so are refund and overrun of a generation that was claimed: then the reservation is what is
+// charged. On Slots everything returns and nothing is spent. It returns what was charged and
 // the overrun. Safe for concurrent use; the caller sees to it that it happens once.
 func (a *Account) Settle(now Instant, reserved, used Tokens, w Window) (charged, overrun Tokens) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.retired {
+		if a.spec.Kind == Slots {
+			reserved = 0
+		}
+		return reserved, 0
+	}
 	a.advance(now)
 	a.touch()
 	if a.spec.Kind == Slots {

@@ -103,7 +103,7 @@ func (r *Replica) Writes(now Instant) []Write {
 		a.mu.Unlock()
 		s.At = max(now, s.At)
 		in.writtenMark, in.writtenTill = s.Mark, s.MarkTill
-		in.writtenHeld, in.heldTill = s.Held, s.HeldTill
+		in.writtenHeld, in.heldTill, in.owes = s.Held, s.HeldTill, s.Debt
 		ws = append(ws, Write{keyAccount + string(in.id), encodeState(&s)})
 	}
 	for _, ref := range r.batch.edges {

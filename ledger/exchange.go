@@ -484,9 +484,13 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 	a.mu.Lock()
 	a.advance(now)
 	s, spec, end, rights := a.s, a.spec, a.end, Tokens(0)
-	if a.open() {
+	if !a.ready { // it will be issued for the present window
+		s.Window, end, _ = a.due(now)
+	}
+	if a.open() || a.resting && a.ready && a.last < a.end { // what rests comes back with the next generation
 		rights = max(0, a.rights-a.s.Debt)
 	}
+	over := a.retired
 	a.mu.Unlock()
 	o := Outlook{Local: rights, Swarm: rights, Reserved: s.Reserved, Asking: len(in.asks) > 0}
 	shares, live := s.Shares(), s.Shares() // all that are known, and those of live holders
@@ -528,7 +532,7 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 	if r.gathers(&spec) {
 		o.Swarm += Issue(min(free, TotalShares), spec.Amount)
 	}
-	o.Known = shares >= TotalShares*999/1000
+	o.Known = shares >= TotalShares*999/1000 && !over // or what was its own may be the next generation's
 	switch spec.Kind {
 	case Rate:
 		// What live holders will have accrued: their shares' part of the rate, at most their part of the burst.

@@ -133,17 +133,6 @@ func (r *Replica) Retired() (heir Holder, ok bool) {
 	return v.Heir, r.guards.over
 }
 
-// Succeed lists the writes that make the records of a retired generation those of the next one of this directory: what
-// was its own is deleted, and it finds in what was decided what it inherits, if anything.
-func Succeed(records []Write) (ws []Write) {
-	for _, w := range records {
-		if mirrored(w.Key) || w.Key == keyOwn {
-			ws = append(ws, Write{Key: w.Key})
-		}
-	}
-	return ws
-}
-
 // interested reports whether it matters here what was decided of a generation.
 func (r *Replica) interested(of Holder) bool {
 	if r.seated(of) {
@@ -205,7 +194,7 @@ func (r *Replica) decided(hs []Holder) {
 		for _, in := range r.order {
 			if in.account != nil {
 				in.account.mu.Lock()
-				in.account.fenced = true
+				in.account.retired = true
 				in.account.mu.Unlock()
 			}
 		}

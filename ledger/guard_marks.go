@@ -34,8 +34,12 @@ func (a *Account) heldNow() {
 	}
 }
 
+// heldPause is how long a held mark stays where it was raised to, in ms: a call that draws on several accounts needs
+// the marks of all of them at once, and they are raised one after the other.
+const heldPause = 10_000
+
 // extendHeld raises the held mark in good time, and lets it down when spending has ebbed. Caller holds the account's lock.
-func (r *Replica) extendHeld(in *instance) {
+func (r *Replica) extendHeld(now Instant, in *instance) {
 	a := in.account
 	if a.autonomy == 0 || a.resting || !a.heldBinds() || !a.ready {
 		return
@@ -53,13 +57,14 @@ func (r *Replica) extendHeld(in *instance) {
 	w := a.s.Window
 	switch {
 	case want > a.s.Held && (a.wantMark > a.s.Held || a.s.Held-a.s.used() < span/2 || a.s.Held == a.s.used()) || till > 0:
+		in.raisedAt = now
 		r.grow(in, change{apply: func(s *State, _ *Entry) {
 			if s.Window == w {
 				s.Held = max(s.Held, want)
 			}
 			s.HeldTill = max(s.HeldTill, till)
 		}})
-	case a.s.Held-a.s.used() > 4*span && !r.waits(in):
+	case a.s.Held-a.s.used() > 4*span && !r.waits(in) && due(now, in.raisedAt, heldPause):
 		a.s.Held = a.s.used() + span
 		a.lowerHeld()
 		r.mark(in)

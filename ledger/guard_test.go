@@ -385,3 +385,25 @@ func TestNoMajorityNoMove(t *testing.T) {
 		t.Fatalf("generation %d, held up to %d, %d spent", x.self.Gen, s.Held, s.Spent)
 	}
 }
+
+// TestCallOnTwoAccounts: a call that is large beside what was spent lately needs the marks of both accounts at once,
+// which are raised one after the other; the first must not be let down meanwhile.
+func TestCallOnTwoAccounts(t *testing.T) {
+	specs := map[string][]Spec{"a": {{Kind: Grant, Amount: 1000}}, "b": {{Kind: Grant, Amount: 1000}}}
+	w := newWorld(4, 1, 1, specs)
+	w.fatalf, w.logf, w.guards = t.Fatalf, t.Logf, testGuards
+	for _, x := range w.nodes {
+		x.r.SetGuards(x.clock(), w.guards)
+	}
+	x := w.nodes[0]
+	x.open1(w.ids[0])
+	x.open1(w.ids[1])
+	w.rounds(30, 100)
+	for range 20 {
+		if x.reserve(w.ids, []Tokens{600, 600}, false, true) {
+			return
+		}
+		w.rounds(1, 50)
+	}
+	t.Fatal("the call is not served within a second")
+}

@@ -37,12 +37,6 @@ type Gains struct {
 	BackOf  Shares
 }
 
-// Follow takes along what the replica of the generation before has counted, so that a node that moves on counts on.
-func (r *Replica) Follow(before *Replica) {
-	r.guard.CountOn(before.guard.Counts())
-	r.guards.gains = before.guards.gains
-}
-
 // Guarding tells how this generation is guarded, and what it guards.
 func (r *Replica) Guarding() Guarding {
 	g := Guarding{

@@ -106,3 +106,20 @@ func TestOutlookAddsUpWhatIsKnown(tt *testing.T) {
 		}
 	})
 }
+
+// TestOutlookBeforeTheFirstIssue: a call that comes first at this node sees what others have of the present window.
+func TestOutlookBeforeTheFirstIssue(t *testing.T) {
+	w := newWorld(2, 1, 1, one(Spec{Kind: Windowed, Amount: 1000, Calendar: Calendar{Length: 3600_000}}))
+	w.fatalf, w.logf = t.Fatalf, t.Logf
+	w.nodes[0].open1(w.ids[0])
+	for range 10 {
+		w.round(100)
+	}
+	x := w.nodes[1]
+	x.open1(w.ids[0])
+	o := x.r.Outlook(x.clock(), w.ids[0], 100)
+	_, _, end := Calendar{Length: 3600_000}.At(w.now)
+	if !o.Known || o.Swarm != 1000 || o.NextAt != end {
+		t.Errorf("before its account is issued it sees %+v, the window ends at %d", o, end)
+	}
+}

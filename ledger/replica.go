@@ -153,8 +153,10 @@ type instance struct {
 	writtenTill Instant
 	writtenHeld Tokens
 	heldTill    Instant        // what this batch's Writes made HeldTill
+	owes        Tokens         // Debt as it was written last
 	noted       uint64         // the version that has the present held mark
 	waitsHeld   bool           // for it to be held
+	raisedAt    Instant        // when it was last raised
 	dues        map[dueKey]Due // what this node was credited as an heir
 	coming      Shares         // of final records, in this batch
 

@@ -111,7 +111,7 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 			extra := a.extra(a.s.Window)
 			r.grow(in, change{apply: func(s *State, _ *Entry) { extra(s) }})
 		}
-		r.extendHeld(in)
+		r.extendHeld(now, in)
 		if mark, till := a.extend(); mark > 0 || till > 0 {
 			w := a.s.Window
 			r.grow(in, change{apply: func(s *State, _ *Entry) {

@@ -97,7 +97,7 @@ func (a *Account) givable() Tokens {
 // account nor anyone before it has issued them for. Caller holds mu.
 func (a *Account) giveShares(e *edge, n Shares, now Instant) Shares {
 	n = min(n, a.s.Shares())
-	if n <= 0 || a.fenced || e.Closed {
+	if n <= 0 || a.fenced || a.retired || e.Closed {
 		return 0
 	}
 	first := Window(0)

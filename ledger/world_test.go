@@ -236,13 +236,19 @@ func (n *wnode) follow() {
 	for k, v := range n.disk {
 		records = append(records, Write{k, v})
 	}
-	for _, x := range Succeed(records) {
-		delete(n.disk, x.Key)
+	next := Holder{Node: n.self.Node, Gen: n.self.Gen + 1}
+	if heir.Node == n.self.Node {
+		next = heir
+	}
+	for _, x := range Succeed(records, next.Gen) {
+		if x.Value == nil {
+			delete(n.disk, x.Key)
+		} else {
+			n.disk[x.Key] = x.Value
+		}
 	}
 	n.model().buried(n)
-	if n.self.Gen++; heir.Node == n.self.Node {
-		n.self = heir
-	}
+	n.self = next
 	n.start(n.self.Gen)
 	n.r.Follow(before)
 	n.w.members()

@@ -220,3 +220,13 @@ func (m *Machine) Wards() []Ward {
 	}
 	return ws
 }
+
+// Follow takes over from the machine of the generation before, in the same process, until when leases last that it has
+// granted, and which wards have given theirs up.
+func (m *Machine) Follow(before *Machine) {
+	for _, w := range m.wards {
+		if old := before.find(w.Of); old != nil {
+			w.free, w.gone = old.free, old.gone
+		}
+	}
+}

@@ -32,6 +32,8 @@ type swarm struct {
 
 type node struct {
 	w    *swarm
+	cfg  ledger.Config
+	disk map[string][]byte
 	self ledger.Holder
 	r    *ledger.Replica
 	e    *Engine
@@ -41,18 +43,23 @@ type node struct {
 
 func newSwarm(t fataler, n int, doc string, c Config) *swarm {
 	t.Helper()
+	return newSwarmOf(t, n, n, doc, c)
+}
+
+// newSwarmOf is a swarm of n nodes, the first of which founded it.
+func newSwarmOf(t fataler, n, founders int, doc string, c Config) *swarm {
+	t.Helper()
 	w := &swarm{t: t, now: begin, policy: parse(t, doc)}
-	var founders []ledger.Holder
+	var all []ledger.Holder
 	for i := range n {
-		founders = append(founders, ledger.Holder{Node: fmt.Sprintf("n%d", i+1), Gen: 7})
+		all = append(all, ledger.Holder{Node: fmt.Sprintf("n%d", i+1), Gen: 7})
 	}
-	charter, err := ledger.NewCharter("test", founders, [16]byte{1})
+	charter, err := ledger.NewCharter("test", all[:founders], [16]byte{1})
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	for i, self := range founders {
-		n := &node{w: w, self: self}
-		n.r = ledger.NewReplica(ledger.Config{
+	for i, self := range all {
+		n := &node{w: w, self: self, disk: map[string][]byte{}, cfg: ledger.Config{
 			Self: self, Strategy: placement.Strategy{}, Rand: rand.New(rand.NewPCG(1, uint64(i))),
 			Resolve: func(id ledger.InstanceID) (ledger.Spec, bool) {
 				b, _, ok := w.policy.Resolve(charter.ID, id)
@@ -61,7 +68,8 @@ func newSwarm(t fataler, n int, doc string, c Config) *swarm {
 				}
 				return b.Spec, true
 			},
-		})
+		}}
+		n.r = ledger.NewReplica(n.cfg)
 		c := c
 		c.Node, c.Gen, c.Rand = self.Node, self.Gen, rand.New(rand.NewPCG(2, uint64(i)))
 		n.e = New(w.now, c, w.policy)
@@ -116,7 +124,7 @@ func (w *swarm) sync() {
 				continue
 			}
 			quiet = false
-			n.r.Writes(w.now)
+			n.write(n.r.Writes(w.now))
 			fx := n.r.Commit(w.now)
 			n.pump()
 			if w.cut {
@@ -144,6 +152,16 @@ func (w *swarm) sync() {
 	w.t.Fatalf("the swarm does not come to rest")
 }
 
+func (n *node) write(ws []ledger.Write) {
+	for _, x := range ws {
+		if x.Value == nil {
+			delete(n.disk, x.Key)
+		} else {
+			n.disk[x.Key] = x.Value
+		}
+	}
+}
+
 // pass lets time go by, in ticks of 50 ms.
 func (w *swarm) pass(d time.Duration) {
 	w.t.Helper()
@@ -157,6 +175,7 @@ func (w *swarm) pass(d time.Duration) {
 func (w *swarm) tick() {
 	w.t.Helper()
 	for _, n := range w.nodes {
+		n.r.Elapsed(time.Duration(w.now-begin) * time.Millisecond)
 		n.r.Tick(w.now)
 		n.e.Expire(w.now)
 	}

@@ -37,7 +37,8 @@ type Waiter struct {
 	ID  ID
 	Err error
 
-	bound    *bound // nil while the ledger cannot open what it draws on
+	bound    *bound       // nil while the ledger cannot open what it draws on
+	plan     *policy.Plan // that it came with, if it waits again: see Succeed
 	takes    []ledger.Take
 	seq      uint64 // order of arrival
 	since    ledger.Instant
@@ -227,7 +228,7 @@ func (e *Engine) Offer(now ledger.Instant, l Ledger, r *Request) (ID, *Waiter, e
 // begin finds the plan of a call that has come, and decides on it or lets it wait at a gate.
 func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err error) {
 	r := w.Request
-	b, err := e.plan(now, l, r)
+	b, err := e.planOf(now, l, w)
 	if err != nil {
 		return false, err
 	}

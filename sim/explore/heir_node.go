@@ -333,14 +333,14 @@ func (n *heirNode) commit() error {
 	}
 	n.book().Crashed()
 	records := n.disk.Records()
-	drop := ledger.Succeed(records)
-	records = slices.DeleteFunc(records, func(w ledger.Write) bool {
-		return slices.ContainsFunc(drop, func(d ledger.Write) bool { return d.Key == w.Key })
-	})
 	next := ledger.Holder{Node: n.self.Node, Gen: n.self.Gen + 1}
 	if heir.Node == n.self.Node {
 		next = heir
 	}
+	drop := ledger.Succeed(records, next.Gen)
+	records = slices.DeleteFunc(records, func(w ledger.Write) bool {
+		return slices.ContainsFunc(drop, func(d ledger.Write) bool { return d.Key == w.Key })
+	})
 	if err := n.begin(next, records); err != nil {
 		return err
 	}
@@ -352,7 +352,7 @@ func (n *heirNode) commit() error {
 
 // mirror is what guardians have of the node's disk as it is.
 func (n *heirNode) mirror() (rs heirNoted) {
-	for _, w := range ledger.Succeed(n.disk.Records()) {
+	for _, w := range ledger.Succeed(n.disk.Records(), 0) {
 		for _, r := range n.disk.Records() {
 			if r.Key == w.Key && r.Key != "guardians" {
 				rs = append(rs, guardian.Record(r))

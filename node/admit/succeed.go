@@ -1,0 +1,47 @@
+package admit
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
+
+// Succeed says that the node goes on as another generation, whose replica has other accounts; the next Offer and Pump
+// come with that one. Calls that wait go on waiting, in the order in which they came and by the plans that they came
+// with, and are served from the new accounts. Reservations stay what they are: the old accounts charge them as reserved
+// whatever is said of them later. The owner's.
+func (e *Engine) Succeed(now ledger.Instant) {
+	now = e.queue.clock(now)
+	q := &e.queue
+	var again []*Waiter
+	for _, g := range q.busy {
+		for len(g.list) > 0 {
+			w := g.list[len(g.list)-1]
+			q.leave(w)
+			again = append(again, w)
+		}
+	}
+	for _, g := range q.busy { // now nobody keeps anything anywhere
+		g.told, g.busy = 0, false
+	}
+	q.busy = nil
+	slices.SortFunc(again, func(a, b *Waiter) int { return cmp.Compare(a.seq, b.seq) })
+	for _, w := range again {
+		*w = Waiter{Request: w.Request, Notify: w.Notify, since: w.since, plan: w.bound.plan, disk: now + diskGrace}
+	}
+	q.unopened = append(again, q.unopened...)
+	e.Rebind()
+}
+
+// planOf returns the bound plan of a call: the one that it came with if it waits again after another generation has
+// ended, unless the budgets of that plan are gone.
+func (e *Engine) planOf(now ledger.Instant, l Ledger, w *Waiter) (*bound, error) {
+	if w.plan != nil {
+		if b, err := e.bind(now, l, w.plan); err == nil || errors.Is(err, ErrLater) {
+			return b, err
+		}
+	}
+	return e.plan(now, l, w.Request)
+}
