@@ -72,13 +72,11 @@ func cost(m any) float64 {
 	case *guardian.Note:
 		names = guardCost(m.Records)
 	case *guardian.Promise:
-		if names = guardCost(m.Stored.Records); m.Value != nil {
-			names += guardCost(m.Value.Records)
-		}
+		names = guardCost(m.Stored.Records)
 	case *guardian.Accept:
-		names = guardCost(m.Value.Records)
+		names = guardCost(m.Records)
 	case *guardian.Decided:
-		names = guardCost(m.Value.Records)
+		names = guardCost(m.Records)
 	case *Ack:
 		names = len(m.Instance) + len(m.From.Node) + len(m.To.Node)
 	}

@@ -35,6 +35,8 @@ const (
 	kindReject
 	kindDecided
 	kindQuery
+	kindFetch
+	kindPart
 
 	wireVersion byte = 1
 )

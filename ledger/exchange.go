@@ -79,7 +79,7 @@ func (r *Replica) Receive(now Instant, m any) error {
 	case *Digest:
 		return r.receiveDigest(now, m)
 	case *guardian.Note, *guardian.NoteAck, *guardian.Refused, *guardian.Release, *guardian.Prepare, *guardian.Promise,
-		*guardian.Accept, *guardian.Accepted, *guardian.Reject, *guardian.Decided, *guardian.Query:
+		*guardian.Accept, *guardian.Accepted, *guardian.Reject, *guardian.Decided, *guardian.Query, *guardian.Fetch, *guardian.Part:
 		return r.receiveGuard(now, m)
 	}
 	panic(fmt.Sprintf("BUG: unknown message %T", m))

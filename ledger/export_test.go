@@ -43,5 +43,8 @@ const (
 	KeyVersion = keyVersion
 )
 
+// SetPart has messages about guarding carry so many bytes of records.
+func (r *Replica) SetPart(bytes int) { r.guard.SetPart(bytes) }
+
 // Allow bounds what messages to single peers may cost from now on.
 func (r *Replica) Allow(bytes int64) { r.cfg.Bytes = bytes }

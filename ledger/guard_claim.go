@@ -139,11 +139,11 @@ func (r *Replica) interested(of Holder) bool {
 		return true
 	}
 	for _, d := range r.guard.Decisions() {
-		f := r.final(d)
-		if f.heir == of {
+		if v, _ := r.guard.Decision(d); v.Heir == of {
 			return true
 		}
-		if r.guard.Heir(d) != r.self {
+		f := r.final(d)
+		if f == nil || r.guard.Heir(d) != r.self {
 			continue
 		}
 		for _, a := range f.accounts { // what is on its way between the two
@@ -167,12 +167,12 @@ func (r *Replica) interested(of Holder) bool {
 // what it is the heir of, or of gifts that it may never have heard of.
 func (r *Replica) learnRetired(m *Digest) {
 	for _, of := range m.Retired {
-		if _, known := r.guard.Decision(of); !known && of != r.self && r.interested(of) {
+		if r.final(of) == nil && of != r.self && r.interested(of) {
 			r.guard.Ask(of, m.From)
 		}
 	}
 	for _, of := range r.guard.Decisions() {
-		if (r.guard.Heir(of) == m.From || r.final(of).with[m.From]) && !slices.Contains(m.Retired, of) {
+		if f := r.final(of); (r.guard.Heir(of) == m.From || f != nil && f.with[m.From]) && !slices.Contains(m.Retired, of) {
 			r.guard.Tell(of, m.From)
 		}
 	}
@@ -182,7 +182,7 @@ func (r *Replica) learnRetired(m *Digest) {
 func (r *Replica) decided(hs []Holder) {
 	r.guards.news = true
 	for _, of := range hs {
-		if f := r.final(of); f.heir == r.self {
+		if f := r.final(of); f != nil && f.heir == r.self {
 			for i := range r.peers {
 				if p := &r.peers[i]; p.Alive && f.with[p.Holder] {
 					r.guard.Tell(of, p.Holder)

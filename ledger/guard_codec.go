@@ -9,7 +9,7 @@ import (
 
 // Bounds of what guardians are told.
 const (
-	maxRecords   = 4 << 20 // in one note or value
+	maxRecords   = 1 << 16 // in one message
 	maxRecordKey = 1024
 	maxRecord    = 1 << 20 // bytes of one
 )
@@ -74,17 +74,16 @@ func (r *reader) left() int {
 }
 
 func (w *writer) value(v *guardian.Value) {
-	w.array(4)
+	w.array(3)
 	w.uint(v.Version)
 	w.str(v.Heir.Node)
 	w.uint(v.Heir.Gen)
-	w.records(v.Records)
 }
 
-// value reads a value. What a guardian has stored has no heir.
+// value reads a value, or that there is none.
 func (r *reader) value() (v guardian.Value) {
-	more := r.record(4)
-	v = guardian.Value{Version: r.uint(), Heir: Holder{Node: r.str(MaxNameLen), Gen: r.uint()}, Records: r.records()}
+	more := r.record(3)
+	v = guardian.Value{Version: r.uint(), Heir: Holder{Node: r.str(MaxNameLen), Gen: r.uint()}}
 	r.skip(more)
 	return v
 }
@@ -130,7 +129,7 @@ func encodeGuard(m any) []byte {
 	}
 	switch m := m.(type) {
 	case *guardian.Note:
-		head(kindNote, 10)
+		head(kindNote, 11)
 		w.holder(m.From)
 		w.holder(m.To)
 		w.holders(m.Set)
@@ -139,11 +138,14 @@ func encodeGuard(m any) []byte {
 		w.duration(m.Sent)
 		w.duration(m.Lease)
 		w.records(m.Records)
+		w.bool(m.More)
 	case *guardian.NoteAck:
-		head(kindNoteAck, 7)
+		head(kindNoteAck, 9)
 		w.holder(m.From)
 		w.holder(m.To)
 		w.uint(m.Version)
+		w.uint(m.Noted)
+		w.uint(m.Fetching)
 		w.duration(m.Sent)
 		w.duration(m.Lease)
 	case *guardian.Refused:
@@ -161,11 +163,13 @@ func encodeGuard(m any) []byte {
 		w.ballot(m.Ballot)
 		w.bool(m.Owner)
 	case *guardian.Promise:
-		head(kindPromise, 13)
+		head(kindPromise, 15)
 		w.holder(m.Of)
 		w.holder(m.From)
 		w.ballot(m.Ballot)
-		w.value(&m.Stored)
+		w.uint(m.Stored.Version)
+		w.records(m.Stored.Records)
+		w.bool(m.Stored.More)
 		w.ballot(m.Accepted)
 		w.bool(m.Value != nil)
 		if m.Value == nil {
@@ -174,11 +178,13 @@ func encodeGuard(m any) []byte {
 			w.value(m.Value)
 		}
 	case *guardian.Accept:
-		head(kindAccept, 8)
+		head(kindAccept, 10)
 		w.holder(m.Of)
 		w.holder(m.To)
 		w.ballot(m.Ballot)
 		w.value(&m.Value)
+		w.records(m.Records)
+		w.bool(m.More)
 	case *guardian.Accepted:
 		head(kindAccepted, 7)
 		w.holder(m.Of)
@@ -192,14 +198,33 @@ func encodeGuard(m any) []byte {
 		w.ballot(m.Promised)
 		w.duration(m.Wait)
 	case *guardian.Decided:
-		head(kindDecided, 5)
+		head(kindDecided, 9)
 		w.holder(m.Of)
+		w.holder(m.From)
 		w.holder(m.To)
 		w.value(&m.Value)
+		w.records(m.Records)
+		w.bool(m.More)
 	case *guardian.Query:
 		head(kindQuery, 4)
 		w.holder(m.Of)
 		w.holder(m.From)
+	case *guardian.Fetch:
+		head(kindFetch, 7)
+		w.holder(m.Of)
+		w.holder(m.From)
+		w.uint(m.Since)
+		w.uint(m.Version)
+		w.str(m.After)
+	case *guardian.Part:
+		head(kindPart, 9)
+		w.holder(m.Of)
+		w.holder(m.To)
+		w.uint(m.Since)
+		w.uint(m.Version)
+		w.str(m.After)
+		w.records(m.Records)
+		w.bool(m.More)
 	default:
 		return nil
 	}
@@ -210,14 +235,14 @@ func encodeGuard(m any) []byte {
 func decodeGuard(r *reader, kind byte) any {
 	switch kind {
 	case kindNote:
-		more := r.record(10)
+		more := r.record(11)
 		m := &guardian.Note{From: r.holder(), To: r.holder(), Set: r.guardians(), Since: r.uint(), Version: r.uint(),
-			Sent: r.duration(farFuture), Lease: r.duration(guardian.MaxLease), Records: r.records()}
+			Sent: r.duration(farFuture), Lease: r.duration(guardian.MaxLease), Records: r.records(), More: r.bool()}
 		r.skip(more)
 		return m
 	case kindNoteAck:
-		more := r.record(7)
-		m := &guardian.NoteAck{From: r.holder(), To: r.holder(), Version: r.uint(), Sent: r.duration(farFuture), Lease: r.duration(guardian.MaxLease)}
+		more := r.record(9)
+		m := &guardian.NoteAck{From: r.holder(), To: r.holder(), Version: r.uint(), Noted: r.uint(), Fetching: r.uint(), Sent: r.duration(farFuture), Lease: r.duration(guardian.MaxLease)}
 		r.skip(more)
 		return m
 	case kindRefused:
@@ -236,8 +261,9 @@ func decodeGuard(r *reader, kind byte) any {
 		r.skip(more)
 		return m
 	case kindPromise:
-		more := r.record(13)
-		m := &guardian.Promise{Of: r.holder(), From: r.holder(), Ballot: r.ballot(), Stored: r.value(), Accepted: r.ballot()}
+		more := r.record(15)
+		m := &guardian.Promise{Of: r.holder(), From: r.holder(), Ballot: r.ballot(),
+			Stored: guardian.Copy{Version: r.uint(), Records: r.records(), More: r.bool()}, Accepted: r.ballot()}
 		if has := r.bool(); has {
 			v := r.decision()
 			m.Value = &v
@@ -247,8 +273,8 @@ func decodeGuard(r *reader, kind byte) any {
 		r.skip(more)
 		return m
 	case kindAccept:
-		more := r.record(8)
-		m := &guardian.Accept{Of: r.holder(), To: r.holder(), Ballot: r.ballot(), Value: r.decision()}
+		more := r.record(10)
+		m := &guardian.Accept{Of: r.holder(), To: r.holder(), Ballot: r.ballot(), Value: r.decision(), Records: r.records(), More: r.bool()}
 		r.skip(more)
 		return m
 	case kindAccepted:
@@ -262,13 +288,24 @@ func decodeGuard(r *reader, kind byte) any {
 		r.skip(more)
 		return m
 	case kindDecided:
-		more := r.record(5)
-		m := &guardian.Decided{Of: r.holder(), To: r.holder(), Value: r.decision()}
+		more := r.record(9)
+		m := &guardian.Decided{Of: r.holder(), From: r.holder(), To: r.holder(), Value: r.decision(), Records: r.records(), More: r.bool()}
 		r.skip(more)
 		return m
 	case kindQuery:
 		more := r.record(4)
 		m := &guardian.Query{Of: r.holder(), From: r.holder()}
+		r.skip(more)
+		return m
+	case kindFetch:
+		more := r.record(7)
+		m := &guardian.Fetch{Of: r.holder(), From: r.holder(), Since: r.uint(), Version: r.uint(), After: r.str(maxRecordKey)}
+		r.skip(more)
+		return m
+	case kindPart:
+		more := r.record(9)
+		m := &guardian.Part{Of: r.holder(), To: r.holder(), Since: r.uint(), Version: r.uint(), After: r.str(maxRecordKey),
+			Records: r.records(), More: r.bool()}
 		r.skip(more)
 		return m
 	}

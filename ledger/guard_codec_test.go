@@ -33,7 +33,7 @@ func drawRecords(t *rapid.T, gone bool) (rs []guardian.Record) {
 }
 
 func drawDecision(t *rapid.T) guardian.Value {
-	return guardian.Value{Version: rapid.Uint64Min(1).Draw(t, "version"), Heir: drawHolder(t), Records: drawRecords(t, false)}
+	return guardian.Value{Version: rapid.Uint64Min(1).Draw(t, "version"), Heir: drawHolder(t)}
 }
 
 func drawClock(t *rapid.T) time.Duration {
@@ -44,18 +44,24 @@ func drawClock(t *rapid.T) time.Duration {
 func drawGuard(t *rapid.T) any {
 	from, to := drawHolder(t), drawHolder(t)
 	lease := time.Duration(rapid.Int64Range(0, int64(guardian.MaxLease)).Draw(t, "lease"))
-	switch rapid.IntRange(0, 10).Draw(t, "kind") {
+	switch rapid.IntRange(0, 12).Draw(t, "kind") {
+	case 12:
+		return &guardian.Part{Of: from, To: to, Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"),
+			After: rapid.String().Draw(t, "after"), Records: drawRecords(t, true), More: rapid.Bool().Draw(t, "more")}
+	case 11:
+		return &guardian.Fetch{Of: from, From: to, Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"), After: rapid.String().Draw(t, "after")}
 	case 10:
 		return &guardian.Query{Of: from, From: to}
 	case 0:
 		n := &guardian.Note{From: from, To: to, Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"),
-			Records: drawRecords(t, true), Sent: drawClock(t), Lease: lease}
+			Records: drawRecords(t, true), More: rapid.Bool().Draw(t, "more"), Sent: drawClock(t), Lease: lease}
 		for range rapid.IntRange(0, guardian.MaxGuardians).Draw(t, "guardians") {
 			n.Set = append(n.Set, drawHolder(t))
 		}
 		return n
 	case 1:
-		return &guardian.NoteAck{From: from, To: to, Version: rapid.Uint64().Draw(t, "version"), Sent: drawClock(t), Lease: lease}
+		return &guardian.NoteAck{From: from, To: to, Version: rapid.Uint64().Draw(t, "version"), Noted: rapid.Uint64().Draw(t, "noted"),
+			Fetching: rapid.Uint64().Draw(t, "fetching"), Sent: drawClock(t), Lease: lease}
 	case 2:
 		return &guardian.Refused{From: from, To: to}
 	case 3:
@@ -64,20 +70,20 @@ func drawGuard(t *rapid.T) any {
 		return &guardian.Prepare{Of: from, To: to, Ballot: drawBallot(t), Owner: rapid.Bool().Draw(t, "owner")}
 	case 5:
 		p := &guardian.Promise{Of: from, From: to, Ballot: drawBallot(t), Accepted: drawBallot(t),
-			Stored: guardian.Value{Version: rapid.Uint64().Draw(t, "version"), Records: drawRecords(t, false)}}
+			Stored: guardian.Copy{Version: rapid.Uint64().Draw(t, "version"), Records: drawRecords(t, false), More: rapid.Bool().Draw(t, "more")}}
 		if rapid.Bool().Draw(t, "accepted") {
 			v := drawDecision(t)
 			p.Value = &v
 		}
 		return p
 	case 6:
-		return &guardian.Accept{Of: from, To: to, Ballot: drawBallot(t), Value: drawDecision(t)}
+		return &guardian.Accept{Of: from, To: to, Ballot: drawBallot(t), Value: drawDecision(t), Records: drawRecords(t, false), More: rapid.Bool().Draw(t, "more")}
 	case 7:
 		return &guardian.Accepted{Of: from, From: to, Ballot: drawBallot(t)}
 	case 8:
 		return &guardian.Reject{Of: from, From: to, Ballot: drawBallot(t), Promised: drawBallot(t), Wait: drawClock(t)}
 	}
-	return &guardian.Decided{Of: from, To: to, Value: drawDecision(t)}
+	return &guardian.Decided{Of: from, From: drawHolder(t), To: to, Value: drawDecision(t), Records: drawRecords(t, false), More: rapid.Bool().Draw(t, "more")}
 }
 
 // TestGuardRecordRoundTrip: what is durable about guarding comes back as it was written; cut short it never does.
@@ -138,7 +144,7 @@ func TestGuardDecodeBounds(t *testing.T) {
 		"a record twice":       &guardian.Note{From: h, To: h, Records: []guardian.Record{{Key: "a"}, {Key: "a"}}},
 		"a long key":           &guardian.Note{From: h, To: h, Records: []guardian.Record{{Key: strings.Repeat("k", 1025)}}},
 		"a big record":         &guardian.Note{From: h, To: h, Records: []guardian.Record{{Key: "k", Value: make([]byte, 1<<20+1)}}},
-		"a decision for none":  &guardian.Decided{Of: h, To: h, Value: guardian.Value{Version: 1}},
+		"a decision for none":  &guardian.Decided{Of: h, From: h, To: h, Value: guardian.Value{Version: 1}},
 		"a decision on none":   &guardian.Accept{Of: h, To: h, Value: guardian.Value{Heir: h}},
 	} {
 		if got, err := Decode(Encode(m)); err == nil {
@@ -153,7 +159,7 @@ func FuzzGuardRecords(f *testing.F) {
 	for _, w := range []guardian.Write{
 		{Own: &guardian.Own{Set: []Holder{h}, Version: 9}}, {Round: &guardian.Round{Of: h, N: 3}},
 		{Ward: &guardian.Ward{Of: h, Set: []Holder{h}, Lease: time.Minute, Version: 4, Promised: guardian.Ballot{Round: 1, By: h},
-			Value: &guardian.Value{Version: 4, Heir: h, Records: []guardian.Record{{Key: "a", Value: []byte{1}}}}, Decided: true}},
+			Value: &guardian.Value{Version: 4, Heir: h}, Decided: true}},
 	} {
 		x := GuardWrite(&w)
 		f.Add(x.Key, x.Value)
@@ -182,8 +188,8 @@ func TestNamesThatAreNoKeys(t *testing.T) {
 		&guardian.Note{From: bad, To: good, Set: []Holder{good}, Version: 1, Records: records},
 		&guardian.Prepare{Of: bad, To: good},
 		&guardian.Accept{Of: bad, To: good, Value: guardian.Value{Version: 1, Heir: good}},
-		&guardian.Decided{Of: bad, To: good, Value: guardian.Value{Version: 1, Heir: good}},
-		&guardian.Decided{Of: good, To: good, Value: guardian.Value{Version: 1, Heir: bad}},
+		&guardian.Decided{Of: bad, From: good, To: good, Value: guardian.Value{Version: 1, Heir: good}},
+		&guardian.Decided{Of: good, From: good, To: good, Value: guardian.Value{Version: 1, Heir: bad}},
 		&Transfer{From: bad, To: good, Instance: id},
 	} {
 		if got, err := Decode(Encode(m)); !errors.Is(err, ErrWire) {

@@ -43,8 +43,8 @@ func (f *finalAccount) peers() []Holder {
 
 // readFinal reads decided records. What does not make sense was written by a later version than this, or is damage:
 // it is left out, and stays with the dead.
-func readFinal(of Holder, v guardian.Value, seats int) *final {
-	f := &final{of: of, heir: v.Heir, accounts: map[InstanceID]*finalAccount{}, seats: map[int]Seat{}, passes: map[int]*SeatPass{}, used: make([]map[uint64]Tokens, seats), with: map[Holder]bool{}}
+func readFinal(of, heir Holder, records []guardian.Record, seats int) *final {
+	f := &final{of: of, heir: heir, accounts: map[InstanceID]*finalAccount{}, seats: map[int]Seat{}, passes: map[int]*SeatPass{}, used: make([]map[uint64]Tokens, seats), with: map[Holder]bool{}}
 	account := func(id InstanceID) *finalAccount {
 		a := f.accounts[id]
 		if a == nil {
@@ -54,7 +54,7 @@ func readFinal(of Holder, v guardian.Value, seats int) *final {
 		}
 		return a
 	}
-	for _, r := range v.Records {
+	for _, r := range records {
 		if id, ok := strings.CutPrefix(r.Key, keyAccount); ok {
 			if s, err := decodeState(r.Value); err == nil {
 				account(InstanceID(id)).state = *s

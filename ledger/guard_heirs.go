@@ -10,15 +10,16 @@ import (
 // slotsSlack is how much later than its owner's clock said the slots of a claimed generation come free.
 const slotsSlack = 60_000
 
-// final returns what was decided of a generation; nil if that is not known here.
+// final returns what was decided of a generation; nil if that is not known here, or its records have not come yet.
 func (r *Replica) final(of Holder) *final {
-	v, ok := r.guard.Decision(of)
-	if !ok {
-		return nil
-	}
 	f := r.guards.finals[of]
 	if f == nil {
-		f = readFinal(of, v, len(r.charter.Founders))
+		records, ok := r.guard.Records(of)
+		if !ok {
+			return nil
+		}
+		v, _ := r.guard.Decision(of)
+		f = readFinal(of, v.Heir, records, len(r.charter.Founders))
 		if r.guards.finals == nil {
 			r.guards.finals = map[Holder]*final{}
 		}
@@ -37,10 +38,18 @@ func (r *Replica) inherit(now Instant) (waits bool) {
 		if of == r.self {
 			continue
 		}
+		if f == nil {
+			waits = true
+			continue
+		}
 		if r.closeEdges(now, f) {
 			waits = true
 		}
 		if r.guard.Heir(of) == r.self {
+			if !r.chain(f) {
+				waits = true
+				continue
+			}
 			if r.takeSeats(f) {
 				waits = true
 			}
@@ -205,8 +214,13 @@ func (r *Replica) takeDues(now Instant, f *final, id InstanceID) (waits bool) {
 	for _, peer := range fa.peers() {
 		other := r.final(peer)
 		e := fa.entries[peer]
-		if other == nil || e.Closed {
-			continue // it is for the peer to take what is on its way to it
+		if e.Closed {
+			continue
+		}
+		if other == nil { // it is for the peer to take what is on its way to it, unless it was claimed, too
+			_, claimed := r.guard.Decision(peer)
+			waits = waits || claimed
+			continue
 		}
 		oa := other.accounts[id]
 		theirs := oa.entry(f.of)
@@ -274,6 +288,18 @@ func (in *instance) sortedDues() []dueKey {
 		return a.to.Compare(b.to)
 	})
 	return ks
+}
+
+// chain reports whether the final records of all heirs between a claimed generation and this one are here.
+func (r *Replica) chain(f *final) bool {
+	for h := f.heir; h != r.self; {
+		g := r.final(h)
+		if g == nil {
+			return false
+		}
+		h = g.heir
+	}
+	return true
 }
 
 // between reports whether the final records of any heir between a claimed generation and this one show something.
@@ -404,6 +430,8 @@ func (r *Replica) takeSeatsBack() (waits bool) {
 		}
 		f := r.final(p.To)
 		if f == nil {
+			_, claimed := r.guard.Decision(p.To)
+			waits = waits || claimed
 			continue
 		}
 		delete(r.seats.pass, i)

@@ -25,7 +25,13 @@ func guardedSwarm(t *rapid.T, names ...string) *world {
 	w := newWorld(n, rapid.IntRange(1, n).Draw(t, "founders"), 1, specs)
 	w.fatalf, w.logf = t.Fatalf, t.Logf
 	w.guards = testGuards
+	if rapid.Bool().Draw(t, "in parts") {
+		w.part = 120
+	}
 	for _, n := range w.nodes {
+		if w.part > 0 {
+			n.r.SetPart(w.part)
+		}
 		n.r.SetGuards(n.clock(), w.guards)
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "rounds") {

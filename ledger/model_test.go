@@ -154,8 +154,13 @@ func (m *model) claimed() {
 		if v != nil && c == nil {
 			c = &judge.Claim{}
 			m.claims[of] = c
+			for _, n := range m.w.nodes { // those who have heard of it have them, too
+				set = append(set, m.disk(n).Guards())
+			}
+			records, err := judge.Records(of, v, set)
+			m.must(err)
 			for _, id := range m.w.ids {
-				f, err := judge.ReadFinal(v.Records, id)
+				f, err := judge.ReadFinal(records, id)
 				m.must(err)
 				m.find(of, id).Final = &f
 			}

@@ -27,6 +27,7 @@ type world struct {
 	model   *model
 	lossy   func() bool // whether the next packet is lost; nil for never
 	guards  Guards      // what the policy says about them
+	part    int         // bytes of records in a message about guarding; 0 for what is usual
 	charter Charter
 	lost    int // directories
 }
@@ -123,6 +124,9 @@ func (n *wnode) clock() Instant {
 func (n *wnode) start(seed uint64) {
 	n.r = NewReplica(n.config(seed))
 	n.r.SetGuards(n.clock(), n.w.guards)
+	if n.w.part > 0 {
+		n.r.SetPart(n.w.part)
+	}
 	var ws []Write
 	for k, v := range n.disk {
 		ws = append(ws, Write{k, v})

@@ -20,6 +20,9 @@ type claim struct {
 	highest  uint64     // round that was seen
 	promises []*Promise // by guardian, as in set
 	value    *Value     // that is proposed under this ballot
+	source   *Promise   // whose copy is of the value's version
+	records  []Record   // of the value, once they are here in full
+	whole    bool       // they are
 	ours     bool       // nothing was accepted before, so that it names our heir
 	told     bool       // guardians were asked to accept it
 	accepted []bool
@@ -59,6 +62,7 @@ func (m *Machine) begin(now time.Duration, c *claim) {
 	c.ballot = Ballot{c.highest, m.dir}
 	c.promises, c.accepted = make([]*Promise, len(c.set)), make([]bool, len(c.set))
 	c.value, c.ours, c.told = nil, false, false
+	c.source, c.records, c.whole = nil, nil, false
 	// Those who claim together begin again at different times.
 	rank := time.Duration(slices.Index(c.set, m.dir) + 2)
 	c.next = now + min(firstTry<<min(c.tries, 16), lastTry)*rank/2
@@ -74,7 +78,7 @@ func (m *Machine) goOn(now time.Duration, c *claim) {
 	if c.value != nil && !c.told {
 		m.propose(now, c)
 	}
-	if now >= c.next {
+	if f := m.fetching(c.of); now >= c.next && (f == nil || c.value == nil || f.version != c.value.Version) {
 		m.begin(now, c)
 	}
 }
@@ -105,7 +109,7 @@ func (m *Machine) promised(now time.Duration, p *Promise) {
 		}
 		n++
 		if p.Value != nil && p.Accepted.Compare(best) > 0 {
-			best, c.value = p.Accepted, p.Value
+			best, c.value, c.source = p.Accepted, p.Value, p
 		}
 		if stored == nil || p.Stored.Version > stored.Stored.Version {
 			stored = p
@@ -119,9 +123,7 @@ func (m *Machine) promised(now time.Duration, p *Promise) {
 		if stored.Stored.Version == 0 {
 			return // whoever claims has stored something: its own promise is missing
 		}
-		v := stored.Stored
-		v.Heir = c.heir
-		c.value, c.ours = &v, true
+		c.value, c.ours, c.source = &Value{Version: stored.Stored.Version, Heir: c.heir}, true, stored
 	}
 	m.propose(now, c)
 }
@@ -132,14 +134,41 @@ func (m *Machine) propose(now time.Duration, c *claim) {
 	if c.ours && c.heir == m.self && !m.Fresh(now) {
 		return
 	}
+	if !m.obtain(now, c) {
+		return
+	}
 	c.told = true
+	first, more := m.part(c.records, "")
 	for _, g := range c.set {
-		m.send(g, &Accept{Of: c.of, To: g, Ballot: c.ballot, Value: *c.value})
+		a := &Accept{Of: c.of, To: g, Ballot: c.ballot, Value: *c.value, Records: first, More: more}
+		if g == m.dir {
+			a.Records, a.More = c.records, false // it does not go by the wire
+		}
+		m.send(g, a)
 	}
 }
 
+// obtain reports whether the records of the value are here in full, and fetches them if they are not.
+func (m *Machine) obtain(now time.Duration, c *claim) bool {
+	if c.whole {
+		return true
+	}
+	c.whole = true
+	if w := m.find(c.of); w != nil && w.Version == c.value.Version {
+		c.records = w.stored()
+	} else if c.of == m.self && m.own.Version == c.value.Version && m.own.Version >= m.own.floor {
+		c.records = m.own.since(0)
+	} else if !c.source.Stored.More {
+		c.records = c.source.Stored.Records
+	} else {
+		c.whole = false
+		m.fetch(now, &fetch{of: c.of, from: c.source.From, version: c.value.Version, records: c.source.Stored.Records})
+	}
+	return c.whole
+}
+
 // accepted takes a guardian's word that it has accepted; with a majority of them the value is decided.
-func (m *Machine) accepted(a *Accepted) {
+func (m *Machine) accepted(now time.Duration, a *Accepted) {
 	c, i := m.answered(a.Of, a.From, a.Ballot)
 	if c == nil || c.value == nil {
 		return
@@ -154,13 +183,13 @@ func (m *Machine) accepted(a *Accepted) {
 	if n < Majority(len(c.set)) {
 		return
 	}
-	if err := m.learn(c.of, *c.value); err != nil {
+	if err := m.learn(now, &Decided{Of: c.of, From: m.dir, Value: *c.value, Records: c.records}); err != nil {
 		return // no room: the next ballot tries again
 	}
 	m.counts.Decided++
 	for _, g := range c.set {
 		if g != m.dir {
-			m.send(g, &Decided{Of: c.of, To: g, Value: *c.value})
+			m.Tell(c.of, g)
 		}
 	}
 }

@@ -47,7 +47,7 @@ type Ward struct {
 	Version  uint64        // of the records that are stored
 	Promised Ballot
 	Accepted Ballot
-	Value    *Value // accepted, or decided
+	Value    *Value // accepted, or decided: then Version is its version, but for what is decided and not fetched yet
 	Decided  bool
 }
 
@@ -79,6 +79,10 @@ type Machine struct {
 	rounds []Round // sorted by generation
 	lease  time.Duration
 
+	partBytes int      // of records in a message
+	fetches   []*fetch // in order of their beginning
+	staged    int      // bytes in them
+
 	counts Counts
 	local  []any // that this node has sent itself
 	batch  batch
@@ -99,7 +103,7 @@ type batch struct {
 // first generation of the node's data directory. What a directory has promised outlives the generations that follow each
 // other in it, so a node that claims itself goes on guarding others.
 func New(self Holder, dir uint64) *Machine {
-	return &Machine{self: self, dir: Holder{Node: self.Node, Gen: dir}}
+	return &Machine{self: self, dir: Holder{Node: self.Node, Gen: dir}, partBytes: PartBytes}
 }
 
 // Load fills a new machine with what was durable when it started, at now. records are this generation's own, with the
@@ -148,17 +152,19 @@ func (m *Machine) receive(now time.Duration, msg any) error {
 	case *Promise:
 		m.promised(now, msg)
 	case *Accept:
-		return m.accept(msg)
+		return m.accept(now, msg)
 	case *Accepted:
-		m.accepted(msg)
+		m.accepted(now, msg)
 	case *Reject:
 		m.rejected(now, msg)
 	case *Decided:
-		return m.learn(msg.Of, msg.Value)
+		return m.learn(now, msg)
 	case *Query:
-		if v, ok := m.Decision(msg.Of); ok {
-			m.send(msg.From, &Decided{Of: msg.Of, To: msg.From, Value: v})
-		}
+		m.Tell(msg.Of, msg.From)
+	case *Fetch:
+		m.serve(now, msg)
+	case *Part:
+		m.took(now, msg)
 	default:
 		panic(fmt.Sprintf("BUG: unknown message %T", msg))
 	}
@@ -168,6 +174,7 @@ func (m *Machine) receive(now time.Duration, msg any) error {
 // Tick repeats what was not answered, renews the lease and goes on with claims.
 func (m *Machine) Tick(now time.Duration) {
 	m.notes(now)
+	m.askAgain(now)
 	for _, c := range m.claims {
 		m.goOn(now, c)
 	}
@@ -257,13 +264,25 @@ func (m *Machine) Decision(of Holder) (Value, bool) {
 	return Value{}, false
 }
 
+// Records lists the records that were decided of a generation, sorted by key; false until they are here in full.
+func (m *Machine) Records(of Holder) ([]Record, bool) {
+	if w := m.find(of); w != nil && w.Decided && w.Version == w.Value.Version {
+		return w.stored(), true
+	}
+	return nil, false
+}
+
 // Ask asks a node for what was decided of a generation.
 func (m *Machine) Ask(of, whom Holder) { m.send(whom, &Query{Of: of, From: m.self}) }
 
 // Tell tells a node what was decided of a generation, if it is known here.
 func (m *Machine) Tell(of, whom Holder) {
 	if v, ok := m.Decision(of); ok {
-		m.send(whom, &Decided{Of: of, To: whom, Value: v})
+		d := &Decided{Of: of, From: m.dir, To: whom, Value: v, More: true}
+		if rs, here := m.Records(of); here {
+			d.Records, d.More = m.part(rs, "")
+		}
+		m.send(whom, d)
 	}
 }
 

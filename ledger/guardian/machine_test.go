@@ -113,7 +113,7 @@ func TestRestartedOwnerTellsAll(t *testing.T) {
 	o.batch()
 	w.settle()
 	want(t, "held", o.m.Held(), 2)
-	late := &NoteAck{From: w.nodes[1].self, To: o.self, Version: 2, Sent: o.clock + lease, Lease: lease}
+	late := &NoteAck{From: w.nodes[1].self, To: o.self, Version: 2, Noted: 2, Sent: o.clock + lease, Lease: lease}
 	o.next = []Record{{Key: "b"}}
 	o.write() // and it crashes
 	o.start()

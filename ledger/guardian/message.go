@@ -8,32 +8,41 @@ type Record struct {
 	Value []byte
 }
 
-// Value is what a claim decides of a generation: its records at one version, and who owns them from then on.
+// Value is what a claim decides of a generation: its records as they were at one version, and who owns them from then on.
 type Value struct {
 	Version uint64
 	Heir    Holder
-	Records []Record // all of them, sorted by key, none with a nil value
+}
+
+// Copy is what a guardian has stored: the first records of one version, sorted by key, none with a nil value.
+type Copy struct {
+	Version uint64
+	Records []Record
+	More    bool // there are more: they are to be fetched
 }
 
 // Messages. All are idempotent: loss, duplication and reorder of any of them are harmless. To is a generation, too: a
 // guardian that lost its directory is another one.
 
 // Note brings a guardian the records of its ward that changed in versions above Since, up to Version. Since 0: all that
-// there are. Without records it only renews the lease.
+// there are. With Since as Version it only renews the lease.
 type Note struct {
 	From, To Holder
 	Set      []Holder // all guardians of From: the same in every note of that generation
 	Since    uint64
 	Version  uint64
-	Records  []Record
+	Records  []Record      // in order of keys; nil values for what is gone
+	More     bool          // there are more: they are to be fetched
 	Sent     time.Duration // by the sender's clock
 	Lease    time.Duration // how long its acknowledgement lasts
 }
 
-// NoteAck tells what a guardian has stored. It echoes Sent and Lease of the note.
+// NoteAck tells what a guardian has stored. It echoes Version, Sent and Lease of the note.
 type NoteAck struct {
 	From, To    Holder // From is the guardian
-	Version     uint64
+	Version     uint64 // that is stored
+	Noted       uint64 // that was noted
+	Fetching    uint64 // the version of which it is fetching the records; 0 for none
 	Sent, Lease time.Duration
 }
 
@@ -60,17 +69,19 @@ type Promise struct {
 	Of       Holder
 	From     Holder
 	Ballot   Ballot
-	Stored   Value  // what the guardian has stored; no heir
+	Stored   Copy   // what the guardian has stored
 	Accepted Ballot // the highest ballot whose value it has accepted, if any
-	Value    *Value
+	Value    *Value // that value: Stored is of its version
 }
 
-// Accept asks a guardian to accept a value.
+// Accept asks a guardian to accept a value, with its records: it accepts nothing of which it has not stored all.
 type Accept struct {
-	Of     Holder
-	To     Holder
-	Ballot Ballot
-	Value  Value
+	Of      Holder
+	To      Holder
+	Ballot  Ballot
+	Value   Value
+	Records []Record
+	More    bool // there are more: they are to be fetched from who claims
 }
 
 // Accepted answers.
@@ -89,11 +100,13 @@ type Reject struct {
 	Wait     time.Duration // until the lease is over
 }
 
-// Decided tells the value that was decided.
+// Decided tells the value that was decided, with its records.
 type Decided struct {
-	Of    Holder
-	To    Holder
-	Value Value
+	Of       Holder
+	From, To Holder
+	Value    Value
+	Records  []Record
+	More     bool // there are more: they are to be fetched from its sender
 }
 
 // Query asks for what was decided of a generation.

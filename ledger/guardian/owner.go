@@ -44,6 +44,18 @@ type standing struct {
 	told    bool          // it was told at all
 	waiting bool          // and has not answered
 	refused bool
+
+	snap     *snapshot     // what was noted last, while it is more than one message takes
+	fetching uint64        // the version of which it said that it fetches the records
+	heard    time.Duration // when it last did
+}
+
+// fetchIdle is for how long a guardian that fetches may be silent.
+const fetchIdle = fetchTries * fetchAgain
+
+// busy reports whether the guardian is fetching what it was noted last: until it has it, nothing newer is noted.
+func (s *standing) busy(now time.Duration) bool {
+	return s.snap != nil && s.fetching == s.snap.version && s.acked < s.snap.version && now-s.heard < fetchIdle
 }
 
 func newOwner(own Own) *owner {
@@ -228,7 +240,8 @@ func (m *Machine) notes(now time.Duration) {
 	}
 	for i := range o.standing {
 		s, to := &o.standing[i], o.Set[i]
-		news := s.acked < o.Version && !s.waiting
+		busy := s.busy(now)
+		news := s.acked < o.Version && !s.waiting && !busy
 		old := !s.told || now-s.sent >= m.lease/renewals && m.lease > 0
 		again := s.waiting && now-s.sent >= repeatNote
 		if s.refused || !news && !old && !again {
@@ -239,12 +252,16 @@ func (m *Machine) notes(now time.Duration) {
 				m.send(to, &Release{From: m.self, To: to})
 			}
 		} else {
-			n := &Note{From: m.self, To: to, Set: o.Set, Since: s.acked, Version: o.Version, Sent: now, Lease: m.lease}
-			if s.acked < o.floor {
-				n.Since = 0 // what is gone since is not known
-			}
-			if s.acked < o.Version {
-				n.Records = o.since(n.Since)
+			n := &Note{From: m.self, To: to, Set: o.Set, Since: o.Version, Version: o.Version, Sent: now, Lease: m.lease}
+			if s.acked < o.Version && !busy {
+				if n.Since = s.acked; s.acked < o.floor {
+					n.Since = 0 // what is gone since is not known
+				}
+				rs := o.since(n.Since)
+				s.snap = nil
+				if n.Records, n.More = m.part(rs, ""); n.More {
+					s.snap = &snapshot{n.Since, n.Version, rs}
+				}
 			}
 			m.counts.Notes++
 			m.counts.NoteBytes += size(n.Records)
@@ -259,14 +276,20 @@ func (m *Machine) acked(now time.Duration, a *NoteAck) error {
 	if a.To != m.self {
 		return nil
 	}
-	if m.own == nil || a.Version > m.own.Version {
-		return fmt.Errorf("%w: %v has version %d of it", ErrRolledBack, a.From, a.Version)
+	if m.own == nil || max(a.Version, a.Noted) > m.own.Version {
+		return fmt.Errorf("%w: %v has version %d of it", ErrRolledBack, a.From, max(a.Version, a.Noted))
 	}
 	s := m.own.guardian(a.From)
-	if s == nil || a.Version < m.own.floor {
+	if s == nil || a.Noted < m.own.floor {
 		return nil // of an earlier life: its clock may have been another
 	}
-	s.acked = max(s.acked, a.Version)
+	if a.Version >= m.own.floor {
+		s.acked = max(s.acked, a.Version)
+	}
+	if s.snap != nil && s.acked >= s.snap.version {
+		s.snap = nil
+	}
+	s.fetching, s.heard = a.Fetching, now
 	s.waiting = false
 	if a.Sent != noLease {
 		before, _ := m.Lease()

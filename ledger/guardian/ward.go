@@ -12,12 +12,18 @@ import (
 type ward struct {
 	Ward
 	records map[string][]byte
+	sorted  []Record      // the same, in order of keys; nil while they are not
+	bytes   int           // of them
 	free    time.Duration // no lease that was acknowledged here lasts longer, by this node's clock, margin included
 	gone    bool          // the ward has given its lease up
 	dirty   bool          // in the batch
 }
 
 func (w *ward) put(r Record) {
+	w.sorted = nil
+	if old, there := w.records[r.Key]; there {
+		w.bytes -= len(r.Key) + len(old)
+	}
 	if r.Value == nil {
 		delete(w.records, r.Key)
 		return
@@ -26,15 +32,18 @@ func (w *ward) put(r Record) {
 		w.records = map[string][]byte{}
 	}
 	w.records[r.Key] = r.Value
+	w.bytes += len(r.Key) + len(r.Value)
 }
 
-// stored is what the guardian has of its ward.
-func (w *ward) stored() Value {
-	v := Value{Version: w.Version}
-	for _, k := range slices.Sorted(maps.Keys(w.records)) {
-		v.Records = append(v.Records, Record{k, w.records[k]})
+// stored lists what is stored of the ward, in order of keys.
+func (w *ward) stored() []Record {
+	if w.sorted == nil {
+		w.sorted = make([]Record, 0, len(w.records))
+		for _, k := range slices.Sorted(maps.Keys(w.records)) {
+			w.sorted = append(w.sorted, Record{k, w.records[k]})
+		}
 	}
-	return v
+	return w.sorted
 }
 
 // touch has the ward written with this batch.
@@ -76,36 +85,48 @@ func (m *Machine) note(now time.Duration, n *Note) error {
 		return fmt.Errorf("%v names the guardians %v, before they were %v", n.From, n.Set, w.Set)
 	}
 	if n.Since <= w.Version && w.Version < n.Version {
-		m.store(w, n)
-	}
-	ack := &NoteAck{From: m.dir, To: n.From, Version: w.Version, Sent: noLease}
-	if w.Version == n.Version { // a late note may be of an earlier life of the owner, whose clock was another
-		ack.Sent, ack.Lease = n.Sent, n.Lease
-		w.free = max(w.free, now+n.Lease+Margin(n.Lease))
-		if n.Lease > w.Lease {
-			w.Lease = n.Lease
-			m.touch(w)
+		switch f := m.fetching(n.From); {
+		case w.bytes+int(size(n.Records)) > MaxBytes:
+			return fmt.Errorf("%v has more than %d bytes of records: more than its guardians keep", n.From, MaxBytes)
+		case !n.More:
+			m.store(w, n.Since, n.Version, n.Records)
+		case f == nil || f.version < n.Version:
+			m.fetch(now, &fetch{of: n.From, from: n.From, since: n.Since, version: n.Version, records: n.Records, note: true})
 		}
+	}
+	ack := &NoteAck{From: m.dir, To: n.From, Version: w.Version, Noted: n.Version, Sent: n.Sent, Lease: n.Lease}
+	if f := m.fetching(n.From); f != nil && f.note {
+		ack.Fetching = f.version
+	}
+	w.free = max(w.free, now+n.Lease+Margin(n.Lease))
+	if n.Lease > w.Lease {
+		w.Lease = n.Lease
+		m.touch(w)
 	}
 	m.send(n.From, ack)
 	return nil
 }
 
-// store takes over the records of a note.
-func (m *Machine) store(w *ward, n *Note) {
-	if n.Since == 0 {
+// store takes over the records that changed in versions above since, up to version.
+func (m *Machine) store(w *ward, since, version uint64, records []Record) {
+	if since == 0 {
 		for _, k := range slices.Sorted(maps.Keys(w.records)) {
-			if _, there := slices.BinarySearchFunc(n.Records, k, func(r Record, k string) int { return strings.Compare(r.Key, k) }); !there {
+			if _, there := slices.BinarySearchFunc(records, k, func(r Record, k string) int { return strings.Compare(r.Key, k) }); !there {
 				m.keep(w, Record{Key: k})
 			}
 		}
 	}
-	for _, r := range n.Records {
+	for _, r := range records {
 		m.keep(w, r)
 	}
-	w.Version = n.Version
+	w.Version = version
 	m.counts.Stored++
 	m.touch(w)
+}
+
+// replace takes over all records of the version of a value, whichever are stored.
+func (m *Machine) replace(w *ward, version uint64, records []Record) {
+	m.store(w, 0, version, records)
 }
 
 // released takes a ward's word that its lease is given up.
@@ -127,7 +148,7 @@ func (m *Machine) prepare(now time.Duration, p *Prepare) error {
 	by := p.Ballot.By
 	switch {
 	case w.Decided:
-		m.send(by, &Decided{Of: p.Of, To: by, Value: *w.Value})
+		m.Tell(p.Of, by)
 		return nil
 	case p.Ballot.Compare(w.Promised) < 0:
 		m.send(by, &Reject{Of: p.Of, From: m.dir, Ballot: p.Ballot, Promised: w.Promised})
@@ -138,12 +159,14 @@ func (m *Machine) prepare(now time.Duration, p *Prepare) error {
 	}
 	w.Promised = p.Ballot
 	m.touch(w)
-	m.send(by, &Promise{Of: p.Of, From: m.dir, Ballot: p.Ballot, Stored: w.stored(), Accepted: w.Accepted, Value: w.Value})
+	has := Copy{Version: w.Version}
+	has.Records, has.More = m.part(w.stored(), "")
+	m.send(by, &Promise{Of: p.Of, From: m.dir, Ballot: p.Ballot, Stored: has, Accepted: w.Accepted, Value: w.Value})
 	return nil
 }
 
-// accept accepts a value, unless a higher ballot is promised.
-func (m *Machine) accept(a *Accept) error {
+// accept accepts a value, unless a higher ballot is promised, once all of its records are here.
+func (m *Machine) accept(now time.Duration, a *Accept) error {
 	if a.To != m.dir {
 		return nil
 	}
@@ -154,11 +177,17 @@ func (m *Machine) accept(a *Accept) error {
 	by := a.Ballot.By
 	switch {
 	case w.Decided:
-		m.send(by, &Decided{Of: a.Of, To: by, Value: *w.Value})
+		m.Tell(a.Of, by)
 		return nil
 	case a.Ballot.Compare(w.Promised) < 0:
 		m.send(by, &Reject{Of: a.Of, From: m.dir, Ballot: a.Ballot, Promised: w.Promised})
 		return nil
+	case w.Version != a.Value.Version && a.More:
+		m.fetch(now, &fetch{of: a.Of, from: by, version: a.Value.Version, records: a.Records, then: a})
+		return nil
+	}
+	if w.Version != a.Value.Version {
+		m.replace(w, a.Value.Version, a.Records)
 	}
 	v := a.Value
 	w.Promised, w.Accepted, w.Value = a.Ballot, a.Ballot, &v
@@ -167,27 +196,35 @@ func (m *Machine) accept(a *Accept) error {
 	return nil
 }
 
-// learn takes a decision over.
-func (m *Machine) learn(of Holder, v Value) error {
-	w, err := m.room(of)
+// learn takes a decision over, and fetches what lacks of its records.
+func (m *Machine) learn(now time.Duration, d *Decided) error {
+	w, err := m.room(d.Of)
 	if err != nil {
 		return err
 	}
-	if w.Decided {
-		if w.Value.Version != v.Version || w.Value.Heir != v.Heir {
-			return fmt.Errorf("two decisions on %v: version %d for %v, and version %d for %v",
-				of, w.Value.Version, w.Value.Heir, v.Version, v.Heir)
+	v := d.Value
+	if w.Decided && *w.Value != v {
+		return fmt.Errorf("two decisions on %v: version %d for %v, and version %d for %v",
+			d.Of, w.Value.Version, w.Value.Heir, v.Version, v.Heir)
+	}
+	news := !w.Decided
+	if news {
+		w.Value, w.Decided = &v, true
+		m.counts.Learned++
+		m.touch(w)
+		m.claims = slices.DeleteFunc(m.claims, func(c *claim) bool { return c.of == d.Of })
+	}
+	if w.Version != v.Version {
+		if d.More {
+			m.fetch(now, &fetch{of: d.Of, from: d.From, version: v.Version, records: d.Records})
+		} else {
+			m.replace(w, v.Version, d.Records)
+			news = true
 		}
-		return nil
 	}
-	w.Value, w.Decided = &v, true
-	m.counts.Learned++
-	for _, k := range slices.Sorted(maps.Keys(w.records)) {
-		m.keep(w, Record{Key: k}) // the value has them
+	if news {
+		m.batch.decided = append(m.batch.decided, d.Of)
 	}
-	m.touch(w)
-	m.batch.decided = append(m.batch.decided, of)
-	m.claims = slices.DeleteFunc(m.claims, func(c *claim) bool { return c.of == of })
 	return nil
 }
 

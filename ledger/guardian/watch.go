@@ -10,7 +10,8 @@ import (
 // Counts is what a machine did since it was made. All of it only grows.
 type Counts struct {
 	Notes      uint64 // sent to guardians, repeats and those that only renew the lease included
-	NoteBytes  uint64 // of the records in them, keys included
+	Parts      uint64 // of notes and decisions that were too long for one message, after the first
+	NoteBytes  uint64 // of the records in both, keys included
 	Stored     uint64 // notes of wards that brought something new
 	Refused    uint64 // notes of wards that were refused, as their generation is being claimed
 	Begun      uint64 // claims that this node began
@@ -86,7 +87,7 @@ func (m *Machine) WardStates(now time.Duration) []WardState {
 		}
 		s := WardState{Of: w.Of, Version: w.Version, Records: len(w.records), Left: w.free - now, Released: w.gone, Promised: w.Promised}
 		if w.Decided {
-			s.Heir, s.Version, s.Records = w.Value.Heir, w.Value.Version, len(w.Value.Records)
+			s.Heir, s.Version, s.Records = w.Value.Heir, w.Value.Version, len(w.records)
 		}
 		ws = append(ws, s)
 	}
@@ -100,3 +101,6 @@ func size(rs []Record) (n uint64) {
 	}
 	return n
 }
+
+// Fetching tells of how many generations records are half fetched, and how many bytes have come of them.
+func (m *Machine) Fetching() (generations, bytes int) { return len(m.fetches), m.staged }

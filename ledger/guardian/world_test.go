@@ -199,7 +199,8 @@ func (n *node) decision(of *node) string {
 		return "open"
 	}
 	s := fmt.Sprintf("version %d for %s:", v.Version, v.Heir.Node)
-	for _, r := range v.Records {
+	rs, _ := n.m.Records(of.self)
+	for _, r := range rs {
 		s += fmt.Sprintf(" %s=%d", r.Key, r.Value)
 	}
 	return s

@@ -102,16 +102,19 @@ func (g *Guards) ward(b *guardian.Ward) error {
 	switch {
 	case a.Set != nil && !slices.Equal(a.Set, b.Set):
 		return broken(SetForever, "those of %v go from %v to %v at %v", b.Of, a.Set, b.Set, g.Self)
-	case b.Version < a.Version || b.Lease < a.Lease || b.Promised.Compare(a.Promised) < 0 || b.Accepted.Compare(a.Accepted) < 0 ||
-		a.Decided && (!b.Decided || !same(a.Value, b.Value)):
+	case b.Version < a.Version && !whole(b) || b.Lease < a.Lease || b.Promised.Compare(a.Promised) < 0 || b.Accepted.Compare(a.Accepted) < 0 ||
+		a.Decided && (!b.Decided || *a.Value != *b.Value):
 		return broken(Monotone, "at %v, %v goes from %+v to %+v", g.Self, b.Of, *a, *b)
-	case a.Promised != (guardian.Ballot{}) && b.Version != a.Version:
+	case a.Promised != (guardian.Ballot{}) && b.Version != a.Version && !whole(b):
 		return broken(Promised, "%v has promised %v, and stores version %d after %d", g.Self, b.Of, b.Version, a.Version)
+	case b.Value != nil && !b.Decided && !whole(b):
+		return broken(DurableFirst, "%v accepts version %d of %v, and has version %d", g.Self, b.Value.Version, b.Of, b.Version)
 	}
 	return nil
 }
 
-func same(a, b *guardian.Value) bool { return a.Version == b.Version && a.Heir == b.Heir }
+// whole reports whether the stored version is that of a value.
+func whole(w *guardian.Ward) bool { return w.Value != nil && w.Value.Version == w.Version }
 
 // Told checks that what a message about guarding tells is on this disk, its sender's.
 func (g *Guards) Told(msg any) error {
@@ -133,7 +136,7 @@ func (g *Guards) Told(msg any) error {
 		ok = m.Ballot.Compare(g.Ward(m.Of).Accepted) <= 0
 	case *guardian.Decided:
 		w := g.Ward(m.Of)
-		ok = w.Decided && same(w.Value, &m.Value)
+		ok = w.Decided && *w.Value == m.Value
 	}
 	if !ok {
 		return broken(DurableFirst, "%v tells %T %+v, which is not on its disk", g.Self, msg, msg)
@@ -159,6 +162,16 @@ func Chosen(of ledger.Holder, set []*Guards) *guardian.Value {
 		}
 	}
 	return nil
+}
+
+// Records lists the records of what was decided of a generation, as one of these disks has them.
+func Records(of ledger.Holder, v *guardian.Value, disks []*Guards) ([]guardian.Record, error) {
+	for _, g := range disks {
+		if g.Ward(of).Version == v.Version {
+			return g.Copies(of), nil
+		}
+	}
+	return nil, broken(HeldIsFinal, "%v: version %d is decided, and nobody has its records", of, v.Version)
 }
 
 // Lost counts the guardians, by their disks, that have promised a generation to another than its owner.

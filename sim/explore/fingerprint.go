@@ -47,6 +47,8 @@ var ignored = map[string]string{
 	"ledger.batch.stale":      "counts for metrics",
 	"ledger.guards.gains":     "counts for metrics",
 	"guardian.Machine.counts": "counts for metrics",
+	"guardian.ward.sorted":    "follows from the records",
+	"guardian.ward.bytes":     "follows from the records",
 	"guardian.owner.renewed":  "for people",
 	"ledger.Account.notify":   "always the same: puts the account on the owner's list",
 	"ledger.change.apply":     "a function: told apart by how it came about",

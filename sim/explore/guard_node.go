@@ -17,7 +17,7 @@ type guardNode struct {
 	m     *guardian.Machine // nil while down
 	clock time.Duration
 	disk  *judge.Guards
-	value []byte   // of the one record of its own, on disk
+	value []byte   // of all records of its own, on disk
 	had   [][]byte // what it was, by version
 	held  uint64   // the highest version that was ever relied on
 
@@ -50,12 +50,19 @@ func (n *guardNode) records() []guardian.Record {
 	if n.value == nil {
 		return nil
 	}
-	return []guardian.Record{{Key: "r", Value: n.value}}
+	var rs []guardian.Record
+	for i := range max(1, n.s.Parts) {
+		rs = append(rs, guardian.Record{Key: fmt.Sprintf("r%d", i), Value: n.value})
+	}
+	return rs
 }
 
 func (n *guardNode) boot() {
 	n.m = guardian.New(guardHolder(n.i), 1)
 	n.m.SetLease(guardLease)
+	if n.s.Parts > 0 {
+		n.m.SetPart(1)
+	}
 	n.m.Load(n.clock, n.disk.Records(), n.records())
 }
 

@@ -28,7 +28,7 @@ type guardBug struct {
 var guardBugs = []guardBug{
 	{
 		name: "a note is acknowledged before it is written", file: "guardian/ward.go", scope: "notes", depth: 2, by: judge.DurableFirst,
-		edits: [][2]string{{"w.Version = n.Version\n\tm.touch(w)", "w.Version = n.Version\n\tif planted != N {\n\t\tm.touch(w)\n\t}"}},
+		edits: [][2]string{{"m.counts.Stored++\n\tm.touch(w)", "m.counts.Stored++\n\tif planted != N {\n\t\tm.touch(w)\n\t}"}},
 	},
 	{
 		name: "a promise is told before it is written", file: "guardian/ward.go", scope: "claims", depth: 3, by: judge.DurableFirst,
@@ -52,7 +52,7 @@ var guardBugs = []guardBug{
 	},
 	{
 		name: "a lease counts from when its acknowledgement comes", file: "guardian/machine.go", scope: "lease", depth: 10, by: judge.LeaseFirst,
-		edits: [][2]string{{"return m.acked(msg)", "if planted == N && msg.Sent != noLease {\n\t\t\tlate := *msg\n\t\t\tlate.Sent = now\n\t\t\tmsg = &late\n\t\t}\n\t\treturn m.acked(msg)"}},
+		edits: [][2]string{{"return m.acked(now, msg)", "if planted == N && msg.Sent != noLease {\n\t\t\tlate := *msg\n\t\t\tlate.Sent = now\n\t\t\tmsg = &late\n\t\t}\n\t\treturn m.acked(now, msg)"}},
 	},
 	{
 		name: "guardians wait for no margin", file: "guardian/ward.go", scope: "lease", depth: 5, by: judge.LeaseFirst,
@@ -69,6 +69,18 @@ var guardBugs = []guardBug{
 	{
 		name: "two nodes claim each other", file: "guardian/claim.go", scope: "mutual", depth: 9, by: judge.HeirsEnd,
 		edits: [][2]string{{"if c.ours && c.heir == m.self && !m.Fresh(now) {", "if planted != N && c.ours && c.heir == m.self && !m.Fresh(now) {"}},
+	},
+	{
+		name: "half a note is acknowledged", file: "guardian/ward.go", scope: "parts", depth: 2, by: judge.CopiesAreTrue,
+		edits: [][2]string{{"case !n.More:", "case !n.More || planted == N && n.Since > 0:"}},
+	},
+	{
+		name: "parts of two versions are taken for one", file: "guardian/parts.go", scope: "parts", depth: 7, by: judge.CopiesAreTrue,
+		edits: [][2]string{{"f.version != p.Version", "planted != N && f.version != p.Version"}},
+	},
+	{
+		name: "a value is accepted with half of its records", file: "guardian/ward.go", scope: "parts", depth: 9, by: judge.CopiesAreTrue,
+		edits: [][2]string{{"case w.Version != a.Value.Version && a.More:", "case planted != N && w.Version != a.Value.Version && a.More:"}},
 	},
 	{
 		name: "transfers are added, not taken as the maximum", file: "transfer.go", test: "TestHeirScopes", scope: "generations", depth: 6, by: judge.GivenBeforeCome,

@@ -18,6 +18,7 @@ type GuardScope struct {
 	Aborts  []int // nodes whose writes fail
 	Pass    []time.Duration
 	Drift   map[int]time.Duration // by node, how far its clock may go ahead of the others', in one step
+	Parts   int                   // records of each owner, which change together and go one in a message; 0 for one, which goes whole
 	Cold    bool                  // no note has been sent at the start; else all have stored the first
 
 	Most  GuardCosts
@@ -34,7 +35,7 @@ const guardLease = 10 * time.Second
 type guardKind uint8
 
 const (
-	guardPut     guardKind = iota + 1 // the node's one record changes
+	guardPut     guardKind = iota + 1 // the node's records change
 	guardReceive                      // arg: message
 	guardTick
 	guardClaim // to: of which node

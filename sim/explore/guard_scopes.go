@@ -35,6 +35,11 @@ func GuardScopes() []GuardScope {
 			Most: GuardCosts{Puts: 1, Ticks: 1, Claims: 2, Passes: 1, Faults: 1}, Depth: 7, Brief: 6,
 		},
 		{
+			Name: "parts", About: "notes and decisions of two records that go one at a time, while versions overtake each other and guardians claim",
+			Sets: one, Claims: [][2]int{{1, 0}}, Pass: []time.Duration{12 * time.Second}, Parts: 2,
+			Most: GuardCosts{Puts: 2, Claims: 1, Passes: 1}, Depth: 9, Brief: 7,
+		},
+		{
 			Name: "mutual", About: "two owners who guard each other claim each other",
 			Sets: [][]int{{1, 2, 3}, {0, 2, 3}, {}, {}}, Claims: [][2]int{{0, 1}, {1, 0}}, Ticks: []int{0, 1},
 			Pass: []time.Duration{12 * time.Second},

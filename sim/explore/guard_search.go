@@ -124,21 +124,33 @@ func (x *guardSearch) start(i int) (*guardNode, error) {
 	return n, err
 }
 
-// warmUp finds out what each node receives at the start of the scope.
+// warmUp finds out what each node receives at the start of the scope: the first notes, and what comes of them.
 func (x *guardSearch) warmUp() error {
-	for range 2 { // notes, then their acknowledgements
-		warm := x.warm
-		for i := range x.n {
-			n, err := x.start(i)
-			if err != nil {
-				return err
-			}
-			for _, s := range n.sent {
-				to := x.index(s.To)
-				warm[to] = append(slices.Clone(warm[to]), s.Message)
-			}
+	type post struct {
+		to  int
+		msg any
+	}
+	var way []post
+	ns := make([]*guardNode, x.n)
+	sent := func(n *guardNode) {
+		for _, s := range n.sent {
+			way = append(way, post{x.index(s.To), s.Message})
 		}
-		x.warm = warm
+	}
+	for i := range ns {
+		var err error
+		if ns[i], err = newGuardNode(x.s, i); err != nil {
+			return err
+		}
+		sent(ns[i])
+	}
+	for ; len(way) > 0; way = way[1:] {
+		n := ns[way[0].to]
+		if err := n.do(guardInput{kind: guardReceive, then: commit}, way[0].msg); err != nil {
+			return err
+		}
+		x.warm[n.i] = append(x.warm[n.i], way[0].msg)
+		sent(n)
 	}
 	return nil
 }
@@ -278,10 +290,18 @@ func (x *guardSearch) judge(w *guardWorld) error {
 				chosen = d.Value
 			}
 		}
+		for j := range x.n {
+			if err := x.copies(of, owner, x.locals[w.locals[j]].disk); err != nil {
+				return err
+			}
+		}
 		if chosen != nil {
-			rs := chosen.Records
-			if chosen.Version >= uint64(len(owner.had)) || len(rs) != 1 || !bytes.Equal(rs[0].Value, owner.had[chosen.Version]) {
-				return &judge.Violation{Invariant: judge.CopiesAreTrue, Detail: fmt.Sprintf("%v: decided is %+v, it had %v", of, *chosen, owner.had)}
+			var disks []*judge.Guards
+			for j := range x.n {
+				disks = append(disks, x.locals[w.locals[j]].disk)
+			}
+			if _, err := judge.Records(of, chosen, disks); err != nil {
+				return err
 			}
 		}
 		if err := judge.LeaseOver(of, set, owner.fresh); err != nil {
@@ -303,6 +323,23 @@ func (x *guardSearch) judge(w *guardWorld) error {
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// copies judges what a disk has of a generation: all that its owner had at one version, and nothing else.
+func (x *guardSearch) copies(of ledger.Holder, owner *guardLocal, disk *judge.Guards) error {
+	v := disk.Ward(of).Version
+	rs := disk.Copies(of)
+	if v == 0 && len(rs) == 0 {
+		return nil
+	}
+	same := v < uint64(len(owner.had)) && len(rs) == max(1, x.s.Parts)
+	for _, r := range rs {
+		same = same && bytes.Equal(r.Value, owner.had[v])
+	}
+	if !same {
+		return &judge.Violation{Invariant: judge.CopiesAreTrue, Detail: fmt.Sprintf("%v keeps %v as version %d of %v, which had %v", disk.Self, rs, v, of, owner.had)}
 	}
 	return nil
 }
@@ -543,7 +580,7 @@ func (x *guardSearch) say(n *guardNode, in guardInput) string {
 func tellGuard(msg any) string {
 	switch m := msg.(type) {
 	case *guardian.Note:
-		return fmt.Sprintf("note{(%d, %d] sent %v}", m.Since, m.Version, m.Sent)
+		return fmt.Sprintf("note{(%d, %d] sent %v, %d records%s}", m.Since, m.Version, m.Sent, len(m.Records), more(m.More))
 	case *guardian.NoteAck:
 		return fmt.Sprintf("ack{%d sent %v}", m.Version, m.Sent)
 	case *guardian.Prepare:
@@ -562,8 +599,19 @@ func tellGuard(msg any) string {
 		return fmt.Sprintf("reject{%s, %v for %v, wait %v}", m.Of.Node, m.Ballot, m.Promised, m.Wait)
 	case *guardian.Decided:
 		return fmt.Sprintf("decided{%s: %d for %v}", m.Of.Node, m.Value.Version, m.Value.Heir)
+	case *guardian.Fetch:
+		return fmt.Sprintf("fetch{%s (%d, %d] after %q}", m.Of.Node, m.Since, m.Version, m.After)
+	case *guardian.Part:
+		return fmt.Sprintf("part{%s (%d, %d] after %q: %d records%s}", m.Of.Node, m.Since, m.Version, m.After, len(m.Records), more(m.More))
 	}
 	return strings.TrimPrefix(fmt.Sprintf("%T", msg), "*guardian.")
+}
+
+func more(m bool) string {
+	if m {
+		return " and more"
+	}
+	return ""
 }
 
 // describe shows nodes as they are.

@@ -297,7 +297,7 @@ func (n *heirNode) hold() error {
 	}
 	n.held[len(n.books)-1] = own.Version
 	for _, g := range own.Set[:2] {
-		if err := n.r.Receive(n.now(), &guardian.NoteAck{From: g, To: n.self, Version: own.Version, Lease: time.Hour}); err != nil {
+		if err := n.r.Receive(n.now(), &guardian.NoteAck{From: g, To: n.self, Version: own.Version, Noted: own.Version, Lease: time.Hour}); err != nil {
 			return err
 		}
 	}

@@ -186,7 +186,7 @@ func (x *heirSearch) claim(k int32, i, j int) *Failure {
 		}
 		w.claims = id
 		for to := range nodes {
-			w.net = x.sent(w.net, x.message(i, to, &guardian.Decided{Of: l.self, To: guardHolder(to), Value: guardian.Value{Version: v, Heir: heir, Records: l.past[gen][v]}}))
+			w.net = x.sent(w.net, x.message(i, to, &guardian.Decided{Of: l.self, From: guardHolder(i), To: guardHolder(to), Value: guardian.Value{Version: v, Heir: heir}, Records: l.past[gen][v]}))
 		}
 		if f := x.arrive(w); f != nil {
 			return f
