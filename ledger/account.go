@@ -54,9 +54,13 @@ type Account struct {
 	// Signals, read and reset by the owner's tick.
 	touched  bool
 	asked    Tokens // asked for since the last tick
+	cost     Tokens // of what was reserved since the last tick, before the price
 	refused  Tokens // of it, what could not be served from here
 	wantMark Tokens // the mark that somebody lacked since the last tick
 	wantTill Instant
+	price    Tokens // what costs are multiplied by, in parts per million; 0 if that does not move
+	settled  settled
+	used     ewma
 	demand   ewma
 	unmet    ewma
 	lending  ewma
@@ -159,6 +163,7 @@ const (
 type Take struct {
 	Account *Account
 	Amount  Tokens
+	Cost    Tokens // the amount before the price
 	// Window is set by Reserve: the window that the tokens belong to. Settlement wants it back.
 	Window Window
 }
@@ -182,6 +187,7 @@ func Reserve(now, expires Instant, takes []Take, overdraw bool) (Short, int) {
 		a, n := takes[i].Account, takes[i].Amount
 		if why == Enough {
 			takes[i].Window = a.take(n)
+			a.cost += takes[i].Cost
 		}
 		a.touch()
 	}
@@ -339,6 +345,7 @@ func (a *Account) Settle(now Instant, reserved, used Tokens, w Window) (charged,
 	}
 	used = min(max(used, 0), MaxTokens)
 	over := max(0, used-reserved)
+	a.settled.add(reserved, used)
 	if w != a.s.Window {
 		// The window's turn booked the reservation as spent in full.
 		a.owe(over)
@@ -395,6 +402,14 @@ func (a *Account) payDebt() {
 	if a.s.Debt > 0 && a.rights > 0 {
 		a.wantMark = max(a.wantMark, a.s.used()+min(a.s.Debt, a.rights))
 	}
+}
+
+// SetPrice says what costs are multiplied by here, in parts per million, for peers to see; 0 if that does not move. Safe
+// for concurrent use.
+func (a *Account) SetPrice(ppm Tokens) {
+	a.mu.Lock()
+	a.price = ppm
+	a.mu.Unlock()
 }
 
 // Rights returns what could be reserved here now. Safe for concurrent use.

@@ -387,18 +387,25 @@ func (r *reader) level() Tokens {
 
 // Fields of the first version; later ones follow them.
 const (
-	rowFields = 18 // and Free, Lent, Wanted
+	rowFields = 18 // and Free, Lent, Wanted, Used, Price
 	askFields = 8  // and Patience, Ahead, Demand
 )
 
 func (w *writer) row(m *Row) {
-	w.array(rowFields + 3)
+	more := 3
+	if m.Used != 0 || m.Price != 0 {
+		more = 5
+	}
+	w.array(rowFields + more)
 	w.holder(m.Holder)
 	w.str(string(m.Instance))
 	w.uint(m.Version)
 	w.ints(int64(m.Window), int64(m.Shares), int64(m.Issued), int64(m.Minted), int64(m.Overdrawn), int64(m.In),
 		int64(m.Out), int64(m.Spent), int64(m.Reserved), int64(m.Lapsed), int64(m.Debt), int64(m.Surplus),
 		int64(m.Demand), int64(m.Unmet), int64(m.Free), int64(m.Lent), int64(m.Wanted))
+	if more > 3 {
+		w.ints(int64(m.Used), int64(m.Price))
+	}
 }
 
 func (r *reader) row() (m Row) {
@@ -415,7 +422,10 @@ func (r *reader) row() (m Row) {
 	if more > 2 {
 		m.Lent, m.Wanted = r.tokens(), r.tokens()
 	}
-	r.skip(more - min(more, 3))
+	if more > 4 {
+		m.Used, m.Price = r.tokens(), r.tokens()
+	}
+	r.skip(more - min(more, 5))
 	if r.err == nil && (m.Shares > TotalShares || m.Free > m.Shares) {
 		r.fail("a row of %d shares, %d of them free", m.Shares, m.Free)
 	}

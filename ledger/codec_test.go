@@ -49,6 +49,7 @@ func drawRow(t *rapid.T) Row {
 		Issued: drawTokens(t), Minted: drawTokens(t), Overdrawn: drawTokens(t), In: drawTokens(t), Out: drawTokens(t), Spent: drawTokens(t),
 		Reserved: drawTokens(t), Lapsed: drawTokens(t), Debt: drawTokens(t), Surplus: drawTokens(t), Demand: drawTokens(t), Unmet: drawTokens(t),
 		Lent: drawTokens(t), Wanted: drawTokens(t),
+		Used: drawTokens(t), Price: drawTokens(t),
 	}
 	r.Free = Shares(rapid.Int64Range(0, int64(r.Shares)).Draw(t, "free"))
 	return r

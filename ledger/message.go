@@ -23,6 +23,10 @@ type Row struct {
 	Wanted  Tokens // what calls and asks wait for at the holder
 
 	Free Shares // the part of Shares that no holder has counted for this window
+
+	// Of instances whose price moves, 0 for all others.
+	Used  Tokens // what calls really use, before the price, tokens per second, smoothed
+	Price Tokens // what the holder multiplies costs by, in parts per million
 }
 
 // SharedRow is a row that several replicas of one process are given in turn. Where one of them found it, the next looks

@@ -106,6 +106,7 @@ func (r *Replica) row(now Instant, in *instance, v *View) Row {
 		Surplus: r.cfg.Strategy.Surplus(v),
 		Demand:  Tokens(v.Demand), Unmet: Tokens(v.Unmet), Lent: Tokens(v.Lending),
 		Wanted: Tokens(v.Held) + in.need.All,
+		Used:   v.Used, Price: v.Price,
 	}
 }
 
@@ -147,7 +148,7 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 	*v = View{
 		Now: now, Self: r.self, Instance: in.id, Spec: a.spec, Share: a.s.Shares(), Free: a.s.Free, Window: a.s.Window,
 		Givable: a.givable(), Demand: float64(a.demand), Unmet: float64(a.unmet),
-		MeanCall: Tokens(a.meanCall), Waiting: in.need.First, Lending: float64(a.lending),
+		Used: Tokens(a.used), Price: a.price, MeanCall: Tokens(a.meanCall), Waiting: in.need.First, Lending: float64(a.lending),
 		Borrowed: a.accrual.lent, Held: in.heldNeed(), Reserved: a.s.Reserved, Peers: v.Peers[:0], Rand: r.cfg.Rand.IntN,
 		Members: max(1, r.live),
 	}

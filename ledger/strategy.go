@@ -53,6 +53,7 @@ type View struct {
 	// Lapsing is the part of Borrowed that has less than half of its life left.
 	Lapsing       Tokens
 	Demand, Unmet float64 // tokens per second
+	Used, Price   Tokens  // as a row has them
 	Lending       float64 // given for asks, tokens per second
 	MeanCall      Tokens  // of calls here and of asks
 	// Waiting is what the first waiting call needs in all, 0 if none waits; Lack is what all that wait lack beyond

@@ -98,6 +98,7 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		a.demand.add(float64(a.asked)/sec, dt, demandConstant)
 		a.unmet.add(float64(a.refused)/sec, dt, demandConstant)
 		a.lending.add(float64(a.given)/sec, dt, demandConstant)
+		a.use(sec, dt)
 		in.called = in.called || a.asked > 0
 		a.asked, a.refused, a.given = 0, 0, 0
 		in.tickedAt = now
@@ -131,7 +132,7 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		a.rights += a.phantom
 		a.phantom = 0
 	}
-	busy := a.demand > 0 || a.unmet > 0 || a.phantom > 0 || in.need.First > 0 || len(in.held) > 0 || a.lending > 0 || len(in.asks) > 0 ||
+	busy := a.demand > 0 || a.used > 0 || a.unmet > 0 || a.phantom > 0 || in.need.First > 0 || len(in.held) > 0 || a.lending > 0 || len(in.asks) > 0 ||
 		a.spec.HalfLife > 0 && a.rights > 0 || !a.ready || a.s.Debt > 0 || a.accrual.lent > 0
 	a.mu.Unlock()
 

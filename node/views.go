@@ -58,6 +58,7 @@ func (n *Node) instances() map[string][]ledger.InstanceID {
 func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.InstanceID, holders bool) api.Budget {
 	v := api.Budget{
 		Name: b.Name, Token: b.Token, Supply: api.SupplyText(&b.Spec), Ceiling: api.CeilingText(&b.Spec), Per: b.Per, Price: b.Price,
+		Pricing:   b.Pricing.Mode.String(),
 		Instances: []api.Instance{},
 	}
 	slices.Sort(ids)
@@ -66,9 +67,19 @@ func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.Instanc
 		ids = ids[:maxListed]
 	}
 	for _, id := range ids {
-		v.Instances = append(v.Instances, n.instance(now, id, &b.Spec, holders))
+		i := n.instance(now, id, &b.Spec, holders)
+		i.Price = n.price(b, id)
+		v.Instances = append(v.Instances, i)
 	}
 	return v
+}
+
+// price is what an instance multiplies costs by here now. The loop's.
+func (n *Node) price(b *policy.Budget, id ledger.InstanceID) float64 {
+	if p := n.engine.Price(id); p > 0 {
+		return p.Float()
+	}
+	return b.Price
 }
 
 func (n *Node) instance(now ledger.Instant, id ledger.InstanceID, spec *ledger.Spec, holders bool) api.Instance {
@@ -182,7 +193,7 @@ func (n *Node) Decision(id string) (api.Decision, error) {
 	v := api.Decision{
 		ID: d.ID, Node: d.Node, At: time.UnixMilli(int64(d.At)).UTC(), Decision: d.Verdict.String(), Code: d.Code, Reason: d.Reason,
 		Tenant: d.Tenant, Agent: d.Agent, Run: d.Run, Class: d.Class, Model: d.Model, Rules: d.Rules, Revision: d.Revision,
-		WaitedMS: float64(d.Waited.Microseconds()) / 1000, Reserved: charges(d.Reserved), State: d.State.String(),
+		WaitedMS: float64(d.Waited.Microseconds()) / 1000, Reserved: charges(d.Reserved), Price: d.Price, State: d.State.String(),
 		Charged: charges(d.Charged), Outcome: d.Outcome, Overrun: d.Overrun,
 	}
 	if d.State == admit.Reserved {
@@ -331,7 +342,7 @@ func (n *Node) state() (telemetry.State, bool) {
 	err := n.look(func(now ledger.Instant) {
 		by := n.instances()
 		for _, b := range n.policy.Load().policy.Budgets() {
-			bs := telemetry.BudgetState{Budget: b.Name, Token: b.Token}
+			bs := telemetry.BudgetState{Budget: b.Name, Token: b.Token, Price: b.Price}
 			for _, id := range by[b.Name] {
 				rows := n.replica.Rows(now, id)
 				st.RowsKnown += len(rows)
@@ -347,6 +358,9 @@ func (n *Node) state() (telemetry.State, bool) {
 					continue
 				}
 				s := a.State(now)
+				if p := n.price(b, id); bs.Instances == 0 || p > bs.Price {
+					bs.Price = p
+				}
 				bs.Instances++
 				bs.Rights += int64(max(0, s.Balance()))
 				bs.Reserved += int64(s.Reserved)

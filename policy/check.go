@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 )
@@ -43,6 +44,7 @@ func Check(p *Policy) []Warning {
 			warn(b.Pos, "no rule draws on budget %q, so it caps nothing", b.Name)
 		}
 		p.checkLimits(b, warn)
+		p.checkPrice(b, warn)
 	}
 	p.checkRules(warn)
 	if len(p.rules) == 0 {
@@ -75,6 +77,33 @@ func (p *Policy) checkLimits(b *Budget, warn func(Pos, string, ...any)) {
 	}
 	if b.pricePPM != million && s.Kind == ledger.Slots {
 		warn(b.Pos, "budget %q: with a price of %v a call takes more or less than one slot", b.Name, b.Price)
+	}
+}
+
+// checkPrice looks for settings under which a price that moves oscillates, or does nothing: see DESIGN.md.
+func (p *Policy) checkPrice(b *Budget, warn func(Pos, string, ...any)) {
+	m := &b.Pricing
+	if m.Mode == FixedPrice {
+		return
+	}
+	if m.Response < ledger.Millis(calmResponse.Milliseconds()) {
+		warn(b.Pos, "budget %q: a price that responds in %v oscillates, since use is known some seconds late: write response: %v or more",
+			b.Name, time.Duration(m.Response)*time.Millisecond, calmResponse)
+	}
+	if s := &b.Spec; s.Kind == ledger.Windowed {
+		if _, start, end := s.Calendar.At(0); m.Response > ledger.Millis(end-start) {
+			warn(b.Pos, "budget %q: a price that responds in %v, which is longer than its window, hardly moves", b.Name, time.Duration(m.Response)*time.Millisecond)
+		}
+	}
+	if m.Max == m.Min {
+		warn(b.Pos, "budget %q: a price between %v and %v cannot move", b.Name, m.Min.Float(), m.Max.Float())
+	} else if b.Spec.Kind == ledger.Rate && b.Spec.Ceiling == ledger.Hard {
+		// At its limit a rate serves supply/price: so far must the price go.
+		if need := float64(million) / float64(m.Target); m.Target == million {
+			warn(b.Pos, "budget %q: use never passes a target of 100%% of a hard rate, so its price never rises", b.Name)
+		} else if m.Max.Float() < need {
+			warn(b.Pos, "budget %q: a price of at most %v does not bring use down to the target, that takes %.3v", b.Name, m.Max.Float(), need)
+		}
 	}
 }
 

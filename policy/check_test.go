@@ -48,3 +48,30 @@ p.yaml:18:5: warning: rule "never" is never reached: rule "last" always matches 
 		}
 	}
 }
+
+// TestCheckPrice: settings that the stability analysis in DESIGN.md says oscillate, or that do nothing.
+func TestCheckPrice(t *testing.T) {
+	for _, tt := range []struct{ supply, price, want string }{
+		{"{rate: 100k/s, burst: 100k}", "{mode: dynamic, base: 1, max: 8}", ""},
+		{"{rate: 100k/s, burst: 100k}", "{mode: dynamic, base: 1, max: 8, response: 20s}", ""},
+		{"{rate: 100k/s, burst: 100k}", "{mode: dynamic, base: 1, max: 8, response: 5s}",
+			`p.yaml:4:5: warning: budget "b": a price that responds in 5s oscillates, since use is known some seconds late: write response: 20s or more`},
+		{"{rate: 100k/s, burst: 100k}", "{mode: dynamic, base: 2, max: 2}", `p.yaml:4:5: warning: budget "b": a price between 2 and 2 cannot move`},
+		{"{rate: 100k/s, burst: 100k}", "{mode: dynamic, base: 1, max: 8, target: 100%}",
+			`p.yaml:4:5: warning: budget "b": use never passes a target of 100% of a hard rate, so its price never rises`},
+		{"{rate: 100k/s, burst: 100k}", "{mode: dynamic, base: 1, max: 1.5, target: 50%}",
+			`p.yaml:4:5: warning: budget "b": a price of at most 1.5 does not bring use down to the target, that takes 2`},
+		{"{window: 1h, amount: 1M}", "{mode: dynamic, base: 1, max: 8}", ""},
+		{"{window: 1h, amount: 1M}", "{mode: dynamic, base: 1, max: 8, response: 2h}",
+			`p.yaml:4:5: warning: budget "b": a price that responds in 2h0m0s, which is longer than its window, hardly moves`},
+	} {
+		p := mustParse(t, head+"budgets:\n  - {name: b, token: c, supply: "+tt.supply+", price: "+tt.price+"}\ntokens: {c: {unit: token}}\nrules: [{draw: [b]}]\n")
+		var got []string
+		for _, w := range Check(p) {
+			got = append(got, w.String())
+		}
+		if s := strings.Join(got, "\n"); s != tt.want {
+			t.Errorf("%s, %s: got:\n%s\nwant:\n%s", tt.supply, tt.price, s, tt.want)
+		}
+	}
+}

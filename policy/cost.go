@@ -282,10 +282,10 @@ func fromCEL(v ref.Val) (int64, verdict) {
 	return 0, notNumber
 }
 
-// of prices one call, where a is the call that was matched, with its counts replaced; a is nil for
+// of prices one call, where matched is the call that was matched, with its counts replaced; it is nil for
 // linear costs.
-func (c *Cost) of(b *Budget, prompt, output int64, matched *activation) (ledger.Tokens, error) {
-	var n int64
+func (c *Cost) of(b *Budget, price PPM, prompt, output int64, matched *activation) (amount, cost ledger.Tokens, err error) {
+	var n, m int64
 	var v verdict
 	if c.plain {
 		n, v = c.linear.at(prompt, output)
@@ -294,24 +294,24 @@ func (c *Cost) of(b *Budget, prompt, output int64, matched *activation) (ledger.
 		call.PromptTokens, call.MaxOutputTokens = prompt, output
 		result, err := c.expr.eval(&activation{call: &call, class: matched.class})
 		if err != nil {
-			return 0, c.fail(err)
+			return 0, 0, c.fail(err)
 		}
 		n, v = fromCEL(result)
 	}
 	if v == fine {
-		n, v = priced(n, b.pricePPM)
+		m, v = priced(n, int64(price))
 	}
 	if v != fine {
-		return 0, c.fail(v.err(b, prompt, output))
+		return 0, 0, c.fail(v.err(b, price, prompt, output))
 	}
-	return ledger.Tokens(n), nil
+	return ledger.Tokens(m), ledger.Tokens(n), nil
 }
 
 func (c *Cost) fail(err error) error {
 	return &RuleError{Pos: c.pos, Rule: c.rule, Part: "cost of " + c.token, Err: err}
 }
 
-func (v verdict) err(b *Budget, prompt, output int64) error {
+func (v verdict) err(b *Budget, price PPM, prompt, output int64) error {
 	why := ""
 	switch v {
 	case negative:
@@ -319,7 +319,7 @@ func (v verdict) err(b *Budget, prompt, output int64) error {
 	case notNumber:
 		why = "not a number"
 	case tooLarge:
-		why = fmt.Sprintf("more than %d with the price %v of budget %q", ledger.MaxTokens, b.Price, b.Name)
+		why = fmt.Sprintf("more than %d with the price %v of budget %q", ledger.MaxTokens, price.Float(), b.Name)
 	}
 	return fmt.Errorf("with prompt_tokens %d and max_output_tokens %d it is %s", prompt, output, why)
 }

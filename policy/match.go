@@ -101,31 +101,50 @@ func (a *activation) keep() *activation {
 	return &activation{call: &c, class: a.class}
 }
 
-// Amount is what to reserve for a call: what it states for the token type, and otherwise the cost
-// times the price, rounded up. c must have passed Valid and share the plan's Key. The result lies
-// between 0 and ledger.MaxTokens; an error is a *RuleError: the cost gave something else. It does not
-// allocate when the cost is linear.
+// Amount is what to reserve for a call at the budget's base price, see AmountAt.
 func (d *Draw) Amount(c *Call) (ledger.Tokens, error) {
-	for i := range c.Tokens {
-		if c.Tokens[i].Token == d.Budget.Token {
-			return c.Tokens[i].Amount, nil
-		}
-	}
-	return d.Settle(c.PromptTokens, c.MaxOutputTokens)
+	amount, _, err := d.AmountAt(c, d.Base())
+	return amount, err
 }
 
-// Settle is what real usage costs: the cost with the provider's count of prompt tokens in place of
-// prompt_tokens and of completion tokens in place of max_output_tokens, times the price, rounded up.
-// All else that the cost looks at is as it was when the call was matched. Errors and allocations are
-// as with Amount; a negative count is a *CallError.
+// Base is the budget's base price.
+func (d *Draw) Base() PPM { return PPM(d.Budget.pricePPM) }
+
+// AmountAt is what to reserve for a call: what it states for the token type, and otherwise the cost
+// times the price, rounded up; and the cost before the price. c must have passed Valid and share the plan's Key. The result lies
+// between 0 and ledger.MaxTokens; an error is a *RuleError: the cost gave something else. It does not
+// allocate when the cost is linear.
+func (d *Draw) AmountAt(c *Call, price PPM) (amount, cost ledger.Tokens, err error) {
+	for i := range c.Tokens {
+		if c.Tokens[i].Token == d.Budget.Token {
+			return c.Tokens[i].Amount, c.Tokens[i].Amount, nil
+		}
+	}
+	return d.at(c.PromptTokens, c.MaxOutputTokens, price)
+}
+
+// Settle is what real usage costs at the budget's base price, see SettleAt.
 func (d *Draw) Settle(prompt, completion int64) (ledger.Tokens, error) {
+	return d.SettleAt(prompt, completion, d.Base())
+}
+
+// SettleAt is what real usage costs: the cost with the provider's count of prompt tokens in place of
+// prompt_tokens and of completion tokens in place of max_output_tokens, times the price (that of the admission), rounded up.
+// All else that the cost looks at is as it was when the call was matched. Errors and allocations are
+// as with AmountAt; a negative count is a *CallError.
+func (d *Draw) SettleAt(prompt, completion int64, price PPM) (ledger.Tokens, error) {
+	amount, _, err := d.at(prompt, completion, price)
+	return amount, err
+}
+
+func (d *Draw) at(prompt, completion int64, price PPM) (amount, cost ledger.Tokens, err error) {
 	if prompt < 0 || prompt > int64(ledger.MaxTokens) {
-		return 0, count("prompt_tokens", prompt)
+		return 0, 0, count("prompt_tokens", prompt)
 	}
 	if completion < 0 || completion > int64(ledger.MaxTokens) {
-		return 0, count("completion_tokens", completion)
+		return 0, 0, count("completion_tokens", completion)
 	}
-	return d.Cost.of(d.Budget, prompt, completion, d.matched)
+	return d.Cost.of(d.Budget, price, prompt, completion, d.matched)
 }
 
 // Instance names the instance that is drawn on.

@@ -18,7 +18,8 @@ func (d *decoder) budget(p *Policy, n *yaml.Node, index int) *Budget {
 	if f == nil {
 		return nil
 	}
-	b := &Budget{Pos: d.Pos(document.Deref(n)), Price: 1, pricePPM: million, index: index}
+	b := &Budget{Pos: d.Pos(document.Deref(n)), Price: 1, pricePPM: million, OverdraftPrice: million, index: index}
+	b.Pricing = Pricing{Base: million, Min: million, Max: million}
 	if n := f["name"]; n != nil {
 		if s, ok := d.Name(n, "a budget's name"); ok {
 			if was, twice := p.budgetBy[s]; twice {
@@ -257,6 +258,13 @@ func (d *decoder) ceiling(b *Budget, n *yaml.Node) {
 			}
 			b.Spec.OverdraftPPM = ppm
 		}
+		if v := f["price"]; v != nil {
+			if ppm, ok := d.priceOf(v, "overdraft price"); ok {
+				if b.OverdraftPrice = ppm; ppm < million {
+					d.Report(document.Deref(v), "write a number from 1 on, as in 2", "an overdraft price below 1 pays callers for what the swarm does not have")
+				}
+			}
+		}
 		return
 	}
 	s, ok := d.Scalar(n, "ceiling", advice)
@@ -272,37 +280,96 @@ func (d *decoder) ceiling(b *Budget, n *yaml.Node) {
 	}
 }
 
-// maxPrice bounds price.base.
+// maxPrice bounds all prices.
 const maxPrice = 1_000_000
 
 func (d *decoder) price(b *Budget, n *yaml.Node) {
 	f := d.Mapping(n, priceShape)
+	if f == nil {
+		return
+	}
+	n = document.Deref(n)
 	if v := f["mode"]; v != nil {
-		switch s, ok := d.Text(v, "mode"); {
-		case !ok, s == "fixed":
-		case s == "dynamic", s == "hybrid":
-			d.Report(document.Deref(v), "write fixed", "price mode %q is not supported by this version", s)
-		default:
-			d.Report(document.Deref(v), "write fixed", "unknown price mode %q", document.Clip(s))
+		if s, ok := d.Text(v, "mode"); ok {
+			i := slices.Index(priceModes, s)
+			if i < 0 {
+				d.Report(document.Deref(v), "write fixed or dynamic", "unknown price mode %q", document.Clip(s))
+				return
+			}
+			if b.Pricing.Mode = PriceMode(i); b.Pricing.Mode == HybridPrice {
+				d.Report(document.Deref(v), "write dynamic", "price mode %q is not supported by this version", s)
+			}
 		}
 	}
 	if v := f["base"]; v != nil {
-		const advice = "write a number above 0, as in 1.5"
-		s, ok := d.Scalar(v, "base", advice)
-		if !ok {
-			return
-		}
-		v = document.Deref(v)
-		ppm, err := document.Decimal(s, 6)
-		switch {
-		case err != nil:
-			d.Report(v, advice, "price base %.32q %v", s, err)
-		case ppm == 0:
-			d.Report(v, "for a budget that only counts, write ceiling: observe", "price base cannot be 0")
-		case ppm > maxPrice*million:
-			d.Report(v, "", "price base is %s, at most %d is allowed", document.Clip(s), maxPrice)
-		default:
-			b.pricePPM, b.Price = ppm, float64(ppm)/million
+		if ppm, ok := d.priceOf(v, "price base"); ok {
+			b.pricePPM, b.Price = int64(ppm), ppm.Float()
 		}
 	}
+	p := &b.Pricing
+	p.Base, p.Min, p.Max = PPM(b.pricePPM), PPM(b.pricePPM), PPM(b.pricePPM)
+	if p.Mode == FixedPrice {
+		for _, name := range []string{"target", "min", "max", "response"} {
+			if v := f[name]; v != nil {
+				d.Report(document.Deref(v), "write mode: dynamic, or leave it out", "%s goes with a price that moves, but this one is fixed", name)
+			}
+		}
+		return
+	}
+	if k := b.Spec.Kind; f["mode"] != nil && (k == ledger.Grant && b.Spec.Amount > 0 || k == ledger.Slots) {
+		d.Report(document.Deref(f["mode"]), "write fixed", "a %s brings nothing by time that use could be measured against, so its price cannot move", k)
+	}
+	p.Target = defaultTarget
+	if v := f["target"]; v != nil {
+		if ppm, ok := d.Percent(v, "target"); ok && (ppm == 0 || ppm > million) {
+			d.Report(document.Deref(v), "write a part of the supply, as in 80%", "target must be above 0%% and at most 100%%")
+		} else if ok {
+			p.Target = ppm
+		}
+	}
+	p.Response = defaultResponse(&b.Spec)
+	if v := f["response"]; v != nil {
+		if r, ok := d.Duration(v, "response"); ok {
+			if r < minResponse || r > maxResponse {
+				d.Report(document.Deref(v), "", "response is %s, it must be between %s and %s", r, minResponse, maxResponse)
+			}
+			p.Response = max(1, ledger.Millis(r.Milliseconds()))
+		}
+	}
+	if v := f["min"]; v != nil {
+		if ppm, ok := d.priceOf(v, "price min"); ok {
+			if p.Min = ppm; ppm > p.Base {
+				d.Report(document.Deref(v), "", "price min is above base")
+			}
+		}
+	}
+	if v := f["max"]; v == nil {
+		d.Report(n, "add max: the most that a cost is ever multiplied by, as in 8", "a %s price needs the field %q", p.Mode, "max")
+	} else if ppm, ok := d.priceOf(v, "price max"); ok {
+		if p.Max = ppm; ppm < p.Base {
+			d.Report(document.Deref(v), "", "price max is below base")
+		}
+	}
+}
+
+// priceOf reads a price.
+func (d *decoder) priceOf(n *yaml.Node, what string) (PPM, bool) {
+	const advice = "write a number above 0, as in 1.5"
+	s, ok := d.Scalar(n, what, advice)
+	if !ok {
+		return 0, false
+	}
+	n = document.Deref(n)
+	ppm, err := document.Decimal(s, 6)
+	switch {
+	case err != nil:
+		d.Report(n, advice, "%s %.32q %v", what, s, err)
+	case ppm == 0:
+		d.Report(n, "for a budget that only counts, write ceiling: observe", "%s cannot be 0", what)
+	case ppm > maxPrice*million:
+		d.Report(n, "", "%s is %s, at most %d is allowed", what, document.Clip(s), maxPrice)
+	default:
+		return PPM(ppm), true
+	}
+	return 0, false
 }

@@ -56,8 +56,11 @@ type Budget struct {
 	Unit  string // of the token type
 	Per   []string
 	Spec  ledger.Spec // of every instance; comparable
-	Price float64     // what costs are multiplied by; 1 when the policy does not say
+	Price float64     // the base price: what costs are multiplied by while it does not move; 1 when the policy does not say
 	Pos   Pos
+
+	Pricing        Pricing
+	OverdraftPrice PPM // what the price is multiplied by for a call that overdraws a soft ceiling
 
 	pricePPM int64 // Price, exactly
 	per      []attr

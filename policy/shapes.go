@@ -84,14 +84,18 @@ var supplyShape = &document.Shape{Name: "supply", Fields: []document.Field{
 
 var ceilingShape = &document.Shape{Name: "ceiling", Fields: []document.Field{
 	{Name: "soft", Required: true, Is: document.Percent, Doc: "How far the limit may be overdrawn."},
+	{Name: "price", Is: document.Schema{Kind: "number"}, Doc: "What the cost of a call that overdraws is multiplied by, beside the budget's own price; 1 to 1000000. Default: 1."},
 }}
 
 var priceShape = &document.Shape{Name: "price", Fields: []document.Field{
-	{Name: "mode", Is: document.Schema{Kind: "string", Words: []string{"fixed"}}, Doc: "fixed: the price does not move. Default: fixed."},
+	{Name: "mode", Is: document.Schema{Kind: "string", Words: priceModes[:HybridPrice]},
+		Doc: "fixed: the price does not move. dynamic: it moves with use, for supplies with a rate or a window. Default: fixed."},
 	{Name: "base", Required: true, Is: document.Schema{Kind: "number"}, Doc: "What costs are multiplied by, above 0 and at most 1000000, at most 6 digits after the point."},
-	{Name: "target", Later: true},
-	{Name: "min", Later: true},
-	{Name: "max", Later: true},
+	{Name: "target", Is: document.Percent, Doc: "The part of the supply that calls should use: above it the price rises, below it falls. Default: 80%."},
+	{Name: "min", Is: document.Schema{Kind: "number"}, Doc: "The price never falls below this. Default: base."},
+	{Name: "max", Is: document.Schema{Kind: "number"}, Doc: "The price never rises above this. Needed by a price that moves."},
+	{Name: "response", Is: document.Duration,
+		Doc: "How soon the price follows use, 4s to 24h: it settles in some three times this, and rings if it is below 20s. Default: 20s; of a window its 48th part, if that is more."},
 }}
 
 var ruleShape = &document.Shape{Name: "a rule", Fields: []document.Field{

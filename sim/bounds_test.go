@@ -106,3 +106,42 @@ func TestShippedBoundsCanFail(t *testing.T) {
 		}
 	}
 }
+
+// TestPriceShockBoundsCanFail: a price that responds too soon swings, one that hardly responds does not bring use down, and
+// where batch work is not shed critical calls wait.
+func TestPriceShockBoundsCanFail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	f, ok := scenario.ShippedNamed("price-shock")
+	if !ok {
+		t.Fatal("it is not shipped")
+	}
+	for _, c := range []struct{ path, value, broken string }{
+		{"policy.budgets.0.price.response", "4s", "price_amplitude <= 0.3"},
+		{"policy.budgets.0.price.response", "10m", "price_amplitude >= 0.2"},
+		{"policy.classes.2.weight", "64", "in_budget[critical] >= 99%"},
+		{"policy.budgets.0.price.target", "20%", "goodput >= 80%"},
+	} {
+		src := f.Source
+		for _, set := range [][2]string{{"nodes", "20"}, {c.path, c.value}} {
+			var err error
+			if src, err = scenario.Set(src, set[0], set[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sc, err := scenario.Parse("price-shock.yaml", src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Run(t.Context(), sc, Options{Systems: []string{result.Omniscient}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range r.Bounds {
+			if b.Text == c.broken && b.OK {
+				t.Errorf("with %s: %s it still keeps %s: %s", c.path, c.value, b.Text, b.Got)
+			}
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/sim/result"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 	"github.com/swarmpurse/swarmpurse/sim/workload"
@@ -16,7 +17,8 @@ const (
 	samples       = 240 // of each panel
 	stalePairs    = 64  // pairs of node and row that a sample looks at
 	lookEvery     = 250 * milli
-	panelLines    = 8 // budgets shown at most
+	panelLines    = 8  // budgets shown at most
+	pricedMost    = 64 // instances whose prices are looked at
 	sweepsASample = 4
 )
 
@@ -40,7 +42,7 @@ type measure struct {
 	bytes                                     []float64
 	sentBefore                                uint64
 	rights                                    []rightsPanel
-	prices                                    map[string]*[2]float64
+	prices                                    []result.Prices // by instance
 	priceLines                                map[string][]float64
 
 	warm     []uint64 // bytes sent by each node until the warmup was over
@@ -60,7 +62,7 @@ type rightsPanel struct {
 func (m *measure) init(w *world) {
 	*m = measure{
 		w: w, adopted: make([]int, len(w.sc.Policies)), step: max(lookEvery, w.end/samples), converge: -1,
-		prices: map[string]*[2]float64{}, priceLines: map[string][]float64{},
+		priceLines: map[string][]float64{},
 	}
 	w.plan(m.step, evSample, nil, nil)
 }
@@ -223,29 +225,88 @@ func (m *measure) sampleRights() {
 	}
 }
 
-// samplePrices takes what costs are multiplied by at the first node that is up.
+// pricedNodes is at how many nodes a sample looks for prices.
+const pricedNodes = 64
+
+// samplePrices takes what costs are multiplied by: of each instance the smallest and the largest at any of some nodes,
+// and of each budget the mean. A node that has no use for an instance has no price of it, but for one that does not move.
 func (m *measure) samplePrices() {
-	for _, n := range m.w.nodes {
+	type seen struct{ low, high, sum, n float64 }
+	var by [panelLines]seen // the first budgets
+	ids := m.w.pool.ids[:min(len(m.w.pool.ids), pricedMost)]
+	seenOf := make([]seen, len(ids))
+	look := func(s *seen, p float64) {
+		if s.n == 0 {
+			s.low, s.high = p, p
+		}
+		s.low, s.high = min(s.low, p), max(s.high, p)
+		s.sum += p
+		s.n++
+	}
+	stride := max(1, len(m.w.nodes)/pricedNodes)
+	for k := 0; k < len(m.w.nodes); k += stride {
+		n := m.w.nodes[k]
 		if !n.up {
 			continue
 		}
-		for _, b := range m.w.sc.Policies[n.policy].Budgets() {
-			line := m.priceLines[b.Name]
-			for len(line) < len(m.at)-1 {
-				line = append(line, math.NaN())
-			}
-			m.priceLines[b.Name] = append(line, b.Price)
-			if m.w.now < span(m.w.sc.Warmup) {
-				continue
-			}
-			if p := m.prices[b.Name]; p == nil {
-				m.prices[b.Name] = &[2]float64{b.Price, b.Price}
-			} else {
-				p[0], p[1] = min(p[0], b.Price), max(p[1], b.Price)
+		pol := m.w.sc.Policies[n.policy]
+		for i, b := range pol.Budgets()[:min(len(pol.Budgets()), panelLines)] {
+			if b.Pricing.Mode == policy.FixedPrice {
+				look(&by[i], b.Price)
 			}
 		}
-		return
+		for i, id := range ids {
+			b, _, ok := pol.Resolve(m.w.charter.ID, id)
+			if !ok {
+				continue
+			}
+			if b.Pricing.Mode == policy.FixedPrice {
+				look(&seenOf[i], b.Price)
+			} else if p := n.core.Engine.Price(id); p > 0 {
+				look(&seenOf[i], p.Float())
+				if j := slices.Index(pol.Budgets(), b); j < panelLines {
+					look(&by[j], p.Float())
+				}
+			}
+		}
 	}
+	nan := math.NaN()
+	for i, b := range m.w.sc.Policies[0].Budgets()[:min(len(m.w.sc.Policies[0].Budgets()), panelLines)] {
+		line := m.priceLines[b.Name]
+		for len(line) < len(m.at)-1 {
+			line = append(line, nan)
+		}
+		mean := nan
+		if by[i].n > 0 {
+			mean = by[i].sum / by[i].n
+		}
+		m.priceLines[b.Name] = append(line, mean)
+	}
+	for len(m.prices) < len(ids) {
+		m.prices = append(m.prices, result.Prices{
+			Low: slices.Repeat([]float64{nan}, len(m.at)-1), High: slices.Repeat([]float64{nan}, len(m.at)-1),
+		})
+	}
+	for i, s := range seenOf {
+		if s.n == 0 {
+			s.low, s.high = nan, nan
+		}
+		m.prices[i].Low, m.prices[i].High = append(m.prices[i].Low, s.low), append(m.prices[i].High, s.high)
+	}
+}
+
+// amplitude is the largest price less the smallest, of any instance, after the warmup.
+func (m *measure) amplitude() (most float64) {
+	for _, p := range m.prices {
+		low, high := math.Inf(1), math.Inf(-1)
+		for i, at := range m.at {
+			if at >= m.w.sc.Warmup && !math.IsNaN(p.Low[i]) {
+				low, high = min(low, p.Low[i]), max(high, p.High[i])
+			}
+		}
+		most = max(most, high-low)
+	}
+	return most
 }
 
 // healed is told that a fault is over, or a node came: it starts to look for when all nodes know what any node had told
@@ -304,9 +365,8 @@ func (w *world) result() *result.Result {
 		s.BytesPerNodeSecond += b / float64(len(m.warm))
 		s.BytesPerNodeSecondMax = max(s.BytesPerNodeSecondMax, b)
 	}
-	for _, p := range m.prices {
-		s.PriceAmplitude = max(s.PriceAmplitude, p[1]-p[0])
-	}
+	s.PriceAmplitude = m.amplitude()
+	s.PriceSettle = result.PriceSettle(m.at, m.prices, scenario.Changes(w.sc, w.faults), w.sc.Duration)
 	if m.target == nil {
 		m.converge = 0
 	}

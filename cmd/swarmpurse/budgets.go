@@ -74,7 +74,7 @@ func printBudgets(w *strings.Builder, list []api.Budget) {
 		w.WriteString("the policy has no budgets\n")
 		return
 	}
-	t := tables.New("instance", "token", "ceiling", "supply", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→away", "→overspend", "→demand/s", "→stale")
+	t := tables.New("instance", "token", "ceiling", "supply", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→away", "→overspend", "→demand/s", "→price", "→stale")
 	for _, b := range list {
 		appendInstances(t, b)
 	}
@@ -85,7 +85,7 @@ func appendInstances(t table.Writer, b api.Budget) {
 	for _, i := range b.Instances {
 		t.AppendRow(table.Row{
 			clean(i.Instance), clean(b.Token), clean(b.Ceiling), clean(b.Supply), tokens(i.Limit), tokens(i.Swarm.Spent), tokens(i.Swarm.Reserved),
-			tokens(i.Local.Rights), tokens(i.Swarm.Rights - i.Away), tokens(i.Away), tokens(i.Overspend), number(i.Swarm.Demand), age(i.StalenessMS),
+			tokens(i.Local.Rights), tokens(i.Swarm.Rights - i.Away), tokens(i.Away), tokens(i.Overspend), number(i.Swarm.Demand), number(i.Price), age(i.StalenessMS),
 		})
 	}
 	if len(b.Instances) == 0 {
@@ -98,7 +98,7 @@ func appendInstances(t table.Writer, b api.Budget) {
 
 func printBudget(w *strings.Builder, b api.Budget) {
 	fields(w, "budget", clean(b.Name), "token", clean(b.Token), "supply", clean(b.Supply), "ceiling", clean(b.Ceiling),
-		"per", clean(strings.Join(b.Per, ", ")), "price", number(b.Price))
+		"per", clean(strings.Join(b.Per, ", ")), "price", number(b.Price), "pricing", clean(b.Pricing))
 	if len(b.Instances) == 0 {
 		w.WriteString("\nnot used yet\n")
 		return
@@ -109,7 +109,7 @@ func printBudget(w *strings.Builder, b api.Budget) {
 			window = "until " + instant(*i.WindowEnd)
 		}
 		w.WriteByte('\n')
-		fields(w, "instance", clean(i.Instance), "limit", tokens(i.Limit), "window", window, "overspend", tokens(i.Overspend), "stale", age(i.StalenessMS))
+		fields(w, "instance", clean(i.Instance), "limit", tokens(i.Limit), "window", window, "overspend", tokens(i.Overspend), "price", number(i.Price), "stale", age(i.StalenessMS))
 		w.WriteByte('\n')
 		t := tables.New("holder", "→age", "→shares %", "→issued", "→rights", "→reserved", "→spent", "→lapsed", "→debt", "→demand/s", "→unmet/s")
 		row := func(name, age string, x api.Account) {

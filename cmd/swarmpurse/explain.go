@@ -65,7 +65,7 @@ func printDecision(w *strings.Builder, d api.Decision) {
 	if len(d.Reserved) == 0 && len(d.Charged) == 0 {
 		return
 	}
-	t := tables.New("instance", "token", "→reserved", "→charged")
+	t := tables.New("instance", "token", "→price", "→reserved", "→charged")
 	charged := func(instance, token string) string {
 		for _, c := range d.Charged {
 			if c.Instance == instance && c.Token == token {
@@ -75,7 +75,7 @@ func printDecision(w *strings.Builder, d api.Decision) {
 		return ""
 	}
 	for _, c := range d.Reserved {
-		t.AppendRow(table.Row{clean(c.Instance), clean(c.Token), tokens(c.Amount), charged(c.Instance, c.Token)})
+		t.AppendRow(table.Row{clean(c.Instance), clean(c.Token), number(d.Price[c.Budget]), tokens(c.Amount), charged(c.Instance, c.Token)})
 	}
 	w.WriteString("\n" + t.Render() + "\n")
 }

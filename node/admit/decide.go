@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // comeBack is how soon a caller comes back who does not wait for rights that are elsewhere, in ms.
@@ -15,10 +16,16 @@ const comeBack = 500
 func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) (done bool, at int) {
 	ttl := w.Request.ttl()
 	for {
+		if w.Err = w.price(); w.Err != nil { // it moves while calls wait
+			return true, 0
+		}
 		why, at := w.reserve(now, ttl)
 		t, need := (*boundTake)(nil), ledger.Tokens(0)
 		if why != ledger.Enough {
 			t, need = &w.bound.takes[at], w.takes[at].Amount
+		}
+		if w.Err != nil {
+			return true, 0
 		}
 		switch why {
 		case ledger.Enough:
@@ -121,8 +128,31 @@ func (w *Waiter) reserve(now ledger.Instant, ttl ledger.Millis) (ledger.Short, i
 			}
 		}
 	}
+	if w.overdraw {
+		if w.Err = w.overdrawn(now); w.Err != nil {
+			return ledger.NoRights, 0
+		}
+	}
 	return ledger.Reserve(now, now+ledger.Instant(ttl), w.takes, w.overdraw)
 }
+
+// overdrawn prices what w draws beyond the rights that are here.
+func (w *Waiter) overdrawn(now ledger.Instant) error {
+	for i := range w.bound.takes {
+		t := &w.bound.takes[i]
+		over := t.draw.Budget.OverdraftPrice
+		if over == overdraftAsIs || t.account.Spec().Ceiling != ledger.Soft || t.account.Rights(now) >= w.takes[i].Amount {
+			continue
+		}
+		if err := w.priceAt(i, t.price().Times(over)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// overdraftAsIs is the overdraft price that changes nothing.
+const overdraftAsIs policy.PPM = 1_000_000
 
 // behind decides on a call that must wait at its at-th draw for others, if its time is over or will not do.
 // Otherwise it goes on waiting, at the draw whose index is returned.
@@ -155,7 +185,7 @@ func (e *Engine) behind(now ledger.Instant, l Ledger, w *Waiter, at int) (done b
 
 // finish records an admission.
 func (e *Engine) finish(now ledger.Instant, ttl ledger.Millis, w *Waiter) {
-	id, ok := e.admitted(now, ttl, w.Request, w.bound, w.takes, w.waited(now))
+	id, ok := e.admitted(now, ttl, w.Request, w.bound, w.takes, w.prices, w.waited(now))
 	if !ok {
 		id = e.refused(now, w.Request, w.bound, refusal{
 			verdict: Defer, code: CodeBusy, retry: e.jitter(time.Second),

@@ -34,6 +34,7 @@ type Ledger interface {
 	Open(now ledger.Instant, id ledger.InstanceID) (*ledger.Account, error)
 	Waiting(now ledger.Instant, id ledger.InstanceID, need ledger.Need)
 	Outlook(now ledger.Instant, id ledger.InstanceID, need ledger.Tokens) ledger.Outlook
+	Market(now ledger.Instant, id ledger.InstanceID) ledger.Market
 }
 
 var _ Ledger = (*ledger.Replica)(nil)
@@ -51,8 +52,11 @@ type Engine struct {
 
 	gates map[ledger.InstanceID]*gate
 	queue queue
-	turn  uint32 // the shard of the next refusal; the owner's
-	disk  string // see SetDisk; the owner's
+	// priced are the gates whose price moves, each once; nextPriced is the one to look at next. The owner's.
+	priced     []*gate
+	nextPriced int
+	turn       uint32 // the shard of the next refusal; the owner's
+	disk       string // see SetDisk; the owner's
 }
 
 // New returns an engine for the policy p. now starts the numbering of decisions.
@@ -112,22 +116,25 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 	}
 	var few [inline]ledger.Take
 	takes := few[:len(b.takes)]
+	var prices [inline]policy.PPM
 	for i := range b.takes {
 		t := &b.takes[i]
 		if t.gate.waiting.Load() > 0 {
 			return 0, false
 		}
-		n, err := t.draw.Amount(&r.Call)
+		price := t.price()
+		n, cost, err := t.draw.AmountAt(&r.Call, price)
 		if err != nil {
 			return 0, false
 		}
-		takes[i].Account, takes[i].Amount = t.account, n
+		takes[i].Account, takes[i].Amount, takes[i].Cost = t.account, n, cost
+		prices[i] = price
 	}
 	ttl := r.ttl()
 	if why, _ := ledger.Reserve(now, now+ledger.Instant(ttl), takes, false); why != ledger.Enough {
 		return 0, false
 	}
-	return e.admitted(now, ttl, r, b, takes, 0)
+	return e.admitted(now, ttl, r, b, takes, prices[:len(takes)], 0)
 }
 
 func (r *Request) ttl() ledger.Millis {
@@ -197,6 +204,7 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan) (*bound, err
 	ledger.Sort(takes)
 	for _, t := range takes {
 		g := e.gate(t.Account.ID())
+		e.moves(now, l, g, draws[t.Account].Budget, t.Account)
 		b.takes = append(b.takes, boundTake{draws[t.Account], t.Account, g})
 		b.hash += g.hash
 	}

@@ -20,6 +20,9 @@ type gate struct {
 	// waiting is how many calls wait here or keep rights here. While there are any, newcomers go through
 	// Offer. The owner writes it.
 	waiting atomic.Int32
+	// price is what costs are multiplied by now, in parts per million; 0 while the budget's price does not move. The owner
+	// writes it.
+	price atomic.Int64
 
 	// The rest is the owner's.
 	list    []*Waiter // by tag
@@ -28,6 +31,7 @@ type gate struct {
 	last    []classTag
 	told    ledger.Tokens // what the ledger was told that the first call needs
 	busy    bool          // on the queue's list
+	pricing *pricing      // nil while the price does not move
 }
 
 // classTag is the last tag that was given to a class.
@@ -65,6 +69,7 @@ func (e *Engine) forgetGates() {
 		}
 	}
 	e.gates = used
+	e.priced = slices.DeleteFunc(e.priced, func(g *gate) bool { return used[g.id] == nil })
 	e.Rebind()
 }
 

@@ -27,6 +27,14 @@ type boundTake struct {
 	gate    *gate
 }
 
+// price is what the draw multiplies costs by now.
+func (t *boundTake) price() policy.PPM {
+	if p := t.gate.price.Load(); p != 0 {
+		return policy.PPM(p)
+	}
+	return t.draw.Base()
+}
+
 // MaxPlans bounds the plans kept for one policy revision; beyond it the oldest half is forgotten, and comes
 // back at the next call that needs it.
 const MaxPlans = 1 << 16

@@ -40,7 +40,8 @@ type Waiter struct {
 	bound    *bound       // nil while the ledger cannot open what it draws on
 	plan     *policy.Plan // that it came with, if it waits again: see Succeed
 	takes    []ledger.Take
-	seq      uint64 // order of arrival
+	prices   []policy.PPM // by take: what its amount was reckoned with
+	seq      uint64       // order of arrival
 	since    ledger.Instant
 	deadline ledger.Instant
 	disk     ledger.Instant // deadline of waiting for the disk, once it is waited for
@@ -298,16 +299,31 @@ func (e *Engine) reopen(now ledger.Instant, l Ledger, decided []*Waiter) []*Wait
 	return decided
 }
 
-// price works out what the call draws.
+// price works out what the call draws, at the present prices.
 func (w *Waiter) price() error {
-	w.takes = make([]ledger.Take, len(w.bound.takes))
-	for i := range w.bound.takes {
-		n, err := w.bound.takes[i].draw.Amount(&w.Request.Call)
-		if err != nil {
-			return invalid(err)
-		}
-		w.takes[i] = ledger.Take{Account: w.bound.takes[i].account, Amount: n}
+	if w.takes == nil {
+		w.takes = make([]ledger.Take, len(w.bound.takes))
+		w.prices = make([]policy.PPM, len(w.bound.takes))
 	}
+	for i := range w.bound.takes {
+		if price := w.bound.takes[i].price(); price != w.prices[i] {
+			if err := w.priceAt(i, price); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// priceAt works out what the call takes at its i-th draw.
+func (w *Waiter) priceAt(i int, price policy.PPM) error {
+	t := &w.bound.takes[i]
+	n, cost, err := t.draw.AmountAt(&w.Request.Call, price)
+	if err != nil {
+		return invalid(err)
+	}
+	w.takes[i] = ledger.Take{Account: t.account, Amount: n, Cost: cost}
+	w.prices[i] = price
 	return nil
 }
 

@@ -66,15 +66,15 @@ type record struct {
 	next, prev int32
 
 	bound *bound
-	many  *[policy.MaxDraws]held // instead of few when n > inline
+	many  *many // instead of few and prices when n > inline
 	// The first cache line ends here. What follows is only written when a decision is made.
 	no *refusal // why it was refused
 
 	tenant, agent, run, model string
-	outcome                   string
+	outcome                   *string // nil until it has ended
 
-	few [inline]held
-	_   uint64
+	few    [inline]held
+	prices [inline]uint32 // of the admission, as policy.PPM.Short; 0: the budget's base price
 }
 
 // held is what one instance holds or was charged for a call.
@@ -84,13 +84,45 @@ type held struct {
 	window   ledger.Window
 }
 
+// outcomes are those that nearly all calls have, so that they take no memory of their own.
+var outcomes = [...]string{"", "ok", "error", "cancelled", "released", "expired"}
+
+// outcome returns where an outcome is kept.
+func outcome(s string) *string {
+	for i := range outcomes {
+		if outcomes[i] == s {
+			return &outcomes[i]
+		}
+	}
+	kept := s // so that only this one is allocated
+	return &kept
+}
+
+// many is for calls that draw on more than a record keeps room for.
+type many struct {
+	held   [policy.MaxDraws]held
+	prices [policy.MaxDraws]uint32
+}
+
 func (h *held) overrun() ledger.Tokens { return max(0, h.charged-h.reserved) }
 
 func (r *record) held() []held {
 	if r.many != nil {
-		return r.many[:r.n]
+		return r.many.held[:r.n]
 	}
 	return r.few[:r.n]
+}
+
+// price is what the j-th draw multiplies costs by: that of the admission.
+func (r *record) price(j int) policy.PPM {
+	short := r.prices[:]
+	if r.many != nil {
+		short = r.many.prices[:]
+	}
+	if short[j] == 0 {
+		return r.bound.takes[j].draw.Base()
+	}
+	return policy.Long(short[j])
 }
 
 // expires is when the TTL ends, as the caller was told.
@@ -184,7 +216,7 @@ func (s *shard) fill(i int32, now ledger.Instant, r *Request, b *bound) *record 
 	rec.seq, rec.at = s.seq, now
 	rec.late, rec.booked, rec.waited = false, 0, 0
 	rec.bound, rec.many, rec.no = b, nil, nil
-	rec.tenant, rec.agent, rec.run, rec.model, rec.outcome = r.Tenant, r.Agent, r.Run, r.Model, ""
+	rec.tenant, rec.agent, rec.run, rec.model, rec.outcome = r.Tenant, r.Agent, r.Run, r.Model, nil
 	return rec
 }
 
@@ -224,7 +256,7 @@ func (b *bound) move(now ledger.Instant) {
 
 // admitted records a reservation of what takes hold. If too many are open it gives the tokens back and returns
 // false.
-func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *bound, takes []ledger.Take, waited ledger.Millis) (ID, bool) {
+func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *bound, takes []ledger.Take, prices []policy.PPM, waited ledger.Millis) (ID, bool) {
 	// The cursor goes past shards that were found full; a shard that another core is at is left to it.
 	cursor := e.cursor.Load()
 	first := b.turn(now, cursor)
@@ -251,13 +283,17 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		rec := s.fill(i, now, r, b)
 		rec.state, rec.verdict, rec.n = Reserved, Admit, uint8(len(takes))
 		rec.ttl, rec.waited = uint32(ttl), uint32(waited)
-		h := rec.few[:]
+		h, short := rec.few[:], rec.prices[:]
 		if len(takes) > inline {
-			rec.many = new([policy.MaxDraws]held)
-			h = rec.many[:]
+			rec.many = new(many)
+			h, short = rec.many.held[:], rec.many.prices[:]
 		}
 		for j := range takes {
 			h[j] = held{reserved: takes[j].Amount, window: takes[j].Window}
+			short[j] = 0
+			if prices[j] != b.takes[j].draw.Base() {
+				short[j] = prices[j].Short()
+			}
 		}
 		s.active++
 		s.counts[Admit]++

@@ -79,7 +79,7 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 		s.active--
 		s.push(&s.done, i)
 	}
-	r.state, r.outcome = to, st.Outcome
+	r.state, r.outcome = to, outcome(st.Outcome)
 	return s, r, false, nil
 }
 
@@ -104,7 +104,7 @@ next:
 			u = st.Estimate
 		}
 		if u != nil {
-			n, err := d.Settle(u.PromptTokens, u.CompletionTokens)
+			n, err := d.SettleAt(u.PromptTokens, u.CompletionTokens, r.price(j))
 			if err != nil {
 				return invalid(fmt.Errorf("usage: %w", err))
 			}
@@ -188,7 +188,7 @@ func (e *Engine) Expire(now ledger.Instant) (expired int) {
 				}
 			}
 			r.book(now, true)
-			r.state, r.outcome = Booked, "expired"
+			r.state, r.outcome = Booked, outcome("expired")
 			s.active--
 			s.push(&s.done, i)
 		})
@@ -261,7 +261,10 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 		},
 		At: r.at, Expires: r.expires(), State: r.state,
 		Tenant: r.tenant, Agent: r.agent, Run: r.run, Model: r.model,
-		Outcome: r.outcome, Overrun: r.overrun(),
+		Overrun: r.overrun(),
+	}
+	if r.outcome != nil {
+		d.Outcome = *r.outcome
 	}
 	if no := r.no; no != nil {
 		d.Reason, d.Code, d.RetryAfter, d.Short = no.reason, no.code, no.retry, no.short
@@ -286,7 +289,7 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 	for j := range hs {
 		t := &r.bound.takes[j]
 		d.Reserved[j] = charge(t, hs[j].reserved)
-		d.Price[t.draw.Budget.Name] = t.draw.Budget.Price
+		d.Price[t.draw.Budget.Name] = r.price(j).Float()
 	}
 	if r.state != Reserved {
 		d.Charged = make([]Charge, len(hs))

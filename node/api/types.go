@@ -41,26 +41,28 @@ var (
 
 // Decision is one decision with its path, as `swarmpurse explain` shows it.
 type Decision struct {
-	ID       string        `json:"id"`
-	Node     string        `json:"node"`
-	At       time.Time     `json:"at"`
-	Decision string        `json:"decision"`
-	Code     string        `json:"code"`
-	Reason   string        `json:"reason"`
-	Tenant   string        `json:"tenant,omitempty"`
-	Agent    string        `json:"agent,omitempty"`
-	Run      string        `json:"run,omitempty"`
-	Class    string        `json:"class"`
-	Model    string        `json:"model,omitempty"`
-	Rules    []string      `json:"rules"`
-	Revision int64         `json:"policy_revision"`
-	WaitedMS float64       `json:"waited_ms"`
-	Reserved []Charge      `json:"reserved"`
-	State    string        `json:"state"` // reserved, settled, released, expired, refused
-	Charged  []Charge      `json:"charged,omitempty"`
-	Outcome  string        `json:"outcome,omitempty"`
-	Expires  *time.Time    `json:"expires,omitempty"`
-	Overrun  ledger.Tokens `json:"overrun,omitempty"`
+	ID       string    `json:"id"`
+	Node     string    `json:"node"`
+	At       time.Time `json:"at"`
+	Decision string    `json:"decision"`
+	Code     string    `json:"code"`
+	Reason   string    `json:"reason"`
+	Tenant   string    `json:"tenant,omitempty"`
+	Agent    string    `json:"agent,omitempty"`
+	Run      string    `json:"run,omitempty"`
+	Class    string    `json:"class"`
+	Model    string    `json:"model,omitempty"`
+	Rules    []string  `json:"rules"`
+	Revision int64     `json:"policy_revision"`
+	WaitedMS float64   `json:"waited_ms"`
+	Reserved []Charge  `json:"reserved"`
+	// Price is what costs were multiplied by when the call was admitted, by budget.
+	Price   map[string]float64 `json:"price,omitempty"`
+	State   string             `json:"state"` // reserved, settled, released, expired, refused
+	Charged []Charge           `json:"charged,omitempty"`
+	Outcome string             `json:"outcome,omitempty"`
+	Expires *time.Time         `json:"expires,omitempty"`
+	Overrun ledger.Tokens      `json:"overrun,omitempty"`
 }
 
 // Charge is an amount at one budget instance.
@@ -78,7 +80,8 @@ type Budget struct {
 	Supply    string     `json:"supply"`  // "10,000,000 per 24h", "50,000/s, burst 100,000"
 	Ceiling   string     `json:"ceiling"` // hard, soft 10%, observe
 	Per       []string   `json:"per,omitempty"`
-	Price     float64    `json:"price"`
+	Price     float64    `json:"price"`   // the base price
+	Pricing   string     `json:"pricing"` // fixed, dynamic
 	Instances []Instance `json:"instances"`
 	Truncated int        `json:"truncated,omitempty"` // instances left out of this answer
 }
@@ -87,6 +90,7 @@ type Budget struct {
 type Instance struct {
 	Instance string        `json:"instance"` // "tenant-day/search"
 	Limit    ledger.Tokens `json:"limit"`    // amount per window, grant, burst, slots; with top-ups
+	Price    float64       `json:"price"`    // what costs are multiplied by at this node now
 	Local    Account       `json:"local"`
 	Swarm    Account       `json:"swarm"`
 	// Away is what of the swarm's rights is with holders that are not alive: nobody can spend it until they return.

@@ -27,6 +27,10 @@ func (m meanwhile) Outlook(now ledger.Instant, id ledger.InstanceID, need ledger
 	return m.c.Replica.Outlook(now, id, need)
 }
 
+func (m meanwhile) Market(now ledger.Instant, id ledger.InstanceID) ledger.Market {
+	return m.c.Replica.Market(now, id)
+}
+
 // needs is what the engine said of calls that wait while a batch was written: the replica hears it afterwards.
 type needs struct {
 	list []instanceNeed // in the order in which they came first

@@ -55,6 +55,7 @@ var (
 	budgetIssued    = Metric{"swarmpurse_budget_issued_tokens", Gauge, "Tokens minted at this node from its shares in the windows that it still keeps.", []string{labelBudget, labelToken}}
 	budgetLapsed    = Metric{"swarmpurse_budget_lapsed_tokens", Gauge, "Rights of this node gone by decay, expiry, burn or the end of a window.", []string{labelBudget, labelToken}}
 	budgetDebt      = Metric{"swarmpurse_budget_debt_tokens", Gauge, "Overrun that this node has not paid yet.", []string{labelBudget, labelToken}}
+	budgetPrice     = Metric{"swarmpurse_budget_price", Gauge, "What costs are multiplied by at this node now; of several instances the largest.", []string{labelBudget, labelToken}}
 	conservation    = Metric{"swarmpurse_conservation_error_tokens", Gauge, "Absolute difference between tokens issued and tokens accounted for at this node. Anything but 0 is a bug of swarmpurse.", []string{labelBudget, labelToken}}
 
 	transfersTotal    = Metric{"swarmpurse_transfers_total", Counter, "Transfers of rights or shares between this node and others, by direction (in, out).", []string{labelDirection, labelKind}}
@@ -89,7 +90,7 @@ var (
 var all = []Metric{
 	decisionsTotal, admissionSeconds, waitSeconds,
 	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
-	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, budgetDebt, conservation,
+	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, budgetDebt, budgetPrice, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens,

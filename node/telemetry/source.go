@@ -34,6 +34,7 @@ type BudgetState struct {
 	Issued    int64
 	Lapsed    int64
 	Debt      int64
+	Price     float64 // what costs are multiplied by, the largest of its instances
 
 	// ConservationError is the sum over instances of |issued - accounted for|; 0 unless we have a bug.
 	ConservationError int64
@@ -53,7 +54,7 @@ type stateCollector struct {
 
 var stateMetrics = []Metric{
 	reservationsActive, budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
-	budgetDebt, conservation, queueDepth, queueTokens, rowsKnown, rowAge, members,
+	budgetDebt, budgetPrice, conservation, queueDepth, queueTokens, rowsKnown, rowAge, members,
 }
 
 var stateDescs = func() map[string]*prometheus.Desc {
@@ -98,6 +99,7 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		send(budgetIssued, float64(b.Issued), b.Budget, b.Token)
 		send(budgetLapsed, float64(b.Lapsed), b.Budget, b.Token)
 		send(budgetDebt, float64(b.Debt), b.Budget, b.Token)
+		send(budgetPrice, b.Price, b.Budget, b.Token)
 		send(conservation, float64(b.ConservationError), b.Budget, b.Token)
 	}
 	for _, q := range mergeQueues(st.Queues) {
@@ -135,6 +137,7 @@ func mergeBudgets(in []BudgetState) []BudgetState {
 		o.Issued += b.Issued
 		o.Lapsed += b.Lapsed
 		o.Debt += b.Debt
+		o.Price = max(o.Price, b.Price)
 		o.ConservationError += b.ConservationError
 	}
 	return out

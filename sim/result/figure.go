@@ -158,6 +158,8 @@ var Figures = []Figure{
 		of: func(s *System) float64 { return s.BytesPerNodeSecondMax }},
 	{Name: "price_amplitude", Title: "price swing", What: "largest price less the smallest", Unit: Number, Better: -1,
 		of: func(s *System) float64 { return s.PriceAmplitude }},
+	{Name: "price_settle", Title: "price settles", What: "from a change of demand or of the policy until each price stays within a tenth of itself, at all nodes; the longest", Unit: Seconds, Better: -1,
+		of: func(s *System) float64 { return s.PriceSettle }},
 	{Name: "converge", Title: "converge", What: "from the end of the last fault until every node knows the same totals", Unit: Seconds, Better: -1,
 		of: func(s *System) float64 {
 			if s.Converge < 0 {

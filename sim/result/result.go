@@ -71,6 +71,7 @@ type System struct {
 	BytesPerNodeSecond                  float64       // sent by a node on average, all gossip and messages
 	BytesPerNodeSecondMax               float64       // of the busiest node
 	PriceAmplitude                      float64       // largest less smallest price within the figures' time, 0 with fixed prices
+	PriceSettle                         float64       // seconds until prices stood still after demand changed: see PriceBand
 	Converge                            time.Duration // after the last fault: until every node knows the same totals; -1 never
 	Stale                               time.Duration // age of the rows that nodes steer by, median
 	Queue                               int64         // calls that waited at one node at once, at most

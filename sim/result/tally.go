@@ -150,7 +150,7 @@ func (t *Tally) Settled(c *workload.Call) {
 // first. Figures that a Tally does not know are zero, or NaN where they are fractions.
 func (t *Tally) System() System {
 	s := t.system
-	s.Goodput, s.AsksPerCall, s.Recover = math.NaN(), math.NaN(), math.NaN()
+	s.Goodput, s.AsksPerCall, s.Recover, s.PriceSettle = math.NaN(), math.NaN(), math.NaN(), math.NaN()
 	s.Local = fraction(t.local, s.Admitted)
 	for _, k := range t.classes {
 		s.Classes = append(s.Classes, Class{

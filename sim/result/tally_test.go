@@ -125,10 +125,10 @@ func TestTally(t *testing.T) {
 			{Name: "c", Offered: 1, OfferedTokens: 10},
 		},
 	}
-	if !math.IsNaN(s.Goodput) || !math.IsNaN(s.AsksPerCall) || !math.IsNaN(s.Recover) {
-		t.Errorf("figures that a tally does not know: %v %v %v", s.Goodput, s.AsksPerCall, s.Recover)
+	if !math.IsNaN(s.Goodput) || !math.IsNaN(s.AsksPerCall) || !math.IsNaN(s.Recover) || !math.IsNaN(s.PriceSettle) {
+		t.Errorf("figures that a tally does not know: %v %v %v %v", s.Goodput, s.AsksPerCall, s.Recover, s.PriceSettle)
 	}
-	s.Goodput, s.AsksPerCall, s.Recover = 0, 0, 0
+	s.Goodput, s.AsksPerCall, s.Recover, s.PriceSettle = 0, 0, 0, 0
 	if got, want := fmt.Sprintf("%+v", s), fmt.Sprintf("%+v", want); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

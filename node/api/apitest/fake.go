@@ -191,7 +191,7 @@ func (n *Node) Decision(id string) (api.Decision, error) {
 		ID: id, Node: "fake", At: n.now(), Decision: c.answer.Verdict.String(), Code: c.answer.Code, Reason: c.answer.Reason,
 		Tenant: c.req.Tenant, Agent: c.req.Agent, Run: c.req.Run, Class: "standard", Model: c.req.Model,
 		Rules: []string{"rule 1: everything"}, Revision: c.answer.Revision,
-		Reserved: charges(c.answer.Reserved), State: c.state, Charged: charges(c.receipt.Charged), Outcome: c.outcome, Overrun: c.receipt.Overrun,
+		Reserved: charges(c.answer.Reserved), Price: map[string]float64{"pot": 1}, State: c.state, Charged: charges(c.receipt.Charged), Outcome: c.outcome, Overrun: c.receipt.Overrun,
 	}
 	return d, nil
 }
@@ -225,8 +225,9 @@ func (n *Node) Budget(name string) (api.Budget, error) {
 		Reserved: n.reserved, Spent: n.spent, Demand: 12.5,
 	}
 	return api.Budget{
-		Name: "pot", Token: "compute", Supply: fmt.Sprintf("grant of %d", n.limit), Ceiling: "hard", Price: 1,
+		Name: "pot", Token: "compute", Supply: fmt.Sprintf("grant of %d", n.limit), Ceiling: "hard", Price: 1, Pricing: "fixed",
 		Instances: []api.Instance{{
+			Price:    1,
 			Instance: Instance.Name(), Limit: n.limit, Local: acc, Swarm: acc,
 			Holders: []api.Holder{{Node: "fake", Gen: "1", Alive: true, Version: 7, Account: acc}},
 		}},
