@@ -164,6 +164,10 @@ type Take struct {
 	Account *Account
 	Amount  Tokens
 	Cost    Tokens // the amount before the price
+	// Keep leaves that many rights here. Headroom leaves that part of the account's own supply, in parts per million,
+	// and forbids overdrawing. Neither binds where the ceiling is Observe; Keep does not bind whoever may overdraw.
+	Keep     Tokens
+	Headroom int64
 	// Window is set by Reserve: the window that the tokens belong to. Settlement wants it back.
 	Window Window
 }
@@ -178,7 +182,7 @@ func Reserve(now, expires Instant, takes []Take, overdraw bool) (Short, int) {
 	}
 	why, at := Enough, -1
 	for i := range takes {
-		if w := takes[i].Account.room(now, expires, takes[i].Amount, overdraw); w != Enough {
+		if w := takes[i].Account.room(now, expires, &takes[i], overdraw); w != Enough {
 			why, at = w, i
 			break
 		}
@@ -206,8 +210,9 @@ func Sort(takes []Take) {
 	}
 }
 
-// room decides whether n can be taken now.
-func (a *Account) room(now, expires Instant, n Tokens, overdraw bool) Short {
+// room decides whether what t says can be taken now.
+func (a *Account) room(now, expires Instant, t *Take, overdraw bool) Short {
+	n, keep := t.Amount, t.Keep
 	a.advance(now)
 	if !a.open() {
 		return NotIssued
@@ -218,7 +223,11 @@ func (a *Account) room(now, expires Instant, n Tokens, overdraw bool) Short {
 	if a.s.Debt > 0 {
 		a.payDebt()
 	}
-	if a.rights < n+a.s.Debt+a.aside && !a.mayOverdraw(n, overdraw) {
+	if t.Headroom > 0 {
+		keep += a.headroom(t.Headroom)
+		overdraw = false
+	}
+	if a.rights < n+a.s.Debt+a.aside+keep && !a.mayOverdraw(n, overdraw) {
 		return NoRights
 	}
 	if a.s.Debt > 0 { // rights are there to pay it: the mark is what lacks
@@ -253,6 +262,31 @@ func (a *Account) limit() Tokens {
 // open reports whether the present window's rights may be used.
 func (a *Account) open() bool {
 	return a.ready && !a.fenced && !a.retired && !a.resting && a.last < a.end
+}
+
+// own is what the account has by its own shares: of a rate the most that piles up, else what was issued for them and minted
+// here.
+func (a *Account) own() Tokens {
+	if a.spec.Kind == Rate {
+		return a.accrual.cap
+	}
+	return max(0, a.s.Base-a.s.Cut+a.s.Rolled+a.s.Minted)
+}
+
+// headroom is the part of the account's own supply that a class leaves to better ones, rounded down.
+func (a *Account) headroom(ppm int64) Tokens { return Part(a.own(), ppm) }
+
+// Part is so many parts per million of n, rounded down.
+func Part(n Tokens, ppm int64) Tokens { return Tokens(mulDiv(int64(n), ppm, 1_000_000)) }
+
+// Headroom is what a reservation with that Take.Headroom leaves here. Safe for concurrent use.
+func (a *Account) Headroom(ppm int64) Tokens {
+	if ppm == 0 {
+		return 0
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.headroom(ppm)
 }
 
 // mayOverdraw reports whether the shortfall of n may be issued beyond the limit.

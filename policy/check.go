@@ -1,7 +1,10 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
@@ -46,6 +49,7 @@ func Check(p *Policy) []Warning {
 		p.checkLimits(b, warn)
 		p.checkPrice(b, warn)
 	}
+	p.checkClasses(warn)
 	p.checkRules(warn)
 	if len(p.rules) == 0 {
 		fate := "refused"
@@ -106,6 +110,23 @@ func (p *Policy) checkPrice(b *Budget, warn func(Pos, string, ...any)) {
 		}
 	}
 }
+
+// checkClasses looks for headroom that nobody uses, and that comes to nothing.
+func (p *Policy) checkClasses(warn func(Pos, string, ...any)) {
+	least := slices.MinFunc(p.classes, func(a, b Class) int { return cmp.Compare(a.Headroom, b.Headroom) })
+	if least.Headroom > 0 {
+		warn(least.pos, "no class may use the last %s of any budget: the best one, %q, needs no headroom", percent(least.Headroom), least.Name)
+	}
+	for _, c := range p.classes {
+		for _, b := range p.budgets {
+			if c.Headroom > 0 && b.Spec.Ceiling != ledger.Observe && ledger.Part(b.Spec.Amount, c.Headroom) == 0 {
+				warn(b.Pos, "budget %q: the headroom of class %q is less than one token of %d, so nothing is left to better classes", b.Name, c.Name, b.Spec.Amount)
+			}
+		}
+	}
+}
+
+func percent(ppm int64) string { return strconv.FormatFloat(float64(ppm)/10_000, 'g', -1, 64) + "%" }
 
 // priceDown is floor(n·ppm/10^6).
 func priceDown(n ledger.Tokens, ppm int64) int64 {

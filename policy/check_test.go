@@ -10,6 +10,9 @@ func TestCheck(t *testing.T) {
   c: {unit: token, decay: {half_life: 1h}}
   s: {unit: slot}
   unused: {unit: token}
+classes:
+  - {name: good, headroom: 2.5%}
+  - {name: bad, headroom: 10%}
 budgets:
   - {name: a, token: c, supply: {grant: 1M}}
   - {name: idle, token: c, supply: {grant: 1M}}
@@ -24,14 +27,17 @@ rules:
   - {name: never, draw: [slots]}
 `)
 	want := `p.yaml:6:3: warning: no budget caps token type "unused"
-p.yaml:9:5: warning: no rule draws on budget "idle", so it caps nothing
-p.yaml:10:5: warning: budget "small": a call that may use more than its burst of 100 tokens can never run
-p.yaml:10:5: warning: budget "small": the decay of token type "c" does not touch a supply of kind rate
-p.yaml:12:5: warning: budget "slots": the soft part of its limit of 5 is less than one token, so it is hard
-p.yaml:12:5: warning: budget "slots": with a price of 2 a call takes more or less than one slot
-p.yaml:13:5: warning: budget "roll": the rollover of its amount of 5000 is less than one token, so nothing is carried over
-p.yaml:16:44: warning: rule "two" never sets the cost of budget "a": rule "one", which always matches, has drawn on it already
-p.yaml:18:5: warning: rule "never" is never reached: rule "last" always matches and says stop`
+p.yaml:12:5: warning: no rule draws on budget "idle", so it caps nothing
+p.yaml:13:5: warning: budget "small": a call that may use more than its burst of 100 tokens can never run
+p.yaml:13:5: warning: budget "small": the decay of token type "c" does not touch a supply of kind rate
+p.yaml:15:5: warning: budget "slots": the soft part of its limit of 5 is less than one token, so it is hard
+p.yaml:15:5: warning: budget "slots": with a price of 2 a call takes more or less than one slot
+p.yaml:16:5: warning: budget "roll": the rollover of its amount of 5000 is less than one token, so nothing is carried over
+p.yaml:8:5: warning: no class may use the last 2.5% of any budget: the best one, "good", needs no headroom
+p.yaml:15:5: warning: budget "slots": the headroom of class "good" is less than one token of 5, so nothing is left to better classes
+p.yaml:15:5: warning: budget "slots": the headroom of class "bad" is less than one token of 5, so nothing is left to better classes
+p.yaml:19:44: warning: rule "two" never sets the cost of budget "a": rule "one", which always matches, has drawn on it already
+p.yaml:21:5: warning: rule "never" is never reached: rule "last" always matches and says stop`
 	var got []string
 	for _, w := range Check(p) {
 		got = append(got, w.String())

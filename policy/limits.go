@@ -14,6 +14,10 @@ const (
 	MaxName      = document.MaxName // bytes of a name
 	MaxExpr      = 4096
 	MaxWeight    = 1000
+	MaxTenants   = 4096 // tenants that have a weight of their own
+
+	// MaxClassQueue is the most that a class's queue may say; a node's own bound is below it.
+	MaxClassQueue = 1_000_000
 
 	maxAttrs = 64 // attributes that one policy's rules may look at by name
 )

@@ -40,6 +40,7 @@ func parse(file string, src []byte, builtin bool, below, right int) (*Policy, er
 	p := &Policy{
 		file: file, start: d.At(1, 1), source: src, hash: sha256.Sum256(src), zone: time.UTC, guards: ledger.DefaultGuards,
 		tokenBy: map[string]*tokenType{}, classBy: map[string]*Class{}, budgetBy: map[string]*Budget{},
+		tenants: map[string]int{},
 	}
 	d.document(p, root, builtin || p.hash == builtinHash())
 	if err := d.Err(); err != nil {
@@ -69,6 +70,9 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 		d.tokens(p, n)
 	}
 	d.classes(p, f["classes"])
+	if n := f["tenants"]; n != nil {
+		d.tenants(p, n)
+	}
 	if n := f["budgets"]; n != nil {
 		for i, item := range d.Items(n, "budgets", "write a list of budgets, or leave the field out", MaxBudgets) {
 			if b := d.budget(p, item, i); b != nil {
@@ -181,67 +185,6 @@ func singular(unit string) string {
 		}
 	}
 	return unit
-}
-
-// Class of a document without classes.
-const (
-	defaultClassName = "standard"
-	defaultLatency   = 2 * time.Second
-	maxLatency       = time.Hour
-)
-
-func (d *decoder) classes(p *Policy, n *yaml.Node) {
-	var items []*yaml.Node
-	if n != nil {
-		items = d.Items(n, "classes", "write a list of classes, or leave the field out", MaxClasses)
-	}
-	first, defaultIndex := map[string]*yaml.Node{}, -1
-	for _, item := range items {
-		f := d.Mapping(item, classShape)
-		if f == nil {
-			continue
-		}
-		c := Class{Weight: 1, LatencyBudget: defaultLatency, Index: len(p.classes)}
-		if n := f["name"]; n != nil {
-			s, ok := d.Name(n, "a class's name")
-			if ok && d.Unique(first, n, s, "class") {
-				c.Name = s
-			}
-		}
-		if n := f["weight"]; n != nil {
-			s, ok := d.Scalar(n, "weight", "write a whole number from 1 to 1000")
-			w, err := strconv.Atoi(s)
-			if ok && (err != nil || w < 1 || w > MaxWeight) {
-				d.Report(document.Deref(n), "write a whole number from 1 to 1000", "weight cannot be %s", document.Clip(s))
-			}
-			c.Weight = w
-		}
-		if n := f["latency_budget"]; n != nil {
-			if v, ok := d.Duration(n, "latency_budget"); ok {
-				if v > maxLatency {
-					d.Report(document.Deref(n), "", "latency_budget is %s, at most %s is allowed", v, maxLatency)
-				}
-				c.LatencyBudget = v
-			}
-		}
-		if n := f["default"]; n != nil && d.Boolean(n, "default") {
-			if defaultIndex >= 0 {
-				d.Report(n, "mark one class only", "class %q is the default already", p.classes[defaultIndex].Name)
-			} else {
-				defaultIndex = c.Index
-			}
-		}
-		p.classes = append(p.classes, c)
-	}
-	if len(p.classes) == 0 {
-		p.classes = []Class{{Name: defaultClassName, Weight: 1, LatencyBudget: defaultLatency}}
-	}
-	for i := range p.classes {
-		if c := &p.classes[i]; c.Name != "" {
-			p.classBy[c.Name] = c
-		}
-	}
-	p.defaultClass = &p.classes[max(0, defaultIndex)]
 }
 
 func (p *Policy) classNames() []string {

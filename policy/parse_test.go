@@ -121,7 +121,7 @@ func TestErrors(t *testing.T) {
 	for _, c := range []struct{ name, src, want string }{
 		{"empty", "", "p.yaml:1:1: the document is empty; start with apiVersion: swarmpurse/v1"},
 		{"comment only", "# nothing\n", "p.yaml:1:1: the document is empty; start with apiVersion: swarmpurse/v1"},
-		{"scalar", "hello", "p.yaml:1:1: the document must be a mapping, not the text \"hello\"; write its fields: apiVersion, revision, timezone, tokens, classes, budgets, rules, default, guardians, lease, autonomy"},
+		{"scalar", "hello", "p.yaml:1:1: the document must be a mapping, not the text \"hello\"; write its fields: apiVersion, revision, timezone, tokens, classes, tenants, budgets, rules, default, guardians, lease, autonomy"},
 		{"two documents", head + "---\n" + head, "p.yaml:3:1: the file holds more than one YAML document; write one policy per file"},
 		{"tab", head + "tokens:\n\tc: {unit: token}\n", "p.yaml:4:1: not valid YAML: while scanning for the next token: found character that cannot start any token; indent with spaces, not tabs"},
 		{"open flow", head + "tokens: {c: {unit: token}\n", "p.yaml:3:9: not valid YAML: while parsing a flow mapping: did not find expected ',' or '}'"},
@@ -138,7 +138,7 @@ func TestErrors(t *testing.T) {
 		{"revision too large", "apiVersion: swarmpurse/v1\nrevision: 9007199254740992\n", "p.yaml:2:11: revision cannot be 9007199254740992; write a whole number from 1, and raise it with every change"},
 		{"field twice", head + "default: deny\ndefault: admit\n", "p.yaml:4:1: field \"default\" is given twice, first on line 3"},
 		{"unknown field", head + "budgts: []\n", "p.yaml:3:1: unknown field \"budgts\" in the document; did you mean \"budgets\"?"},
-		{"far from any field", head + "zzz: 1\n", "p.yaml:3:1: unknown field \"zzz\" in the document; known: apiVersion, revision, timezone, tokens, classes, budgets, rules, default, guardians, lease, autonomy"},
+		{"far from any field", head + "zzz: 1\n", "p.yaml:3:1: unknown field \"zzz\" in the document; known: apiVersion, revision, timezone, tokens, classes, tenants, budgets, rules, default, guardians, lease, autonomy"},
 		{"later field", head + "rollout: {canary: 10%}\n", "p.yaml:3:1: field \"rollout\" of the document is not supported by this version; leave it out"},
 		{"default", head + "default: yes\n", "p.yaml:3:10: default cannot be \"yes\"; write admit or deny"},
 		{"default bool", head + "default: true\n", "p.yaml:3:10: default must be text, not the boolean true; write it in quotes: \"true\""},
@@ -160,7 +160,12 @@ func TestErrors(t *testing.T) {
 		{"class twice", head + "classes: [{name: a}, {name: a}]\n", "p.yaml:3:29: class \"a\" is given twice, first on line 3"},
 		{"two defaults", head + "classes: [{name: a, default: true}, {name: b, default: true}]\n", "p.yaml:3:56: class \"a\" is the default already; mark one class only"},
 		{"default quoted", head + "classes: [{name: a, default: \"true\"}]\n", "p.yaml:3:30: default must be true or false, not the text \"true\""},
-		{"headroom", head + "classes: [{name: a, headroom: 10%}]\n", "p.yaml:3:21: field \"headroom\" of a class is not supported by this version; leave it out"},
+		{"headroom", head + "classes: [{name: a, headroom: 0.1}]\n", "p.yaml:3:31: headroom: fraction \"0.1\" has no percent sign; write it as in 10%"},
+		{"all headroom", head + "classes: [{name: a, headroom: 100%}]\n", "p.yaml:3:31: a class that leaves all of a budget to others can never run; write less than 100%"},
+		{"class queue", head + "classes: [{name: a, queue: 0}]\n", "p.yaml:3:28: queue cannot be 0; write a whole number from 1 to 1000000"},
+		{"tenants", head + "tenants: [a]\n", "p.yaml:3:10: tenants must be a mapping, not a list; write tenants by name, as in search: {weight: 3}"},
+		{"tenant weight", head + "tenants: {a: {weight: 1001}}\n", "p.yaml:3:23: weight cannot be 1001; write a whole number from 1 to 1000"},
+		{"tenant without weight", head + "tenants: {a: {}}\n", "p.yaml:3:14: a tenant lacks the field \"weight\"; add weight: its share of what a class gets when tenants of that class compete, 1 to 1000. Others have 1"},
 		{"name is a number", head + "classes: [{name: 12}]\n", "p.yaml:3:18: a class's name must be text, not the number 12; write it in quotes: \"12\""},
 
 		{"budget token", tokens + "budgets: [{name: b, token: d, supply: {grant: 1}}]\n", "p.yaml:4:28: unknown token type \"d\"; did you mean \"c\"?"},
@@ -351,6 +356,13 @@ func TestClasses(t *testing.T) {
 	p = mustParse(t, head+"classes: [{name: a}, {name: b, default: true}]\n")
 	if c, _ := p.Class(""); c.Name != "b" || c.Index != 1 {
 		t.Errorf("%+v", c)
+	}
+	p = mustParse(t, head+"classes: [{name: a}, {name: b, headroom: 12.5%, queue: 300}]\ntenants: {search: {weight: 3}}\n")
+	if a, b := p.Classes()[0], p.Classes()[1]; a.Headroom != 0 || a.Queue != 0 || b.Headroom != 125_000 || b.Queue != 300 {
+		t.Errorf("%+v", p.Classes())
+	}
+	if p.TenantWeight("search") != 3 || p.TenantWeight("other") != 1 {
+		t.Error("weights of tenants")
 	}
 	if _, ok := p.Class("c"); ok || len(p.Classes()) != 2 {
 		t.Errorf("%+v", p.Classes())

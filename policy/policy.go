@@ -29,6 +29,7 @@ type Policy struct {
 	classBy      map[string]*Class
 	budgetBy     map[string]*Budget
 	defaultClass *Class
+	tenants      map[string]int // weights, by name
 
 	reads reads // what rules and per look at: what a Key must hold
 }
@@ -46,7 +47,13 @@ type Class struct {
 	Name          string
 	Weight        int
 	LatencyBudget time.Duration
-	Index         int // in the order of the document
+	// Headroom is the part of a budget that the class leaves to better ones, in parts per million.
+	Headroom int64
+	// Queue bounds the calls of the class that wait at one node; 0: only the node's own bound.
+	Queue int
+	Index int // in the order of the document
+
+	pos Pos
 }
 
 // Budget is a policy's cap on one token type. Its instances are made by Instance.
@@ -143,6 +150,15 @@ func (p *Policy) Class(name string) (*Class, bool) {
 	}
 	c, ok := p.classBy[name]
 	return c, ok
+}
+
+// TenantWeight is a tenant's share of what its class gets beside other tenants of that class: 1 unless the document says
+// otherwise.
+func (p *Policy) TenantWeight(name string) int {
+	if w, ok := p.tenants[name]; ok {
+		return w
+	}
+	return 1
 }
 
 // Budgets lists the budgets in the order of the document. The caller must not change it.

@@ -18,6 +18,8 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 		Doc: "Token types: what is counted, by name."},
 	{Name: "classes", Is: document.Schema{List: classShape},
 		Doc: "Priority classes. Default: one, named standard."},
+	{Name: "tenants", Is: document.Schema{Each: &document.Schema{One: tenantShape}},
+		Doc: "Weights of tenants, by name. Within a class calls that wait are served by least attained tokens over weight. Default: all have 1."},
 	{Name: "budgets", Is: document.Schema{List: budgetShape},
 		Doc: "Caps on token types."},
 	{Name: "rules", Is: document.Schema{List: ruleShape},
@@ -53,8 +55,13 @@ var classShape = &document.Shape{Name: "a class", Fields: []document.Field{
 	{Name: "weight", Is: document.Schema{Kind: "integer", Min: 1, Max: MaxWeight}, Doc: "Share of what is free when classes compete, 1 to 1000. Default: 1."},
 	{Name: "latency_budget", Is: document.Duration, Doc: "The longest that a call of this class waits for tokens. Default: 2s."},
 	{Name: "default", Is: document.Schema{Kind: "boolean"}, Doc: "The class of calls that name none. Default: the first class."},
-	{Name: "headroom", Later: true},
+	{Name: "headroom", Is: document.Percent, Doc: "The last part of a budget, which calls of this class leave to better ones: they wait, or are refused, while no more is left. Default: none."},
+	{Name: "queue", Is: document.Schema{Kind: "integer", Min: 1, Max: MaxClassQueue}, Doc: "How many calls of this class may wait at one node. Default: as many as the node's queue holds."},
 	{Name: "sheddable", Later: true},
+}}
+
+var tenantShape = &document.Shape{Name: "a tenant", Fields: []document.Field{
+	{Name: "weight", Required: true, Is: document.Schema{Kind: "integer", Min: 1, Max: MaxWeight}, Doc: "Its share of what a class gets when tenants of that class compete, 1 to 1000. Others have 1."},
 }}
 
 var budgetShape = &document.Shape{Name: "a budget", Fields: []document.Field{

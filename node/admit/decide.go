@@ -70,7 +70,8 @@ func (w *Waiter) vain(now ledger.Instant, l Ledger) int {
 		if spec.Ceiling != ledger.Hard {
 			continue
 		}
-		if o := l.Outlook(now, t.gate.id, min(need+kept, ledger.MaxTokens)); o.Local < need && hopeless(spec, o, need, kept, w.deadline) {
+		spare := w.spare(&spec)
+		if o := l.Outlook(now, t.gate.id, min(need+kept+spare, ledger.MaxTokens)); o.Local < need+spare && hopeless(spec, o, need, kept, spare, w.deadline) {
 			return i
 		}
 	}
@@ -110,7 +111,11 @@ func (w *Waiter) hopeless(now ledger.Instant, l Ledger, t *boundTake, need, ahea
 		return false
 	}
 	w.look = now + lookAgain
-	return hopeless(t.account.Spec(), l.Outlook(now, t.gate.id, min(need+ahead, ledger.MaxTokens)), need, ahead, w.deadline)
+	spec := t.account.Spec()
+	spare := w.spare(&spec)
+	o := l.Outlook(now, t.gate.id, min(need+ahead+spare, ledger.MaxTokens))
+	w.scant = spare > 0 && o.Swarm < need+spare
+	return hopeless(spec, o, need, ahead, spare, w.deadline)
 }
 
 // lookAgain is the pause between two looks whether a call waits in vain, in ms.
@@ -119,14 +124,7 @@ const lookAgain = 100
 // reserve tries to reserve, but for what others keep.
 func (w *Waiter) reserve(now ledger.Instant, ttl ledger.Millis) (ledger.Short, int) {
 	for i := range w.bound.takes {
-		if g := w.bound.takes[i].gate; len(g.keepers) > 0 {
-			if w.overdraw && w.takes[i].Account.Spec().Ceiling != ledger.Hard {
-				continue
-			}
-			if kept := g.kept(w); kept > 0 && w.takes[i].Account.Rights(now) < kept+w.takes[i].Amount {
-				return ledger.NoRights, i
-			}
-		}
+		w.takes[i].Keep = w.bound.takes[i].gate.kept(w)
 	}
 	if w.overdraw {
 		if w.Err = w.overdrawn(now); w.Err != nil {
@@ -158,7 +156,7 @@ const overdraftAsIs policy.PPM = 1_000_000
 // Otherwise it goes on waiting, at the draw whose index is returned.
 func (e *Engine) behind(now ledger.Instant, l Ledger, w *Waiter, at int) (done bool, to int) {
 	t, need := &w.bound.takes[at], w.takes[at].Amount
-	if first := t.gate.list[0]; !first.rights {
+	if first := t.gate.first(w.bound.plan.Class.Headroom + 1); first != nil && !first.head().rights {
 		// All wait for this node's disk.
 		if w.disk == 0 {
 			w.disk = now + diskGrace
@@ -199,9 +197,11 @@ func (e *Engine) finish(now ledger.Instant, ttl ledger.Millis, w *Waiter) {
 func (e *Engine) refuse(now ledger.Instant, l Ledger, w *Waiter, at int, ahead ledger.Tokens) {
 	t, need := &w.bound.takes[at], w.takes[at].Amount
 	w.takes[at].Account.Missed(need)
-	o := l.Outlook(now, t.gate.id, min(need+ahead, ledger.MaxTokens))
-	w.ID = e.refused(now, w.Request, w.bound, e.explain(now, t, need, ahead, o), w.waited(now))
-	if g := t.gate; len(g.list) == 0 && o.Local < need && o.Swarm >= need {
+	spec := t.account.Spec()
+	spare := w.spare(&spec)
+	o := l.Outlook(now, t.gate.id, min(need+ahead+spare, ledger.MaxTokens))
+	w.ID = e.refused(now, w.Request, w.bound, e.explain(now, w, t, need, ahead, spare, o), w.waited(now))
+	if g := t.gate; g.n == 0 && o.Local < need && o.Swarm >= need+spare {
 		// The caller is told to come back soon: have the rights brought here until then. The next Pump ends the
 		// asking.
 		l.Waiting(now, g.id, ledger.Need{First: need, All: need, Since: now, Until: now + comeBack})

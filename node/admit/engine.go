@@ -50,6 +50,8 @@ type Engine struct {
 	_        [64]byte // every decision reads what is above: the first shard's lock is on another cache line
 	shards   [numShards]shard
 
+	corrections corrections
+
 	gates map[ledger.InstanceID]*gate
 	queue queue
 	// priced are the gates whose price moves, each once; nextPriced is the one to look at next. The owner's.
@@ -115,11 +117,11 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 		return 0, false
 	}
 	var few [inline]ledger.Take
-	takes := few[:len(b.takes)]
+	takes, headroom := few[:len(b.takes)], b.plan.Class.Headroom
 	var prices [inline]policy.PPM
 	for i := range b.takes {
 		t := &b.takes[i]
-		if t.gate.waiting.Load() > 0 {
+		if headroom >= t.gate.closed.Load() {
 			return 0, false
 		}
 		price := t.price()
@@ -127,7 +129,7 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 		if err != nil {
 			return 0, false
 		}
-		takes[i].Account, takes[i].Amount, takes[i].Cost = t.account, n, cost
+		takes[i] = ledger.Take{Account: t.account, Amount: n, Cost: cost, Headroom: headroom}
 		prices[i] = price
 	}
 	ttl := r.ttl()

@@ -1,6 +1,8 @@
 package admit
 
 import (
+	"iter"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -10,35 +12,35 @@ import (
 // gate is one instance as seen by the queue. A waiting call waits at one gate, that of the instance at which
 // it is short: it does not keep others from the rest of what it draws on.
 //
-// Calls that wait at one gate are served in the order of self-clocked fair queueing (Golestani, INFOCOM
-// 1994) by the classes' weights, each call counting as one: a call's tag is the virtual time at which it would
-// be done if every class were served at the rate of its weight, and the lowest tag is first. A tag never
-// changes, so a call moves ahead of ever more newcomers of better classes: that is the aging.
+// Classes are served in the order of self-clocked fair queueing (Golestani, INFOCOM 1994) by their weights, in tokens: the
+// tag of a line is the virtual time at which its next call would be done if every class were served at the rate of its
+// weight, and the lowest tag is first. The start of a line that waits never changes, so it moves ahead of ever more
+// newcomers of better classes: that is the aging.
+//
+// A class with headroom is no obstacle to those that may use more of the instance than it: while it waits for rights that
+// they could use, they go ahead.
 type gate struct {
 	id   ledger.InstanceID
 	hash uint32
-	// waiting is how many calls wait here or keep rights here. While there are any, newcomers go through
-	// Offer. The owner writes it.
-	waiting atomic.Int32
+	// closed is the least headroom of the classes that wait here, open if none does: newcomers with that headroom or more
+	// go through Offer. The owner writes it.
+	closed atomic.Int64
 	// price is what costs are multiplied by now, in parts per million; 0 while the budget's price does not move. The owner
 	// writes it.
 	price atomic.Int64
 
 	// The rest is the owner's.
-	list    []*Waiter // by tag
-	keepers []*Waiter // wait elsewhere and keep here what they need, see Waiter.keeps
-	virtual float64   // tag of the call that was served last
-	last    []classTag
+	lines   []*classLine  // in the order in which their classes came first
+	n       int           // calls that wait
+	keepers []*Waiter     // wait elsewhere and keep here what they need, see Waiter.keeps
+	virtual float64       // tag of the call that was served last
 	told    ledger.Tokens // what the ledger was told that the first call needs
 	busy    bool          // on the queue's list
 	pricing *pricing      // nil while the price does not move
 }
 
-// classTag is the last tag that was given to a class.
-type classTag struct {
-	class string
-	tag   float64
-}
+// open is gate.closed where nobody waits.
+const open = math.MaxInt64
 
 // maxGates bounds the gates: as many as a replica has instances. Those of calls that wait are kept beyond it.
 const maxGates = ledger.MaxInstances
@@ -52,6 +54,7 @@ func (e *Engine) gate(id ledger.InstanceID) *gate {
 	for i := range len(id) {
 		g.hash = (g.hash ^ uint32(id[i])) * 16777619
 	}
+	g.closed.Store(open)
 	e.gates[id] = g
 	return g
 }
@@ -62,7 +65,7 @@ func (e *Engine) forgetGates() {
 	used := map[ledger.InstanceID]*gate{}
 	for _, g := range e.queue.busy {
 		used[g.id] = g
-		for _, w := range g.list {
+		for w := range g.all() {
 			for i := range w.bound.takes {
 				used[w.bound.takes[i].gate.id] = w.bound.takes[i].gate
 			}
@@ -73,67 +76,116 @@ func (e *Engine) forgetGates() {
 	e.Rebind()
 }
 
-// tag returns the tag that a newcomer of the class would get here.
-func (g *gate) tag(class string, weight int) float64 {
-	start := g.virtual
-	for i := range g.last {
-		if g.last[i].class == class {
-			start = max(start, g.last[i].tag)
+// all goes through the calls that wait. None may come or go meanwhile.
+func (g *gate) all() iter.Seq[*Waiter] {
+	return func(yield func(*Waiter) bool) {
+		for _, l := range g.lines {
+			for w := range l.all() {
+				if !yield(w) {
+					return
+				}
+			}
 		}
 	}
-	return start + 1/float64(max(1, weight))
 }
 
-// charge books a tag that was given out.
-func (g *gate) charge(class string, tag float64) {
-	for i := range g.last {
-		if g.last[i].class == class {
-			g.last[i].tag = max(g.last[i].tag, tag)
-			return
+// line returns the line of a class, nil if it has none.
+func (g *gate) line(class string) *classLine {
+	for _, l := range g.lines {
+		if l.class == class {
+			return l
 		}
 	}
-	g.last = append(g.last, classTag{class, tag})
+	return nil
 }
 
-// insert puts a waiter in by its tag, behind those of the same tag.
+// lineOf returns the line of a call's class, making it.
+func (g *gate) lineOf(w *Waiter) *classLine {
+	c := w.bound.plan.Class
+	l := g.line(c.Name)
+	if l == nil {
+		l = &classLine{class: c.Name}
+		g.lines = append(g.lines, l)
+	}
+	l.update(c)
+	return l
+}
+
+// first is the line that is next, of those whose class has less headroom than limit; nil if none waits.
+func (g *gate) first(limit int64) *classLine {
+	var best *classLine
+	for _, l := range g.lines {
+		if l.n > 0 && l.headroom < limit && (best == nil || g.before(l, best)) {
+			best = l
+		}
+	}
+	return best
+}
+
+// before reports whether a line is served before another.
+func (g *gate) before(a, b *classLine) bool {
+	if x, y := a.tag(g), b.tag(g); x != y {
+		return x < y
+	}
+	return a.head().seq < b.head().seq
+}
+
+// passes reports whether a newcomer may go ahead of all that wait and are no better off than it. Within a class a newcomer
+// is never first: its tenant has attained no less than the first, and came later.
+func (g *gate) passes(w *Waiter) bool {
+	class := w.bound.plan.Class
+	l := g.first(class.Headroom + 1)
+	if l == nil {
+		return true
+	}
+	own := g.line(class.Name)
+	if own != nil && own.n > 0 {
+		return false
+	}
+	begin := g.virtual
+	if own != nil {
+		begin = own.begin(g)
+	}
+	return begin+tokens(w.needs(g))/float64(max(1, class.Weight)) < l.tag(g)
+}
+
+// insert puts a waiter in.
 func (g *gate) insert(w *Waiter) {
-	i := g.place(w.tag)
-	g.list = slices.Insert(g.list, i, w)
+	g.lineOf(w).insert(g, w)
 	w.gate = g
-	g.waiting.Add(1)
+	g.n++
+	g.close()
 }
 
-// place is where a tag goes in.
-func (g *gate) place(tag float64) int {
-	i, _ := slices.BinarySearchFunc(g.list, tag, func(x *Waiter, tag float64) int {
-		if x.tag <= tag {
-			return -1
-		}
-		return 1
-	})
-	return i
-}
-
-// remove takes a waiter out of the list.
+// remove takes a waiter out.
 func (g *gate) remove(w *Waiter) {
-	switch i := slices.Index(g.list, w); {
-	case i < 0:
-		panic("BUG: a waiting call is not at its gate")
-	case i == 0: // the usual case, and many at once when a window turns
-		g.list[0] = nil
-		g.list = g.list[1:]
-	default:
-		g.list = slices.Delete(g.list, i, i+1)
-	}
+	w.line.remove(g, w)
 	w.gate = nil
-	g.waiting.Add(-1)
+	g.n--
 	g.rest()
+	g.close()
+}
+
+// close has newcomers go through Offer that may have to stand behind those that wait.
+func (g *gate) close() {
+	least := int64(open)
+	if len(g.keepers) > 0 {
+		least = 0
+	}
+	for _, l := range g.lines {
+		if l.n > 0 {
+			least = min(least, l.headroom)
+		}
+	}
+	if g.closed.Load() != least {
+		g.closed.Store(least)
+	}
 }
 
 // rest forgets the order of service when nobody waits any more.
 func (g *gate) rest() {
-	if len(g.list) == 0 {
-		g.virtual, g.last, g.list = 0, nil, nil
+	if g.n == 0 {
+		g.virtual, g.lines = 0, nil
 	}
 }
 
@@ -147,17 +199,101 @@ func (g *gate) kept(w *Waiter) (n ledger.Tokens) {
 	return n
 }
 
-// ahead is what the calls that come before w, which waits here or is about to, need here.
+// ahead is about what the calls need here that come before w, which waits here or is about to.
 func (g *gate) ahead(w *Waiter) (sum ledger.Tokens) {
-	tag := w.tag
-	if w.gate != g {
-		tag = g.tag(w.bound.plan.Class.Name, w.bound.plan.Class.Weight)
-	}
-	for _, x := range g.list {
-		if x == w || x.tag > tag {
-			break
+	plan, tenant, need := w.bound.plan, w.Request.Tenant, w.needs(g)
+	weight := float64(max(1, plan.Policy.TenantWeight(tenant)))
+	begin := g.virtual
+	own := g.line(plan.Class.Name)
+	if own != nil {
+		begin = own.begin(g)
+		var before ledger.Tokens
+		if b := own.by[tenant]; b != nil {
+			before = b.need
+			if w.gate == g {
+				before = 0
+				for _, x := range b.calls {
+					if x == w {
+						break
+					}
+					before += x.needs(g)
+				}
+			}
 		}
-		sum = min(sum+x.needs(g), ledger.MaxTokens)
+		sum = own.ahead(tenant, weight, before)
+	}
+	tag := begin + float64(sum+max(1, need))/float64(max(1, plan.Class.Weight))
+	for _, l := range g.lines {
+		if l == own || l.n == 0 || l.headroom > plan.Class.Headroom {
+			continue
+		}
+		n := ledger.Tokens(min(max(0, tag-l.start)*l.weight, float64(l.need)))
+		if l.tag(g) <= tag {
+			n = max(n, l.head().needs(g))
+		} else {
+			n = 0
+		}
+		sum = min(sum+n, ledger.MaxTokens)
 	}
 	return sum
+}
+
+// spare is the part of an instance that w's class leaves to better ones, in the whole swarm.
+func (w *Waiter) spare(spec *ledger.Spec) ledger.Tokens {
+	if spec.Ceiling == ledger.Observe {
+		return 0
+	}
+	return ledger.Part(spec.Amount, w.bound.plan.Class.Headroom)
+}
+
+// expired returns the calls whose time is over.
+func (g *gate) expired(now ledger.Instant) (ws []*Waiter) {
+	for w := range g.all() {
+		if now >= max(w.deadline, w.disk) {
+			ws = append(ws, w)
+		}
+	}
+	return ws
+}
+
+// asker is the call for whose rights the ledger should ask: the first of those that may have them, if it waits for rights.
+func (g *gate) asker() *Waiter {
+	var best *classLine
+	for _, l := range g.lines {
+		if l.n > 0 && !l.head().scant && (best == nil || g.before(l, best)) {
+			best = l
+		}
+	}
+	if best == nil || !best.head().rights {
+		return nil
+	}
+	return best.head()
+}
+
+// wanted is what some of the calls need that may have it, the asker's included.
+func (g *gate) wanted(asker *Waiter) ledger.Tokens {
+	sum, left := asker.needs(g), askedTogether-1
+	for _, l := range g.lines {
+		if l.n == 0 || l.head().scant {
+			continue
+		}
+		for w := range l.all() {
+			if left == 0 {
+				return sum
+			}
+			if w != asker {
+				sum = min(sum+w.needs(g), ledger.MaxTokens)
+				left--
+			}
+		}
+	}
+	return sum
+}
+
+// drop takes a call off a list.
+func drop(list []*Waiter, w *Waiter) []*Waiter {
+	if i := slices.Index(list, w); i >= 0 {
+		return slices.Delete(list, i, i+1)
+	}
+	return list
 }

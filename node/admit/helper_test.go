@@ -279,27 +279,31 @@ func (n *node) check() {
 		n.w.t.Helper()
 		n.w.t.Fatalf("engine: "+format, args...)
 	}
-	waiting := map[*gate]int{}
 	keeps := map[*Waiter]int{}
 	total := 0
+	byClass := map[string]int{}
 	for _, g := range e.queue.busy {
 		if !g.busy {
 			fail("gate %s is on the list and does not know", g.id)
 		}
-		waiting[g] += len(g.list) + len(g.keepers)
-		total += len(g.list)
-		for i, w := range g.list {
-			if w.gate != g || w.ID != 0 {
+		total += g.n
+		for _, l := range g.lines {
+			l.check(g, fail)
+		}
+		for w := range g.all() {
+			if w.gate != g || w.ID != 0 || w.line != g.line(w.bound.plan.Class.Name) {
 				fail("a call that waits at %s says %v, %v", g.id, w.gate, w.ID)
-			}
-			if i > 0 && g.list[i-1].tag > w.tag {
-				fail("the list of %s is out of order", g.id)
 			}
 			w.at(g)
 			for i := range w.bound.takes {
 				if own := e.gates[w.bound.takes[i].gate.id]; own != w.bound.takes[i].gate {
 					fail("two gates for %s", own.id)
 				}
+			}
+			byClass[w.bound.plan.Class.Name]++
+			c := e.queue.class(w.bound.plan.Class.Name)
+			if c == nil || c.by[w.Request.Tenant] == nil || !slices.Contains(c.by[w.Request.Tenant].calls, w) {
+				fail("a call is not counted with its class and tenant")
 			}
 		}
 		for _, w := range g.keepers {
@@ -315,15 +319,70 @@ func (n *node) check() {
 		}
 	}
 	for _, g := range e.gates {
-		if int(g.waiting.Load()) != waiting[g] {
-			fail("gate %s counts %d, %d wait", g.id, g.waiting.Load(), waiting[g])
+		sum, least := 0, int64(open)
+		for _, l := range g.lines {
+			if sum += l.n; l.n > 0 {
+				least = min(least, l.headroom)
+			}
 		}
-		if waiting[g] == 0 && (len(g.list) > 0 || len(g.keepers) > 0 || g.virtual != 0 || g.last != nil) {
+		if len(g.keepers) > 0 {
+			least = 0
+		}
+		if g.n != sum || g.closed.Load() != least {
+			fail("gate %s counts %d of %d that wait, and is closed from %d on, not %d", g.id, g.n, sum, g.closed.Load(), least)
+		}
+		if g.n+len(g.keepers) > 0 && !slices.Contains(e.queue.busy, g) {
+			fail("gate %s is not on the list", g.id)
+		}
+		if g.n == 0 && (g.virtual != 0 || len(g.lines) > 0) {
 			fail("gate %s is not at rest", g.id)
 		}
 	}
 	if total != e.queue.n || e.queue.n > e.cfg.MaxQueue {
 		fail("%d calls wait, counted %d of at most %d", total, e.queue.n, e.cfg.MaxQueue)
+	}
+	for _, c := range e.queue.classes {
+		sum := 0
+		for i, q := range c.tenants {
+			if sum += len(q.calls); q.at != i || c.by[q.tenant] != q || len(q.calls) == 0 {
+				fail("tenant %q of class %q is out of place", q.tenant, c.class)
+			}
+		}
+		if c.n != byClass[c.class] || sum != c.n || len(c.by) != len(c.tenants) || c.n == 0 {
+			fail("class %q counts %d calls, %d by tenant, %d wait", c.class, c.n, sum, byClass[c.class])
+		}
+	}
+}
+
+// check holds a line to what must always be true of it.
+func (l *classLine) check(g *gate, fail func(string, ...any)) {
+	var need ledger.Tokens
+	n := 0
+	for i, b := range l.heap {
+		if b.at != i || l.by[b.tenant] != b || len(b.calls) == 0 || i > 0 && l.less(i, (i-1)/2) {
+			fail("tenant %q is out of place in the line of %s", b.tenant, l.class)
+		}
+		sum := ledger.Tokens(0)
+		for k, w := range b.calls {
+			sum += w.counted
+			if w.line != l || w.Request.Tenant != b.tenant || k > 0 && b.calls[k-1].seq > w.seq {
+				fail("a call is out of place in the line of %s", l.class)
+			}
+		}
+		if sum != b.need {
+			fail("tenant %q needs %d, counted %d", b.tenant, sum, b.need)
+		}
+		need += sum
+		n += len(b.calls)
+	}
+	if n != l.n || need != l.need || len(l.by) != len(l.heap)+len(l.rest) || len(l.rest) > maxRest {
+		fail("the line of %s counts %d calls that need %d, there are %d that need %d; %d tenants, %d wait and %d rest",
+			l.class, l.n, l.need, n, need, len(l.by), len(l.heap), len(l.rest))
+	}
+	for _, b := range l.rest {
+		if b.at != -1 || len(b.calls) > 0 || l.by[b.tenant] != b {
+			fail("tenant %q is out of place beside the line of %s", b.tenant, l.class)
+		}
 	}
 }
 

@@ -473,7 +473,7 @@ func lawAbiding(t *rapid.T, j *judge, more map[string]func(*rapid.T)) {
 		t.Fatalf("%d reservations are open, %d calls wait, %d gates are busy", active, j.e.queue.n, len(j.e.queue.busy))
 	}
 	for _, g := range j.e.gates {
-		if g.waiting.Load() != 0 {
+		if g.closed.Load() != open {
 			t.Fatalf("gate %s is closed", g.id)
 		}
 	}

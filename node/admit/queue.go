@@ -47,10 +47,12 @@ type Waiter struct {
 	disk     ledger.Instant // deadline of waiting for the disk, once it is waited for
 	overdraw bool           // the wait for rights is over, or is in vain: soft ceilings may overdraw
 	gate     *gate          // where it waits; nil once it is decided or was cancelled, and while it has no plan
+	line     *classLine     // and among which others
+	counted  ledger.Tokens  // what it needed when it came there
 	look     ledger.Instant // when to ask again whether it waits in vain
 	rights   bool           // it is rights that it waits for, not the disk
-	tag      float64
-	moves    int // how often it was short at another instance than before
+	scant    bool           // no more is left in the swarm than its class leaves to better ones
+	moves    int            // how often it was short at another instance than before
 
 	// keeps: a call that needs several instances could find one short each time, since others take from the one
 	// while it waits for the other. When that has happened, it keeps its part of the others.
@@ -67,6 +69,9 @@ type queue struct {
 	unopened []*Waiter
 	seq      uint64
 	now      ledger.Instant // the latest seen
+	// Calls that wait at gates by class and tenant, and those that had to make room: the next Pump tells them.
+	classes []*classQueue
+	full    []*Waiter
 }
 
 // clock returns the time that the queue goes by. When the clock was put back, what is left of each wait stays.
@@ -74,7 +79,7 @@ func (q *queue) clock(now ledger.Instant) ledger.Instant {
 	if now < q.now-stepBack {
 		by := q.now - now
 		for _, g := range q.busy {
-			for _, w := range g.list {
+			for w := range g.all() {
 				w.shift(by)
 			}
 		}
@@ -125,22 +130,22 @@ func (q *queue) rouse(g *gate) {
 // enter has a newcomer wait at its i-th draw.
 func (q *queue) enter(w *Waiter, i int) {
 	g := w.bound.takes[i].gate
-	class := w.bound.plan.Class
-	w.tag = g.tag(class.Name, class.Weight)
-	g.charge(class.Name, w.tag)
 	g.insert(w)
 	q.rouse(g)
 	q.n++
+	q.counted(w, 1)
 }
 
 // move has a waiting call wait at its i-th draw instead. What it has gained on newcomers goes with it.
 func (q *queue) move(w *Waiter, i int) {
 	from, to := w.gate, w.bound.takes[i].gate
-	lead := w.tag - from.virtual
+	lead := (w.line.start - from.virtual) / tokens(w.needs(from))
 	q.unkeep(w)
 	from.remove(w)
-	w.tag = to.virtual + lead
 	to.insert(w)
+	if w.line.n == 1 {
+		w.line.start = min(w.line.start, to.virtual+lead*tokens(w.needs(to)))
+	}
 	q.rouse(to)
 	if w.moves++; w.moves >= patience {
 		q.keep(w)
@@ -153,7 +158,7 @@ func (q *queue) keep(w *Waiter) {
 	for i := range w.bound.takes {
 		if g := w.bound.takes[i].gate; g != w.gate {
 			g.keepers = append(g.keepers, w)
-			g.waiting.Add(1)
+			g.close()
 			q.rouse(g)
 		}
 	}
@@ -166,10 +171,8 @@ func (q *queue) unkeep(w *Waiter) {
 	w.keeps = false
 	for i := range w.bound.takes {
 		g := w.bound.takes[i].gate
-		if j := slices.Index(g.keepers, w); j >= 0 {
-			g.keepers = slices.Delete(g.keepers, j, j+1)
-			g.waiting.Add(-1)
-		}
+		g.keepers = drop(g.keepers, w)
+		g.close()
 	}
 }
 
@@ -178,15 +181,7 @@ func (q *queue) leave(w *Waiter) {
 	q.unkeep(w)
 	w.gate.remove(w)
 	q.n--
-}
-
-// room reports whether one more call of the given weight may wait.
-func (e *Engine) room(weight, best int) bool {
-	most := e.cfg.MaxQueue
-	if weight < best {
-		most -= most / 4
-	}
-	return e.queue.n < most
+	q.counted(w, -1)
 }
 
 // Offer decides on a call, or lets it wait: then the waiter is not nil, and a later Pump returns it. An error
@@ -210,7 +205,7 @@ func (e *Engine) Offer(now ledger.Instant, l Ledger, r *Request) (ID, *Waiter, e
 			return id, nil, nil
 		}
 		if len(e.queue.unopened) >= e.cfg.MaxQueue {
-			return e.refused(now, r, nil, e.queueFull(), 0), nil, nil
+			return e.refused(now, r, nil, e.queueFull("too many calls wait at this node"), 0), nil, nil
 		}
 		w.disk = now + diskGrace
 		e.queue.unopened = append(e.queue.unopened, w)
@@ -220,7 +215,7 @@ func (e *Engine) Offer(now ledger.Instant, l Ledger, r *Request) (ID, *Waiter, e
 	case done:
 		return w.ID, nil, nil
 	}
-	if g := w.gate; g.list[0] == w {
+	if g := w.gate; g.asker() == w {
 		e.tell(now, l, g)
 	}
 	return 0, w, nil
@@ -247,21 +242,17 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 	if i >= 0 {
 		done, i = e.behind(now, l, w, i)
 	} else if done, i = e.decide(now, l, w); w.served {
-		w.passed()
+		e.charge(w)
 	}
 	if done {
 		return true, nil
 	}
-	if best := e.rev.Load().best; !e.room(b.plan.Class.Weight, best) {
-		w.ID = e.refused(now, r, b, e.queueFull(), w.waited(now))
+	if no := e.crowded(now, w); no != nil {
+		w.ID = e.refused(now, r, b, *no, w.waited(now))
 		return true, nil
 	}
 	e.queue.enter(w, i)
 	return false, nil
-}
-
-func (e *Engine) queueFull() refusal {
-	return refusal{verdict: Defer, code: CodeQueueFull, reason: "too many calls wait at this node", retry: e.jitter(time.Second)}
 }
 
 // latencyBudget is how long a call waits for rights.
@@ -322,7 +313,7 @@ func (w *Waiter) priceAt(i int, price policy.PPM) error {
 	if err != nil {
 		return invalid(err)
 	}
-	w.takes[i] = ledger.Take{Account: t.account, Amount: n, Cost: cost}
+	w.takes[i] = ledger.Take{Account: t.account, Amount: n, Cost: cost, Headroom: w.bound.plan.Class.Headroom}
 	w.prices[i] = price
 	return nil
 }
@@ -330,24 +321,27 @@ func (w *Waiter) priceAt(i int, price policy.PPM) error {
 // overtakes returns the first draw at which the newcomer must queue behind others, or -1 if its class lets it
 // pass all that wait. Passing is charged to its class.
 func (e *Engine) overtakes(w *Waiter) int {
-	class := w.bound.plan.Class
 	for i := range w.bound.takes {
-		if g := w.bound.takes[i].gate; len(g.list) > 0 && g.tag(class.Name, class.Weight) >= g.list[0].tag {
+		if g := w.bound.takes[i].gate; g.n > 0 && !g.passes(w) {
 			return i
 		}
 	}
 	return -1
 }
 
-// passed charges the class of a call that was admitted ahead of others.
-func (w *Waiter) passed() {
-	class := w.bound.plan.Class
+// charge books a call that was admitted with its class and tenant, wherever others wait.
+func (e *Engine) charge(w *Waiter) {
+	var at uint8
 	for i := range w.bound.takes {
-		if g := w.bound.takes[i].gate; len(g.list) > 0 {
-			tag := g.tag(class.Name, class.Weight)
-			g.charge(class.Name, tag)
-			g.virtual = max(g.virtual, tag)
+		if g := w.bound.takes[i].gate; g.n > 0 {
+			g.lineOf(w).served(g, w)
+			if i < inline {
+				at |= 1 << i
+			}
 		}
+	}
+	if at != 0 {
+		e.attained(w.ID, at)
 	}
 }
 
@@ -363,7 +357,8 @@ func (e *Engine) Pump(now ledger.Instant, l Ledger) []*Waiter {
 		}
 		decided, e.queue.unopened = e.queue.unopened, nil
 	}
-	decided = e.reopen(now, l, decided)
+	e.corrections.apply()
+	decided = e.reopen(now, l, e.displaced(decided))
 	for i := 0; i < len(e.queue.busy); i++ { // it may grow
 		g := e.queue.busy[i]
 		if fenced {
@@ -376,7 +371,7 @@ func (e *Engine) Pump(now ledger.Instant, l Ledger) []*Waiter {
 	// is forgotten.
 	e.queue.busy = slices.DeleteFunc(e.queue.busy, func(g *gate) bool {
 		e.tell(now, l, g)
-		g.busy = len(g.list)+len(g.keepers) > 0
+		g.busy = g.n+len(g.keepers) > 0
 		return !g.busy
 	})
 	return decided
@@ -384,45 +379,54 @@ func (e *Engine) Pump(now ledger.Instant, l Ledger) []*Waiter {
 
 // serve goes through the calls that wait at one gate.
 func (e *Engine) serve(now ledger.Instant, l Ledger, g *gate, decided []*Waiter) []*Waiter {
-	blocked := false // somebody ahead goes on waiting here
-	for i := 0; i < len(g.list); {
-		w := g.list[i]
-		var done bool
-		to := -1
-		switch {
-		case !blocked:
-			done, to = e.decide(now, l, w)
-		case now >= max(w.deadline, w.disk):
-			done, to = e.behind(now, l, w, w.at(g))
+	limit := int64(open) // somebody goes on waiting here whose class has that headroom
+	for {
+		line := g.first(limit)
+		if line == nil {
+			break
 		}
+		w := line.head()
+		done, to := e.decide(now, l, w)
 		switch {
 		case done:
-			if w.served {
-				g.virtual = max(g.virtual, w.tag)
-			}
-			e.queue.leave(w)
-			decided = append(decided, w)
-		case to >= 0 && w.bound.takes[to].gate != g:
+			decided = e.done(w, decided)
+		case w.bound.takes[to].gate != g:
 			e.queue.move(w, to)
 		default:
-			blocked = true
-			i++
+			limit = line.headroom
+		}
+	}
+	for _, w := range g.expired(now) { // those behind
+		done, to := e.behind(now, l, w, w.at(g))
+		switch {
+		case done:
+			decided = e.done(w, decided)
+		case w.bound.takes[to].gate != g:
+			e.queue.move(w, to)
 		}
 	}
 	return decided
 }
 
+// done takes a call that was decided out of the queue.
+func (e *Engine) done(w *Waiter, decided []*Waiter) []*Waiter {
+	if w.served {
+		e.charge(w)
+	}
+	e.queue.leave(w)
+	return append(decided, w)
+}
+
 // tell lets the ledger know what the calls need that wait for rights at a gate.
 func (e *Engine) tell(now ledger.Instant, l Ledger, g *gate) {
 	var need ledger.Need
-	if len(g.list) > 0 {
-		if w := g.list[0]; w.rights {
-			need = ledger.Need{First: w.needs(g), Since: w.since, Until: max(w.deadline, w.disk)}
-			for _, w := range g.list[:min(len(g.list), askedTogether)] {
-				need.All = min(need.All+w.needs(g), ledger.MaxTokens)
-			}
+	if w := g.asker(); w != nil {
+		keep := w.takes[w.at(g)].Account.Headroom(w.bound.plan.Class.Headroom)
+		need = ledger.Need{
+			First: min(w.needs(g)+keep, ledger.MaxTokens), All: min(g.wanted(w)+keep, ledger.MaxTokens),
+			Since: w.since, Until: max(w.deadline, w.disk),
 		}
-	} else if len(g.keepers) > 0 {
+	} else if g.n == 0 && len(g.keepers) > 0 {
 		w := g.keepers[0]
 		need = ledger.Need{First: w.needs(g), All: w.needs(g), Since: w.since, Until: w.deadline}
 	}
@@ -442,8 +446,8 @@ func (e *Engine) isFenced(l Ledger) bool {
 
 // refuseAll ends the wait of all calls at a gate, since the node may not act.
 func (e *Engine) refuseAll(now ledger.Instant, g *gate, decided []*Waiter) []*Waiter {
-	for len(g.list) > 0 {
-		w := g.list[len(g.list)-1]
+	for g.n > 0 {
+		w := g.first(open).head()
 		w.ID = e.refused(now, w.Request, w.bound, fencedRefusal, w.waited(now))
 		e.queue.leave(w)
 		decided = append(decided, w)
@@ -454,9 +458,10 @@ func (e *Engine) refuseAll(now ledger.Instant, g *gate, decided []*Waiter) []*Wa
 // Cancel takes a call out of the queue whose caller has gone, and reports whether it still waited: then it is
 // not decided. Otherwise its ID says how it was decided. The owner's.
 func (e *Engine) Cancel(w *Waiter) bool {
-	if i := slices.Index(e.queue.unopened, w); i >= 0 {
-		e.queue.unopened = slices.Delete(e.queue.unopened, i, i+1)
-		return true
+	if n := len(e.queue.unopened); n > 0 {
+		if e.queue.unopened = drop(e.queue.unopened, w); len(e.queue.unopened) < n {
+			return true
+		}
 	}
 	if w.gate == nil {
 		return false
@@ -466,14 +471,16 @@ func (e *Engine) Cancel(w *Waiter) bool {
 }
 
 // Waits reports whether any call waits. The owner's.
-func (e *Engine) Waits() bool { return e.queue.n+len(e.queue.unopened) > 0 }
+func (e *Engine) Waits() bool { return e.queue.n+len(e.queue.unopened)+len(e.queue.full) > 0 }
 
 // Queued returns how many calls wait, by class name; those whose class is not known yet are left out. The owner's.
 func (e *Engine) Queued() map[string]int {
 	n := map[string]int{}
 	for _, g := range e.queue.busy {
-		for _, w := range g.list {
-			n[w.bound.plan.Class.Name]++
+		for _, l := range g.lines {
+			if l.n > 0 {
+				n[l.class] += l.n
+			}
 		}
 	}
 	return n

@@ -97,10 +97,10 @@ func TestMovingKeepsTheLead(t *testing.T) {
 	w := n.waits2(on("both", 50).of("batch"), "pool")
 	q := &n.e.queue
 	to := w.bound.takes[1-w.at(w.gate)].gate
-	w.gate.virtual, to.virtual = 0.75, 100 // it is due soon
+	w.gate.virtual, to.virtual = 49.75, 100 // 50 tokens at weight 1: it is due soon
 	q.move(w, w.at(to))
-	if w.gate != to || w.tag != 100.25 {
-		t.Errorf("tag %v", w.tag)
+	if w.gate != to || w.line.tag(to) != 100.25 {
+		t.Errorf("tag %v", w.line.tag(to))
 	}
 	n.check()
 	n.e.Cancel(w)
@@ -244,24 +244,25 @@ func TestLargeCallsAreServed(t *testing.T) {
 	}
 }
 
-// A newcomer of a better class that can be served now does not wait for those behind it.
+// A newcomer of a better class that can be served now does not wait for those behind it. But not without end: passing is
+// counted, in tokens by weight.
 func TestBetterClassPasses(t *testing.T) {
 	n := emptied(t, long)
-	n.waits(on("pool", 90).of("batch").wait(UseClassDefault))
-	n.w.pass(300 * time.Millisecond)
-	for range 2 {
-		n.must(on("pool", 10).of("critical").wait(0), Admit, CodeOK)
-	}
-	// But not without end: passing is counted.
-	n.w.pass(500 * time.Millisecond)
+	batch := n.waits(on("pool", 90).of("batch").wait(UseClassDefault))
+	n.w.pass(50 * time.Millisecond) // accrual is rounded down
 	passed := 0
-	for range 30 {
-		if id, w, _ := n.offer(on("pool", 1).of("critical").wait(0)); w == nil && n.answer(id).Verdict == Admit {
-			passed++
+	for ; ; passed++ {
+		n.w.pass(100 * time.Millisecond)
+		if id, w, _ := n.offer(on("pool", 10).wait(0)); w != nil || n.answer(id).Verdict != Admit {
+			break
 		}
 	}
-	if passed != 13 {
-		t.Errorf("%d more passed, want 13: 16 in all for one of batch, less the tie", passed)
+	if passed != 35 {
+		t.Errorf("%d passed, want 35: 4 times 90 tokens in all for 90 of batch, less the tie", passed)
+	}
+	n.w.pass(time.Second)
+	if batch.ID == 0 || n.answer(batch.ID).Verdict != Admit {
+		t.Error("the call that was passed is not served")
 	}
 }
 
@@ -440,5 +441,48 @@ func TestRefusedTogetherAreAllRemembered(t *testing.T) {
 	}
 	if len(told) != len(waiting) {
 		t.Fatalf("%d of %d calls were told when their time was over", len(told), len(waiting))
+	}
+}
+
+// A tenant whose calls fill the queue of its class makes room for others, call by call, until they have as many.
+func TestNoTenantFillsTheQueue(t *testing.T) {
+	for _, c := range []struct {
+		name, classes string
+		queue, room   int // of the node, and for calls of batch
+	}{
+		{"the node's bound", "", 40, 30},
+		{"the class's bound", "queue: 12, ", 40, 12},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			doc := strings.Replace(long, "{name: batch, ", "{name: batch, "+c.classes, 1)
+			n := newSwarm(t, 1, doc, Config{MaxQueue: c.queue}).nodes[0]
+			n.must(on("pool", 100), Admit, CodeOK)
+			n.must(on("side", 100), Admit, CodeOK)
+			var greedy []*Waiter
+			for i := range c.room {
+				greedy = append(greedy, n.waits(on([]string{"pool", "side"}[i%2], 1).of("batch").by("greedy").wait(UseClassDefault)))
+			}
+			a := n.answer(n.must(on("pool", 1).of("batch").by("greedy").wait(UseClassDefault), Defer, CodeQueueFull))
+			if !strings.Contains(a.Reason, fmt.Sprintf("%d of them this tenant's", c.room)) {
+				t.Error(a.Reason)
+			}
+			for i := range c.room / 2 {
+				_, w, err := n.offer(on("pool", 1).of("batch").by("meek").wait(UseClassDefault))
+				if err != nil || w == nil {
+					t.Fatalf("call %d of another tenant does not wait", i)
+				}
+				last := greedy[len(greedy)-1]
+				greedy = greedy[:len(greedy)-1]
+				if a := n.answer(last.ID); a.Verdict != Defer || a.Code != CodeQueueFull || a.RetryAfter < time.Second || !strings.Contains(a.Reason, "made room") {
+					t.Errorf("%+v", a)
+				}
+			}
+			n.must(on("pool", 1).of("batch").by("meek").wait(UseClassDefault), Defer, CodeQueueFull)
+			told := n.e.Pump(n.w.now, n.r)
+			if len(told) != c.room/2 {
+				t.Errorf("%d calls hear that they made room, want %d", len(told), c.room/2)
+			}
+			n.check()
+		})
 	}
 }

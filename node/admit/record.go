@@ -57,7 +57,7 @@ type record struct {
 	waited  uint32         // ms
 	state   State
 	verdict Verdict
-	late    bool
+	flags   flags
 	n       uint8  // draws
 	booked  uint16 // by draw: charged in full when the TTL or the grace ended
 
@@ -76,6 +76,14 @@ type record struct {
 	few    [inline]held
 	prices [inline]uint32 // of the admission, as policy.PPM.Short; 0: the budget's base price
 }
+
+// flags of a record.
+type flags uint8
+
+const (
+	flagLate     flags = 1 << iota // it was ended after its TTL
+	flagAttained flags = 1 << 4    // it was charged to its tenant at its first draw; at the second, the bit above, and so on
+)
 
 // held is what one instance holds or was charged for a call.
 type held struct {
@@ -214,7 +222,7 @@ func (s *shard) fill(i int32, now ledger.Instant, r *Request, b *bound) *record 
 	// Milliseconds since 1970 keep numbers of one life apart from those of lives before, whose records are gone.
 	s.seq = max(s.seq+1, uint64(max(now, 0)))
 	rec.seq, rec.at = s.seq, now
-	rec.late, rec.booked, rec.waited = false, 0, 0
+	rec.flags, rec.booked, rec.waited = 0, 0, 0
 	rec.bound, rec.many, rec.no = b, nil, nil
 	rec.tenant, rec.agent, rec.run, rec.model, rec.outcome = r.Tenant, r.Agent, r.Run, r.Model, nil
 	return rec

@@ -38,10 +38,10 @@ func invalid(err error) error {
 	return fmt.Errorf("%w: %w", ErrInvalid, err)
 }
 
-// hopeless reports whether need cannot come before the deadline, as far as is known. o is the outlook for need
-// and what calls ahead need together.
-func hopeless(spec ledger.Spec, o ledger.Outlook, need, ahead ledger.Tokens, deadline ledger.Instant) bool {
-	if need > o.Capacity {
+// hopeless reports whether need cannot come before the deadline, as far as is known. spare is what must be left then; o is
+// the outlook for need, spare and what calls ahead need together.
+func hopeless(spec ledger.Spec, o ledger.Outlook, need, ahead, spare ledger.Tokens, deadline ledger.Instant) bool {
+	if need+spare > o.Capacity {
 		return true
 	}
 	if !o.Known {
@@ -51,17 +51,17 @@ func hopeless(spec ledger.Spec, o ledger.Outlook, need, ahead ledger.Tokens, dea
 	case ledger.Slots: // each settlement may bring one
 		return false
 	case ledger.Rate:
-		return o.Swarm < need+ahead && (o.NextAt == 0 || o.NextAt > deadline)
+		return o.Swarm < need+ahead+spare && (o.NextAt == 0 || o.NextAt > deadline)
 	case ledger.Windowed:
 		if o.NextAt <= deadline {
 			return false
 		}
 	}
-	return o.Swarm+o.Reserved < need
+	return o.Swarm+o.Reserved < need+spare
 }
 
 // explain says why need cannot be had, and when it may.
-func (e *Engine) explain(now ledger.Instant, t *boundTake, need, ahead ledger.Tokens, o ledger.Outlook) refusal {
+func (e *Engine) explain(now ledger.Instant, w *Waiter, t *boundTake, need, ahead, spare ledger.Tokens, o ledger.Outlook) refusal {
 	spec := t.account.Spec()
 	short := &Shortage{Instance: t.gate.id, Limit: o.Capacity, Remaining: min(o.Swarm, o.Capacity)}
 	no := func(v Verdict, code string, retry time.Duration, format string, args ...any) refusal {
@@ -81,8 +81,21 @@ func (e *Engine) explain(now ledger.Instant, t *boundTake, need, ahead ledger.To
 	switch {
 	case need > o.Capacity:
 		return no(Deny, CodeTooLarge, 0, "it never holds more than %d", o.Capacity)
+	case need+spare > o.Capacity:
+		return no(Deny, CodeTooLarge, 0, "it never holds more than %d, of which class %q leaves %d to better ones", o.Capacity, w.bound.plan.Class.Name, spare)
 	case spec.Kind == ledger.Rate && o.NextAt == 0 && o.Swarm < need:
 		return no(Defer, CodeNoRights, 5*time.Second, "%d left, and the nodes that own its rate cannot be reached", o.Swarm)
+	case spare > 0 && o.Swarm >= need && o.Swarm < need+spare && (spec.Kind == ledger.Rate || o.NextAt > 0 || o.Swarm+o.Reserved >= need+spare):
+		retry := soon(2 * time.Second)
+		switch {
+		case spec.Kind == ledger.Rate:
+			retry = next
+		case spec.Kind == ledger.Windowed && o.Swarm+o.Reserved < need+spare:
+			retry = next
+		}
+		return no(Defer, CodeHeadroom, retry, "%d left, of which class %q leaves %d to better ones", o.Swarm, w.bound.plan.Class.Name, spare)
+	case spare > 0 && o.Swarm >= need && o.Swarm < need+spare:
+		return no(Deny, CodeHeadroom, 0, "%d left, of which class %q leaves %d to better ones", o.Swarm, w.bound.plan.Class.Name, spare)
 	case ahead > 0 && (o.Swarm >= need || spec.Kind == ledger.Rate):
 		retry := soon(2 * time.Second)
 		if spec.Kind == ledger.Rate {

@@ -73,7 +73,12 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 			h.charged += over
 		}
 	}
-	r.late = r.state != Reserved
+	if r.flags >= flagAttained {
+		e.corrections.add(r)
+	}
+	if r.state != Reserved {
+		r.flags |= flagLate
+	}
 	if r.state != Booked {
 		s.unschedule(i)
 		s.active--
@@ -138,7 +143,7 @@ func (r *record) checkUsed(list []policy.Amount) error {
 }
 
 func (e *Engine) receipt(id ID, r *record, repeated bool) Receipt {
-	rc := Receipt{ID: e.Format(id), Late: r.late, Repeated: repeated}
+	rc := Receipt{ID: e.Format(id), Late: r.flags&flagLate != 0, Repeated: repeated}
 	hs := r.held()
 	if len(hs) > 0 {
 		rc.Charged = make([]Charge, len(hs))

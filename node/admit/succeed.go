@@ -17,8 +17,8 @@ func (e *Engine) Succeed(now ledger.Instant) {
 	q := &e.queue
 	var again []*Waiter
 	for _, g := range q.busy {
-		for len(g.list) > 0 {
-			w := g.list[len(g.list)-1]
+		for g.n > 0 {
+			w := g.first(open).head()
 			q.leave(w)
 			again = append(again, w)
 		}

@@ -99,6 +99,7 @@ const (
 	CodeExhausted = "budget_exhausted" // the swarm has no such rights now
 	CodeTooLarge  = "exceeds_limit"    // the call asks for more than the budget can ever hold
 	CodeNoRights  = "rights_elsewhere" // rights exist in the swarm but could not be had in time
+	CodeHeadroom  = "headroom"         // what is left is for better classes
 	CodeQueueFull = "queue_full"
 	CodeFenced    = "fenced"   // the node may not act until peers have answered
 	CodeDraining  = "draining" // the node is shutting down
