@@ -1,5 +1,5 @@
 // Package admit decides on calls: it matches a call with the policy, works out what it costs, reserves on
-// all budgets or on none, lets it wait for rights within its class's latency budget, and answers with a
+// all budgets or on none, lets it wait for rights within its class's latency budget, by class and by tenant, and answers with a
 // reason and an honest time to come back. It owns the reservations, which end exactly once (settled, released
 // or expired), the decisions that are remembered, and the queue of calls that wait.
 //

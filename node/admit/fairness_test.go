@@ -150,7 +150,7 @@ func TestAttainedGap(t *testing.T) {
 		n.must(on("pool", 100), Admit, CodeOK)
 		dice := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		tenants := []string{"a", "b", "c"}[:rapid.IntRange(2, 3).Draw(t, "tenants")]
-		largest := rapid.Int64Range(3, 60).Draw(t, "largest")
+		largest := rapid.Int64Range(6, 60).Draw(t, "largest")
 		uses := rapid.SampledFrom([]string{"all", "less", "more"}).Draw(t, "uses")
 		attained, reserved, most, over := map[string]float64{}, map[string]float64{}, 0.0, 0.0
 		overrun := map[ID]float64{} // of running calls, when they end
@@ -166,17 +166,18 @@ func TestAttainedGap(t *testing.T) {
 				enough += c.n
 			}
 			for _, tenant := range tenants {
-				for {
-					if c := n.e.queue.class("standard"); c != nil && c.by[tenant] != nil {
-						sum := ledger.Tokens(0)
-						for _, w := range c.by[tenant].calls {
-							sum += w.takes[0].Amount
-						}
-						if sum > enough {
-							break
-						}
+				sum := ledger.Tokens(0)
+				if c := n.e.queue.class("standard"); c != nil && c.by[tenant] != nil {
+					for _, w := range c.by[tenant].calls {
+						sum += w.takes[0].Amount
 					}
-					n.waits(on("pool", 1+dice.Int64N(largest)).by(tenant).wait(UseClassDefault))
+				}
+				for sum <= enough {
+					r := on("pool", 1+dice.Int64N(largest)).by(tenant).wait(UseClassDefault)
+					if _, w, err := n.e.Offer(n.w.now, n.r, r); w == nil || err != nil {
+						t.Fatalf("%v does not wait", r)
+					}
+					sum += ledger.Tokens(r.PromptTokens)
 				}
 			}
 		}
