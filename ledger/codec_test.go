@@ -345,7 +345,7 @@ func seedMessages(f *testing.F) {
 		&guardian.Prepare{Of: h, To: h, Ballot: guardian.Ballot{Round: 1, By: h}}, &guardian.Accepted{Of: h, From: h},
 		&guardian.Promise{Of: h, From: h, Value: &guardian.Value{Version: 1, Heir: h}}, &guardian.Accept{Of: h, To: h, Value: guardian.Value{Version: 1, Heir: h}},
 		&guardian.Reject{Of: h, From: h, Wait: 5}, &guardian.Decided{Of: h, From: h, To: h, Value: guardian.Value{Version: 1, Heir: h}},
-		&guardian.Fetch{Of: h, From: h, Version: 3, After: "account/x"}, &guardian.Part{Of: h, To: h, Version: 3, Records: []guardian.Record{{Key: "seat/0", Value: []byte{1}}}, More: true},
+		&guardian.Fetch{Of: h, From: h, Version: 3, After: "account/x"}, &guardian.Part{Of: h, From: h, To: h, Version: 3, Records: []guardian.Record{{Key: "seat/0", Value: []byte{1}}}, More: true},
 		&SeatAck{From: h, To: h}, &Digest{From: h, Seats: []Seat{{0, 1, h}}, Holders: []HolderDigest{{h, 1, 2, 3}}},
 	} {
 		f.Add(Encode(m))

@@ -167,7 +167,8 @@ func (r *Replica) interested(of Holder) bool {
 // what it is the heir of, or of gifts that it may never have heard of.
 func (r *Replica) learnRetired(m *Digest) {
 	for _, of := range m.Retired {
-		if r.final(of) == nil && of != r.self && r.interested(of) {
+		_, told := r.guard.Decision(of) // then its records concern this node, and have not come in full
+		if r.final(of) == nil && of != r.self && (told || r.interested(of)) {
 			r.guard.Ask(of, m.From)
 		}
 	}

@@ -129,10 +129,11 @@ func encodeGuard(m any) []byte {
 	}
 	switch m := m.(type) {
 	case *guardian.Note:
-		head(kindNote, 11)
+		head(kindNote, 12)
 		w.holder(m.From)
 		w.holder(m.To)
 		w.holders(m.Set)
+		w.uint(m.Acked)
 		w.uint(m.Since)
 		w.uint(m.Version)
 		w.duration(m.Sent)
@@ -217,8 +218,9 @@ func encodeGuard(m any) []byte {
 		w.uint(m.Version)
 		w.str(m.After)
 	case *guardian.Part:
-		head(kindPart, 9)
+		head(kindPart, 11)
 		w.holder(m.Of)
+		w.holder(m.From)
 		w.holder(m.To)
 		w.uint(m.Since)
 		w.uint(m.Version)
@@ -235,8 +237,8 @@ func encodeGuard(m any) []byte {
 func decodeGuard(r *reader, kind byte) any {
 	switch kind {
 	case kindNote:
-		more := r.record(11)
-		m := &guardian.Note{From: r.holder(), To: r.holder(), Set: r.guardians(), Since: r.uint(), Version: r.uint(),
+		more := r.record(12)
+		m := &guardian.Note{From: r.holder(), To: r.holder(), Set: r.guardians(), Acked: r.uint(), Since: r.uint(), Version: r.uint(),
 			Sent: r.duration(farFuture), Lease: r.duration(guardian.MaxLease), Records: r.records(), More: r.bool()}
 		r.skip(more)
 		return m
@@ -303,8 +305,8 @@ func decodeGuard(r *reader, kind byte) any {
 		r.skip(more)
 		return m
 	case kindPart:
-		more := r.record(9)
-		m := &guardian.Part{Of: r.holder(), To: r.holder(), Since: r.uint(), Version: r.uint(), After: r.str(maxRecordKey),
+		more := r.record(11)
+		m := &guardian.Part{Of: r.holder(), From: r.holder(), To: r.holder(), Since: r.uint(), Version: r.uint(), After: r.str(maxRecordKey),
 			Records: r.records(), More: r.bool()}
 		r.skip(more)
 		return m

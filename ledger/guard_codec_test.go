@@ -46,14 +46,14 @@ func drawGuard(t *rapid.T) any {
 	lease := time.Duration(rapid.Int64Range(0, int64(guardian.MaxLease)).Draw(t, "lease"))
 	switch rapid.IntRange(0, 12).Draw(t, "kind") {
 	case 12:
-		return &guardian.Part{Of: from, To: to, Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"),
+		return &guardian.Part{Of: from, From: drawHolder(t), To: to, Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"),
 			After: rapid.String().Draw(t, "after"), Records: drawRecords(t, true), More: rapid.Bool().Draw(t, "more")}
 	case 11:
 		return &guardian.Fetch{Of: from, From: to, Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"), After: rapid.String().Draw(t, "after")}
 	case 10:
 		return &guardian.Query{Of: from, From: to}
 	case 0:
-		n := &guardian.Note{From: from, To: to, Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"),
+		n := &guardian.Note{From: from, To: to, Acked: rapid.Uint64().Draw(t, "acked"), Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"),
 			Records: drawRecords(t, true), More: rapid.Bool().Draw(t, "more"), Sent: drawClock(t), Lease: lease}
 		for range rapid.IntRange(0, guardian.MaxGuardians).Draw(t, "guardians") {
 			n.Set = append(n.Set, drawHolder(t))
@@ -208,13 +208,14 @@ func TestSenders(t *testing.T) {
 		&guardian.Note{From: me, To: you}, &guardian.NoteAck{From: me, To: you}, &guardian.Refused{From: me, To: you},
 		&guardian.Release{From: me, To: you}, &guardian.Prepare{Of: you, To: you, Ballot: by}, &guardian.Promise{Of: you, From: me},
 		&guardian.Accept{Of: you, To: you, Ballot: by}, &guardian.Accepted{Of: you, From: me}, &guardian.Reject{Of: you, From: me},
-		&guardian.Query{Of: you, From: me},
+		&guardian.Query{Of: you, From: me}, &guardian.Decided{Of: you, From: me, To: you}, &guardian.Fetch{Of: you, From: me},
+		&guardian.Part{Of: you, From: me, To: you},
 	} {
 		if node, ok := Sender(m); !ok || node != "me" {
 			t.Errorf("%T: %q, %v", m, node, ok)
 		}
 	}
-	for _, m := range []any{[]Row{{Holder: me}}, &guardian.Decided{Of: me, To: you}} {
+	for _, m := range []any{[]Row{{Holder: me}}} {
 		if node, ok := Sender(m); ok {
 			t.Errorf("%T: %q", m, node)
 		}

@@ -1,9 +1,12 @@
 package ledger_test
 
 import (
+	"errors"
+	"maps"
 	"testing"
 
 	. "github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 )
 
 // guardedWorld is a swarm of n nodes with guardians, whose accounts are open and held.
@@ -406,4 +409,45 @@ func TestCallOnTwoAccounts(t *testing.T) {
 		w.rounds(1, 50)
 	}
 	t.Fatal("the call is not served within a second")
+}
+
+// TestRolledBackGuardianIsFenced: a node whose directory is an older copy, by which it owns what it did and has told peers
+// nothing new, has forgotten what it acknowledged to its wards, and acts no more as soon as one of them notes something.
+func TestRolledBackGuardianIsFenced(t *testing.T) {
+	w := guardedWorld(t, 5, 1, Spec{Kind: Grant, Amount: 1000})
+	x := w.nodes[0]
+	var g *wnode
+	for _, p := range w.nodes[1:] {
+		if p.self.Node == x.r.Guardians()[0].Node {
+			g = p
+		}
+	}
+	w.rounds(10, 100)
+	before := maps.Clone(g.disk)
+	if !w.serve(x, 200) {
+		t.Fatal("not served")
+	}
+	w.rounds(10, 100)
+	g.crash()
+	g.disk = before
+	g.start(7)
+	w.members()
+	if g.r.Fenced() {
+		t.Fatal("fenced before anybody has told it anything")
+	}
+	w.net = nil
+	w.now += Instant(w.guards.Lease) / 3
+	x.r.Tick(x.clock())
+	x.batch(commit, nil)
+	for _, p := range w.net {
+		m, err := Decode(p.bytes)
+		if n, ok := m.(*guardian.Note); err != nil || !ok || p.to != g.i {
+			continue
+		} else if err := g.r.Receive(g.clock(), n); !errors.Is(err, guardian.ErrRolledBack) {
+			t.Fatalf("%+v: %v", n, err)
+		}
+	}
+	if !g.r.Fenced() {
+		t.Fatal("it goes on, and has forgotten what it acknowledged")
+	}
 }

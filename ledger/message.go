@@ -159,8 +159,8 @@ type HolderDigest struct {
 	Hash    uint64
 }
 
-// Sender is the node that says that it has written a message; false if that does not matter, as whoever knows rows, or
-// what was decided of a generation, may tell them. Whoever takes messages from a network refuses one that comes from
+// Sender is the node that says that it has written a message; false if that does not matter, as whoever knows rows
+// may tell them. Whoever takes messages from a network refuses one that comes from
 // another node than it says: what peers acknowledge, promise and give is theirs to say.
 func Sender(m any) (node string, ok bool) {
 	switch m := m.(type) {
@@ -201,6 +201,12 @@ func Sender(m any) (node string, ok bool) {
 	case *guardian.Reject:
 		return m.From.Node, true
 	case *guardian.Query:
+		return m.From.Node, true
+	case *guardian.Decided:
+		return m.From.Node, true
+	case *guardian.Fetch:
+		return m.From.Node, true
+	case *guardian.Part:
 		return m.From.Node, true
 	}
 	return "", false

@@ -14,8 +14,9 @@ const (
 	MaxLease     = 24 * time.Hour
 )
 
-// ErrRolledBack says that a guardian knows more of this generation than its own disk does.
-var ErrRolledBack = errors.New("a guardian knows a later state of this node")
+// ErrRolledBack says that this node's directory is an older copy: a guardian knows more of its generation than its own disk
+// does, or a ward has its acknowledgement of more than is stored. What it has promised since is forgotten, too.
+var ErrRolledBack = errors.New("peers know a later state of this directory")
 
 // Margin is the part of a lease that its owner leaves unused at the end, and that a guardian waits beyond it: by so
 // much each of their clocks may be wrong within the lease.

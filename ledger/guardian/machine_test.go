@@ -371,3 +371,42 @@ func TestRolledBackOwner(t *testing.T) {
 		t.Fatalf("%+v: %v", w.net[0].Message, err)
 	}
 }
+
+// TestRolledBackGuardian: a guardian whose disk is an older copy is told so by the next note of a ward that has written
+// since; until then, as after any restart, it promises nobody anything for the time of a lease.
+func TestRolledBackGuardian(t *testing.T) {
+	w := guarded(t, 4, 0)
+	o, g := w.nodes[0], w.nodes[1]
+	before := map[string]Write{}
+	for k, v := range g.disk {
+		before[k] = v
+	}
+	o.put("a", 2)
+	o.batch()
+	w.settle()
+	g.disk = before
+	g.start()
+	if err := g.m.Receive(g.clock, &Prepare{Of: o.self, To: g.self, Ballot: Ballot{Round: 1, By: w.nodes[2].self}}); err != nil {
+		t.Fatal(err)
+	}
+	g.batch()
+	if r, ok := w.net[len(w.net)-1].Message.(*Reject); !ok || r.Wait <= lease/renews {
+		t.Fatalf("a guardian that restarted answers %+v", w.net[len(w.net)-1].Message)
+	}
+	w.net = nil
+	w.pass(lease / renews)
+	o.m.Tick(o.clock)
+	o.batch()
+	for _, p := range w.net {
+		if p.To == g.self {
+			if err := g.m.Receive(g.clock, p.Message); !errors.Is(err, ErrRolledBack) {
+				t.Fatalf("%+v: %v", p.Message, err)
+			}
+			return
+		}
+	}
+	t.Fatal("it was told nothing")
+}
+
+// renews is how many notes there are in the time of one lease, at least.
+const renews = 3

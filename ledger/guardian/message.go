@@ -29,6 +29,7 @@ type Copy struct {
 type Note struct {
 	From, To Holder
 	Set      []Holder // all guardians of From: the same in every note of that generation
+	Acked    uint64   // To has acknowledged so much: if it has less, its directory is an older copy
 	Since    uint64
 	Version  uint64
 	Records  []Record      // in order of keys; nil values for what is gone

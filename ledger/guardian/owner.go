@@ -252,7 +252,7 @@ func (m *Machine) notes(now time.Duration) {
 				m.send(to, &Release{From: m.self, To: to})
 			}
 		} else {
-			n := &Note{From: m.self, To: to, Set: o.Set, Since: o.Version, Version: o.Version, Sent: now, Lease: m.lease}
+			n := &Note{From: m.self, To: to, Set: o.Set, Acked: s.acked, Since: o.Version, Version: o.Version, Sent: now, Lease: m.lease}
 			if s.acked < o.Version && !busy {
 				if n.Since = s.acked; s.acked < o.floor {
 					n.Since = 0 // what is gone since is not known

@@ -34,7 +34,8 @@ type Fetch struct {
 
 // Part answers.
 type Part struct {
-	Of, To         Holder
+	Of             Holder
+	From, To       Holder
 	Since, Version uint64
 	After          string
 	Records        []Record
@@ -145,7 +146,7 @@ func (m *Machine) serve(now time.Duration, q *Fetch) {
 	if !ok {
 		return
 	}
-	p := &Part{Of: q.Of, To: q.From, Since: q.Since, Version: q.Version, After: q.After}
+	p := &Part{Of: q.Of, From: m.dir, To: q.From, Since: q.Since, Version: q.Version, After: q.After}
 	p.Records, p.More = m.part(rs, q.After)
 	m.counts.Parts++
 	m.counts.NoteBytes += size(p.Records)
@@ -173,7 +174,7 @@ func (m *Machine) asOf(now time.Duration, q *Fetch) ([]Record, bool) {
 // took takes a part.
 func (m *Machine) took(now time.Duration, p *Part) {
 	f := m.fetching(p.Of)
-	if f == nil || f.since != p.Since || f.version != p.Version || f.after() != p.After {
+	if f == nil || f.from.Node != p.From.Node || f.since != p.Since || f.version != p.Version || f.after() != p.After {
 		return
 	}
 	if len(p.Records) > 0 && p.Records[0].Key <= p.After && p.After != "" {

@@ -177,7 +177,7 @@ func TestHalfFetchedIsBounded(t *testing.T) {
 	if half != 64 || bytes != 64*(1<<20+1) {
 		t.Fatalf("%d are fetched, with %d bytes", half, bytes)
 	}
-	p := &Part{Of: Holder{Node: "x0", Gen: 1}, To: g.self, Version: 1, After: "a", More: true}
+	p := &Part{Of: Holder{Node: "x0", Gen: 1}, From: Holder{Node: "x0", Gen: 1}, To: g.self, Version: 1, After: "a", More: true}
 	for i := range 400 {
 		p.Records = []Record{{Key: fmt.Sprintf("b%03d", i), Value: big}}
 		if err := g.m.Receive(g.clock, p); err != nil {

@@ -77,6 +77,9 @@ func (m *Machine) note(now time.Duration, n *Note) error {
 		m.send(n.From, &Refused{From: m.dir, To: n.From})
 		return nil
 	}
+	if n.Acked > w.Version {
+		return fmt.Errorf("%w: of %v version %d was acknowledged, %d is stored", ErrRolledBack, n.From, n.Acked, w.Version)
+	}
 	if w.Set == nil {
 		w.Set = n.Set
 		m.touch(w)
