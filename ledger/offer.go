@@ -8,17 +8,21 @@ func (r *Replica) offer(now Instant, in *instance) {
 	a := in.account
 	a.mu.Lock()
 	idle := a.open() && a.spec.Kind == Rate && a.accrual.lendable(a.last) > 0
+	pause := Instant(a.spec.Lend / 4) // when nobody has room: who has none accrues more
 	a.mu.Unlock()
-	if !idle || in.need.First > 0 || len(in.held) > 0 {
+	if !idle || in.need.First > 0 || len(in.held) > 0 || now < in.offerAt && in.offerAt <= now+pause {
 		return
 	}
 	if _, n := r.cfg.Strategy.Return(r.viewSelf(now, in)); n <= 0 {
 		return // as a rule, and for less than gathering the peers costs
 	}
 	v := r.view(now, in)
-	if i, n := r.cfg.Strategy.Return(v); i >= 0 && n > 0 {
-		r.send(v.Peers[i].Holder.Node, &Offer{From: r.self, Instance: in.id, Window: v.Window, Amount: n})
+	i, n := r.cfg.Strategy.Return(v)
+	if i < 0 || n <= 0 {
+		in.offerAt = now + pause
+		return
 	}
+	r.send(v.Peers[i].Holder.Node, &Offer{From: r.self, Instance: in.id, Window: v.Window, Amount: n})
 }
 
 // receiveOffer asks for what was offered, if there is use for it.

@@ -52,8 +52,27 @@ type Config struct {
 type Scratch struct {
 	view    View
 	digests []HolderDigest
+	spares  [][]HolderDigest
 	row     Row // as it is
 	last    Row // as it was told
+}
+
+// maxSpares bounds the digests whose memory is kept.
+const maxSpares = 64
+
+// Spare takes the memory of a digest back that nobody looks at any more.
+func (s *Scratch) Spare(d *Digest) {
+	if len(s.spares) < maxSpares {
+		s.spares = append(s.spares, d.Holders[:0])
+	}
+	d.Holders = nil
+}
+
+func (s *Scratch) spare() (hs []HolderDigest) {
+	if n := len(s.spares); n > 0 {
+		hs, s.spares = s.spares[n-1], s.spares[:n-1]
+	}
+	return hs
 }
 
 // Replica is one node's whole ledger: its own accounts and what it knows of others'.
@@ -134,6 +153,8 @@ type instance struct {
 	gifts    []gift    // of shares, lately
 	quiet    Instant   // nobody can be asked until then
 	aheadAt  Instant   // nor for calls to come
+	offerAt  Instant   // nobody had room for what was to be offered: no look until then
+	tellAt   Instant   // the strategy has no use for the row until then, but for what tellNow names
 	called   bool      // calls came since it was last asked for some to come
 	driftAt  Instant
 	dust     dust

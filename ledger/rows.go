@@ -116,6 +116,9 @@ func (r *Replica) emit(now Instant, in *instance) (unsent bool) {
 	if !in.account.started() || in.dirty {
 		return true // what a row shows is durable first
 	}
+	if now < in.tellAt && !in.tellNow() {
+		return true
+	}
 	v := r.viewSelf(now, in)
 	row, last := &r.scratch.row, &r.scratch.last
 	*row, *last = r.row(now, in, v), in.sent
@@ -127,6 +130,9 @@ func (r *Replica) emit(now Instant, in *instance) (unsent bool) {
 		return true // versions are durable before they are used: the next batch brings more
 	}
 	weight := r.cfg.Strategy.Weight(v, last, row, Millis(now-in.sentAt))
+	if weight < 0 {
+		in.tellAt = now + Instant(-weight)
+	}
 	if weight <= 0 {
 		return true
 	}
@@ -136,6 +142,14 @@ func (r *Replica) emit(now Instant, in *instance) (unsent bool) {
 	told := in.sent
 	r.batch.spreads = append(r.batch.spreads, Spread{&told, weight})
 	return false
+}
+
+// tellNow reports whether something changed that a row tells at once.
+func (in *instance) tellNow() bool {
+	a := in.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.s.Shares() != in.sent.Shares || a.s.Minted != in.sent.Minted || a.s.Window != in.sent.Window
 }
 
 // viewSelf is a view without peers: there may be thousands, and a row needs none. It is valid until the next
@@ -249,7 +263,7 @@ func (r *Replica) Instances() []InstanceID {
 
 // Digest sums up the rows that are known, this node's own included, for a peer to compare.
 func (r *Replica) Digest() *Digest {
-	return &Digest{From: r.self, Charter: r.charter.ID, Seats: r.heldSeats(), Holders: slices.Clone(r.digests()),
+	return &Digest{From: r.self, Charter: r.charter.ID, Seats: r.heldSeats(), Holders: append(r.scratch.spare(), r.digests()...),
 		Retired: r.guard.Decisions()}
 }
 

@@ -31,7 +31,8 @@ type Strategy interface {
 	// for none. It is asked when there are some that it has not seen, and View.Gather is set.
 	Gather(v *View) (peer int, n Shares)
 	// Weight says how much a row matters now that it changed from what peers were sent last; 0 means it
-	// need not be sent yet. age is the time since that. The view has no peers.
+	// need not be sent yet, less than that it need not for so many ms, unless its shares, top-ups or window change.
+	// age is the time since it was sent. The view has no peers.
 	Weight(v *View, last, now *Row, age Millis) float64
 }
 

@@ -325,6 +325,9 @@ func (n *node) perform(e *event) {
 		default:
 			n.touch(m)
 			n.receive(now, m)
+			if d, ok := m.(*ledger.Digest); ok && len(d.Holders) > 64 && w.pool.digestSize(d) > promise.PacketRoom { // a stream comes once
+				w.scratch.Spare(d)
+			}
 		}
 	case evSync:
 		n.sync()

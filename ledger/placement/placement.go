@@ -563,7 +563,7 @@ func (Strategy) Weight(v *ledger.View, last, now *ledger.Row, age ledger.Millis)
 	case last.Version == 0, now.Window != last.Window, now.Shares != last.Shares, now.Minted != last.Minted:
 		return 1 + moved
 	case age < pace:
-		return 0
+		return float64(age - pace)
 	case (now.Surplus == 0) != (last.Surplus == 0):
 		return 1
 	case moved >= rowChange:
