@@ -50,8 +50,10 @@ func same(t *testing.T, run func() (Result, error)) {
 
 // TestScopes explores every scope. Run it with -v for the figures.
 func TestScopes(t *testing.T) {
+	t.Parallel()
 	for _, s := range Scopes() {
 		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
 			holds(t, s.Brief, func(lim Limits) (Result, error) { return Run(s, lim) })
 		})
 	}

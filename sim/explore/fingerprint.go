@@ -75,6 +75,18 @@ var versions = []string{"ledger.Replica.version", "ledger.Replica.versionMark", 
 
 func fieldName(t reflect.Type, i int) string { return t.String() + "." + t.Field(i).Name }
 
+// encoder has nothing written yet. Its sum ends its use: the memory serves the next one.
+func (s *shapes) encoder(rename map[string]string) *encoder {
+	e := &encoder{seen: map[address]int{}, shapes: s}
+	if n := len(s.spare); n > 0 {
+		e, s.spare = s.spare[n-1], s.spare[:n-1]
+		clear(e.seen)
+		e.buf, e.changes = e.buf[:0], 0
+	}
+	e.rename = rename
+	return e
+}
+
 func (e *encoder) uint(n uint64) { e.buf = binary.AppendUvarint(e.buf, n) }
 
 func (e *encoder) str(s string) {
@@ -200,6 +212,7 @@ func (e *encoder) set(v reflect.Value) {
 type shapes struct {
 	skip  map[string]bool // beside ignored
 	known map[reflect.Type]shape
+	spare []*encoder // that are not in use
 }
 
 type shape struct {
@@ -208,7 +221,7 @@ type shape struct {
 }
 
 func newShapes(skip ...[]string) *shapes {
-	s := &shapes{map[string]bool{}, map[reflect.Type]shape{}}
+	s := &shapes{skip: map[string]bool{}, known: map[reflect.Type]shape{}}
 	for _, names := range skip {
 		for _, name := range names {
 			s.skip[name] = true
@@ -236,8 +249,9 @@ func (s *shapes) of(t reflect.Type) shape {
 	return sh
 }
 
-// sum is the fingerprint of what was written since the start.
+// sum is the fingerprint of what was written since the start. The encoder is not used after it.
 func (e *encoder) sum() print128 {
 	h := sha256.Sum256(e.buf)
+	e.shapes.spare = append(e.shapes.spare, e)
 	return print128{binary.BigEndian.Uint64(h[:8]), binary.BigEndian.Uint64(h[8:16])}
 }

@@ -43,7 +43,7 @@ func (x *guardMail) message(from, to int, m any) int32 {
 	if err != nil {
 		panic(fmt.Sprintf("BUG: what node %d sends does not decode: %v", from, err))
 	}
-	e := &encoder{seen: map[address]int{}, shapes: x.shapes}
+	e := x.shapes.encoder(nil)
 	e.str(key)
 	id := int32(len(x.messages))
 	x.messages = append(x.messages, guardMessage{to, from, msg, e.sum()})

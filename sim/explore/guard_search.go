@@ -346,7 +346,7 @@ func (x *guardSearch) copies(of ledger.Holder, owner *guardLocal, disk *judge.Gu
 
 // intern gives the state of a node in a number, the same one if it is known.
 func (x *guardSearch) intern(n *guardNode, parent int32, in guardInput) int32 {
-	e := &encoder{seen: map[address]int{}, shapes: x.shapes}
+	e := x.shapes.encoder(nil)
 	e.value(reflect.ValueOf(&struct {
 		Node    int
 		Machine *guardian.Machine

@@ -4,8 +4,10 @@ import "testing"
 
 // TestGuardScopes explores every scope of guardians. Run it with -v for the figures.
 func TestGuardScopes(t *testing.T) {
+	t.Parallel()
 	for _, s := range GuardScopes() {
 		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
 			holds(t, s.Brief, func(lim Limits) (Result, error) { return RunGuards(s, lim) })
 		})
 	}

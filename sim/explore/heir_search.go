@@ -257,7 +257,7 @@ func (x *heirSearch) judge(w *heirWorld) error {
 
 // intern gives the state of a node in a number, the same one if it is known.
 func (x *heirSearch) intern(n *heirNode, parent int32, in heirInput) int32 {
-	e := &encoder{seen: map[address]int{}, shapes: x.shapes}
+	e := x.shapes.encoder(nil)
 	e.value(reflect.ValueOf(&struct {
 		Node    int
 		Self    ledger.Holder

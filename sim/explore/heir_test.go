@@ -4,8 +4,10 @@ import "testing"
 
 // TestHeirScopes explores every scope of heirs. Run it with -v for the figures.
 func TestHeirScopes(t *testing.T) {
+	t.Parallel()
 	for _, s := range HeirScopes() {
 		t.Run(s.Name, func(t *testing.T) {
+			t.Parallel()
 			holds(t, s.Brief, func(lim Limits) (Result, error) { return RunHeirs(s, lim) })
 		})
 	}

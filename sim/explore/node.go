@@ -38,6 +38,8 @@ type node struct {
 	writing bool   // the disk has started on writes
 	highest uint64 // version of a row ever sent
 
+	again bool // this is a replay: it was judged when it happened first
+
 	// What the last input brought.
 	sent []envelope
 	flow ledger.Tokens // admitted, or refunded when negative; of a rate
@@ -204,7 +206,7 @@ func (n *node) do(in input, msg any) (err error) {
 	if err == nil && in.then != none {
 		err = n.batch(in.then)
 	}
-	if err == nil {
+	if err == nil && !n.again {
 		err = n.look()
 	}
 	return err

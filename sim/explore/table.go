@@ -78,11 +78,10 @@ func newTable(s *Scope) *table {
 
 // encoder writes as if nodes had the names of renaming g.
 func (t *table) encoder(g int) *encoder {
-	e := &encoder{seen: map[address]int{}, shapes: t.shapes}
 	if g > 0 {
-		e.rename = t.renames[g]
+		return t.shapes.encoder(t.renames[g])
 	}
-	return e
+	return t.shapes.encoder(nil)
 }
 
 // image is a node's disk as it is encoded: by peers' names, not in their order, so that renaming works.
@@ -241,11 +240,13 @@ func (t *table) node(id int32) *node {
 			l = t.locals[l.parent]
 		}
 	}
+	n.again = true
 	for i := len(ins) - 1; i >= 0; i-- {
 		if err := t.run(n, ins[i]); err != nil {
 			panic(fmt.Sprintf("BUG: the code under test does not do the same twice: %v", err))
 		}
 	}
+	n.again, n.books = false, cloneBooks(t.locals[id].books)
 	return n
 }
 
