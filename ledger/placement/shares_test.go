@@ -226,3 +226,29 @@ func TestWeight(t *testing.T) {
 		}
 	}
 }
+
+// TestWeightBelowZero: until the time that it names, whatever else changes than shares, top-ups and the window does not
+// let a row out.
+func TestWeightBelowZero(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		tokens := func(name string) ledger.Tokens { return ledger.Tokens(rapid.IntRange(0, 100_000).Draw(t, name)) }
+		v := grant()
+		v.Members = rapid.IntRange(1, 2000).Draw(t, "members")
+		last := ledger.Row{Version: 1, Shares: ledger.Shares(rapid.IntRange(0, 1_000_000_000).Draw(t, "shares"))}
+		change := func() *ledger.Row {
+			now := last
+			now.Spent, now.Reserved, now.Surplus, now.Demand = tokens("spent"), tokens("reserved"), tokens("surplus"), tokens("demand")
+			now.Issued, now.In, now.Out, now.Wanted = tokens("issued"), tokens("in"), tokens("out"), tokens("wanted")
+			return &now
+		}
+		age := ledger.Millis(rapid.IntRange(0, 30_000).Draw(t, "age"))
+		w := Strategy{}.Weight(v, &last, change(), age)
+		if w >= 0 {
+			return
+		}
+		later := age + ledger.Millis(rapid.IntRange(0, int(-w)-1).Draw(t, "later"))
+		if got := (Strategy{}).Weight(v, &last, change(), later); got > 0 {
+			t.Fatalf("after %d ms it weighed %v, after %d %v", age, w, later, got)
+		}
+	})
+}
