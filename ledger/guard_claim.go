@@ -31,12 +31,12 @@ func (r *Replica) claimWards() {
 
 // moveOn has this generation follow by the next one when guardians refuse it, which a claim makes them do, or when one of
 // them has failed: its node has another data directory, or was away for a whole lease. What is unspent is noted first,
-// so that nothing of it stays behind.
+// so that nothing of it stays behind. One that left in order and is started again moves on at once.
 func (r *Replica) moveOn(now Instant) {
 	if !r.bound || r.guards.over {
 		return
 	}
-	if r.guard.Refusals() > 0 {
+	if r.guard.Refusals() > 0 || r.guards.left {
 		r.next()
 		return
 	}

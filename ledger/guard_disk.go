@@ -144,7 +144,7 @@ func (r *Replica) loadGuard(records []Write) error {
 		}
 	}
 	r.guard.Load(r.elapsed, ws, copies(records))
-	r.bound = r.guard.Guarded()
+	r.bound, r.guards.left = r.guard.Guarded(), r.guard.Released()
 	r.guards.news = len(r.guard.Decisions()) > 0
 	_, r.guards.over = r.guard.Decision(r.self)
 	return nil

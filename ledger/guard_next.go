@@ -62,7 +62,7 @@ func decodeGeneration(b []byte) (uint64, error) {
 
 // Follow takes along what the generation before this one knew in this very process, after Load: what it has counted, the
 // rows of live peers, and until when leases last that it has granted, which else would be taken for granted at the start. before
-// is of no use any more.
+// stays as it is, to be looked at until this one is durable, and for another attempt if that fails.
 func (r *Replica) Follow(before *Replica) {
 	r.guard.CountOn(before.guard.Counts())
 	r.guards.gains = before.guards.gains
@@ -75,7 +75,7 @@ func (r *Replica) Follow(before *Replica) {
 		if in.rows != nil || r.rows+len(old.rows) > MaxRows {
 			continue
 		}
-		in.rows = slices.DeleteFunc(old.rows, func(k known) bool {
+		in.rows = slices.DeleteFunc(slices.Clone(old.rows), func(k known) bool {
 			_, alive := before.alive(k.Holder)
 			return !alive
 		})

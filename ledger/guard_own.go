@@ -30,6 +30,7 @@ type guards struct {
 	failed time.Duration // since when a guardian has failed; 0 while none has
 	moving bool          // to the next generation
 	over   bool          // this generation was claimed
+	left   bool          // an earlier life of it left for good
 	news   bool          // something that was decided may not be booked yet
 	gains  Gains
 }

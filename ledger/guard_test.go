@@ -451,3 +451,37 @@ func TestRolledBackGuardianIsFenced(t *testing.T) {
 		t.Fatal("it goes on, and has forgotten what it acknowledged")
 	}
 }
+
+// TestLeaverComesBack: a node that left in order, and gave its lease up, is started again on its directory: it moves on to its
+// next generation at once, whether a guardian has claimed the one that left or nobody has heard of it.
+func TestLeaverComesBack(t *testing.T) {
+	for _, heard := range []bool{true, false} {
+		w := guardedWorld(t, 4, 1, Spec{Kind: Grant, Amount: 1000})
+		x := w.nodes[0]
+		if !heard {
+			w.cut(x)
+		}
+		x.r.Release()
+		w.rounds(1, 50)
+		x.crash()
+		w.members()
+		if heard {
+			w.rounds(40, 150)
+		}
+		x.side = 0
+		x.start(x.self.Gen)
+		w.members()
+		w.rounds(60, 100)
+		if x.self.Gen != 2 || x.r.Guardians() == nil {
+			t.Fatalf("heard %v: it is generation %d with the guardians %v", heard, x.self.Gen, x.r.Guardians())
+		}
+		var owned Shares
+		for _, p := range w.nodes {
+			s := w.own(p)
+			owned += s.Shares()
+		}
+		if owned != TotalShares {
+			t.Fatalf("heard %v: %d shares are owned", heard, owned)
+		}
+	}
+}

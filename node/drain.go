@@ -17,6 +17,7 @@ const (
 	handTimeout  = 5 * time.Second // most that handing rights on may take
 	leaveTimeout = 5 * time.Second
 	restTimeout  = 2 * time.Second
+	wardsTimeout = 10 * time.Second // most that wards are waited for, which name other guardians
 )
 
 // drain ends the node's work: no new calls, those in flight end and settle, rights and seats go to a peer,
@@ -38,8 +39,12 @@ func (n *Node) drain() {
 	if _, active := n.engine.Counts(); active > 0 {
 		n.log.Warn().Int("reservations", active).Msg("not settled in time: they stay charged in full")
 	}
-	n.handOn()
+	leaving := n.handOn()
 	n.rest()
+	n.letWardsGo()
+	if leaving {
+		n.release()
+	}
 	ctx, cancel = context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	if err := n.pool.Leave(ctx); err != nil {
@@ -94,13 +99,55 @@ func (n *Node) until(ctx context.Context, ch chan<- op, so func(now ledger.Insta
 	}
 }
 
+// letWardsGo waits until those whom this node guards, and who would be left without a majority of their guardians, have
+// moved on to other ones.
+func (n *Node) letWardsGo() {
+	ctx, cancel := context.WithTimeout(context.Background(), wardsTimeout)
+	defer cancel()
+	wards := 0
+	if !n.until(ctx, n.looks, func(ledger.Instant) bool {
+		wards = n.replica.WardsToMove()
+		return wards == 0
+	}) {
+		n.log.Warn().Int("wards", wards).Msg("leaving wards behind that have no majority of guardians now: their hard budgets may wait until one of those returns")
+	}
+}
+
+// release gives this generation's lease up, once guardians hold what was handed on or cannot be waited for any longer: what
+// is left of it is claimed at once, and a start on this directory goes on as the next generation.
+func (n *Node) release() {
+	ctx, cancel := context.WithTimeout(context.Background(), restTimeout)
+	defer cancel()
+	if !n.until(ctx, n.looks, func(ledger.Instant) bool { return n.replica.Noted() }) {
+		n.log.Warn().Msg("the guardians have not confirmed the last state of this node: what they do not know of stays with it")
+	}
+	told := make(chan error, 1)
+	err := n.ask(ctx, func(ledger.Instant) {
+		n.released = true
+		n.replica.Release()
+		n.after = append(n.after, func(err error) { told <- err })
+	})
+	if err == nil {
+		select {
+		case err = <-told:
+		case <-n.stopped:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	if err != nil {
+		n.log.Warn().Err(err).Msg("the lease was not given up: what is left comes back when it is over")
+	}
+}
+
 // handOn gives rights, shares and seats to the nearest live peer, and waits until it has them durably. When
-// that peer turns out to be leaving too, as when a whole swarm is stopped, there is nothing to wait for.
-func (n *Node) handOn() {
+// that peer turns out to be leaving too, as when a whole swarm is stopped, there is nothing to wait for. It reports whether
+// somebody stays who has, or will have, what was this node's.
+func (n *Node) handOn() bool {
 	to, ok := n.heir()
 	if !ok {
 		n.log.Info().Msg("no live peer to hand rights on to: they stay with this data directory")
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), handTimeout)
 	defer cancel()
@@ -114,13 +161,14 @@ func (n *Node) handOn() {
 	}
 	if err != nil {
 		n.log.Warn().Err(err).Msg("rights were not handed on: they stay with this data directory")
-		return
+		return false
 	}
 	if n.until(ctx, n.looks, func(ledger.Instant) bool { return n.replica.Handed() || !n.stays(to) }) && n.handed() {
 		n.log.Info().Stringer("to", to).Msg("rights handed on")
-	} else {
-		n.log.Warn().Stringer("to", to).Msg("the peer has not confirmed all rights: they are told again when this node comes back")
+		return true
 	}
+	n.log.Warn().Stringer("to", to).Msg("the peer has not confirmed all rights: they are told again when this node comes back")
+	return n.stays(to)
 }
 
 func (n *Node) handed() (yes bool) {

@@ -9,6 +9,9 @@ import (
 
 // do is the one place where effects of the ledger meet the world. What they show is durable.
 func (n *Node) do(fx ledger.Effects) {
+	if n.pool == nil {
+		return // the batch of the start: nobody is known yet, and what matters is told again
+	}
 	for _, s := range fx.Sends {
 		payload := ledger.Encode(s.Message)
 		if err := n.pool.Send(s.To, payload); err != nil {
@@ -18,7 +21,7 @@ func (n *Node) do(fx ledger.Effects) {
 	for i := range fx.Spreads {
 		row := fx.Spreads[i].Row
 		key, payload := "row/"+row.Holder.Node+"/"+string(row.Instance), ledger.Encode([]ledger.Row{*row})
-		if row.Holder == n.self {
+		if row.Holder == n.self() {
 			n.pool.Spread(key, fx.Spreads[i].Weight, payload)
 		} else {
 			n.pool.Relay(row.Holder.Node, key, fx.Spreads[i].Weight, payload)

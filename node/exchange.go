@@ -101,11 +101,25 @@ func (n *Node) decode(from string, payload []byte) (op, error) {
 	if err != nil || m == nil {
 		return nil, err
 	}
+	if err := honest(from, m); err != nil {
+		return nil, err
+	}
 	return func(now ledger.Instant) { n.receive(now, from, m) }, nil
+}
+
+// honest refuses a message that is another's to send than the peer's it came from. In a push/pull, whose other side has no
+// name, there is a digest, and nothing else that is one node's to say.
+func honest(from string, m any) error {
+	who, ok := ledger.Sender(m)
+	if _, digest := m.(*ledger.Digest); !ok || who == from || from == "" && digest {
+		return nil
+	}
+	return fmt.Errorf("a %T that says it is from %.64q", m, who)
 }
 
 // receive gives a ledger message to the replica.
 func (n *Node) receive(now ledger.Instant, from string, m any) {
+	n.replica.Elapsed(n.boot()) // after now: a lease is never taken for longer than it is
 	if err := n.replica.Receive(now, m); err != nil {
 		if rows, ok := m.([]ledger.Row); ok {
 			n.metrics.RowsReceived(telemetry.Refused, len(rows))
@@ -183,8 +197,10 @@ func (n *Node) meet(now ledger.Instant) {
 		if m.Self || h.Gen == 0 {
 			continue
 		}
+		dir := hexTag(m, tagDir)
 		peers = append(peers, ledger.Peer{
 			Holder: h, Alive: m.Status == gossip.Alive, Distance: ledger.Millis(m.RTT.Milliseconds()),
+			Directory: dir, Zone: m.Zone, Host: m.Tags[tagHost], Passing: dir == 0 || m.Tags[tagDraining] != "",
 		})
 	}
 	n.comparer.Members(now, live)
@@ -193,11 +209,16 @@ func (n *Node) meet(now ledger.Instant) {
 }
 
 func holderOf(m gossip.Member) ledger.Holder {
-	gen, err := strconv.ParseUint(m.Tags[tagGen], 16, 64)
+	return ledger.Holder{Node: m.Name, Gen: hexTag(m, tagGen)}
+}
+
+// hexTag reads a number that a member tells; 0 if there is none.
+func hexTag(m gossip.Member, tag string) uint64 {
+	v, err := strconv.ParseUint(m.Tags[tag], 16, 64)
 	if err != nil {
-		gen = 0
+		return 0
 	}
-	return ledger.Holder{Node: m.Name, Gen: gen}
+	return v
 }
 
 // retag tells peers what changed of this node.

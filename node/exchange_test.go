@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
@@ -23,11 +24,18 @@ func TestDecode(t *testing.T) {
 	bad := &adopted{policy: p, by: "op"}
 	wrong := append([]byte{msgPolicy}, bad.encode()...)
 	wrong[len(wrong)/2] = 0 // no character of YAML
+	n2, n3 := ledger.Holder{Node: "n2", Gen: 2}, ledger.Holder{Node: "n3", Gen: 3}
 	for _, tt := range []struct {
 		name    string
 		payload []byte
 		op, err bool
 	}{
+		{"an acknowledgement of a guardian", ledger.Encode(&guardian.NoteAck{From: n2, To: n3, Version: 1}), true, false},
+		{"one in another's name", ledger.Encode(&guardian.NoteAck{From: n3, To: n2, Version: 1}), false, true},
+		{"a claim in another's name", ledger.Encode(&guardian.Prepare{Of: n2, To: n2, Ballot: guardian.Ballot{Round: 1, By: n3}}), false, true},
+		{"a gift in another's name", ledger.Encode(&ledger.Transfer{From: n3, To: n2, Instance: "pot@0123456789ab", Out: 5}), false, true},
+		{"another's row", ledger.Encode([]ledger.Row{{Holder: n3, Instance: "pot@0123456789ab", Version: 1}}), true, false},
+		{"a decision on another", ledger.Encode(&guardian.Decided{Of: n3, From: n2, To: n3, Value: guardian.Value{Version: 1, Heir: n2}}), true, false},
 		{"a policy", append([]byte{msgPolicy}, a.encode()...), true, false},
 		{"a policy that does not parse", wrong, false, true},
 		{"the word of a policy", n.have(), true, false},
@@ -43,6 +51,13 @@ func TestDecode(t *testing.T) {
 		if (op != nil) != tt.op || (err != nil) != tt.err {
 			t.Errorf("%s: work for the loop %v, error %v", tt.name, op != nil, err)
 		}
+	}
+	// The other side of a push/pull has no name: its digest is taken, and nothing else that is one node's to say.
+	if op, err := n.decode("", ledger.Encode(&ledger.Digest{From: n2, Charter: c.ID})); op == nil || err != nil {
+		t.Errorf("a digest in a push/pull: %v, %v", op != nil, err)
+	}
+	if op, err := n.decode("", ledger.Encode(&guardian.NoteAck{From: n2, To: n3, Version: 1})); op != nil || err == nil {
+		t.Errorf("an acknowledgement in a push/pull: %v, %v", op != nil, err)
 	}
 	if b := (&adopted{policy: policy.Default()}).encode(); b != nil {
 		t.Error("the built-in default travels")

@@ -26,14 +26,21 @@ const (
 	foundingWarn  = 30_000
 )
 
+// enfound makes c the charter of this node.
+func (n *Node) enfound(c ledger.Charter) error {
+	err := n.replica.Found(c)
+	n.charter = n.replica.Charter().ID
+	return err
+}
+
 // foundAlone makes a cluster of this node.
 func (n *Node) foundAlone() error {
-	c, err := ledger.NewCharter(n.opts.Cluster, []ledger.Holder{n.self}, nonce())
+	c, err := ledger.NewCharter(n.opts.Cluster, []ledger.Holder{n.self()}, nonce())
 	if err != nil {
 		return err
 	}
 	n.log.Info().Stringer("charter", c.ID).Msg("founding a new cluster")
-	return n.replica.Found(c)
+	return n.enfound(c)
 }
 
 // found moves the founding on. It runs on every tick, and does nothing once there is a charter.
@@ -67,7 +74,7 @@ func (n *Node) found(now ledger.Instant) {
 		n.propose(now, b.Charter) // whoever has voted helps its proposal along
 		return
 	}
-	if len(seen) < n.opts.BootstrapExpect || f.stable < stableLooks || seen[0] != n.self {
+	if len(seen) < n.opts.BootstrapExpect || f.stable < stableLooks || seen[0] != n.self() {
 		return
 	}
 	c, err := ledger.NewCharter(n.opts.Cluster, seen[:n.opts.BootstrapExpect], nonce())
@@ -85,7 +92,7 @@ func (n *Node) found(now ledger.Instant) {
 // candidates lists the live founders that have no charter yet, this node included, by name.
 func (n *Node) candidates() []ledger.Holder {
 	want := strconv.Itoa(n.opts.BootstrapExpect)
-	seen := []ledger.Holder{n.self}
+	seen := []ledger.Holder{n.self()}
 	for _, m := range n.pool.Members() {
 		if h := holderOf(m); !m.Self && m.Status == gossip.Alive && m.Tags[tagExpect] == want && h.Gen != 0 {
 			seen = append(seen, h)
@@ -101,12 +108,12 @@ func (n *Node) propose(now ledger.Instant, c ledger.Charter) {
 	if f.votes == nil {
 		f.votes = map[ledger.Holder]bool{}
 	}
-	f.votes[n.self] = true
+	f.votes[n.self()] = true
 	for _, h := range c.Founders {
 		if !f.votes[h] {
 			if now >= f.asked+proposalPause {
 				for _, h := range c.Founders {
-					if h != n.self && !f.votes[h] {
+					if h != n.self() && !f.votes[h] {
 						n.tell(h.Node, msgProposal, ledger.EncodeCharter(&c))
 					}
 				}
@@ -125,7 +132,7 @@ func (n *Node) receiveProposal(from string, c ledger.Charter) {
 		n.tell(from, msgCharter, ledger.EncodeCharter(&have))
 		return
 	}
-	if !n.opts.candidate() || c.Cluster != n.opts.Cluster || !slices.Contains(c.Founders, n.self) {
+	if !n.opts.candidate() || c.Cluster != n.opts.Cluster || !slices.Contains(c.Founders, n.self()) {
 		n.log.Warn().Str("from", from).Stringer("charter", c.ID).Msg("a proposal to found a cluster that this node is not a founder of")
 		return
 	}
@@ -172,7 +179,7 @@ func (n *Node) adoptCharter(c ledger.Charter) {
 		n.log.Error().Str("theirs", c.Cluster).Msg("a charter of a cluster of another name")
 		return
 	}
-	if err := n.replica.Found(c); err != nil {
+	if err := n.enfound(c); err != nil {
 		n.log.Error().Err(err).Msg("two clusters of one name meet: they do not merge")
 		return
 	}

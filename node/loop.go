@@ -93,6 +93,8 @@ func (n *Node) loop() {
 		case <-n.poke:
 		case err := <-n.written:
 			n.finish(n.now(), true, err)
+		case err := <-n.following:
+			n.succeed(n.now(), err)
 		case t := <-tick.C:
 			due = true
 			wall, up := time.Now(), n.boot()
@@ -116,7 +118,8 @@ func (n *Node) loop() {
 		}
 		n.takeIn()
 		now := n.now()
-		if due && !n.core.Writing() {
+		n.follow(now)
+		if due && !n.held() {
 			due = false
 			n.tick(now)
 		}
@@ -124,9 +127,12 @@ func (n *Node) loop() {
 	}
 }
 
-// taken is where inputs come from; nil, which gives none, while a batch is written.
+// held reports that the replica takes no input: a batch is written, or the generation that follows a claimed one.
+func (n *Node) held() bool { return n.core.Writing() || n.next != nil }
+
+// taken is where inputs come from; nil, which gives none, while the replica takes none.
 func (n *Node) taken() <-chan op {
-	if n.core.Writing() {
+	if n.held() {
 		return nil
 	}
 	return n.inputs
@@ -147,8 +153,10 @@ func (n *Node) takeIn() {
 }
 
 func (n *Node) tick(now ledger.Instant) {
+	n.replica.Elapsed(n.boot())
 	n.core.Tick(now)
 	n.found(now)
+	n.watchGuards(now)
 	n.compare(now)
 	if now >= n.met+meetEvery {
 		n.meet(now) // round-trip times change without notice
@@ -161,7 +169,7 @@ func (n *Node) flush(now ledger.Instant) {
 	for range core.Rounds {
 		decided, pending := n.core.Advance(now)
 		n.answer(decided)
-		if !n.core.Ready() || !pending && len(n.extra) == 0 && len(n.after) == 0 {
+		if n.held() || !n.core.Ready() || !pending && len(n.extra) == 0 && len(n.after) == 0 {
 			return
 		}
 		all := n.begin(now)
@@ -180,10 +188,7 @@ func (n *Node) flush(now ledger.Instant) {
 func (n *Node) begin(now ledger.Instant) []store.Write {
 	ws := n.core.Writes(now)
 	all := make([]store.Write, 0, len(ws)+len(n.extra))
-	for _, w := range ws {
-		all = append(all, store.Write{Bucket: bucketOf(w.Key), Key: w.Key, Value: w.Value})
-	}
-	all = append(all, n.extra...)
+	all = append(inBuckets(all, ws), n.extra...)
 	n.ending = n.after
 	n.after, n.extra = nil, nil
 	return all
@@ -196,19 +201,35 @@ func (n *Node) finish(now ledger.Instant, wrote bool, err error) {
 	n.ending = nil
 	if err != nil {
 		n.core.Abort(now)
-		if n.failing == nil {
-			n.log.Error().Err(err).Msg("the data directory cannot be written: nothing new is admitted beyond what is durable")
-		}
-		n.failing = fmt.Errorf("the data directory cannot be written: %w", err)
-		n.engine.SetDisk(root(err))
-		if errors.Is(err, store.ErrFailed) {
-			n.broken(err)
-		}
+		n.diskFailed(err)
 		for _, f := range ending {
 			f(fmt.Errorf("%w: %w", api.ErrNotReady, n.failing))
 		}
 		return
 	}
+	n.diskWorks(wrote)
+	n.replica.Elapsed(n.boot())
+	fx := n.core.Commit(now)
+	for _, f := range ending {
+		f(nil)
+	}
+	n.do(fx)
+}
+
+// diskFailed takes note of a write that failed.
+func (n *Node) diskFailed(err error) {
+	if n.failing == nil {
+		n.log.Error().Err(err).Msg("the data directory cannot be written: nothing new is admitted beyond what is durable")
+	}
+	n.failing = fmt.Errorf("the data directory cannot be written: %w", err)
+	n.engine.SetDisk(root(err))
+	if errors.Is(err, store.ErrFailed) {
+		n.broken(err)
+	}
+}
+
+// diskWorks takes note of a batch that is durable; wrote is whether that took a write.
+func (n *Node) diskWorks(wrote bool) {
 	if wrote && n.failing != nil {
 		n.log.Info().Msg("the data directory can be written again")
 		n.failing = nil
@@ -218,11 +239,6 @@ func (n *Node) finish(now ledger.Instant, wrote bool, err error) {
 		n.saidSlow = false
 		n.log.Info().Dur("took", time.Since(n.since)).Msg("the data directory answers again")
 	}
-	fx := n.core.Commit(now)
-	for _, f := range ending {
-		f(nil)
-	}
-	n.do(fx)
 }
 
 // root gives the words of the system in an error, without the paths, which are no caller's business.
@@ -243,12 +259,25 @@ func (n *Node) watchDisk(wall time.Time) {
 }
 
 // stalled reports that a write takes long.
-func (n *Node) stalled(wall time.Time) bool { return n.core.Writing() && wall.Sub(n.since) >= slowDisk }
+func (n *Node) stalled(wall time.Time) bool { return n.held() && wall.Sub(n.since) >= slowDisk }
 
-// bucketOf sorts the ledger's records: accounts apart, since the first of them fixes the generation.
+// inBuckets appends the ledger's writes to those of a batch.
+func inBuckets(all []store.Write, ws []ledger.Write) []store.Write {
+	for _, w := range ws {
+		all = append(all, store.Write{Bucket: bucketOf(w.Key), Key: w.Key, Value: w.Value})
+	}
+	return all
+}
+
+// bucketOf sorts the ledger's records by the first part of their keys: what this node owns, what it keeps for others, and
+// what holds for the cluster.
 func bucketOf(key string) store.Bucket {
-	if strings.HasPrefix(key, "account/") || strings.HasPrefix(key, "entry/") {
+	kind, _, _ := strings.Cut(key, "/")
+	switch kind {
+	case "account", "entry", "due":
 		return store.Accounts
+	case "guardians", "ward", "copy", "round", "generation":
+		return store.Guards
 	}
 	return store.Seats
 }

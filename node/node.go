@@ -21,7 +21,6 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/gossip"
 	"github.com/swarmpurse/swarmpurse/ledger"
-	"github.com/swarmpurse/swarmpurse/ledger/placement"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/boottime"
@@ -37,8 +36,9 @@ type Node struct {
 	log     zerolog.Logger
 	started time.Time
 	clock   *core.Clock
-	wrong   atomic.Int64 // what SetFaults adds to the wall clock, in ns
-	self    ledger.Holder
+	wrong   atomic.Int64                  // what SetFaults adds to the wall clock, in ns
+	holder  atomic.Pointer[ledger.Holder] // this node in its present generation
+	dir     uint64                        // the generation with which the data directory began
 
 	store   *store.Store
 	pool    *gossip.Pool
@@ -75,7 +75,15 @@ type Node struct {
 	comparer   core.Comparer
 	rand       *rand.Rand
 	boot       func() time.Duration // the clock that counts suspension
-	failing    error                // why the last write failed; nil: it did not
+	charter    ledger.CharterID     // of replica, and of the one that is being loaded
+	next       *ledger.Replica      // of the generation that follows a claimed one, while it is made durable
+	nextWrites []store.Write
+	following  chan error     // how that went
+	followAt   ledger.Instant // when to try again
+	guarded    bool           // said of this generation that it has guardians
+	unheld     ledger.Instant // since when guardians have not confirmed what is durable; 0: they have
+	released   bool           // the lease was given up: this generation is over, and no other follows in this process
+	failing    error          // why the last write failed; nil: it did not
 	saidFenced bool
 	strangers  map[string]bool // members by name: whether they belong to another cluster
 	met        ledger.Instant  // when the membership was taken over last
@@ -91,7 +99,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 	n := &Node{
 		opts: o, log: o.Logger, started: time.Now(),
 		inputs: make(chan op, maxOps), looks: make(chan op, maxOps), poke: make(chan struct{}, 1),
-		stop: make(chan struct{}), stopped: make(chan struct{}), written: make(chan error, 1),
+		stop: make(chan struct{}), stopped: make(chan struct{}), written: make(chan error, 1), following: make(chan error, 1),
 		idem: newIdempotency(), fatal: make(chan error, 1), rand: newRand(), boot: boottime.Now,
 	}
 	n.clock = core.NewClock(ledger.Instant(n.started.UnixMilli()))
@@ -127,20 +135,14 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	id := n.store.Identity()
-	n.self, n.write = ledger.Holder{Node: o.Name, Gen: id.Gen}, n.store.Commit
+	n.dir, n.write = n.store.Identity().Gen, n.store.Commit
 	if !n.store.IsDurable() {
 		n.log.Warn().Msg("no --data: this node keeps its state in memory only; rights that it holds are lost with it")
 	}
 	if err := n.loadPolicy(); err != nil {
 		return err
 	}
-	n.engine = admit.New(n.now(), admit.Config{Node: o.Name, Gen: id.Gen, Rand: newRand()}, n.policy.Load().policy)
-	n.replica = ledger.NewReplica(ledger.Config{
-		Self: n.self, Strategy: placement.Strategy{}, Rand: newRand(), Resolve: n.resolve,
-		Bytes: core.MessageBytes(int64(o.GossipBytesPerSecond)),
-	})
-	n.core = core.Core{Replica: n.replica, Engine: n.engine}
+	n.engine = admit.New(n.now(), admit.Config{Node: o.Name, Gen: n.dir, Rand: newRand()}, n.policy.Load().policy)
 	if err := n.loadLedger(); err != nil {
 		return err
 	}
@@ -197,37 +199,16 @@ func newRand() *rand.Rand {
 	return rand.New(rand.NewChaCha8(seed))
 }
 
+// self is this node in its present generation. Safe for concurrent use.
+func (n *Node) self() ledger.Holder { return *n.holder.Load() }
+
 // resolve tells the ledger what an instance is by the present policy.
 func (n *Node) resolve(id ledger.InstanceID) (ledger.Spec, bool) {
-	b, _, ok := n.policy.Load().policy.Resolve(n.replica.Charter().ID, id)
+	b, _, ok := n.policy.Load().policy.Resolve(n.charter, id)
 	if !ok {
 		return ledger.Spec{}, false
 	}
 	return b.Spec, true
-}
-
-func (n *Node) loadLedger() error {
-	var records []ledger.Write
-	for _, b := range []store.Bucket{store.Seats, store.Accounts} {
-		if err := n.store.Each(b, func(key string, value []byte) error {
-			records = append(records, ledger.Write{Key: key, Value: value})
-			return nil
-		}); err != nil {
-			return err
-		}
-	}
-	if err := n.replica.Load(n.now(), records); err != nil {
-		return &OptionError{"data", fmt.Errorf("the data directory %s holds a record that this version cannot read: %w", n.opts.Data, err),
-			"start the version that wrote it; an empty directory starts a new generation without rights"}
-	}
-	if c := n.replica.Charter(); !c.ID.IsZero() {
-		n.log.Info().Stringer("charter", c.ID).Stringer("holder", n.self).Int("accounts", len(n.replica.Instances())).Msg("data directory loaded")
-	} else if n.opts.foundsAlone() {
-		if err := n.foundAlone(); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Run serves until ctx ends, then drains, hands the node's rights on and closes. It returns nil after a
@@ -302,6 +283,8 @@ func (n *Node) GossipAddr() string { return n.pool.Addr() }
 // Tags that peers read.
 const (
 	tagGen      = "gen"      // generation, hexadecimal
+	tagDir      = "dir"      // generation with which the data directory began; a version without it guards nobody
+	tagHost     = "host"     // the machine that the node runs on
 	tagHTTP     = "http"     // base of the HTTP API
 	tagVersion  = "version"  // of the binary
 	tagExpect   = "expect"   // --bootstrap-expect of a founder without a charter yet
@@ -312,8 +295,11 @@ const (
 
 func (n *Node) tags() map[string]string {
 	t := map[string]string{
-		tagGen: strconv.FormatUint(n.self.Gen, 16), tagHTTP: n.HTTPAddr(), tagVersion: n.opts.Version,
+		tagGen: strconv.FormatUint(n.self().Gen, 16), tagDir: strconv.FormatUint(n.dir, 16), tagHTTP: n.HTTPAddr(), tagVersion: n.opts.Version,
 		tagRevision: strconv.FormatInt(n.policy.Load().policy.Revision(), 10),
+	}
+	if n.opts.Host != "" {
+		t[tagHost] = n.opts.Host
 	}
 	if n.draining.Load() {
 		t[tagDraining] = "1"

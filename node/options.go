@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ type Options struct {
 	Advertise string // host:port that peers are told. Default: what Gossip came to
 	HTTP      string // host:port on loopback, or unix:/path. Default 127.0.0.1:7070
 	Zone      string // where the node runs, told to peers
+	Host      string // the machine that it runs on, told to peers: they choose guardians on others. Default: the host's name
 
 	Join            []string // host:port of some members
 	BootstrapExpect int      // founders of a new cluster. Default 1; with Join and 1 the node founds nothing
@@ -56,6 +58,7 @@ const (
 	// DefaultGossipRate is in bytes per second.
 	DefaultGossipRate = 25_000
 	maxExpect         = 64
+	maxHost           = 64 // bytes; all that is told of a member must fit in one packet
 )
 
 // OptionError says which option is wrong and what to do.
@@ -90,12 +93,17 @@ func (o Options) complete() (Options, error) {
 	if o.GossipBytesPerSecond == 0 {
 		o.GossipBytesPerSecond = DefaultGossipRate
 	}
+	if host, err := os.Hostname(); o.Host == "" && err == nil {
+		o.Host = host[:min(len(host), maxHost)]
+	}
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
 	}
 	switch {
 	case o.Name == "":
 		return o, &OptionError{"name", errors.New("the node needs a name"), "give each node its own, as in --name n1"}
+	case len(o.Host) > maxHost:
+		return o, &OptionError{"host", fmt.Errorf("the name has %d bytes, at most %d are possible", len(o.Host), maxHost), "a short name will do, if no other machine has it"}
 	case o.BootstrapExpect < 1 || o.BootstrapExpect > maxExpect:
 		return o, &OptionError{"bootstrap-expect", fmt.Errorf("%d founders; 1 to %d are possible", o.BootstrapExpect, maxExpect),
 			"say how many of the first members found the cluster: more than half of them"}

@@ -119,6 +119,7 @@ func (n *Node) adopt(a *adopted, done func(error)) {
 	n.after = append(n.after, func(err error) {
 		if err == nil && policy.Newer(a.policy, n.policy.Load().policy) {
 			n.setPolicy(a)
+			n.replica.SetGuards(n.now(), a.policy.Guards())
 			n.replica.Respec(n.now())
 			n.metrics.PolicyChange(telemetry.Applied)
 			n.log.Info().Int64("revision", a.policy.Revision()).Str("by", a.by).Msg("policy in force")

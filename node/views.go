@@ -97,7 +97,7 @@ func (n *Node) instance(now ledger.Instant, id ledger.InstanceID, spec *ledger.S
 		} else {
 			v.Limit += k.Minted
 		}
-		if k.Holder == n.self {
+		if k.Holder == n.self() {
 			v.Local = a
 		} else if k.Alive {
 			v.StalenessMS = max(v.StalenessMS, int64(now-k.At))
@@ -277,7 +277,7 @@ func (n *Node) SetFaults(f api.Faults) error {
 func (n *Node) Status() api.Status {
 	s := api.Status{
 		Node: n.opts.Name, Version: n.opts.Version, Cluster: n.opts.Cluster, Zone: n.opts.Zone,
-		Generation: strconv.FormatUint(n.self.Gen, 16), Durable: n.store.IsDurable(), Started: n.started.UTC(),
+		Generation: strconv.FormatUint(n.self().Gen, 16), Durable: n.store.IsDurable(), Started: n.started.UTC(),
 		Addresses: map[string]string{"gossip": n.pool.Addr(), "http": n.HTTPAddr()}, Decisions: map[string]int64{},
 		Waiting: int(n.waiting.Load()),
 	}
@@ -349,7 +349,7 @@ func (n *Node) state() (telemetry.State, bool) {
 				bs.Limit += int64(b.Spec.Amount)
 				for _, k := range rows {
 					bs.Limit += int64(k.Minted)
-					if k.Alive && k.Holder != n.self {
+					if k.Alive && k.Holder != n.self() {
 						st.RowAgeSeconds = max(st.RowAgeSeconds, float64(now-k.At)/1000)
 					}
 				}

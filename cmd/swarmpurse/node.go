@@ -56,6 +56,7 @@ func newNodeCommand(a *app) *cobra.Command {
 	f.StringVar(&o.PolicyFile, "policy", "", "policy `file`")
 	f.StringVar(&o.Data, "data", "", "data `directory`; without one the state is in memory only")
 	f.StringVar(&o.Zone, "zone", "", "`name` of the zone that the node runs in")
+	f.StringVar(&o.Host, "host", "", "`name` of the machine that the node runs on, so that its guardians are on others (default: the host's name)")
 	f.StringVar(&o.KeyringFile, "keyring", "", "serf keyring `file`: gossip is encrypted with it")
 	f.StringVar(&o.Cluster, "cluster", node.DefaultCluster, "`name` of the cluster; clusters of different names never merge")
 	f.StringArrayVar(&o.Upstreams, "upstream", nil, "provider that the proxy forwards to, as `NAME=URL`; repeatable")

@@ -166,6 +166,9 @@ func (m *Machine) Refusals() (n int) {
 // SetLease says for how long notes ask for a lease from now on.
 func (m *Machine) SetLease(d time.Duration) { m.lease = min(max(d, 0), MaxLease) }
 
+// Released reports that the lease of this generation was given up, perhaps in an earlier life.
+func (m *Machine) Released() bool { return m.own != nil && m.own.Released }
+
 // Release gives up the lease of this generation for good, so that a peer can claim it at once.
 func (m *Machine) Release() {
 	if m.own != nil && !m.own.Released {

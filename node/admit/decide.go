@@ -216,6 +216,12 @@ func (e *Engine) refuseForDisk(now ledger.Instant, w *Waiter, at int) {
 
 func (e *Engine) diskSlow(where string) refusal {
 	why := fmt.Sprintf("this node's disk has not confirmed a write in %v", diskGrace*time.Millisecond)
+	if e.disk == "" && e.held != "" {
+		return refusal{
+			verdict: Defer, code: CodeGuardians, retry: e.jitter(time.Second),
+			reason: where + e.held + ", and what they do not hold may not be spent",
+		}
+	}
 	if e.disk != "" {
 		why = "this node cannot write to its disk (" + e.disk + ")"
 	}

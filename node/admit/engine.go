@@ -59,6 +59,7 @@ type Engine struct {
 	nextPriced int
 	turn       uint32 // the shard of the next refusal; the owner's
 	disk       string // see SetDisk; the owner's
+	held       string // see SetUnheld; the owner's
 }
 
 // New returns an engine for the policy p. now starts the numbering of decisions.
@@ -98,6 +99,10 @@ func (e *Engine) Drain() { e.draining.Store(true) }
 // SetDisk says why this node's disk cannot be written, "" that it can: calls that wait for it in vain are told. The
 // owner's.
 func (e *Engine) SetDisk(problem string) { e.disk = problem }
+
+// SetUnheld says why this node's guardians do not confirm what it wrote, "" that they do: calls that wait for it in vain are
+// told. The owner's.
+func (e *Engine) SetUnheld(problem string) { e.held = problem }
 
 // Try decides on a call whose plan is known, with the rights that are at hand. false means that the owner
 // must decide by Offer: the plan is new, rights are short, or calls wait already. It allocates nothing unless

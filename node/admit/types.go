@@ -104,7 +104,8 @@ const (
 	CodeFenced    = "fenced"   // the node may not act until peers have answered
 	CodeDraining  = "draining" // the node is shutting down
 	CodeBusy      = "too_many_reservations"
-	CodeDisk      = "disk_slow" // this node's disk has not confirmed what must be durable first
+	CodeDisk      = "disk_slow"      // this node's disk has not confirmed what must be durable first
+	CodeGuardians = "guardians_away" // this node's guardians have not confirmed what they must hold first
 )
 
 // Settlement ends a reservation with the real cost.

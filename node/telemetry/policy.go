@@ -22,7 +22,7 @@ type PolicyInfo struct {
 var (
 	codes = []string{
 		codeOK, "no_rule", "budget_exhausted", "exceeds_limit", "rights_elsewhere",
-		"queue_full", "fenced", "draining", "too_many_reservations", "disk_slow",
+		"queue_full", "fenced", "draining", "too_many_reservations", "disk_slow", "guardians_away",
 	}
 	verdicts = []string{"admit", "degrade", "defer", "deny"}
 )
