@@ -117,7 +117,36 @@ type State struct {
 	// Past is what earlier windows came to, for reports.
 	Past Past
 
+	// Taken is what generations did in this window that this account is the heir of. Only its rows count it.
+	Taken Taken
+
 	At Instant // when this state was written
+}
+
+// Taken is what accounts came to that an heir took over, less what it was credited of it: as rights are counted, it adds
+// nothing to the heir's own. So the rows of live holders add up to what all did, and those of the dead can be forgotten.
+type Taken struct {
+	Issued, In, Out, Spent, Lapsed Tokens
+}
+
+func (t *Taken) add(o Taken) {
+	t.Issued += o.Issued
+	t.In += o.In
+	t.Out += o.Out
+	t.Spent += o.Spent
+	t.Lapsed += o.Lapsed
+}
+
+// taken is what an heir takes over with an account of which it is credited so many rights. All else counts as spent, as
+// it may have been, but for a rate, of which it is known.
+func (s *State) taken(credited Tokens, rate bool) Taken {
+	t := Taken{Issued: s.Issued(), In: s.In - credited, Out: s.Out, Lapsed: s.Lapsed, Spent: s.owned() - credited}
+	if rate {
+		t.Lapsed += s.Balance()
+		t.Spent = s.used()
+	}
+	t.add(s.Taken)
+	return t
 }
 
 // Past sums up the windows that have ended.

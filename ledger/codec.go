@@ -340,7 +340,7 @@ func encodeMessage(m any) []byte {
 		return w.done()
 	case *Digest:
 		w := newWriter(kindDigest)
-		w.array(6)
+		w.array(7)
 		w.holder(m.From)
 		w.bytes(m.Charter[:])
 		w.array(4 * len(m.Seats))
@@ -355,6 +355,11 @@ func encodeMessage(m any) []byte {
 			w.uint(h.Hash)
 		}
 		w.holders(m.Retired)
+		w.array(3 * len(m.Gone))
+		for _, g := range m.Gone {
+			w.holder(g.Holder)
+			w.int(int64(g.Age))
+		}
 		return w.done()
 	}
 	if b := encodeGuard(m); b != nil {
@@ -526,7 +531,12 @@ func Decode(b []byte) (any, error) {
 				d.Retired = append(d.Retired, r.holder())
 			}
 		}
-		r.skip(more - 1)
+		if more > 1 {
+			for range r.array(0, min(3*maxGone, len(b))) / 3 {
+				d.Gone = append(d.Gone, Gone{r.holder(), r.patience()})
+			}
+		}
+		r.skip(more - min(more, 2))
 		m = d
 	default:
 		if m = decodeGuard(r, b[0]); m == nil {

@@ -107,6 +107,9 @@ func drawMessage(t *rapid.T) any {
 		d.Holders = append(d.Holders, HolderDigest{drawHolder(t), rapid.IntRange(0, MaxRows).Draw(t, "rows"), rapid.Uint64().Draw(t, "highest"), rapid.Uint64().Draw(t, "hash")})
 	}
 	d.Retired = holders(3)
+	for _, h := range holders(3) {
+		d.Gone = append(d.Gone, Gone{h, Millis(rapid.Int64Range(0, 86_400_000).Draw(t, "age"))})
+	}
 	return d
 }
 

@@ -68,7 +68,7 @@ func (r *Replica) guardCommit(now Instant) {
 		r.send(s.To.Node, s.Message)
 	}
 	if len(fx.Decided) > 0 {
-		r.decided(fx.Decided)
+		r.decided(now, fx.Decided)
 	}
 }
 

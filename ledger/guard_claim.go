@@ -165,8 +165,12 @@ func (r *Replica) interested(of Holder) bool {
 
 // learnRetired compares what a peer knows to be claimed: this node asks for what matters to it, and tells the peer of
 // what it is the heir of, or of gifts that it may never have heard of.
-func (r *Replica) learnRetired(m *Digest) {
+func (r *Replica) learnRetired(now Instant, m *Digest) {
+	for _, g := range m.Gone {
+		r.hear(now, g.Holder, g.Age)
+	}
 	for _, of := range m.Retired {
+		r.hear(now, of, goneTold)
 		_, told := r.guard.Decision(of) // then its records concern this node, and have not come in full
 		if r.final(of) == nil && of != r.self && (told || r.interested(of)) {
 			r.guard.Ask(of, m.From)
@@ -180,9 +184,10 @@ func (r *Replica) learnRetired(m *Digest) {
 }
 
 // decided takes over what a batch made known to be decided. The heir tells those whom it concerns.
-func (r *Replica) decided(hs []Holder) {
+func (r *Replica) decided(now Instant, hs []Holder) {
 	r.guards.news = true
 	for _, of := range hs {
+		r.hear(now, of, 0)
 		if f := r.final(of); f != nil && f.heir == r.self {
 			for i := range r.peers {
 				if p := &r.peers[i]; p.Alive && f.with[p.Holder] {

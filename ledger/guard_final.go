@@ -105,6 +105,7 @@ type Due struct {
 	Shares Shares
 	Window Window
 	Tokens Tokens // of Window
+	Taken  Taken  // of Window, see State
 }
 
 func dueRecordKey(id InstanceID, k dueKey) string {
@@ -124,8 +125,9 @@ func splitDueKey(key string) (id InstanceID, k dueKey, err error) {
 
 func encodeDue(d *Due) []byte {
 	w := newWriter(kindDue)
-	w.array(3)
+	w.array(8)
 	w.ints(int64(d.Shares), int64(d.Window), int64(d.Tokens))
+	w.taken(&d.Taken)
 	return w.done()
 }
 
@@ -133,6 +135,9 @@ func decodeDue(b []byte) (Due, error) {
 	r := newReader(b, kindDue)
 	more := r.record(3)
 	d := Due{Shares: r.shares(), Window: r.window(), Tokens: r.tokens()}
-	r.skip(more)
+	if more > 4 {
+		d.Taken = r.taken()
+	}
+	r.skip(more - min(more, 5))
 	return d, r.err
 }

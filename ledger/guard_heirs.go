@@ -143,6 +143,7 @@ func (r *Replica) closeEdge(now Instant, f *final, id InstanceID) (waits bool) {
 		if kind != Rate && e.Window == s.Window {
 			e.Back = onTheWay(*e, fa, theirs)
 			s.In += e.Back
+			s.Taken.add(Taken{In: -e.Back, Out: -e.Back})
 		}
 	}, then: func() { r.tookBack(in, e) }})
 	r.activate(in)
@@ -200,6 +201,7 @@ func (r *Replica) takeDues(now Instant, f *final, id InstanceID) (waits bool) {
 	if spec.Kind != Rate && spec.Ceiling != Observe {
 		own.Tokens = max(0, s.owned()-max(s.Held, s.used())-s.Debt)
 	}
+	own.Taken = s.taken(own.Tokens, spec.Kind == Rate)
 	if r.due(in, f, dueKey{from: f.of}, own, first, window) {
 		waits = true
 	}
@@ -207,8 +209,11 @@ func (r *Replica) takeDues(now Instant, f *final, id InstanceID) (waits bool) {
 		// What was reserved below the held mark came back by then.
 		if last < s.HeldTill+slotsSlack {
 			waits = true
-		} else if r.due(in, f, dueKey{f.of, f.of}, Due{Window: s.Window, Tokens: max(0, s.owned()-s.Debt) - own.Tokens}, 0, window) {
-			waits = true
+		} else {
+			n := max(0, s.owned()-s.Debt) - own.Tokens
+			if r.due(in, f, dueKey{f.of, f.of}, Due{Window: s.Window, Tokens: n, Taken: Taken{In: -n, Spent: -n}}, 0, window) {
+				waits = true
+			}
 		}
 	}
 	for _, peer := range fa.peers() {
@@ -227,6 +232,7 @@ func (r *Replica) takeDues(now Instant, f *final, id InstanceID) (waits bool) {
 		way := Due{Shares: e.SharesOut - theirs.SharesIn, Window: e.Window}
 		if spec.Kind != Rate && e.Window == s.Window {
 			way.Tokens = onTheWay(e, oa, theirs)
+			way.Taken = Taken{In: -way.Tokens, Out: -way.Tokens}
 		}
 		if r.due(in, f, dueKey{f.of, peer}, way, max(first, late, e.First), window) {
 			waits = true
@@ -237,7 +243,10 @@ func (r *Replica) takeDues(now Instant, f *final, id InstanceID) (waits bool) {
 
 // due credits one key, unless that was done, here or by an earlier heir whose final records show it.
 func (r *Replica) due(in *instance, f *final, k dueKey, d Due, first, window Window) (waits bool) {
-	if _, done := in.dues[k]; done || d.Shares <= 0 && d.Tokens <= 0 {
+	if d.Window < window {
+		d.Tokens, d.Taken = 0, Taken{} // they lapsed with it
+	}
+	if _, done := in.dues[k]; done || d.Shares <= 0 && d.Tokens <= 0 && d.Taken == (Taken{}) {
 		return false
 	}
 	if r.between(f, func(h *final) bool {
@@ -250,14 +259,11 @@ func (r *Replica) due(in *instance, f *final, k dueKey, d Due, first, window Win
 	}) {
 		return false
 	}
-	if d.Tokens > 0 && d.Window > window {
+	if (d.Tokens > 0 || d.Taken != Taken{}) && d.Window > window {
 		return true // of a window that is not issued here yet
 	}
 	if !in.expect(d.Shares) {
 		return true
-	}
-	if d.Window < window {
-		d.Tokens = 0 // they lapsed with it
 	}
 	windowed := in.account.Spec().Kind == Windowed
 	if in.dues == nil {
@@ -269,6 +275,7 @@ func (r *Replica) due(in *instance, f *final, k dueKey, d Due, first, window Win
 		s.arrive(d.Shares, first, windowed)
 		if s.Window == d.Window {
 			s.In += d.Tokens
+			s.Taken.add(d.Taken)
 		}
 	}})
 	r.activate(in)

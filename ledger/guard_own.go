@@ -33,6 +33,7 @@ type guards struct {
 	left   bool          // an earlier life of it left for good
 	news   bool          // something that was decided may not be booked yet
 	gains  Gains
+	gone   map[Holder]Instant // generations that are said to be claimed, and since when
 }
 
 // SetGuards takes over what the policy says. Guardians are named, once for this generation, as soon as there are four
@@ -81,6 +82,7 @@ func (r *Replica) guardTick(now Instant, slow bool) {
 		r.nameGuardians()
 	}
 	if slow {
+		r.outlive(now)
 		r.claimWards()
 		r.moveOn(now)
 	}

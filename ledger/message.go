@@ -148,6 +148,7 @@ type Digest struct {
 	Seats   []Seat
 	Holders []HolderDigest
 	Retired []Holder // generations of which it knows what was decided
+	Gone    []Gone   // generations of which it knows, or was told lately, that they were claimed
 }
 
 // HolderDigest sums up all rows of one holder: their number, the highest version and a hash that does

@@ -42,7 +42,7 @@ const (
 
 func encodeState(s *State) []byte {
 	w := newWriter(kindState)
-	w.array(31)
+	w.array(36)
 	w.ints(int64(s.Genesis), int64(s.SharesIn), int64(s.SharesOut), int64(s.Arriving), int64(s.ArrivingFirst), int64(s.Window))
 	w.bool(s.Issues)
 	w.ints(int64(s.Counted), int64(s.Base), int64(s.Cut), int64(s.Rolled), int64(s.Minted), int64(s.Overdrawn),
@@ -50,6 +50,7 @@ func encodeState(s *State) []byte {
 		int64(s.Mark), int64(s.MarkTill), int64(s.Past.Issued), int64(s.Past.Spent), int64(s.Past.Lapsed), int64(s.At))
 	w.uint(s.Seats)
 	w.ints(int64(s.Free), int64(s.Kept), int64(s.Held), int64(s.HeldTill))
+	w.taken(&s.Taken)
 	return w.done()
 }
 
@@ -75,7 +76,10 @@ func decodeState(b []byte) (*State, error) {
 	if more > 3 { // those before had no guardians
 		s.Held, s.HeldTill = r.tokens(), r.instant()
 	}
-	r.skip(more - min(more, 4))
+	if more > 8 {
+		s.Taken = r.taken()
+	}
+	r.skip(more - min(more, 9))
 	if r.err != nil {
 		return nil, r.err
 	}
@@ -83,6 +87,19 @@ func decodeState(b []byte) (*State, error) {
 		return nil, fmt.Errorf("%w: an account with %d shares, %d of them arriving and %d free", ErrWire, s.Shares(), s.Arriving, s.Free)
 	}
 	return s, nil
+}
+
+func (w *writer) taken(t *Taken) {
+	w.ints(int64(t.Issued), int64(t.In), int64(t.Out), int64(t.Spent), int64(t.Lapsed))
+}
+
+// taken reads what an heir took over. What went back to a giver makes In and Out less, below 0 maybe.
+func (r *reader) taken() Taken {
+	t := Taken{Issued: r.tokens(), In: Tokens(r.int()), Out: Tokens(r.int()), Spent: Tokens(r.int()), Lapsed: r.tokens()}
+	if least := min(t.In, t.Out, t.Spent); least < -1<<60 || max(t.In, t.Out, t.Spent) > 1<<60 {
+		r.fail("an heir took over %+v", t)
+	}
+	return t
 }
 
 func encodeEntry(e *Entry) []byte {

@@ -20,6 +20,9 @@ func (r *Replica) learn(now Instant, row *Row, place *int32) error {
 		}
 		return nil
 	}
+	if r.gone(row.Holder) {
+		return nil // its heir's row counts what it did
+	}
 	in, err := r.instance(row.Instance)
 	if err != nil {
 		return err
@@ -101,8 +104,8 @@ func (r *Replica) row(now Instant, in *instance, v *View) Row {
 	s := in.account.State(now)
 	return Row{
 		Holder: r.self, Instance: in.id, Window: s.Window, Shares: s.Shares(), Free: s.Free,
-		Issued: s.Issued(), Minted: s.Minted, Overdrawn: s.Overdrawn, In: s.In, Out: s.Out,
-		Spent: s.Spent, Reserved: s.Reserved, Lapsed: s.Lapsed, Debt: s.Debt,
+		Issued: s.Issued() + s.Taken.Issued, Minted: s.Minted, Overdrawn: s.Overdrawn, In: max(0, s.In+s.Taken.In), Out: max(0, s.Out+s.Taken.Out),
+		Spent: max(0, s.Spent+s.Taken.Spent), Reserved: s.Reserved, Lapsed: s.Lapsed + s.Taken.Lapsed, Debt: s.Debt,
 		Surplus: r.cfg.Strategy.Surplus(v),
 		Demand:  Tokens(v.Demand), Unmet: Tokens(v.Unmet), Lent: Tokens(v.Lending),
 		Wanted: Tokens(v.Held) + in.need.All,
@@ -264,7 +267,7 @@ func (r *Replica) Instances() []InstanceID {
 // Digest sums up the rows that are known, this node's own included, for a peer to compare.
 func (r *Replica) Digest() *Digest {
 	return &Digest{From: r.self, Charter: r.charter.ID, Seats: r.heldSeats(), Holders: append(r.scratch.spare(), r.digests()...),
-		Retired: r.guard.Decisions()}
+		Retired: r.guard.Decisions(), Gone: r.tellGone(r.lastSlow)}
 }
 
 // digests sums up what is known of each holder, sorted by holder. It is valid until the next call.
@@ -315,7 +318,7 @@ func (r *Replica) receiveDigest(now Instant, m *Digest) error {
 			m.From.Node, m.Charter, r.charter.ID)
 	}
 	r.learnSeats(m.Seats)
-	r.learnRetired(m)
+	r.learnRetired(now, m)
 	theirs, byHolder := m.Holders, func(a, b HolderDigest) int { return a.Holder.Compare(b.Holder) }
 	if !slices.IsSortedFunc(theirs, byHolder) { // as no node of ours sends it
 		theirs = slices.SortedFunc(slices.Values(theirs), byHolder)

@@ -46,9 +46,9 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 		}
 		if s.Issues {
 			n.Rolled = max(0, min(s.Balance(), spec.rollover(n.Counted)))
-			n.Past.Issued += s.Issued()
-			n.Past.Spent += s.used()
-			n.Past.Lapsed += s.Lapsed + s.Balance() - n.Rolled
+			n.Past.Issued += s.Issued() + s.Taken.Issued
+			n.Past.Spent += s.used() + s.Taken.Spent
+			n.Past.Lapsed += s.Lapsed + s.Balance() - n.Rolled + s.Taken.Lapsed
 		}
 		n.Mark = chunk
 		if spec.Kind != Rate {

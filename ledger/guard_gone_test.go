@@ -1,0 +1,67 @@
+package ledger_test
+
+import (
+	"testing"
+
+	. "github.com/swarmpurse/swarmpurse/ledger"
+)
+
+// TestRowsOfTheClaimedAreForgotten: nobody waits for the return of what an heir has; and though the rows of the dead are gone,
+// those of the living add up to all that was issued, and to no less than what the dead had told callers.
+func TestRowsOfTheClaimedAreForgotten(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		spec Spec
+	}{
+		{"grant", Spec{Kind: Grant, Amount: 1000}},
+		{"window", Spec{Kind: Windowed, Amount: 1000, Calendar: Calendar{Length: 86_400_000}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := guardedWorld(t, 5, 1, c.spec)
+			giver, first := w.nodes[0], w.nodes[1]
+			giver.r.GiveRights(giver.clock(), w.ids[0], first.self, 400, giver.clock())
+			w.rounds(20, 100)
+			spent := Tokens(0)
+			die := func(x *wnode, n Tokens) {
+				if !w.serve(x, n) {
+					t.Fatal("not served")
+				}
+				spent += n
+				w.rounds(40, 100)
+				x.crash()
+				w.rounds(60, 1000)
+				x.start(9) // it comes back as a generation of its own, and guards again
+				w.members()
+				w.rounds(20, 1000)
+			}
+			die(first, 90)
+			die(giver, 30)
+			for _, x := range w.nodes {
+				var issued, used, flow Tokens
+				for _, k := range x.r.Rows(x.clock(), w.ids[0]) {
+					if _, live := w.live(k.Holder); !live {
+						t.Errorf("%v knows a row of %v", x.self, k.Holder)
+					}
+					issued += k.Issued
+					used += k.Spent
+					flow += k.Out - k.In
+				}
+				if issued != 1000 || used < spent || used > 400 || flow != 0 {
+					t.Errorf("%v adds up to %d issued, %d spent, %d on the way; callers were told %d", x.self, issued, used, flow, spent)
+				}
+				if o := x.r.Outlook(x.clock(), w.ids[0], 1); o.Away != 0 {
+					t.Errorf("%v waits for %d", x.self, o.Away)
+				}
+			}
+		})
+	}
+}
+
+func (w *world) live(h Holder) (*wnode, bool) {
+	for _, n := range w.nodes {
+		if n.self == h {
+			return n, true
+		}
+	}
+	return nil, false
+}
