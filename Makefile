@@ -72,7 +72,7 @@ fuzz: ## Fuzz every decoder and parser, found by themselves, for FUZZTIME each, 
 	if [ -n "$$failed" ]; then printf "\nfailed; what made them fail is in their testdata/fuzz, commit it with the mend:$$failed\n"; exit 1; fi
 
 check-deep: ## Explore every scope of sim/explore for DEEP, 2m by default, each in at most some 2 GiB
-	$(GO) test ./sim/explore -run '^Test(Guard|Heir)?Scopes$$' -v -timeout 0 -explore.depth 99 -explore.time $(DEEP) -explore.states 8000000
+	$(GO) test ./sim/explore -run '^Test(Guard|Heir)?Scopes$$' -v -timeout 0 -parallel 1 -explore.depth 99 -explore.time $(DEEP) -explore.states 8000000
 
 chaos: ## Break a swarm of 7 processes in namespaces for DURATION, 5m by default, and judge it; SEED=1 draws the same faults again
 	@$(GO) test ./node/chaos -run '^TestChaos$$' -v -count 1 -timeout 0 -chaos.seed $(or $(SEED),0) -chaos.duration $(or $(DURATION),5m) -chaos.out '$(CURDIR)/bin/chaos'

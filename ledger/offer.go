@@ -3,26 +3,41 @@ package ledger
 // What a node without shares of a rate gets back when a call ends, and what it borrowed in vain, would lapse there. It
 // offers it to a holder of shares, who asks for it if he has use for it. The ask carries his clock, by which it lapses.
 
+// In a big swarm few peers are looked at first for who has room: as a rule one has, and gathering a thousand costs more than all
+// else that a tick does.
+const fewPeers, manyPeers = 32, 128
+
+// somePeers are some that lie side by side, each with the same chance, where there are many.
+func (r *Replica) somePeers() []Peer {
+	n := len(r.peers)
+	if n <= manyPeers {
+		return r.peers
+	}
+	end := 1 + r.cfg.Rand.IntN(n+fewPeers-1)
+	return r.peers[max(0, end-fewPeers):min(n, end)]
+}
+
 // offer tells a peer of borrowed rights that are of no use here.
 func (r *Replica) offer(now Instant, in *instance) {
 	a := in.account
 	a.mu.Lock()
 	idle := a.open() && a.spec.Kind == Rate && a.accrual.lendable(a.last) > 0
-	pause := Instant(a.spec.Lend / 4) // when nobody has room: who has none accrues more
 	a.mu.Unlock()
-	if !idle || in.need.First > 0 || len(in.held) > 0 || now < in.offerAt && in.offerAt <= now+pause {
+	if !idle || in.need.First > 0 || len(in.held) > 0 {
 		return
 	}
 	if _, n := r.cfg.Strategy.Return(r.viewSelf(now, in)); n <= 0 {
 		return // as a rule, and for less than gathering the peers costs
 	}
-	v := r.view(now, in)
+	v := r.viewOf(now, in, r.somePeers())
 	i, n := r.cfg.Strategy.Return(v)
-	if i < 0 || n <= 0 {
-		in.offerAt = now + pause
-		return
+	if i < 0 && len(r.peers) > manyPeers {
+		v = r.view(now, in)
+		i, n = r.cfg.Strategy.Return(v)
 	}
-	r.send(v.Peers[i].Holder.Node, &Offer{From: r.self, Instance: in.id, Window: v.Window, Amount: n})
+	if i >= 0 && n > 0 {
+		r.send(v.Peers[i].Holder.Node, &Offer{From: r.self, Instance: in.id, Window: v.Window, Amount: n})
+	}
 }
 
 // receiveOffer asks for what was offered, if there is use for it.

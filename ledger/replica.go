@@ -153,7 +153,6 @@ type instance struct {
 	gifts    []gift    // of shares, lately
 	quiet    Instant   // nobody can be asked until then
 	aheadAt  Instant   // nor for calls to come
-	offerAt  Instant   // nobody had room for what was to be offered: no look until then
 	tellAt   Instant   // the strategy has no use for the row until then, but for what tellNow names
 	called   bool      // calls came since it was last asked for some to come
 	driftAt  Instant

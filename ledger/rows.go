@@ -178,13 +178,20 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 }
 
 // view gathers what a strategy may look at. It is valid until the next call.
-func (r *Replica) view(now Instant, in *instance) *View {
+func (r *Replica) view(now Instant, in *instance) *View { return r.viewOf(now, in, r.peers) }
+
+// viewOf is a view of some peers that lie side by side.
+func (r *Replica) viewOf(now Instant, in *instance, peers []Peer) *View {
 	v := r.viewSelf(now, in)
 	v.Seat = r.seated(r.self)
 	v.Gather = r.gathers(&v.Spec)
 	rows := in.rows // sorted by holder, as peers are
-	for i := range r.peers {
-		p := &r.peers[i]
+	if len(peers) > 0 && len(peers) < len(r.peers) {
+		first, _ := in.find(peers[0].Holder, -1)
+		rows = rows[first:]
+	}
+	for i := range peers {
+		p := &peers[i]
 		if !p.Alive {
 			continue
 		}

@@ -1,0 +1,36 @@
+package ledger
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// TestSomePeersAreFair: of many peers each is looked at as often as any other, and of few all are.
+func TestSomePeersAreFair(t *testing.T) {
+	r := &Replica{cfg: Config{Rand: rand.New(rand.NewPCG(1, 1))}}
+	for i := range 200 {
+		r.peers = append(r.peers, Peer{Holder: Holder{Node: fmt.Sprintf("n%03d", i), Gen: 1}})
+	}
+	const rounds = 20_000
+	seen := map[Holder]int{}
+	for range rounds {
+		ps := r.somePeers()
+		if len(ps) == 0 || len(ps) > fewPeers {
+			t.Fatalf("%d peers", len(ps))
+		}
+		for _, p := range ps {
+			seen[p.Holder]++
+		}
+	}
+	want := rounds * fewPeers / (len(r.peers) + fewPeers - 1)
+	for _, p := range r.peers {
+		if n := seen[p.Holder]; n < want*9/10 || n > want*11/10 {
+			t.Errorf("%v was looked at %d times, not some %d", p.Holder, n, want)
+		}
+	}
+	r.peers = r.peers[:manyPeers]
+	if n := len(r.somePeers()); n != manyPeers {
+		t.Errorf("%d of %d", n, manyPeers)
+	}
+}
