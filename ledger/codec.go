@@ -37,6 +37,10 @@ const (
 	kindQuery
 	kindFetch
 	kindPart
+	kindWordAsk
+	kindWordAnswer
+	kindWordDoubt
+	kindWordOver
 
 	wireVersion byte = 1
 )
@@ -340,7 +344,7 @@ func encodeMessage(m any) []byte {
 		return w.done()
 	case *Digest:
 		w := newWriter(kindDigest)
-		w.array(7)
+		w.array(8)
 		w.holder(m.From)
 		w.bytes(m.Charter[:])
 		w.array(4 * len(m.Seats))
@@ -360,7 +364,11 @@ func encodeMessage(m any) []byte {
 			w.holder(g.Holder)
 			w.int(int64(g.Age))
 		}
+		w.holders(m.Buried)
 		return w.done()
+	}
+	if b := encodeWordMessage(m); b != nil {
+		return b
 	}
 	if b := encodeGuard(m); b != nil {
 		return b
@@ -536,10 +544,16 @@ func Decode(b []byte) (any, error) {
 				d.Gone = append(d.Gone, Gone{r.holder(), r.patience()})
 			}
 		}
-		r.skip(more - min(more, 2))
+		if more > 2 {
+			d.Buried = r.many(guardian.MaxWards)
+		}
+		r.skip(more - min(more, 3))
 		m = d
 	default:
 		if m = decodeGuard(r, b[0]); m == nil {
+			m = decodeWordMessage(r, b[0])
+		}
+		if m == nil {
 			return nil, nil
 		}
 	}

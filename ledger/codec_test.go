@@ -349,7 +349,10 @@ func seedMessages(f *testing.F) {
 		&guardian.Promise{Of: h, From: h, Value: &guardian.Value{Version: 1, Heir: h}}, &guardian.Accept{Of: h, To: h, Value: guardian.Value{Version: 1, Heir: h}},
 		&guardian.Reject{Of: h, From: h, Wait: 5}, &guardian.Decided{Of: h, From: h, To: h, Value: guardian.Value{Version: 1, Heir: h}},
 		&guardian.Fetch{Of: h, From: h, Version: 3, After: "account/x"}, &guardian.Part{Of: h, From: h, To: h, Version: 3, Records: []guardian.Record{{Key: "seat/0", Value: []byte{1}}}, More: true},
-		&SeatAck{From: h, To: h}, &Digest{From: h, Seats: []Seat{{0, 1, h}}, Holders: []HolderDigest{{h, 1, 2, 3}}},
+		&WordAsk{ID: 1, From: h, Dir: h, To: h, Dead: []Holder{h}, Live: []Holder{h}}, &WordOver{ID: 1, From: h, To: h}, &WordDoubt{ID: 1, By: h, Dir: h, From: h, Dead: []Holder{h}},
+		&WordAnswer{ID: 1, From: h, To: h, Code: 2, Refused: "alive"}, &WordAnswer{ID: 1, From: h, To: h, Parts: 1, Retired: []Holder{h}, Seats: []Seat{{0, 1, h}}, Held: []WordSeat{{Seat{0, 1, h}, []uint64{4, 5}}},
+			Accounts: []WordAccount{{id, -5, 6, 7, []WordPair{{h, 1, 2, 3, 4, 5}}}}},
+		&SeatAck{From: h, To: h}, &Digest{From: h, Buried: []Holder{h}, Seats: []Seat{{0, 1, h}}, Holders: []HolderDigest{{h, 1, 2, 3}}},
 	} {
 		f.Add(Encode(m))
 	}

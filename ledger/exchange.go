@@ -81,6 +81,8 @@ func (r *Replica) Receive(now Instant, m any) error {
 	case *guardian.Note, *guardian.NoteAck, *guardian.Refused, *guardian.Release, *guardian.Prepare, *guardian.Promise,
 		*guardian.Accept, *guardian.Accepted, *guardian.Reject, *guardian.Decided, *guardian.Query, *guardian.Fetch, *guardian.Part:
 		return r.receiveGuard(now, m)
+	case *WordAsk, *WordAnswer, *WordDoubt, *WordOver:
+		return r.receiveWord(now, m)
 	}
 	panic(fmt.Sprintf("BUG: unknown message %T", m))
 }
@@ -89,6 +91,7 @@ func (r *Replica) Receive(now Instant, m any) error {
 const maxEarly = 32
 
 func (r *Replica) receiveAsk(now Instant, m *Ask) error {
+	r.tellRetired(m.From)
 	a, err := r.Open(now, m.Instance)
 	if err != nil {
 		return err
@@ -282,6 +285,10 @@ func (r *Replica) receiveTransfer(now Instant, m *Transfer) error {
 	if m.To != r.self || m.From == r.self {
 		return fmt.Errorf("a transfer for %v, which we are not", m.To)
 	}
+	r.tellRetired(m.From)
+	if r.isShut(m.From) {
+		return fmt.Errorf("a transfer of %v, which an operator says is dead", m.From)
+	}
 	a, err := r.Open(now, m.Instance)
 	if err != nil {
 		return err // the giver tells it again
@@ -408,7 +415,7 @@ func (r *Replica) anyEdge(in *instance, peer Holder) (*edge, error) {
 			return nil, fmt.Errorf("%w: %d pairwise records are kept", ErrFull, r.edges)
 		}
 		r.edges++
-		e = &edge{peer: peer}
+		e = &edge{peer: peer, shut: r.isShut(peer)}
 		in.edges[peer] = e
 	}
 	return e, nil

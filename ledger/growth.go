@@ -88,7 +88,7 @@ func (r *Replica) adopt(in *instance) {
 	a := in.account
 	a.mu.Lock()
 	h := hashID(in.id)
-	n, by, err := r.genesis(h, a.s.Seats)
+	n, by, err := r.genesis(a.last, in, &a.spec, a.s.Seats, true)
 	r.setLevels(a, h)
 	a.mu.Unlock()
 	if err == nil && by != 0 { // a seat that is used up brings nothing
@@ -99,13 +99,14 @@ func (r *Replica) adopt(in *instance) {
 
 // found queues what seats bring to an account. It is kept until it is durable: genesis is decided once.
 func (r *Replica) found(in *instance) {
-	n, by, a := in.founding, in.foundingBy, in.account
+	n, by, at, a := in.founding, in.foundingBy, in.foundingAt, in.account
 	r.grow(in, change{
 		apply: func(s *State, _ *Entry) {
 			s.Genesis += n
 			s.Seats |= by
 			if s.Issues && a.spec.Kind == Windowed {
-				s.Free += n
+				s.Free += n - at.shares
+				s.arrive(at.shares, at.first, true)
 			}
 		},
 		then: func() { in.founding, in.foundingBy = 0, 0 },

@@ -67,6 +67,7 @@ func (r *Replica) guardCommit(now Instant) {
 	for _, s := range fx.Sends {
 		r.send(s.To.Node, s.Message)
 	}
+	r.wordsCommit(fx.Decided)
 	if len(fx.Decided) > 0 {
 		r.decided(now, fx.Decided)
 	}
@@ -77,6 +78,16 @@ func (r *Replica) guardCommit(now Instant) {
 func (r *Replica) receiveGuard(now Instant, m any) error {
 	if r.fenced {
 		return ErrFenced
+	}
+	switch m := m.(type) { // no claim comes to its end beside a word
+	case *guardian.Prepare:
+		if r.isShut(m.Of) {
+			return nil
+		}
+	case *guardian.Accept:
+		if r.isShut(m.Of) {
+			return nil
+		}
 	}
 	err := r.guard.Receive(r.elapsed, m)
 	r.takeHeld(now)

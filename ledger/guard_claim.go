@@ -57,8 +57,11 @@ func (r *Replica) guardianFailed() bool {
 		return false
 	}
 	set := r.guard.Set()
-	lost, away, there := false, false, 0
+	lost, away, there, rest := false, false, 0, 0
 	for _, g := range set {
+		if !r.guard.Gone(g) {
+			rest++
+		}
 		switch i, ok := r.peer(g.Node); {
 		case !ok || !r.peers[i].Alive:
 			away = true
@@ -72,6 +75,9 @@ func (r *Replica) guardianFailed() bool {
 		r.guards.failed = 0
 	} else if r.guards.failed == 0 {
 		r.guards.failed = max(1, r.elapsed)
+	}
+	if r.guard.Lost() {
+		return there >= rest // by an operator's word those that are left decide
 	}
 	if there < guardian.Majority(len(set)) {
 		return false
@@ -172,14 +178,26 @@ func (r *Replica) learnRetired(now Instant, m *Digest) {
 	for _, of := range m.Retired {
 		r.hear(now, of, goneTold)
 		_, told := r.guard.Decision(of) // then its records concern this node, and have not come in full
-		if r.final(of) == nil && of != r.self && (told || r.interested(of)) {
+		if r.final(of) == nil && (of == r.self || told || r.interested(of)) {
 			r.guard.Ask(of, m.From)
+		}
+	}
+	for _, h := range m.Buried {
+		if _, alive := r.alive(h); !alive {
+			r.bury(h)
 		}
 	}
 	for _, of := range r.guard.Decisions() {
 		if f := r.final(of); (r.guard.Heir(of) == m.From || f != nil && f.with[m.From]) && !slices.Contains(m.Retired, of) {
 			r.guard.Tell(of, m.From)
 		}
+	}
+}
+
+// tellRetired tells a generation that acts though it is another's.
+func (r *Replica) tellRetired(h Holder) {
+	if _, claimed := r.guard.Decision(h); claimed {
+		r.guard.Tell(h, h)
 	}
 }
 
@@ -190,7 +208,7 @@ func (r *Replica) decided(now Instant, hs []Holder) {
 		r.hear(now, of, 0)
 		if f := r.final(of); f != nil && f.heir == r.self {
 			for i := range r.peers {
-				if p := &r.peers[i]; p.Alive && f.with[p.Holder] {
+				if p := &r.peers[i]; p.Alive && (f.with[p.Holder] || f.word) {
 					r.guard.Tell(of, p.Holder)
 				}
 			}

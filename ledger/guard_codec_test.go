@@ -44,7 +44,9 @@ func drawClock(t *rapid.T) time.Duration {
 func drawGuard(t *rapid.T) any {
 	from, to := drawHolder(t), drawHolder(t)
 	lease := time.Duration(rapid.Int64Range(0, int64(guardian.MaxLease)).Draw(t, "lease"))
-	switch rapid.IntRange(0, 12).Draw(t, "kind") {
+	switch rapid.IntRange(0, 16).Draw(t, "kind") {
+	case 13, 14, 15, 16:
+		return drawWordMessage(t, from, to)
 	case 12:
 		return &guardian.Part{Of: from, From: drawHolder(t), To: to, Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"),
 			After: rapid.String().Draw(t, "after"), Records: drawRecords(t, true), More: rapid.Bool().Draw(t, "more")}
@@ -210,6 +212,7 @@ func TestSenders(t *testing.T) {
 		&guardian.Accept{Of: you, To: you, Ballot: by}, &guardian.Accepted{Of: you, From: me}, &guardian.Reject{Of: you, From: me},
 		&guardian.Query{Of: you, From: me}, &guardian.Decided{Of: you, From: me, To: you}, &guardian.Fetch{Of: you, From: me},
 		&guardian.Part{Of: you, From: me, To: you},
+		&WordAsk{From: me, To: you}, &WordAnswer{From: me, To: you}, &WordDoubt{By: you, From: me}, &WordOver{From: me, To: you},
 	} {
 		if node, ok := Sender(m); !ok || node != "me" {
 			t.Errorf("%T: %q, %v", m, node, ok)
@@ -220,4 +223,40 @@ func TestSenders(t *testing.T) {
 			t.Errorf("%T: %q", m, node)
 		}
 	}
+}
+
+// drawWordMessage draws any message that is about an operator's word.
+func drawWordMessage(t *rapid.T, from, to Holder) any {
+	holders := func(least int) (hs []Holder) { // nil if empty, as decoding gives it
+		for range rapid.IntRange(least, 3).Draw(t, "holders") {
+			hs = append(hs, drawHolder(t))
+		}
+		return hs
+	}
+	id := rapid.Uint64Min(1).Draw(t, "id")
+	switch rapid.IntRange(0, 3).Draw(t, "word") {
+	case 0:
+		return &WordAsk{ID: id, From: from, Dir: drawHolder(t), To: to, Dead: holders(1), Live: holders(1)}
+	case 1:
+		return &WordDoubt{ID: id, By: to, Dir: drawHolder(t), From: from, Dead: holders(0)}
+	case 2:
+		return &WordOver{ID: id, From: from, To: to}
+	}
+	if rapid.Bool().Draw(t, "refused") {
+		return &WordAnswer{ID: id, From: from, To: to, Code: rapid.Uint8Min(1).Draw(t, "code"), Refused: "no"}
+	}
+	m := &WordAnswer{ID: id, From: from, To: to, Parts: rapid.IntRange(1, 4).Draw(t, "parts"), Retired: holders(0)}
+	m.Part = rapid.IntRange(0, m.Parts-1).Draw(t, "part")
+	for _, h := range holders(0) {
+		s := Seat{Index: rapid.IntRange(0, MaxFounders-1).Draw(t, "seat"), Serial: rapid.Uint64().Draw(t, "serial"), Holder: h}
+		m.Seats = append(m.Seats, s)
+		m.Held = append(m.Held, WordSeat{Seat: s, Used: []uint64{1, 1 << 40}})
+	}
+	n := rapid.Int64Range(0, 1<<60)
+	for _, h := range holders(0) {
+		a := WordAccount{Instance: "tenant-day/search@1f0c94a2b7e3", Net: Shares(n.Draw(t, "net") - 1<<59), Window: Window(n.Draw(t, "window") >> 12), First: Window(n.Draw(t, "first") >> 12)}
+		a.With = []WordPair{{h, Shares(n.Draw(t, "out")), Shares(n.Draw(t, "in")), 5, Tokens(n.Draw(t, "rights out")), Tokens(n.Draw(t, "rights in"))}}
+		m.Accounts = append(m.Accounts, a)
+	}
+	return m
 }

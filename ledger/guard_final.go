@@ -13,6 +13,7 @@ import (
 type final struct {
 	of       Holder
 	heir     Holder
+	word     bool // an operator's
 	accounts map[InstanceID]*finalAccount
 	order    []InstanceID
 	seats    map[int]Seat
@@ -43,8 +44,8 @@ func (f *finalAccount) peers() []Holder {
 
 // readFinal reads decided records. What does not make sense was written by a later version than this, or is damage:
 // it is left out, and stays with the dead.
-func readFinal(of, heir Holder, records []guardian.Record, seats int) *final {
-	f := &final{of: of, heir: heir, accounts: map[InstanceID]*finalAccount{}, seats: map[int]Seat{}, passes: map[int]*SeatPass{}, used: make([]map[uint64]Tokens, seats), with: map[Holder]bool{}}
+func readFinal(of, heir Holder, word bool, records []guardian.Record, seats int) *final {
+	f := &final{of: of, heir: heir, word: word, accounts: map[InstanceID]*finalAccount{}, seats: map[int]Seat{}, passes: map[int]*SeatPass{}, used: make([]map[uint64]Tokens, seats), with: map[Holder]bool{}}
 	account := func(id InstanceID) *finalAccount {
 		a := f.accounts[id]
 		if a == nil {

@@ -12,14 +12,18 @@ const slotsSlack = 60_000
 
 // final returns what was decided of a generation; nil if that is not known here, or its records have not come yet.
 func (r *Replica) final(of Holder) *final {
+	v, ok := r.guard.Decision(of)
+	if !ok {
+		delete(r.guards.finals, of) // it goes on after all, see package guardian
+		return nil
+	}
 	f := r.guards.finals[of]
 	if f == nil {
 		records, ok := r.guard.Records(of)
 		if !ok {
 			return nil
 		}
-		v, _ := r.guard.Decision(of)
-		f = readFinal(of, v.Heir, records, len(r.charter.Founders))
+		f = readFinal(of, v.Heir, v.IsWord(), records, len(r.charter.Founders))
 		if r.guards.finals == nil {
 			r.guards.finals = map[Holder]*final{}
 		}

@@ -66,6 +66,7 @@ func decodeGeneration(b []byte) (uint64, error) {
 func (r *Replica) Follow(before *Replica) {
 	r.guard.CountOn(before.guard.Counts())
 	r.guards.gains = before.guards.gains
+	r.followWord(before.words.own)
 	r.guard.Follow(before.guard)
 	for _, old := range before.order {
 		in, err := r.instance(old.id)

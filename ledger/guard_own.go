@@ -88,6 +88,7 @@ func (r *Replica) guardTick(now Instant, slow bool) {
 	}
 	r.guard.Tick(r.elapsed)
 	r.takeHeld(now)
+	r.wordTick(now)
 	if r.guards.news && !r.guards.over {
 		r.guards.news = r.inherit(now)
 	}
@@ -105,7 +106,7 @@ func (p *Peer) directory() Holder {
 func (r *Replica) nameGuardians() {
 	var cs []guardian.Candidate
 	for _, p := range r.peers {
-		if p.Alive && !p.Passing && p.Holder.Gen != 0 && p.Holder.Node != r.self.Node {
+		if p.Alive && !p.Passing && p.Holder.Gen != 0 && p.Holder.Node != r.self.Node && !r.guard.Gone(p.directory()) {
 			cs = append(cs, guardian.Candidate{Holder: p.directory(), Zone: p.Zone, Host: p.Host})
 		}
 	}

@@ -149,6 +149,7 @@ type Digest struct {
 	Holders []HolderDigest
 	Retired []Holder // generations of which it knows what was decided
 	Gone    []Gone   // generations of which it knows, or was told lately, that they were claimed
+	Buried  []Holder // for whose death operators have vouched
 }
 
 // HolderDigest sums up all rows of one holder: their number, the highest version and a hash that does
@@ -208,6 +209,14 @@ func Sender(m any) (node string, ok bool) {
 	case *guardian.Fetch:
 		return m.From.Node, true
 	case *guardian.Part:
+		return m.From.Node, true
+	case *WordAsk:
+		return m.From.Node, true
+	case *WordAnswer:
+		return m.From.Node, true
+	case *WordDoubt:
+		return m.From.Node, true
+	case *WordOver:
 		return m.From.Node, true
 	}
 	return "", false

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	. "github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 	"github.com/swarmpurse/swarmpurse/ledger/judge"
 )
 
@@ -137,6 +138,7 @@ func (m *model) claimed() {
 			m.sets[n.self] = own.Set
 		}
 	}
+	m.vouched()
 	for _, of := range slices.SortedFunc(maps.Keys(m.sets), Holder.Compare) {
 		var set []*judge.Guards
 		for _, g := range m.sets[of] {
@@ -189,6 +191,58 @@ func (m *model) claimed() {
 			}
 			return c.Heir, true
 		}))
+	}
+}
+
+// vouched takes over what operators have said, by the disks. What a word decided that only nodes know whom a later word buries
+// is void: that one is about all that they had.
+func (m *model) vouched() {
+	type said struct {
+		guardian.Value
+		g *judge.Guards // on whose disk it is
+	}
+	words := map[Holder][]said{}
+	for _, n := range m.w.nodes {
+		for _, g := range m.disk(n).Guards().Records() {
+			if w := g.Ward; w != nil && w.Decided && w.Value.IsWord() && w.Version == w.Value.Version {
+				words[w.Of] = append(words[w.Of], said{*w.Value, m.disk(n).Guards()})
+			}
+		}
+	}
+	void := func(v, by guardian.Value) bool {
+		return slices.ContainsFunc(words[v.Heir], func(w said) bool { return w.Version == by.Version })
+	}
+	for of, vs := range words {
+		for _, v := range vs {
+			c := m.claims[of]
+			if c != nil && c.Version != v.Version {
+				before := guardian.Value{Version: c.Version, Heir: c.Heir}
+				if void(v.Value, before) {
+					continue
+				}
+				if void(before, v.Value) {
+					c = nil
+				}
+			}
+			if c == nil {
+				c = &judge.Claim{}
+				m.claims[of] = c
+				for _, id := range m.w.ids {
+					f, err := judge.ReadFinal(v.g.Copies(of), id)
+					m.must(err)
+					f.Word = true
+					m.find(of, id).Final = &f
+				}
+			}
+			m.must(c.Take(of, &v.Value, 0))
+		}
+	}
+	for _, id := range m.w.ids {
+		for _, b := range m.of(id) {
+			if b.Final != nil && b.Final.Word {
+				m.must(b.Final.Covers(b, m.of(id), m.w.specs[id][0]))
+			}
+		}
 	}
 }
 

@@ -220,6 +220,10 @@ func (r *Replica) Load(now Instant, records []Write) error {
 				r.minted.add(d.str(maxMintID), d.tokens())
 			}
 			err = d.err
+		default:
+			if err = r.loadShut(w); err == nil {
+				err = r.loadGone(w)
+			}
 		}
 		if err != nil {
 			return fmt.Errorf("record %q: %w", w.Key, err)

@@ -118,6 +118,7 @@ type Replica struct {
 	guard   *guardian.Machine
 	elapsed time.Duration // by the clock of leases
 	guards  guards
+	words   words
 	bound   bool // this generation has guardians, durably: what is used and told must be held
 	scratch *Scratch
 }
@@ -126,6 +127,7 @@ type Replica struct {
 type Peer struct {
 	Holder   Holder // Gen 0 while unknown
 	Alive    bool
+	Left     bool // it is not alive because it left
 	Distance Millis
 	// Directory is as in Config; 0 for the generation of Holder.
 	Directory uint64
@@ -165,6 +167,7 @@ type instance struct {
 	early    []*Ask // came before the account could answer
 
 	founding    Shares // what genesis gave, until it is durable
+	foundingAt  later  // and what of it counts only later
 	foundingBy  uint64 // and the seats that it came with
 	unseated    bool   // seats came that the account may lack
 	changes     []change
@@ -362,7 +365,7 @@ func (r *Replica) Open(now Instant, id InstanceID) (*Account, error) {
 		r.revive(now, in, spec, in.parked)
 		return in.account, nil
 	}
-	if in.founding, in.foundingBy, err = r.genesis(hashID(id), 0); err != nil {
+	if in.founding, in.foundingBy, err = r.genesis(now, in, &spec, 0, false); err != nil {
 		return nil, err
 	}
 	a := r.attach(in, spec)
@@ -524,17 +527,21 @@ func (m *mintLog) trim() {
 	}
 }
 
-// genesis returns the founding shares of an instance (by its hash) that this node holds by its seats, and books
-// them as used. Without a seat it is 0. by has a bit for each seat held here, also for those under which the
-// instance was used before; seats that the account has already are passed over.
-func (r *Replica) genesis(h uint64, have uint64) (n Shares, by uint64, err error) {
-	unused := uint64(0)
+// genesis returns the founding shares of an instance that this node holds by its seats, and books them as used. Without a
+// seat it is 0. by has a bit for each seat held here, also for those under which the instance was used before; seats that the
+// account has already are passed over, and so are those that count only later (see later.go), unless those are asked for.
+func (r *Replica) genesis(now Instant, in *instance, spec *Spec, have uint64, late bool) (n Shares, by uint64, err error) {
+	unused, h := uint64(0), hashID(in.id)
 	for i := range r.seats.of {
 		if r.seats.of[i].Holder != r.self || have&(1<<i) != 0 {
 			continue
 		}
+		_, used := r.seats.used[i][h]
+		if !used && !late && r.countsLater(now, i, spec) {
+			continue
+		}
 		by |= 1 << i
-		if _, used := r.seats.used[i][h]; used {
+		if used {
 			continue
 		}
 		unused |= 1 << i
@@ -542,11 +549,17 @@ func (r *Replica) genesis(h uint64, have uint64) (n Shares, by uint64, err error
 			return 0, 0, fmt.Errorf("%w: a founder's seat is used for %d", ErrFull, MaxUsed)
 		}
 	}
+	in.foundingAt = later{}
 	for i := range r.seats.of {
-		if unused&(1<<i) != 0 {
-			r.use(i, h, 0)
-			n += r.charter.seatShares(i)
+		if unused&(1<<i) == 0 {
+			continue
 		}
+		level, shares := Tokens(0), r.charter.seatShares(i)
+		if r.countsLater(now, i, spec) {
+			level = in.foundingAt.add(shares, r.seats.used[i][laterKey], spec)
+		}
+		r.use(i, h, level)
+		n += shares
 	}
 	return n, by, nil
 }

@@ -274,7 +274,7 @@ func (r *Replica) Instances() []InstanceID {
 // Digest sums up the rows that are known, this node's own included, for a peer to compare.
 func (r *Replica) Digest() *Digest {
 	return &Digest{From: r.self, Charter: r.charter.ID, Seats: r.heldSeats(), Holders: append(r.scratch.spare(), r.digests()...),
-		Retired: r.guard.Decisions(), Gone: r.tellGone(r.lastSlow)}
+		Retired: r.guard.Decisions(), Gone: r.tellGone(r.lastSlow), Buried: r.guard.Buried()}
 }
 
 // digests sums up what is known of each holder, sorted by holder. It is valid until the next call.

@@ -255,6 +255,9 @@ func (r *Replica) repeatSeats(now Instant) {
 
 func (r *Replica) receiveSeat(m *SeatPass) error {
 	i := m.Seat.Index
+	if r.isShut(m.From) {
+		return nil // by a word the seat is another's, or it is told again
+	}
 	if m.Charter != r.charter.ID || i < 0 || i >= len(r.seats.of) || m.To != r.self || m.Seat.Holder != r.self {
 		return fmt.Errorf("a founder's seat that does not concern us")
 	}

@@ -40,6 +40,7 @@ type edge struct {
 	Entry
 	peer   Holder
 	dirty  bool
+	shut   bool // for an operator's word: nothing is given to the peer, nor taken from it
 	listed bool // on the list of those not acknowledged
 	told   Instant
 	tries  int
@@ -60,7 +61,7 @@ func (e *edge) remember(ask uint64) {
 // balance at once and are told to the peer only when durable. Caller holds mu.
 func (a *Account) giveRights(e *edge, n Tokens, asked Instant) Tokens {
 	n = min(n, a.givable())
-	if n <= 0 || e.Closed {
+	if n <= 0 || e.Closed || e.shut {
 		return 0
 	}
 	e.at(a.s.Window)
@@ -97,7 +98,7 @@ func (a *Account) givable() Tokens {
 // account nor anyone before it has issued them for. Caller holds mu.
 func (a *Account) giveShares(e *edge, n Shares, now Instant) Shares {
 	n = min(n, a.s.Shares())
-	if n <= 0 || a.fenced || a.retired || e.Closed {
+	if n <= 0 || a.fenced || a.retired || e.Closed || e.shut {
 		return 0
 	}
 	first := Window(0)

@@ -29,7 +29,8 @@ type world struct {
 	guards  Guards      // what the policy says about them
 	part    int         // bytes of records in a message about guarding; 0 for what is usual
 	charter Charter
-	lost    int // directories
+	lost    int  // directories
+	honest  bool // operators vouch for the dead only: one that comes back hears first that it is over
 }
 
 type wnode struct {
@@ -135,6 +136,9 @@ func (n *wnode) start(seed uint64) {
 	n.w.model.started(n)
 	if err := n.r.Load(n.clock(), ws); err != nil {
 		n.w.fatalf("node %d does not load what it wrote: %v", n.i, err)
+	}
+	if n.w.honest {
+		n.hearWord()
 	}
 }
 

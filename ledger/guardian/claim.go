@@ -68,6 +68,12 @@ func (m *Machine) begin(now time.Duration, c *claim) {
 	c.next = now + min(firstTry<<min(c.tries, 16), lastTry)*rank/2
 	c.tries++
 	m.counts.Ballots++
+	if need, _ := m.deciders(c); need == 0 { // nobody is left who could know better
+		if m.Vouch(now, c.of, Value{Version: m.own.Version, Heir: c.heir}, m.own.since(0)) == nil {
+			m.counts.Decided++
+		}
+		return
+	}
 	for _, g := range c.set {
 		m.send(g, &Prepare{Of: c.of, To: g, Ballot: c.ballot, Owner: c.of == m.self})
 	}
@@ -103,8 +109,9 @@ func (m *Machine) promised(now time.Duration, p *Promise) {
 	}
 	c.promises[i] = p
 	n, best, stored := 0, Ballot{}, (*Promise)(nil)
-	for _, p := range c.promises {
-		if p == nil {
+	need, counts := m.deciders(c)
+	for k, p := range c.promises {
+		if p == nil || !counts(c.set[k]) {
 			continue
 		}
 		n++
@@ -115,7 +122,7 @@ func (m *Machine) promised(now time.Duration, p *Promise) {
 			stored = p
 		}
 	}
-	if n < Majority(len(c.set)) {
+	if n < need {
 		c.value = nil
 		return
 	}
@@ -175,12 +182,13 @@ func (m *Machine) accepted(now time.Duration, a *Accepted) {
 	}
 	c.accepted[i] = true
 	n := 0
-	for _, yes := range c.accepted {
-		if yes {
+	need, counts := m.deciders(c)
+	for k, yes := range c.accepted {
+		if yes && counts(c.set[k]) {
 			n++
 		}
 	}
-	if n < Majority(len(c.set)) {
+	if n < need {
 		return
 	}
 	if err := m.learn(now, &Decided{Of: c.of, From: m.dir, Value: *c.value, Records: c.records}); err != nil {

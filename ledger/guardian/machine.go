@@ -84,6 +84,7 @@ type Machine struct {
 	fetches   []*fetch // in order of their beginning
 	staged    int      // bytes in them
 
+	gone   []Holder // for whose death operators have vouched
 	counts Counts
 	local  []any // that this node has sent itself
 	batch  batch
@@ -119,6 +120,7 @@ func (m *Machine) Load(now time.Duration, ws []Write, records []Record) {
 			x.Ward = *w.Ward
 			// Acknowledgements of an earlier life may still be on their way or believed in.
 			x.free = now + x.Lease + Margin(x.Lease)
+			m.bury(x)
 		case w.Record != nil:
 			m.ward(w.Record.Of).put(w.Record.Record)
 		case w.Round != nil:
@@ -176,7 +178,7 @@ func (m *Machine) receive(now time.Duration, msg any) error {
 func (m *Machine) Tick(now time.Duration) {
 	m.notes(now)
 	m.askAgain(now)
-	for _, c := range m.claims {
+	for _, c := range slices.Clone(m.claims) { // one may come to its end
 		m.goOn(now, c)
 	}
 	m.deliver(now)

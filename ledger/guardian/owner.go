@@ -119,12 +119,21 @@ func (m *Machine) Held() uint64 {
 	if m.own == nil {
 		return 0
 	}
-	vs := make([]uint64, len(m.own.standing))
+	n, lost := m.need()
+	if n == 0 { // nobody is left to store anything: all that is durable counts, until it moves on
+		if v, over := m.Decision(m.self); over {
+			return v.Version
+		}
+		return max(1, m.own.Version)
+	}
+	vs := make([]uint64, 0, len(m.own.standing))
 	for i, s := range m.own.standing {
-		vs[i] = s.acked
+		if !lost || !m.Gone(m.own.Set[i]) {
+			vs = append(vs, s.acked)
+		}
 	}
 	slices.Sort(vs)
-	return max(1, vs[len(vs)-Majority(len(vs))])
+	return max(1, vs[len(vs)-n])
 }
 
 // Lease returns until when this node may do what only its lease allows, by its own clock; false without a lease.

@@ -212,7 +212,15 @@ func (m *Machine) learn(now time.Duration, d *Decided) error {
 	}
 	news := !w.Decided
 	if news {
+		if hs := m.loop(d.Of, v); hs != nil {
+			on := m.survivor(hs, d.Of, v)
+			if on == d.Of {
+				return fmt.Errorf("%v goes on: %v, whose heir it is, was to be its own", d.Of, v.Heir)
+			}
+			m.unlearn(on)
+		}
 		w.Value, w.Decided = &v, true
+		m.bury(w)
 		m.counts.Learned++
 		m.touch(w)
 		m.claims = slices.DeleteFunc(m.claims, func(c *claim) bool { return c.of == d.Of })

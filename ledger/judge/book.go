@@ -127,7 +127,7 @@ func (b *Book) Look(r *ledger.Replica, d *Disk, spec ledger.Spec, t Time) error 
 				b.Pairs = make([]Pair, 0, len(b.Disk)+1)
 				r.EachEntry(b.ID, func(peer ledger.Holder, e ledger.Entry) { b.Pairs = append(b.Pairs, Pair{peer, e}) })
 				b.Dues = nil
-				r.EachDue(b.ID, func(from, to ledger.Holder, d ledger.Due) { b.Dues = append(b.Dues, Due{from, to, d}) })
+				r.EachDue(b.ID, func(from, to ledger.Holder, d ledger.Due) { b.Dues = append(b.Dues, Due{From: from, To: to, Due: d}) })
 			}
 		}
 	}

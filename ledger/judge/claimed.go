@@ -1,11 +1,16 @@
 package judge
 
-import "github.com/swarmpurse/swarmpurse/ledger"
+import (
+	"slices"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
 
 // Due is what an heir was credited for one key.
 type Due struct {
 	From, To ledger.Holder
 	ledger.Due
+	void bool // by a word that only those knew whom a later one buried: what its rights were spent for stays spent
 }
 
 // own reports whether it is for what a generation owned, and not for what was on its way from it.
@@ -23,6 +28,10 @@ func (b *Book) effective() *Book {
 		return e
 	}
 	e.Window, e.Shares, e.Given = s.Window, s.Shares(), s.Genesis
+	if b.Final.Word {
+		e.Uses = b.Uses
+		return e
+	}
 	for _, u := range b.Uses {
 		if u.Window > s.Window {
 			continue // nothing of it was used: Covers sees to that
@@ -33,6 +42,54 @@ func (b *Book) effective() *Book {
 		e.Uses = append(e.Uses, u)
 	}
 	return e
+}
+
+// absorb takes into a book of which an operator's word was given what its node was heir of: credited or not, that is among
+// what it owned. The decision has keys for it, and no amounts.
+func (b *Book) absorb(real []Due, books []*Book) {
+	book := func(h ledger.Holder) *Book {
+		for _, o := range books {
+			if o.Self == h {
+				return o
+			}
+		}
+		return &Book{}
+	}
+	keys := b.Dues
+	b.Dues = nil
+	for _, k := range keys {
+		is := func(d *Due) bool { return d.From == k.From && d.To == k.To }
+		if i := slices.IndexFunc(real, func(d Due) bool { return is(&d) }); i >= 0 {
+			b.Dues = append(b.Dues, real[i])
+			continue
+		}
+		if n, _ := credited(books, is); n > 0 {
+			continue // an earlier heir was
+		}
+		from := book(k.From)
+		switch k.To {
+		case ledger.Holder{}:
+			k.Shares = from.Shares
+		case k.From:
+		default:
+			out := find(from.Pairs, k.To)
+			k.Shares = out.SharesOut - out.SharesBack - find(book(k.To).Pairs, k.From).SharesIn
+		}
+		b.Dues = append(b.Dues, k)
+	}
+	for _, d := range real { // of what only the dead knew to be decided: its shares are among what all of them owned
+		if !slices.ContainsFunc(keys, func(k Due) bool { return k.From == d.From && k.To == d.To }) {
+			d.Shares, d.void = 0, true
+			b.Dues = append(b.Dues, d)
+		}
+	}
+	b.Given = b.Shares
+	for _, p := range b.Pairs {
+		b.Given += p.SharesOut - p.SharesIn
+	}
+	for _, d := range b.Dues {
+		b.Given -= d.Shares
+	}
 }
 
 // credited sums up what all heirs were credited for one generation's own, and for one way between two.
@@ -62,6 +119,9 @@ func once(books []*Book) error {
 	by := map[key]ledger.Holder{}
 	for _, b := range books {
 		for _, d := range b.Dues {
+			if d.void {
+				continue
+			}
 			k := key{d.From, d.To}
 			if first, twice := by[k]; twice && d.Due != (ledger.Due{}) {
 				return broken(CreditedOnce, "%s: %v and %v were credited for what %v had for %v", b.ID, first, b.Self, d.From, d.To)

@@ -10,6 +10,7 @@ type Final struct {
 	State *ledger.State // nil if they show no account
 	Pairs []Pair
 	Dues  []Due
+	Word  bool // an operator's (callers of ReadFinal say so): its rights are what he stated, and what its node did with them stays true
 }
 
 // ReadFinal reads what a guardian's copies of a generation, or decided records, show of an instance.
@@ -29,7 +30,7 @@ func ReadFinal(records []guardian.Record, id ledger.InstanceID) (f Final, err er
 			f.Pairs = append(f.Pairs, Pair{rec.Peer, *rec.Entry})
 		}
 		if rec.Due != nil {
-			f.Dues = append(f.Dues, Due{rec.From, rec.To, *rec.Due})
+			f.Dues = append(f.Dues, Due{From: rec.From, To: rec.To, Due: *rec.Due})
 		}
 	}
 	return f, nil
@@ -69,7 +70,7 @@ func (f *Final) Covers(b *Book, books []*Book, spec ledger.Spec) error {
 	if f.State != nil {
 		window, mark = f.State.Window, f.State.Held
 	}
-	if stock := spec.Kind != ledger.Rate && spec.Ceiling == ledger.Hard; stock {
+	if stock := spec.Kind != ledger.Rate && spec.Ceiling == ledger.Hard && !f.Word; stock {
 		for i := range b.Uses {
 			u := &b.Uses[i]
 			if f.State == nil && u.Used > 0 || u.Window > window && u.Used > 0 || u.Window == window && u.Used > mark {
@@ -82,6 +83,9 @@ func (f *Final) Covers(b *Book, books []*Book, spec ledger.Spec) error {
 		}
 	}
 	for _, o := range books {
+		if f.Word && o.Final != nil && o.Final.Word {
+			continue // what was between two of the dead is the dead's
+		}
 		out, in := find(f.Pairs, o.Self), find(o.Pairs, b.Self)
 		if in.SharesIn > out.SharesOut || in.In > 0 && (in.Window > out.Window || in.Window == out.Window && in.In > out.Out) {
 			return broken(ToldIsHeld, "%v has credited %+v from %v; a claim would find %+v", o.Self, in.Entry, b.Self, out.Entry)

@@ -92,7 +92,7 @@ func (d *Disk) Write(ws []ledger.Write) error {
 		case rec.Entry != nil:
 			err = d.entry(rec.Instance, rec.Peer, rec.Entry)
 		case rec.Due != nil:
-			err = d.due(rec.Instance, Due{rec.From, rec.To, *rec.Due})
+			err = d.due(rec.Instance, Due{From: rec.From, To: rec.To, Due: *rec.Due})
 		case rec.Version > 0:
 			if rec.Version < d.version {
 				err = broken(Monotone, "the versions that %v may use go from %d to %d", d.self, d.version, rec.Version)

@@ -8,10 +8,16 @@ import (
 
 // Together judges what only all books of one instance show. kind and ceiling are those of the instance.
 func Together(books []*Book, kind ledger.Kind, ceiling ledger.Ceiling) error {
-	for i, b := range books {
+	told := books
+	for i, b := range told {
 		if b.Final != nil {
 			books = slices.Clone(books)
 			books[i] = b.effective()
+		}
+	}
+	for i, b := range told {
+		if b.Final != nil && b.Final.Word {
+			books[i].absorb(b.Dues, books)
 		}
 	}
 	if err := once(books); err != nil {
@@ -121,6 +127,12 @@ func window(books []*Book, w ledger.Window, kind ledger.Kind, ceiling ledger.Cei
 			limit, overdraft, rollover = max(limit, u.Limit), max(overdraft, u.Overdraft), max(rollover, u.Rollover)
 			if n := s.Base - s.Cut; kind == ledger.Windowed && n > ledger.Issue(s.Counted, u.Limit) {
 				return broken(IssuedInLimit, "%s window %d: %v issued %d for %d shares and a limit of %d", id, w, b.Self, n, s.Counted, u.Limit)
+			}
+			if b.Final != nil && b.Final.Word {
+				_, due := credited(books, func(d *Due) bool { return d.From == b.Self && d.own() })
+				if n := due(w); n > s.Balance() {
+					return broken(CreditedOnce, "%s window %d: by an operator's word %d came back from %v, which had %d", id, w, n, b.Self, s.Balance())
+				}
 			}
 			if s.Balance() < 0 {
 				return broken(BalancePositive, "%s: that of %v is %d in window %d", id, b.Self, s.Balance(), w)
