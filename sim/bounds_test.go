@@ -145,3 +145,33 @@ func TestPriceShockBoundsCanFail(t *testing.T) {
 		}
 	}
 }
+
+// TestBesideBoundsCanFail: bounds beside another run of the swarm are not kept without what they show.
+func TestBesideBoundsCanFail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	for _, c := range []struct{ name, path, value, broken string }{
+		{"noisy-neighbour", "policy.rules.0.draw", "[gpu-pool]", "wait_p99[good, alone] <= 120%"}, // no tenant has a rate of its own
+	} {
+		f, ok := scenario.ShippedNamed(c.name)
+		if !ok {
+			t.Fatalf("%s is not shipped", c.name)
+		}
+		src, err := scenario.Set(f.Source, c.path, c.value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sc, err := scenario.Parse(c.name+".yaml", src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Run(t.Context(), sc, Options{Systems: []string{result.Omniscient}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(r.Bounds, func(b result.Bound) bool { return b.Text == c.broken }); i < 0 || r.Bounds[i].OK {
+			t.Errorf("%s with %s: %s it still keeps %s: %+v", c.name, c.path, c.value, c.broken, r.Bounds)
+		}
+	}
+}

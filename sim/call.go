@@ -149,9 +149,14 @@ func (n *node) decided(c *call) {
 		return
 	}
 	w.calls--
-	if d.Verdict == admit.Defer && c.tries < w.sc.Retries && w.now+span(d.RetryAfter) < w.arrivalsEnd {
+	after := d.RetryAfter
+	if w.sc.RetryAfter > 0 {
+		after = w.sc.RetryAfter
+	}
+	if at := w.now + span(after); d.Verdict == admit.Defer && c.tries < w.sc.Retries && at < w.arrivalsEnd {
 		c.tries++
-		w.plan(w.now+span(d.RetryAfter), evCall, nil, c)
+		w.tally.Returns(ledger.Millis(at / milli))
+		w.plan(at, evCall, nil, c)
 		return
 	}
 	if d.Verdict == admit.Defer {

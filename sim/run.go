@@ -11,7 +11,8 @@ import (
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
 
-// Run runs the scenario with the swarm and, on the same calls and faults, with all that it is compared with, and
+// Run runs the scenario with the swarm and, on the same calls and faults, with all that it is compared with (other systems, and the
+// swarm in the scenario's variants), and
 // holds it to the scenario's bounds. When an invariant did not hold while calls came, the swarm's figures end there:
 // then nothing is compared, and only the bounds that need no other system are judged, by what the run came to.
 func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*result.Result, error) {
@@ -32,6 +33,20 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*result.Result,
 				return nil, err
 			}
 			r.Systems = append(r.Systems, s)
+		}
+	}
+	if r.Violation == nil && !slices.Equal(o.Systems, []string{result.Swarm}) {
+		for _, v := range sc.Beside {
+			x, err := Swarm(ctx, sc.With(v), o)
+			if err != nil {
+				return nil, err
+			}
+			s := x.Systems[0]
+			s.Name = v.Name
+			r.Systems = append(r.Systems, s)
+			if r.Violation == nil {
+				r.Violation = x.Violation
+			}
 		}
 	}
 	result.Relate(r.Systems)

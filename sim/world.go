@@ -125,6 +125,7 @@ func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, er
 		arrivalsEnd: span(sc.Duration),
 		end:         span(sc.Duration + sc.Rest),
 	}
+	w.tally.Streams(sc.Workload)
 	var err error
 	if w.source, err = sc.Source(); err != nil {
 		return nil, fmt.Errorf("scenario %q: %w", sc.Name, err)

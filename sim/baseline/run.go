@@ -67,6 +67,7 @@ func newRun(kind string, sc *scenario.Scenario, timeline []scenario.Event, sourc
 		end:    millis(sc.Duration + sc.Rest), stop: millis(sc.Duration),
 		gates: map[cell]*gate{}, dice: rand.New(rand.NewPCG(sc.Seed, 0x6261636b)), // apart from all other dice
 	}
+	r.tally.Streams(sc.Workload)
 	r.waiting = make([][]*call, r.down.Nodes())
 	newest := sc.Policies[0]
 	for _, e := range timeline {
@@ -316,6 +317,7 @@ func (r *run) comeBack(c *call, short int) {
 		return
 	}
 	c.attempts++
+	r.tally.Returns(at)
 	r.events.push(event{at: at, what: arrive, call: c})
 }
 

@@ -40,7 +40,7 @@ type Figure struct {
 // ByClass says whether the figure can be told of one class.
 func (f Figure) ByClass() bool { return f.ofClass != nil }
 
-// Of returns the figure of a system, or of one class if class is not empty. It is NaN if there is none: nothing
+// Of returns the figure of a system, or of one class or stream if class is not empty. It is NaN if there is none: nothing
 // was offered, or no such class, or the figure has none of classes. A system that never converged took +Inf.
 func (f Figure) Of(s *System, class string) float64 {
 	if class == "" {
@@ -49,11 +49,12 @@ func (f Figure) Of(s *System, class string) float64 {
 	if f.ofClass == nil {
 		return math.NaN()
 	}
-	i := slices.IndexFunc(s.Classes, func(c Class) bool { return c.Name == class })
-	if i < 0 {
-		return math.NaN()
+	for _, list := range [][]Class{s.Classes, s.Streams} {
+		if i := slices.IndexFunc(list, func(c Class) bool { return c.Name == class }); i >= 0 {
+			return f.ofClass(&list[i])
+		}
 	}
-	return f.ofClass(&s.Classes[i])
+	return math.NaN()
 }
 
 // Text writes a value of the figure for people.
@@ -171,6 +172,8 @@ var Figures = []Figure{
 		of: func(s *System) float64 { return s.Stale.Seconds() }},
 	{Name: "queue", Title: "longest queue", What: "calls that waited at one node at once, at most", Unit: Calls, Better: -1,
 		of: func(s *System) float64 { return float64(s.Queue) }},
+	{Name: "returns", Title: "returns", What: "callers who were deferred and came back within one second, at most", Unit: Calls, Better: -1,
+		of: func(s *System) float64 { return float64(s.Returns) }},
 	{Name: "recover", Title: "recover", What: "from a fault's end, or a hot spot's move, until calls are served as before; the longest", Unit: Seconds, Better: -1,
 		of: func(s *System) float64 { return s.Recover }},
 }

@@ -76,7 +76,9 @@ type System struct {
 	Stale                               time.Duration // age of the rows that nodes steer by, median
 	Queue                               int64         // calls that waited at one node at once, at most
 	Recover                             float64       // seconds until calls were served as before a disturbance: see Tally.Recover
+	Returns                             int64         // callers who were deferred and came back within one second, at most
 	Classes                             []Class
+	Streams                             []Class // the same by streams of the workload
 	Tenants                             []Tenant
 }
 

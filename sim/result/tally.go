@@ -40,10 +40,12 @@ type Tally struct {
 	warmup  ledger.Millis
 	local   int64         // admitted with no remote hop
 	classes []*classTally // of all policies, in the order in which they name them
+	streams []*classTally // of the workload
 	other   string        // the class of calls that name none
 	tenants map[string]*Tenant
 	others  *Tenant
 	served  []served // by steps of time
+	returns []int64  // callers that come back, by steps of time
 }
 
 type classTally struct {
@@ -76,6 +78,25 @@ func NewTally(system string, ps []*policy.Policy, warmup time.Duration) *Tally {
 	return t
 }
 
+// Streams has it tell the workload's streams apart, too, by their names in order.
+func (t *Tally) Streams(list []workload.Stream) {
+	for i := range list {
+		t.streams = append(t.streams, &classTally{name: list[i].Name, waits: hdrhistogram.New(1, maxWait.Milliseconds(), 3)})
+	}
+}
+
+// each does f for the class and the stream of a call, as far as they are told apart, with the class's latency budget.
+func (t *Tally) each(c *workload.Call, f func(k *classTally, budget ledger.Millis)) {
+	k := t.class(c)
+	if k == nil {
+		return
+	}
+	f(k, k.budget)
+	if c.Stream < len(t.streams) {
+		f(t.streams[c.Stream], k.budget)
+	}
+}
+
 func (t *Tally) classNamed(name string) *classTally {
 	for _, k := range t.classes {
 		if k.name == name {
@@ -92,9 +113,7 @@ func (t *Tally) Offered(c *workload.Call) {
 	}
 	t.system.Offered++
 	t.system.OfferedTokens += tokens(c)
-	if k := t.class(c); k != nil {
-		k.offered++
-	}
+	t.each(c, func(k *classTally, _ ledger.Millis) { k.offered++ })
 	n := t.tenant(c)
 	n.Offered++
 	n.OfferedTokens += tokens(c)
@@ -110,15 +129,15 @@ func (t *Tally) Admitted(c *workload.Call, at ledger.Millis, local bool) {
 	if local {
 		t.local++
 	}
-	if k := t.class(c); k != nil {
+	t.each(c, func(k *classTally, budget ledger.Millis) {
 		k.admitted++
 		wait := at - c.At
-		if wait <= k.budget {
+		if wait <= budget {
 			k.inBudget++
 		}
 		// Nothing between 0 and maxWait can fail.
 		_ = k.waits.RecordValue(int64(min(max(wait, 0), ledger.Millis(maxWait.Milliseconds()))))
-	}
+	})
 	t.tenant(c).Admitted++
 }
 
@@ -146,18 +165,43 @@ func (t *Tally) Settled(c *workload.Call) {
 	t.arrived(c.At).good += tokens(c)
 }
 
+// Returns counts a caller who was deferred and comes back at that time.
+func (t *Tally) Returns(at ledger.Millis) {
+	if at < t.warmup {
+		return
+	}
+	i := int(at / ledger.Millis(recoverStep.Milliseconds()))
+	for len(t.returns) <= i {
+		t.returns = append(t.returns, 0)
+	}
+	t.returns[i]++
+}
+
+// wave is how many callers came back within one second, at most.
+func (t *Tally) wave() (most int64) {
+	const steps = int(time.Second / recoverStep)
+	sum := int64(0)
+	for i, n := range t.returns {
+		if sum += n; i >= steps {
+			sum -= t.returns[i-steps]
+		}
+		most = max(most, sum)
+	}
+	return most
+}
+
 // System is what has been counted so far: classes in the policy's order, tenants by offered tokens, largest
 // first. Figures that a Tally does not know are zero, or NaN where they are fractions.
 func (t *Tally) System() System {
 	s := t.system
 	s.Goodput, s.AsksPerCall, s.Recover, s.PriceSettle = math.NaN(), math.NaN(), math.NaN(), math.NaN()
 	s.Local = fraction(t.local, s.Admitted)
+	s.Returns = t.wave()
 	for _, k := range t.classes {
-		s.Classes = append(s.Classes, Class{
-			Name: k.name, Offered: k.offered, Admitted: k.admitted,
-			WaitP50: k.wait(50), WaitP99: k.wait(99),
-			InBudget: fraction(k.inBudget, k.offered),
-		})
+		s.Classes = append(s.Classes, k.result())
+	}
+	for _, k := range t.streams {
+		s.Streams = append(s.Streams, k.result())
 	}
 	for _, n := range t.tenants {
 		s.Tenants = append(s.Tenants, *n)
@@ -170,6 +214,14 @@ func (t *Tally) System() System {
 	})
 	s.Jain = jain(s.Tenants)
 	return s
+}
+
+func (k *classTally) result() Class {
+	return Class{
+		Name: k.name, Offered: k.offered, Admitted: k.admitted,
+		WaitP50: k.wait(50), WaitP99: k.wait(99),
+		InBudget: fraction(k.inBudget, k.offered),
+	}
 }
 
 // Relate states each system's goodput beside the omniscient one's, if that is among them.

@@ -14,7 +14,7 @@ import (
 )
 
 // boundForm is what a bound looks like.
-const boundForm = `^ *([a-z0-9_]+)(?:\[([A-Za-z0-9._-]+)\])? *(<=|>=) *([^ ]+) *$`
+const boundForm = `^ *([a-z0-9_]+)(?:\[([A-Za-z0-9._-]+)(?:, *([A-Za-z0-9._-]+))?\])? *(<=|>=) *([^ ]+) *$`
 
 var boundRegexp = regexp.MustCompile(boundForm)
 
@@ -66,18 +66,22 @@ func (d *decoder) bounds(s *Scenario, n *yaml.Node) {
 			continue
 		}
 		item = document.Deref(item)
-		b, advice, err := parseBound(text)
+		b, advice, err := parseBound(text, s.Beside)
 		if err != nil {
 			d.Report(item, advice, "%v", err)
 			continue
 		}
 		if b.Class != "" && len(s.Policies) > 0 {
-			if _, ok := s.Policies[0].Class(b.Class); !ok {
+			_, ok := s.Policies[0].Class(b.Class)
+			if !ok && !slices.ContainsFunc(s.Workload, func(st Stream) bool { return st.Name == b.Class }) {
 				var known []string
 				for _, c := range s.Policies[0].Classes() {
 					known = append(known, c.Name)
 				}
-				d.Report(item, document.DidYouMean(b.Class, append(known, systemWords()...)), "%q is neither a class nor a system", document.Clip(b.Class))
+				for i := range s.Workload {
+					known = append(known, s.Workload[i].Name)
+				}
+				d.Report(item, document.DidYouMean(b.Class, append(known, systemWords()...)), "%q is neither a class, a stream nor a system", document.Clip(b.Class))
 				continue
 			}
 		}
@@ -85,13 +89,13 @@ func (d *decoder) bounds(s *Scenario, n *yaml.Node) {
 	}
 }
 
-// parseBound reads one bound. It takes every word in brackets that is no system for a class.
-func parseBound(text string) (b Bound, advice string, err error) {
+// parseBound reads one bound. It takes every word in brackets that is neither a system nor a variant for a class.
+func parseBound(text string, variants []Variant) (b Bound, advice string, err error) {
 	m := boundRegexp.FindStringSubmatch(text)
 	if m == nil {
 		return b, boundAdvice, fmt.Errorf("bound %q cannot be read", document.Clip(text))
 	}
-	b = Bound{Text: strings.TrimSpace(text), Figure: m[1], Op: m[3]}
+	b = Bound{Text: strings.TrimSpace(text), Figure: m[1], Op: m[4]}
 	figure, ok := result.FigureNamed(b.Figure)
 	if !ok {
 		var known []string
@@ -101,20 +105,47 @@ func parseBound(text string) (b Bound, advice string, err error) {
 		return b, document.DidYouMean(b.Figure, known), fmt.Errorf("unknown figure %q", document.Clip(b.Figure))
 	}
 	unit := figure.Unit
-	if i := slices.IndexFunc(systems, func(w struct{ word, name string }) bool { return w.word == m[2] }); i >= 0 {
-		b.Beside, unit = systems[i].name, result.Fraction
-	} else if b.Class = m[2]; b.Class != "" && !figure.ByClass() {
+	class, other := m[2], m[3]
+	if other == "" && (besideNamed(class, variants) != "") {
+		class, other = "", class
+	}
+	if other != "" {
+		if b.Beside = besideNamed(other, variants); b.Beside == "" {
+			known := systemWords()
+			for _, v := range variants {
+				known = append(known, v.Name)
+			}
+			return b, document.DidYouMean(other, known), fmt.Errorf("%q is neither a system nor a run beside", document.Clip(other))
+		}
+		unit = result.Fraction
+	}
+	if b.Class = class; b.Class != "" && !figure.ByClass() {
 		advice := "leave [" + document.Clip(b.Class) + "] out"
 		if near := document.Nearest(b.Class, systemWords()); near != "" {
 			advice = fmt.Sprintf("did you mean %q?", near)
 		}
 		return b, advice, fmt.Errorf("%s cannot be told of one class", b.Figure)
 	}
-	b.Value, advice, err = parseValue(m[4], unit)
+	b.Value, advice, err = parseValue(m[5], unit)
 	if err != nil {
 		err = fmt.Errorf("bound %q: %w", document.Clip(b.Text), err)
 	}
 	return b, advice, err
+}
+
+// besideNamed is the name of what a word in brackets compares with; "" if it is none.
+func besideNamed(word string, variants []Variant) string {
+	for _, w := range systems {
+		if w.word == word {
+			return w.name
+		}
+	}
+	for _, v := range variants {
+		if v.Name == word {
+			return word
+		}
+	}
+	return ""
 }
 
 // parseValue reads a value in a unit, as figures have it.
@@ -179,7 +210,7 @@ func Check(bounds []Bound, r *result.Result) []result.Bound {
 			unit = result.Fraction
 			other := math.NaN()
 			if s := r.System(b.Beside); s != nil {
-				other = figure.Of(s, "")
+				other = figure.Of(s, b.Class)
 			}
 			got /= other
 		}

@@ -175,6 +175,7 @@ func (d *decoder) scenario(root *yaml.Node) *Scenario {
 	if n := eventsAtMost(s); n > MaxEvents {
 		d.Report(f["faults"], "let them come less often, or end them with until", "faults may happen %d times in all, at most %d can", n, MaxEvents)
 	}
+	d.variants(s, f["beside"])
 	d.bounds(s, f["bounds"])
 	return s
 }

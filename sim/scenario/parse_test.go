@@ -262,8 +262,36 @@ func TestParseWith(t *testing.T) {
 		}
 	}
 	bound := "bounds: ['wait_p99[fast] <= 1s']\n"
-	if _, err := ParseWith("x.yaml", []byte(goodHead+goodPolicy+bound+goodLoad), other); err == nil || !strings.Contains(err.Error(), `"fast" is neither a class nor a system`) {
+	if _, err := ParseWith("x.yaml", []byte(goodHead+goodPolicy+bound+goodLoad), other); err == nil || !strings.Contains(err.Error(), `"fast" is neither a class, a stream nor a system`) {
 		t.Errorf("a class that the new policy lacks: %v", err)
+	}
+}
+
+// A run beside has the same calls, but for what it leaves out, and bounds divide by it.
+func TestRunsBeside(t *testing.T) {
+	src := goodHead + goodPolicy + goodLoad + "beside:\n  - {name: alone, skip: [x]}\n  - {name: early, retry: 2s}\n" +
+		"bounds: ['wait_p99[fast, alone] <= 120%', 'returns[early] <= 50%', 'wait_p99[x] <= 2s']\n"
+	src = strings.Replace(src, "kind:", "name: x, kind:", 1)
+	s, err := Parse("x.yaml", []byte(src))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := s.With(s.Beside[0]); !v.Workload[0].Skip || s.Workload[0].Skip || v.RetryAfter != 0 || len(v.Bounds) > 0 {
+		t.Errorf("%+v", v)
+	}
+	if v := s.With(s.Beside[1]); v.Workload[0].Skip || v.RetryAfter != 2*time.Second {
+		t.Errorf("%+v", v)
+	}
+	r := &result.Result{Systems: []result.System{
+		{Name: result.Swarm, Returns: 5, Classes: []result.Class{{Name: "fast", Admitted: 1, WaitP99: 3 * sec}}, Streams: []result.Class{{Name: "x", Admitted: 1, WaitP99: sec}}},
+		{Name: "alone", Classes: []result.Class{{Name: "fast", Admitted: 1, WaitP99: 2 * sec}}},
+		{Name: "early", Returns: 20},
+	}}
+	for i, want := range []result.Bound{{Got: "150.0%"}, {Got: "25.0%", OK: true}, {Got: "1.00 s", OK: true}} {
+		want.Text = s.Bounds[i].Text
+		if got := Check(s.Bounds, r)[i]; got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
 	}
 }
 
@@ -340,7 +368,7 @@ func TestCheck(t *testing.T) {
 		{"recover[counters] <= 1%", "0.0%", true},    // which never did
 		{"recover[split-known] <= 100%", "-", false}, // nothing disturbed it
 	} {
-		b, _, err := parseBound(c.bound)
+		b, _, err := parseBound(c.bound, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"slices"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/policy"
@@ -29,6 +30,34 @@ type Scenario struct {
 	// Traces are the recordings that Workload names.
 	Traces  map[string]*workload.Recording
 	Retries int // how often a caller who is deferred comes back when it was told to; 0 by default
+	// RetryAfter is when callers come back whatever they are told; 0: when they are told.
+	RetryAfter time.Duration
+	// Beside are other runs of the swarm, which bounds compare with.
+	Beside []Variant
+}
+
+// Variant is the scenario with something changed: without some streams, or with callers who come back after a time of their
+// own.
+type Variant struct {
+	Name  string
+	Skip  []string
+	Retry time.Duration
+}
+
+// With returns the scenario as the variant has it.
+func (s *Scenario) With(v Variant) *Scenario {
+	c := *s
+	c.Bounds, c.Beside = nil, nil
+	c.Workload = slices.Clone(s.Workload)
+	for i := range c.Workload {
+		if slices.Contains(v.Skip, c.Workload[i].Name) {
+			c.Workload[i].Skip = true
+		}
+	}
+	if v.Retry > 0 {
+		c.RetryAfter = v.Retry
+	}
+	return &c
 }
 
 // Zone is a place. Nodes are dealt out to zones by weight, one by one, so that the first nodes are in different
@@ -123,8 +152,8 @@ var FaultKinds = []FaultKind{Partition, Crash, Pause, Clock, Link, DiskSlow, Dis
 type Bound struct {
 	Text   string // as written
 	Figure string // "goodput", "overspend", "local", "wait_p99", "converge", …
-	Class  string // for figures of one class
-	// Beside is a system's name, as in package result: Value is then about the figure divided by that system's.
+	Class  string // for figures of one class, or of one stream
+	// Beside is a system's name, as in package result, or a variant's: Value is then about the figure divided by that one's.
 	Beside string
 	Op     string // "<=" or ">="
 	Value  float64

@@ -57,10 +57,18 @@ var scenarioShape = &document.Shape{Name: "the scenario", Fields: []document.Fie
 		Doc: "What revise faults bring, each as changes of the revision before it: paths and values, as in {budgets.0.price.base: 3}."},
 	{Name: "workload", Required: true, Is: document.Schema{List: streamShape}, Doc: "Who calls, and when."},
 	{Name: "faults", Is: document.Schema{List: faultShape}, Doc: "What goes wrong."},
+	{Name: "beside", Is: document.Schema{List: variantShape},
+		Doc: "Other runs of the swarm on the same calls and faults, each with something changed, for bounds to compare with, as in wait_p99[standard, alone] <= 120%."},
 	{Name: "bounds", Is: document.Schema{Items: &document.Schema{Kind: "string", Form: boundForm}},
-		Doc: "What a run must keep to pass, as in goodput >= 98%, wait_p99[batch] <= 2s, or beside another system: goodput[split-known] >= 95%. " +
+		Doc: "What a run must keep to pass, as in goodput >= 98%, wait_p99[batch] <= 2s, of one stream, or beside another system or run: goodput[split-known] >= 95%. " +
 			"queue is the most calls that waited at one node at once. recover is the longest time from the end of a fault, or a hot spot's move, " +
 			"to the first two seconds of which at least 90 % of the part of the offered tokens is served that was served in the ten seconds before."},
+}}
+
+var variantShape = &document.Shape{Name: "a run beside", Fields: []document.Field{
+	{Name: "name", Required: true, Is: document.Name, Doc: "What bounds call it."},
+	{Name: "skip", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "Streams that it leaves out."},
+	{Name: "retry", Is: document.Duration, Doc: "Callers who are deferred come back after that, whatever they are told."},
 }}
 
 var zoneShape = &document.Shape{Name: "a zone", Fields: []document.Field{
