@@ -46,6 +46,7 @@ type Account struct {
 	decayed Instant // when decay was last taken
 
 	overdraftPart Tokens // Soft: this node's part of the overdraft, 0 for other ceilings
+	overdrew      overdrew
 
 	// phantom is what a crash left reserved on Slots; it returns at phantomUntil.
 	phantom      Tokens
@@ -324,7 +325,7 @@ func (a *Account) mayOverdraw(n Tokens, overdraw bool) bool {
 	case Observe:
 		return true
 	case Soft:
-		return overdraw && a.s.Overdrawn+(n+a.s.Debt-a.rights) <= a.overdraftPart
+		return overdraw && a.s.Overdrawn+(n+a.s.Debt-a.rights) <= a.mayHaveOverdrawn()
 	}
 	return false
 }
@@ -447,7 +448,7 @@ func (a *Account) owe(n Tokens) {
 func (a *Account) payDebt() {
 	if lack := a.s.Debt - a.rights; lack > 0 && a.spec.Ceiling != Hard {
 		if a.spec.Ceiling == Soft {
-			lack = max(0, min(lack, a.overdraftPart-a.s.Overdrawn))
+			lack = max(0, min(lack, a.mayHaveOverdrawn()-a.s.Overdrawn))
 		}
 		a.s.Overdrawn += lack
 		a.rights += lack

@@ -3,27 +3,106 @@ package ledger
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // How one generation of a data directory follows another: what is on disk then, and what the next one takes along that is
 // not.
 
-// keyGeneration is the number of the directory's present generation, once one has followed another in it.
+// Records that one generation leaves to the next one in its directory, and nobody else has.
 const (
-	keyGeneration      = "generation"
+	keyGeneration      = "generation" // the number of the present one, once one has followed another
 	kindGen       byte = 84
+	keyOverdrew        = "overdrew/" // + instance: what those before have overdrawn of it
+	kindOverdrew  byte = 86
 )
+
+// overdrew is what earlier generations of a directory have overdrawn in a window. They are one member with the present one:
+// were each of them given its part of the overdraft anew, a node would overdraw it with every restart.
+type overdrew struct {
+	window Window
+	tokens Tokens
+	marked Tokens // perhaps beyond that: what is below the mark counts as spent, as after a crash. It says nothing of a rate
+}
 
 // Succeed lists the writes that make the records of a retired generation those of generation gen of the same directory:
 // what was its own is deleted, and the next one finds in what was decided what it inherits, if anything. They belong in one
 // transaction: a generation that found the accounts of the one before would own what is its heir's.
 func Succeed(records []Write, gen uint64) (ws []Write) {
+	before := map[string]overdrew{}
+	for _, w := range records {
+		if id, ok := strings.CutPrefix(w.Key, keyOverdrew); ok {
+			if o, err := decodeOverdrew(w.Value); err == nil {
+				before[id] = o
+			}
+		}
+	}
 	for _, w := range records {
 		if mirrored(w.Key) || w.Key == keyOwn {
 			ws = append(ws, Write{Key: w.Key})
 		}
+		id, ok := strings.CutPrefix(w.Key, keyAccount)
+		if !ok {
+			continue
+		}
+		s, err := decodeState(w.Value)
+		if err != nil {
+			continue
+		}
+		o := overdrew{s.Window, s.Overdrawn, max(0, max(s.used(), s.Mark)-s.owned())}
+		if o.tokens+o.marked == 0 {
+			continue // what those before did stays
+		}
+		if b := before[id]; b.window == o.window {
+			o.tokens, o.marked = min(o.tokens+b.tokens, MaxTokens), min(o.marked+b.marked, MaxTokens)
+		}
+		ws = append(ws, Write{Key: keyOverdrew + id, Value: encodeOverdrew(o)})
 	}
 	return append(ws, Write{Key: keyGeneration, Value: encodeGeneration(gen)})
+}
+
+func encodeOverdrew(o overdrew) []byte {
+	w := newWriter(kindOverdrew)
+	w.array(3)
+	w.ints(int64(o.window), int64(o.tokens), int64(o.marked))
+	return w.done()
+}
+
+func decodeOverdrew(b []byte) (overdrew, error) {
+	r := newReader(b, kindOverdrew)
+	more := r.record(3)
+	o := overdrew{r.window(), r.tokens(), r.tokens()}
+	r.skip(more)
+	return o, r.err
+}
+
+// loadOverdrew reads what earlier generations have overdrawn.
+func (r *Replica) loadOverdrew(w Write) error {
+	id, ok := strings.CutPrefix(w.Key, keyOverdrew)
+	if !ok {
+		return nil
+	}
+	o, err := decodeOverdrew(w.Value)
+	if err != nil {
+		return err
+	}
+	if r.overdrew == nil {
+		r.overdrew = map[InstanceID]overdrew{}
+	}
+	r.overdrew[InstanceID(id)] = o
+	return nil
+}
+
+// mayHaveOverdrawn is how much the account may have overdrawn in its present window: its part, less what earlier
+// generations have taken of it.
+func (a *Account) mayHaveOverdrawn() Tokens {
+	part := a.overdraftPart
+	if a.overdrew.window == a.s.Window {
+		if part -= a.overdrew.tokens; a.spec.Kind != Rate {
+			part -= a.overdrew.marked
+		}
+	}
+	return max(0, part)
 }
 
 // Generation says of which generation the records of a directory are: first, with which the directory began, or the one

@@ -485,3 +485,35 @@ func TestLeaverComesBack(t *testing.T) {
 		}
 	}
 }
+
+// TestOverdraftOutlivesGenerations: a node has one part of a soft budget's overdraft, however many generations of it follow
+// each other.
+func TestOverdraftOutlivesGenerations(t *testing.T) {
+	w := guardedWorld(t, 4, 1, Spec{Kind: Grant, Amount: 1000, Ceiling: Soft, OverdraftPPM: 400_000})
+	x := w.nodes[0] // its part is 100
+	got := Tokens(0)
+	spend := func() {
+		for range 200 {
+			if x.reserve(w.ids, []Tokens{20}, true, false) {
+				got += 20
+			}
+			w.rounds(1, 50)
+		}
+	}
+	spend()
+	if got != 1100 {
+		t.Fatalf("%d of 1000 and a part of 100 were admitted", got)
+	}
+	for gen := uint64(2); gen < 4; gen++ {
+		if err := x.r.NextGeneration(); err != nil {
+			t.Fatal(err)
+		}
+		w.rounds(20, 100)
+		if x.self.Gen != gen {
+			t.Fatalf("it is generation %d", x.self.Gen)
+		}
+		if spend(); got != 1100 {
+			t.Fatalf("generation %d overdraws anew: %d of 1000 and a part of 100 were admitted", gen, got)
+		}
+	}
+}

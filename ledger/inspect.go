@@ -126,5 +126,5 @@ func (r *Replica) EachAccount(f func(*Account)) {
 func (a *Account) Peek() (s State, spec Spec, overdraft Tokens, ready bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.s, a.spec, a.overdraftPart, a.ready
+	return a.s, a.spec, a.mayHaveOverdrawn(), a.ready
 }

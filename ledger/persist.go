@@ -229,7 +229,7 @@ func (r *Replica) Load(now Instant, records []Write) error {
 			return fmt.Errorf("record %q: %w", w.Key, err)
 		}
 	}
-	for _, pass := range []func(Write) error{r.loadSeat, r.loadUsed, func(w Write) error { return r.loadAccount(now, w) }, r.loadEntry, r.loadDue} {
+	for _, pass := range []func(Write) error{r.loadOverdrew, r.loadSeat, r.loadUsed, func(w Write) error { return r.loadAccount(now, w) }, r.loadEntry, r.loadDue} {
 		for _, w := range records {
 			if err := pass(w); err != nil {
 				return fmt.Errorf("record %q: %w", w.Key, err)

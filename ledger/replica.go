@@ -90,7 +90,8 @@ type Replica struct {
 	minted  mintLog
 
 	instances map[InstanceID]*instance
-	order     []*instance // in order of first sight: iteration never follows a map
+	overdrew  map[InstanceID]overdrew // by earlier generations of this directory
+	order     []*instance             // in order of first sight: iteration never follows a map
 	seq       uint64
 	rows      int
 	peers     []Peer // sorted by holder; never written to
@@ -388,6 +389,7 @@ func (r *Replica) begin(now Instant, in *instance) {
 func (r *Replica) attach(in *instance, spec Spec) *Account {
 	r.seq++
 	a := &Account{id: in.id, self: r.self, seq: r.seq, spec: spec, end: maxInstant, seats: len(r.charter.Founders), resting: r.resting}
+	a.overdrew = r.overdrew[in.id]
 	a.notify = func(*Account) { r.touched.add(in) }
 	r.bind(a)
 	in.account = a

@@ -208,7 +208,7 @@ func (a *Account) mostMark(s *State) Tokens {
 	if a.spec.Kind == Rate || a.spec.Ceiling == Observe {
 		return MaxTokens
 	}
-	return max(s.owned()+max(0, a.overdraftPart-s.Overdrawn), s.used())
+	return max(s.owned()+max(0, a.mayHaveOverdrawn()-s.Overdrawn), s.used())
 }
 
 // restore makes the account what a crash leaves: everything up to the mark counts as spent.

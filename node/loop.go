@@ -274,7 +274,7 @@ func inBuckets(all []store.Write, ws []ledger.Write) []store.Write {
 func bucketOf(key string) store.Bucket {
 	kind, _, _ := strings.Cut(key, "/")
 	switch kind {
-	case "account", "entry", "due":
+	case "account", "entry", "due", "overdrew":
 		return store.Accounts
 	case "guardians", "ward", "copy", "round", "generation":
 		return store.Guards
