@@ -27,18 +27,26 @@ type limits struct {
 	Window                 time.Duration // of Turns
 	Lend                   time.Duration // of Pool
 	JobEvery               time.Duration // a new job
+	Lease                  time.Duration // of guardians
 }
 
 const (
-	meanCall  = 300 // tokens, of mixedSize
-	perCaller = 12  // calls a second that a caller makes at most
-	overdraft = 25  // percent, of Pace
+	meanCall  = 300         // tokens, of mixedSize
+	perCaller = 12          // calls a second that a caller makes at most
+	overdraft = 25          // percent, of Pace
+	autonomy  = time.Second // the least that a policy may say: what a generation strands when it is claimed
 )
+
+// backWithin is how soon after the end of a generation all that it had is in use again.
+func (l *limits) backWithin() time.Duration { return l.Lease + l.Lease/10 + 10*time.Second }
 
 // limitsFor asks for some three times of what there is.
 func limitsFor(o *Options) limits {
 	perSecond := func(callers int) float64 { return float64(o.Nodes*callers*perCaller) * meanCall }
-	l := limits{Window: 5 * time.Second, Lend: 2 * time.Second}
+	l := limits{Window: 5 * time.Second, Lend: 2 * time.Second, Lease: 20 * time.Second}
+	if o.Duration < time.Minute {
+		l.Lease = 10 * time.Second // the shortest that there is
+	}
 	l.JobEvery = min(max(o.Duration/12, 4*time.Second), 20*time.Second)
 	l.Job = ledger.Tokens(perSecond(callers[Jobs]) * l.JobEvery.Seconds() / 3)
 	l.Job -= l.Job % ledger.Tokens(o.Nodes) // so that all founders' seats issue the same part
@@ -57,6 +65,9 @@ var callers = map[string]int{Jobs: 2, Turns: 1, Pool: 1, Gates: 2, Pace: 1}
 func (l *limits) policy() string {
 	return fmt.Sprintf(`apiVersion: swarmpurse/v1
 revision: 1
+guardians: 3
+lease: %v
+autonomy: %v
 tokens:
   compute: {unit: token}
   open: {unit: slot}
@@ -73,7 +84,7 @@ rules:
   - {when: model == "gates", draw: [gates], stop: true}
   - {when: model == "pace", draw: [pace], stop: true}
 default: deny
-`, l.Job, l.Window, l.Turn, l.Rate, l.Burst, l.Lend, l.Slots, l.Pace, overdraft)
+`, l.Lease, autonomy, l.Job, l.Window, l.Turn, l.Rate, l.Burst, l.Lend, l.Slots, l.Pace, overdraft)
 }
 
 // born is when the first call for a job may have been made, after the start of the load.

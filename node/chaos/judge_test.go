@@ -84,6 +84,20 @@ func TestDisagreementIsFound(t *testing.T) {
 	}
 }
 
+// claimed has n3 lose its directory, and n1 inherit some of its rights; the others count as spent.
+func claimed(e *Evidence, rights ledger.Tokens) {
+	e.Losses, e.Ended, e.Limits.Lease = []Loss{{Life{2, 0}, at(50), at(0)}}, 1, 10*time.Second
+	for i := range e.Views {
+		e.Views[i].Status.Generation = "1"
+	}
+	all(e, func(in *api.Instance) {
+		had := in.Holders[2].Rights
+		in.Holders[2].Account = api.Account{} // of its new generation
+		in.Holders[0].Rights += rights
+		in.Swarm.Spent += had - rights
+	})
+}
+
 // all does something to what every node says.
 func all(e *Evidence, do func(*api.Instance)) {
 	for i := range e.Views {
@@ -112,14 +126,37 @@ func TestJudgeFindsWhatMustNotBe(t *testing.T) {
 		{"spent tokens are not in the totals", func(e *Evidence) {
 			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 299, 234 })
 		}, "jobs/job0: callers spent 300 tokens at least"},
-		{"spent tokens that a lost directory alone knew", func(e *Evidence) {
-			e.Losses = []Loss{{Life{2, 0}, at(50), at(0)}}
-			all(e, func(in *api.Instance) { in.Swarm.Spent = 200; in.Holders[2].Gen = "0"; in.Holders[2].Spent = 0 })
-		}, ""},
-		{"more is lacking than the lost directory alone knew", func(e *Evidence) {
-			e.Losses = []Loss{{Life{2, 0}, at(50), at(20)}}
-			all(e, func(in *api.Instance) { in.Swarm.Spent = 200; in.Holders[2].Gen = "0"; in.Holders[2].Spent = 0 })
-		}, "jobs/job0: callers spent 300 tokens at least, of which only directories that are lost can have known 0; the nodes know of 200"},
+		{"a directory is lost, and its heir has what it had but for its held mark", func(e *Evidence) { claimed(e, 233-40) }, ""},
+		{"its guardians knew less than it spent", func(e *Evidence) { claimed(e, 233+1) },
+			"jobs/job0: callers spent 300 tokens at least, of which only directories that are lost can have known 0; the nodes know of 299"},
+		{"its heir got nothing of it", func(e *Evidence) {
+			claimed(e, 233)
+			all(e, func(in *api.Instance) { in.Holders[0].Rights -= 233 })
+		}, "jobs/job0: 233 of 999 tokens are neither spent nor left"},
+		{"nobody claimed it", func(e *Evidence) {
+			claimed(e, 0)
+			all(e, func(in *api.Instance) {
+				in.Swarm.Spent -= 233
+				in.Holders = append(in.Holders, api.Holder{Node: "n3", Gen: "0", Account: api.Account{Rights: 233, Shares: 7}})
+			})
+		}, "jobs/job0: generation 0 of n3 has ended, and 233 rights and 7 shares are not back 21s after the last death"},
+		{"its shares were not claimed", func(e *Evidence) {
+			claimed(e, 233)
+			all(e, func(in *api.Instance) {
+				in.Holders = append(in.Holders, api.Holder{Node: "n3", Gen: "0", Account: api.Account{Shares: 7}})
+			})
+		}, "jobs/job0: generation 0 of n3 has ended, and 0 rights and 7 shares are not back"},
+		{"a claim takes more for spent than held marks run ahead", func(e *Evidence) {
+			e.Limits.Job = 60_000 // a part is 20,000
+			all(e, func(in *api.Instance) {
+				in.Limit, in.Swarm.Issued = 60_000, 60_000
+				for i := range in.Holders {
+					in.Holders[i].Rights = 19_900
+				}
+			})
+			claimed(e, 0)
+			all(e, func(in *api.Instance) { in.Swarm.Spent = 20_200 })
+		}, "jobs/job0: the nodes count 20200 tokens as spent, callers used 300 at most, and 0 crashes and 1 ended generations explain 14400 more at most"},
 		{"more is counted than was spent", func(e *Evidence) {
 			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 301, 232 })
 		}, "jobs/job0: the nodes count 301 tokens as spent, callers used 300 at most, and 0 crashes"},
@@ -140,25 +177,18 @@ func TestJudgeFindsWhatMustNotBe(t *testing.T) {
 			all(e, func(in *api.Instance) { in.Swarm.Spent, in.Holders[0].Rights = 301, 232 })
 		}, ""},
 		{"tokens are gone", func(e *Evidence) { all(e, func(in *api.Instance) { in.Holders[0].Rights-- }) },
-			"jobs/job0: 1 of 999 tokens are neither spent nor left, and no directory"},
-		{"tokens are gone with a directory", func(e *Evidence) {
-			e.Losses = []Loss{{Life{2, 0}, at(50), at(20)}}
+			"jobs/job0: 1 of 999 tokens are neither spent nor left"},
+		{"a lost directory is no excuse for it", func(e *Evidence) {
+			e.Losses, e.Ended = []Loss{{Life{2, 0}, at(50), at(20)}}, 1
 			all(e, func(in *api.Instance) { in.Holders[0].Rights-- })
-		}, ""},
-		{"tokens are gone of a job that began after the directory was lost", func(e *Evidence) {
-			e.Losses = []Loss{{Life{2, 0}, at(-50), at(-90)}}
-			all(e, func(in *api.Instance) { in.Holders[0].Rights-- })
-		}, "jobs/job0: 1 of 999 tokens are neither spent nor left, and no directory"},
-		{"its node had an account of it nevertheless", func(e *Evidence) {
-			e.Losses = []Loss{{Life{2, 0}, at(-50), at(-90)}}
-			all(e, func(in *api.Instance) {
-				in.Holders[0].Rights--
-				in.Holders = append(in.Holders, api.Holder{Node: "n3", Gen: "0"})
-			})
-		}, ""},
+		}, "jobs/job0: 1 of 999 tokens are neither spent nor left"},
 		{"a founder never issued its part", func(e *Evidence) {
 			all(e, func(in *api.Instance) { in.Swarm.Issued -= 333; in.Holders[0].Rights = 0; in.Holders[1].Rights -= 100 })
 		}, ""},
+		{"nor of a job that began when all seats were back", func(e *Evidence) {
+			e.Whole, e.Over = at(-1), at(9000)
+			all(e, func(in *api.Instance) { in.Swarm.Issued -= 333; in.Holders[0].Rights = 0; in.Holders[1].Rights -= 100 })
+		}, "jobs/job0: 333 of 999 tokens were never issued, though all founders' seats are at nodes that live"},
 		{"a part of a founder's part was never issued", func(e *Evidence) {
 			all(e, func(in *api.Instance) { in.Swarm.Issued -= 33; in.Holders[0].Rights -= 33 })
 		}, "jobs/job0: 33 of 999 tokens were never issued"},
@@ -186,6 +216,14 @@ func TestJudgeFindsWhatMustNotBe(t *testing.T) {
 		{"a node that joined overdraws its part, too", func(e *Evidence) {
 			e.Losses = []Loss{{Life{2, 0}, at(50), at(20)}}
 			e.Accounts = append(e.Accounts, Account{Budget: Pace, Instance: Pace, Peak: 533})
+		}, ""},
+		{"a generation that follows another has no part of its own", func(e *Evidence) {
+			e.Ended = 5
+			e.Accounts = append(e.Accounts, Account{Budget: Pace, Instance: Pace, Peak: 501})
+		}, "OVERSPENT: callers got 1 tokens of pace"},
+		{"a node that was given up goes on with what it holds", func(e *Evidence) {
+			e.Ended, e.GivenUp = 1, 1
+			e.Accounts = append(e.Accounts, Account{Budget: Pace, Instance: Pace, Peak: 633})
 		}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -32,6 +32,7 @@ type Report struct {
 	Network PathCount   `json:"network"`
 	Losses  []LossShown `json:"lost_directories,omitempty"`
 	Crashes int         `json:"crashes"`
+	Ended   int         `json:"generations_ended"`
 	// Versions are the nodes at the end by the version that they run.
 	Versions map[string][]string `json:"versions"`
 }
@@ -103,18 +104,18 @@ func (r *Report) Print(w io.Writer) {
 	}
 	fmt.Fprintln(w, t.Render())
 	fmt.Fprintln(w, "\n  limit: of turns for each window, of pool a second; held at most: reserved and spent at once, at the least;")
-	fmt.Fprintln(w, "  not issued: founders' parts that nobody asked for, or lost; missing: neither spent nor left, gone with a lost directory")
+	fmt.Fprintln(w, "  not issued: founders' parts that nobody asked for; missing: neither spent nor left")
 
 	var crashed, gone, missing, risk int64
 	for _, f := range r.Findings {
 		crashed, gone, missing, risk = crashed+f.Crashed, gone+f.Gone, missing+f.Missing, risk+f.AtRisk
 	}
-	fmt.Fprintf(w, "\n%d crashes: %d calls were forgotten and %d tokens charged that nobody used\n", r.Crashes, gone, crashed)
+	fmt.Fprintf(w, "\n%d crashes, and %d generations ended: %d calls were forgotten and %d tokens charged that nobody used\n", r.Crashes, r.Ended, gone, crashed)
 	for _, l := range r.Losses {
-		fmt.Fprintf(w, "%s lost its directory at %.1f s, and its rights with it: they do not come back yet\n", l.Node, l.Second)
+		fmt.Fprintf(w, "%s lost its directory at %.1f s\n", l.Node, l.Second)
 	}
 	if len(r.Losses) > 0 {
-		fmt.Fprintf(w, "%d tokens are missing; %d spent tokens at most were known to lost directories only\n", missing, risk)
+		fmt.Fprintf(w, "%d tokens are missing; %d spent tokens at most were known to lost directories and their guardians only\n", missing, risk)
 	}
 
 	fmt.Fprintln(w, "\nUntil the nodes had heard of all that they had done, after a fault of the network and under load")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -138,14 +139,40 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 			}
 		}
 	}
+	// What a dead generation had is back by then, whether or not they agree before.
+	back := g.start.Add(sched.Calm)
+	for _, x := range s.losses {
+		back = latest(back, x.At)
+	}
+	if wait := time.Until(back.Add(l.backWithin())); lacks == "" && wait > 0 {
+		r.say("in %v all that the dead had must be back", wait.Round(time.Second))
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		looking, cancel := context.WithTimeout(ctx, lookWithin)
+		views, lacks, _ = s.agree(looking)
+		cancel()
+		if lacks != "" {
+			rep.fail("%v after the last death the nodes did not agree: %s", l.backWithin(), lacks)
+		}
+	}
 	closed()
+	ended, givenUp, err := s.ended()
+	if err != nil {
+		return nil, err
+	}
+	if slices.Contains(sched.Kinds(), Roll) && ended == 0 {
+		rep.fail("nodes ended in order and came back, and no log tells of a generation that followed: the judge does not know how many there were")
+	}
 	rep.Versions = map[string][]string{}
 	for _, v := range views {
 		rep.Versions[v.Status.Version] = append(rep.Versions[v.Status.Version], v.Node)
 	}
 
 	e := &Evidence{
-		Nodes: o.Nodes, Start: g.start, Limits: l, Accounts: load.Book.Accounts(), Losses: s.losses, Crashes: s.crashes, Jumps: s.jumps, Views: views,
+		Nodes: o.Nodes, Start: g.start, Whole: back.Add(l.backWithin()), Over: last, Limits: l, Accounts: load.Book.Accounts(), Losses: s.losses, Ended: ended + len(s.losses), GivenUp: givenUp, Crashes: s.crashes, Jumps: s.jumps, Views: views,
 	}
 	findings, problems := Judge(e)
 	rep.Findings = findings
@@ -159,7 +186,7 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 		}
 	}
 	rep.Notes = append(rep.Notes, s.notes...)
-	rep.Heals, rep.Crashes = g.heals, s.crashes
+	rep.Heals, rep.Crashes, rep.Ended = g.heals, s.crashes, e.Ended
 	for _, x := range s.losses {
 		rep.Losses = append(rep.Losses, LossShown{nodeName(x.Life.Node), x.At.Sub(g.start).Seconds()})
 	}
@@ -169,6 +196,13 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 	rep.Network = s.network()
 	rep.OK = len(rep.Problems) == 0
 	return rep, nil
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // bytesOf is what a node sent and what arrived at it.

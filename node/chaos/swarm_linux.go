@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -96,7 +97,7 @@ func newSwarm(o *Options, policy string, say func(string, ...any)) (*swarm, erro
 		}
 		m.args = []string{
 			"node", "--name", m.name, "--gossip", gossipAddr(i), "--http", sock, "--cluster", "chaos-" + strconv.FormatUint(o.Seed, 10),
-			"--zone", zoneOf(i, o.Nodes), "--bootstrap-expect", strconv.Itoa(o.Nodes), "--policy", file, "--data", filepath.Join(m.disk, "data"),
+			"--zone", zoneOf(i, o.Nodes), "--host", m.name, "--bootstrap-expect", strconv.Itoa(o.Nodes), "--policy", file, "--data", filepath.Join(m.disk, "data"),
 			"--faults", "--log-format", "json",
 		}
 		for j := range min(3, o.Nodes) {
@@ -399,6 +400,21 @@ func (s *swarm) agree(ctx context.Context) (views []View, why, late string) {
 		case <-time.After(pollEvery):
 		}
 	}
+}
+
+// ended counts the generations that another one followed in its directory, and of them those that were claimed while their
+// process ran, by what the nodes' logs say.
+func (s *swarm) ended() (all, givenUp int, err error) {
+	for _, m := range s.members {
+		b, err := os.ReadFile(m.log)
+		if err != nil {
+			return 0, 0, err
+		}
+		n := bytes.Count(b, []byte("was given up by its guardians"))
+		givenUp += n
+		all += n + bytes.Count(b, []byte("this node goes on as its next generation")) + bytes.Count(b, []byte("was given up while the node was away"))
+	}
+	return all, givenUp, nil
 }
 
 // close ends all processes and the network. It reports the nodes that did not end in order.
