@@ -264,3 +264,24 @@ func TestClientHangsUp(t *testing.T) {
 		t.Errorf("settled %+v, %q", e.usage, e.out)
 	}
 }
+
+// TestClientStreamsSeveralChoices: the proxy once broke such a stream off.
+func TestClientStreamsSeveralChoices(t *testing.T) {
+	b := newBed(t, nil, nil)
+	c := b.client()
+	p := hello
+	p.N = openai.Int(4)
+	s := c.Chat.Completions.NewStreaming(t.Context(), p, outputs("25"))
+	seen := map[int64]bool{}
+	for s.Next() {
+		for _, choice := range s.Current().Choices {
+			seen[choice.Index] = true
+		}
+	}
+	if err := s.Err(); err != nil || len(seen) != 4 {
+		t.Fatalf("%d choices, %v", len(seen), err)
+	}
+	if e := b.fake.only(t); e.usage == nil || e.usage.CompletionTokens != 100 {
+		t.Errorf("settled %+v", e.usage)
+	}
+}

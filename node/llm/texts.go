@@ -16,7 +16,7 @@ const (
 type texts struct {
 	c       *Counter
 	model   string
-	choices []strings.Builder
+	choices []*strings.Builder // pointers: a builder must not be copied, as a slice does when it grows
 	tokens  int64
 }
 
@@ -25,9 +25,9 @@ func (t *texts) add(v gjson.Result) {
 	v.Get("choices").ForEach(func(_, choice gjson.Result) bool {
 		i := int(min(max(choice.Get("index").Int(), 0), maxTextChoices-1))
 		for len(t.choices) <= i {
-			t.choices = append(t.choices, strings.Builder{})
+			t.choices = append(t.choices, new(strings.Builder))
 		}
-		b := &t.choices[i]
+		b := t.choices[i]
 		choice.ForEach(func(k, v gjson.Result) bool {
 			switch k.Str {
 			case "text":
