@@ -196,6 +196,9 @@ func (n *Node) Decision(id string) (api.Decision, error) {
 		WaitedMS: float64(d.Waited.Microseconds()) / 1000, Reserved: charges(d.Reserved), Price: d.Price, State: d.State.String(),
 		Charged: charges(d.Charged), Outcome: d.Outcome, Overrun: d.Overrun,
 	}
+	if a := d.Advice; a != nil {
+		v.Advice = &api.Advice{Model: a.Model, MaxOutputTokens: a.MaxOutputTokens}
+	}
 	if d.State == admit.Reserved {
 		t := time.UnixMilli(int64(d.Expires)).UTC()
 		v.Expires = &t

@@ -20,6 +20,8 @@ type Plan struct {
 	Admit   bool     // whether the call may run at all: some rule matched, or the default is admit
 	Rules   []string // the rules that matched, in order: names, or "rule 3"
 	Draws   []Draw   // empty for a call that is not counted
+
+	Degrades []Degrade // how the call may be made cheaper, in the order of rules
 }
 
 // Draw is one budget that a call draws on.
@@ -60,10 +62,13 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 		}
 		plan.Matched = true
 		plan.Rules = append(plan.Rules, r.name)
+		own := uint32(0) // draws of this rule
 		for _, w := range r.draws {
-			if slices.ContainsFunc(plan.Draws, func(d Draw) bool { return d.Budget == w.budget }) {
+			if i := slices.IndexFunc(plan.Draws, func(d Draw) bool { return d.Budget == w.budget }); i >= 0 {
+				own |= 1 << i
 				continue
 			}
+			own |= 1 << len(plan.Draws)
 			d := Draw{Budget: w.budget, Cost: w.cost, Rule: r.name}
 			for i, per := range w.budget.per {
 				v := per.value(c, class.Name)
@@ -83,6 +88,11 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 		if len(plan.Draws) > MaxDraws {
 			return nil, &RuleError{Pos: r.pos, Rule: r.name, Part: "draw",
 				Err: fmt.Errorf("with the rules before it, a call draws on %d budgets, at most %d are allowed", len(plan.Draws), MaxDraws)}
+		}
+		if r.degrade != nil {
+			g := *r.degrade
+			g.draws = own
+			plan.Degrades = append(plan.Degrades, g)
 		}
 		if r.stop {
 			break

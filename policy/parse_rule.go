@@ -62,6 +62,11 @@ func (d *decoder) rules(p *Policy, n *yaml.Node) {
 			d.Report(item, "write draw: [BUDGET, …], or stop: true for calls that are to run uncounted", "%s does nothing", ruleTitle(r))
 		}
 		d.draws(p, r, draws, f["cost"])
+		if n := f["degrade"]; n != nil {
+			if d.degrade(r, n); len(r.draws) == 0 {
+				d.Report(document.Deref(n), "put it into the rule that draws on the budget that runs low", "%s draws on no budget, so degrade never does anything", ruleTitle(r))
+			}
+		}
 		p.rules = append(p.rules, r)
 	}
 }

@@ -208,6 +208,10 @@ func TestErrors(t *testing.T) {
 		{"price", tokens + "budgets: [{name: b, token: c, supply: {grant: 1}, price: {base: 1.1234567}}]\n", "p.yaml:4:65: price base \"1.1234567\" has more than 6 digits after the point; write a number above 0, as in 1.5"},
 		{"guarantee", tokens + "budgets: [{name: b, token: c, supply: {grant: 1}, guarantee: 20%}]\n", "p.yaml:4:51: field \"guarantee\" of a budget is not supported by this version; leave it out"},
 
+		{"degrade without effect", budget + "rules: [{draw: [b], degrade: {below: 20%}}]\n", "p.yaml:6:30: degrade changes nothing; add model, max_output_tokens or both"},
+		{"degrade never", budget + "rules: [{draw: [b], degrade: {below: 0%, model: m}}]\n", "p.yaml:6:38: below must be above 0% and at most 100%; write a part of the limit, as in 20%, or leave it out: then calls run cheaper only instead of being refused"},
+		{"degrade to no model", budget + "rules: [{draw: [b], degrade: {model: ''}}]\n", "p.yaml:6:38: model has 0 bytes, it must have 1 to 256"},
+		{"degrade of what is not counted", budget + "rules: [{stop: true, degrade: {model: m}}]\n", "p.yaml:6:31: rule 1 draws on no budget, so degrade never does anything; put it into the rule that draws on the budget that runs low"},
 		{"unknown budget", budget + "rules: [{draw: [bb]}]\n", "p.yaml:6:17: unknown budget \"bb\"; did you mean \"b\"?"},
 		{"drawn twice", budget + "rules: [{draw: [b, b]}]\n", "p.yaml:6:20: rule 1 draws on budget \"b\" twice"},
 		{"rule without effect", budget + "rules: [{when: 'true'}]\n", "p.yaml:6:9: rule 1 does nothing; write draw: [BUDGET, …], or stop: true for calls that are to run uncounted"},
@@ -215,7 +219,6 @@ func TestErrors(t *testing.T) {
 		{"cost of another type", budget + "rules: [{name: x, draw: [b], cost: {r: 1}}]\n", "p.yaml:6:37: no budget that rule \"x\" draws on is of token type \"r\"; draw on one, or leave the cost out"},
 		{"cost of unknown type", budget + "rules: [{draw: [b], cost: {d: 1}}]\n", "p.yaml:6:28: unknown token type \"d\"; did you mean \"c\"?"},
 		{"cost missing", tokens + "budgets: [{name: b, token: r, supply: {grant: 1}}]\nrules: [{draw: [b]}]\n", "p.yaml:5:17: what a call costs in token type \"r\" is not said: its unit is \"read\"; write cost: {r: …} in the rule; only the units token, input_token, output_token, request, call and slot have a default"},
-		{"degrade", budget + "rules: [{draw: [b], degrade: {below: 20%}}]\n", "p.yaml:6:21: field \"degrade\" of a rule is not supported by this version; leave it out"},
 
 		{"when syntax", budget + "rules:\n  - when: tenant == && true\n    draw: [b]\n", "p.yaml:7:21: when: syntax error: extraneous input '&&'"},
 		{"when ends early", budget + "rules:\n  - when: tenant ==\n    draw: [b]\n", "p.yaml:7:20: when: syntax error: mismatched input end of the expression"},

@@ -98,6 +98,8 @@ type rule struct {
 	when  *expr // nil: always
 	draws []draw
 	stop  bool
+
+	degrade *Degrade // nil: calls run as they are, or not at all
 }
 
 type draw struct {

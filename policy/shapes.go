@@ -112,6 +112,12 @@ var ruleShape = &document.Shape{Name: "a rule", Fields: []document.Field{
 	{Name: "cost", Is: document.Schema{Each: &document.Schema{Kind: "any"}},
 		Doc: "CEL by token type: what the call costs. Default: by the token type's unit."},
 	{Name: "stop", Is: document.Schema{Kind: "boolean"}, Doc: "true: no rule after this one is looked at when it matches."},
-	{Name: "degrade", Later: true},
+	{Name: "degrade", Is: document.Schema{One: degradeShape}, Doc: "Makes calls cheaper when a budget of this rule runs low, or instead of refusing them."},
 	{Name: "route", Later: true},
+}}
+
+var degradeShape = &document.Shape{Name: "degrade", Fields: []document.Field{
+	{Name: "below", Is: document.Percent, Doc: "Calls run cheaper as soon as less than this part of a budget's limit is left. Absent: only calls that would else be refused."},
+	{Name: "model", Is: document.Text, Doc: "The model that a call is to use instead; rules are matched again with it."},
+	{Name: "max_output_tokens", Is: document.Amount, Doc: "The most tokens that a call may generate, over all its choices."},
 }}

@@ -136,6 +136,12 @@ func (n *node) decided(c *call) {
 	local := d.Waited == 0 || n.got == c.got
 	w.measure.decided(d.Verdict, &c.Call)
 	if d.Verdict.Admitted() {
+		if a := d.Advice; a != nil {
+			w.tally.Degraded(&c.Call)
+			if a.MaxOutputTokens > 0 { // its caller does as he was told
+				c.Output = min(c.Output, a.MaxOutputTokens)
+			}
+		}
 		c.charges, c.at, c.until = d.Reserved, n.decidedAt(d.Reserved, d.At), d.Expires
 		w.judge.admitted(n, c)
 		for i := range c.charges {

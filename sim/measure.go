@@ -366,7 +366,8 @@ func (w *world) result() *result.Result {
 		s.BytesPerNodeSecondMax = max(s.BytesPerNodeSecondMax, b)
 	}
 	s.PriceAmplitude = m.amplitude()
-	s.PriceSettle = result.PriceSettle(m.at, m.prices, scenario.Changes(w.sc, w.faults), w.sc.Duration)
+	moved := slices.DeleteFunc(slices.Clone(m.prices), func(p result.Prices) bool { return p.Still() })
+	s.PriceSettle = result.PriceSettle(m.at, moved, scenario.Changes(w.sc, w.faults), w.sc.Duration)
 	if m.target == nil {
 		m.converge = 0
 	}

@@ -97,11 +97,27 @@ func printAnswer(w *strings.Builder, x api.AdmitAnswer) {
 		"decision", x.Decision,
 		"reserved", amounts(x.Reserved),
 		"price", prices(x.Price),
+		"advice", advice(x.Advice),
 		"reason", clean(x.Reason),
 		"waited", millis(x.WaitedMS),
 		"policy", fmt.Sprintf("revision %d", x.Policy.Revision),
 		"node", clean(x.Node),
 	)
+}
+
+// advice writes how a degraded call must be changed.
+func advice(a *api.Advice) string {
+	if a == nil {
+		return ""
+	}
+	var how []string
+	if a.Model != "" {
+		how = append(how, "model "+clean(a.Model))
+	}
+	if a.MaxOutputTokens > 0 {
+		how = append(how, fmt.Sprintf("at most %d tokens of output", a.MaxOutputTokens))
+	}
+	return strings.Join(how, ", ")
 }
 
 // parseAmounts reads type=amount, amounts as in policies: 900, 10k, 2M.

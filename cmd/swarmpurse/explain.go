@@ -45,6 +45,7 @@ func printDecision(w *strings.Builder, d api.Decision) {
 	fields(w,
 		"id", clean(d.ID),
 		"decision", clean(d.Decision),
+		"advice", advice(d.Advice),
 		"reason", clean(d.Reason),
 		"code", clean(d.Code),
 		"state", clean(d.State),

@@ -2,6 +2,7 @@ package admit
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
@@ -41,12 +42,18 @@ func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) (done bool, at 
 				w.overdraw = true
 				continue
 			}
+			if e.recast(now, l, w, at) {
+				return e.again(now, l, w)
+			}
 			e.refuse(now, l, w, at, kept)
 			return true, 0
 		default: // the disk: the next batch brings what lacks
 			if w.disk == 0 {
 				w.disk = now + diskGrace
 				if i := w.vain(now, l); i >= 0 {
+					if e.recast(now, l, w, i) {
+						return e.again(now, l, w)
+					}
 					e.refuse(now, l, w, i, w.bound.takes[i].gate.kept(w))
 					return true, 0
 				}
@@ -85,7 +92,7 @@ func (e *Engine) refuseUnopened(now ledger.Instant, l Ledger, r *Request) ID {
 	if err != nil {
 		return 0
 	}
-	w := &Waiter{Request: r, since: now, deadline: now + ledger.Instant(latencyBudget(p, r).Milliseconds()), bound: &bound{plan: p}}
+	w := &Waiter{Request: r, since: now, deadline: now + ledger.Instant(latencyBudget(p, r).Milliseconds()), call: &r.Call, bound: &bound{plan: p, cheap: make([]atomic.Pointer[bound], len(p.Degrades))}}
 	charter := l.Charter().ID
 	for i := range p.Draws {
 		d := &p.Draws[i]
@@ -123,13 +130,13 @@ const lookAgain = 100
 
 // reserve tries to reserve, but for what others keep.
 func (w *Waiter) reserve(now ledger.Instant, ttl ledger.Millis) (ledger.Short, int) {
-	for i := range w.bound.takes {
-		w.takes[i].Keep = w.bound.takes[i].gate.kept(w)
-	}
 	if w.overdraw {
 		if w.Err = w.overdrawn(now); w.Err != nil {
 			return ledger.NoRights, 0
 		}
+	}
+	for i := range w.bound.takes {
+		w.takes[i].Keep = w.bound.takes[i].gate.kept(w)
 	}
 	return ledger.Reserve(now, now+ledger.Instant(ttl), w.takes, w.overdraw)
 }
@@ -193,8 +200,11 @@ func (e *Engine) finish(now ledger.Instant, ttl ledger.Millis, w *Waiter) {
 	w.ID, w.served = id, ok
 }
 
-// refuse records that rights were short at a draw.
+// refuse records that rights were short at a draw, unless the call can run cheaper.
 func (e *Engine) refuse(now ledger.Instant, l Ledger, w *Waiter, at int, ahead ledger.Tokens) {
+	if e.instead(now, l, w, at) {
+		return
+	}
 	t, need := &w.bound.takes[at], w.takes[at].Amount
 	w.takes[at].Account.Missed(need)
 	spec := t.account.Spec()

@@ -54,12 +54,13 @@ type Engine struct {
 
 	gates map[ledger.InstanceID]*gate
 	queue queue
-	// priced are the gates whose price moves, each once; nextPriced is the one to look at next. The owner's.
-	priced     []*gate
-	nextPriced int
-	turn       uint32 // the shard of the next refusal; the owner's
-	disk       string // see SetDisk; the owner's
-	held       string // see SetUnheld; the owner's
+	// watched are the gates of which decisions are told more than rights, each once; nextWatched is the one to look at next.
+	// The owner's.
+	watched     []*gate
+	nextWatched int
+	turn        uint32 // the shard of the next refusal; the owner's
+	disk        string // see SetDisk; the owner's
+	held        string // see SetUnheld; the owner's
 }
 
 // New returns an engine for the policy p. now starts the numbering of decisions.
@@ -121,6 +122,29 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 	if r.TTL < 0 || r.TTL > MaxTTL || len(r.IdempotencyKey) > MaxKeyLen || rev.policy.Valid(&r.Call) != nil {
 		return 0, false
 	}
+	if len(b.plan.Degrades) > 0 && !r.AsIs {
+		if i := b.low(); i >= 0 {
+			return e.tryCheaper(now, r, b, i)
+		}
+	}
+	return e.try(now, r, &r.Call, b)
+}
+
+// tryCheaper is Try for a call that runs cheaper.
+func (e *Engine) tryCheaper(now ledger.Instant, r *Request, b *bound, i int) (ID, bool) {
+	call := r.Call
+	if !b.plan.Degrades[i].Apply(&call) {
+		return e.try(now, r, &r.Call, b)
+	}
+	to := b.cheap[i].Load()
+	if to == nil || len(to.takes) > inline {
+		return 0, false
+	}
+	return e.try(now, r, &call, to)
+}
+
+// try reserves by a plan for a call, which may be the request's or a cheaper one.
+func (e *Engine) try(now ledger.Instant, r *Request, call *policy.Call, b *bound) (ID, bool) {
 	var few [inline]ledger.Take
 	takes, headroom := few[:len(b.takes)], b.plan.Class.Headroom
 	var prices [inline]policy.PPM
@@ -130,7 +154,7 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 			return 0, false
 		}
 		price := t.price()
-		n, cost, err := t.draw.AmountAt(&r.Call, price)
+		n, cost, err := t.draw.AmountAt(call, price)
 		if err != nil {
 			return 0, false
 		}
@@ -189,7 +213,7 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan) (*bound, err
 	if len(e.gates)+len(p.Draws) > maxGates {
 		e.forgetGates()
 	}
-	b := &bound{plan: p}
+	b := &bound{plan: p, cheap: make([]atomic.Pointer[bound], len(p.Degrades))}
 	charter := l.Charter().ID
 	takes := make([]ledger.Take, len(p.Draws))
 	draws := make(map[*ledger.Account]*policy.Draw, len(p.Draws))
@@ -211,7 +235,8 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan) (*bound, err
 	ledger.Sort(takes)
 	for _, t := range takes {
 		g := e.gate(t.Account.ID())
-		e.moves(now, l, g, draws[t.Account].Budget, t.Account)
+		d := draws[t.Account]
+		e.watch(now, l, g, d.Budget, t.Account, watched(p, d))
 		b.takes = append(b.takes, boundTake{draws[t.Account], t.Account, g})
 		b.hash += g.hash
 	}

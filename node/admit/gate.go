@@ -28,6 +28,9 @@ type gate struct {
 	// price is what costs are multiplied by now, in parts per million; 0 while the budget's price does not move. The owner
 	// writes it.
 	price atomic.Int64
+	// left is the part of the limit that is left in the swarm, in parts per million, if calls run cheaper when that is little;
+	// whole otherwise. The owner writes it.
+	left atomic.Int64
 
 	// The rest is the owner's.
 	lines   []*classLine  // in the order in which their classes came first
@@ -36,7 +39,7 @@ type gate struct {
 	virtual float64       // tag of the call that was served last
 	told    ledger.Tokens // what the ledger was told that the first call needs
 	busy    bool          // on the queue's list
-	pricing *pricing      // nil while the price does not move
+	watch   *watch        // nil if decisions are told nothing of the instance
 }
 
 // open is gate.closed where nobody waits.
@@ -55,6 +58,7 @@ func (e *Engine) gate(id ledger.InstanceID) *gate {
 		g.hash = (g.hash ^ uint32(id[i])) * 16777619
 	}
 	g.closed.Store(open)
+	g.left.Store(whole)
 	e.gates[id] = g
 	return g
 }
@@ -66,13 +70,15 @@ func (e *Engine) forgetGates() {
 	for _, g := range e.queue.busy {
 		used[g.id] = g
 		for w := range g.all() {
-			for i := range w.bound.takes {
-				used[w.bound.takes[i].gate.id] = w.bound.takes[i].gate
+			for b := range w.bound.forms() {
+				for i := range b.takes {
+					used[b.takes[i].gate.id] = b.takes[i].gate
+				}
 			}
 		}
 	}
 	e.gates = used
-	e.priced = slices.DeleteFunc(e.priced, func(g *gate) bool { return used[g.id] == nil })
+	e.watched = slices.DeleteFunc(e.watched, func(g *gate) bool { return used[g.id] == nil })
 	e.Rebind()
 }
 

@@ -176,7 +176,7 @@ func (w *swarm) tick() {
 	w.t.Helper()
 	for _, n := range w.nodes {
 		n.r.Elapsed(time.Duration(w.now-begin) * time.Millisecond)
-		n.e.Reprice(w.now, n.r)
+		n.e.Watch(w.now, n.r)
 		n.r.Tick(w.now)
 		n.e.Expire(w.now)
 	}

@@ -18,6 +18,8 @@ type bound struct {
 	takes   []boundTake // in the ledger's order of locking
 	hash    uint32      // of its instances
 	lane    atomic.Uint32
+	cheap   []atomic.Pointer[bound] // by the plan's Degrades: what the calls become, once it was needed
+	cheaper *cheaper                // of such a plan: what its calls were
 }
 
 // boundTake is one draw with its account.

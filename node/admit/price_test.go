@@ -142,8 +142,8 @@ rules:
 `)
 	n.e.SetPolicy(n.w.policy)
 	n.w.pass(2 * time.Second)
-	if id := n.must(call("a", 100), Admit, CodeOK); n.answer(id).Price["pool"] != 1.5 || len(n.e.priced) != 0 {
-		t.Errorf("%+v, %d prices move", n.answer(id), len(n.e.priced))
+	if id := n.must(call("a", 100), Admit, CodeOK); n.answer(id).Price["pool"] != 1.5 || len(n.e.watched) != 0 {
+		t.Errorf("%+v, %d prices move", n.answer(id), len(n.e.watched))
 	}
 }
 

@@ -37,6 +37,7 @@ type Waiter struct {
 	ID  ID
 	Err error
 
+	call     *policy.Call // what runs: the request's, or a cheaper one
 	bound    *bound       // nil while the ledger cannot open what it draws on
 	plan     *policy.Plan // that it came with, if it waits again: see Succeed
 	takes    []ledger.Take
@@ -232,7 +233,10 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 		w.ID = e.refused(now, r, b, refusal{verdict: Deny, code: CodeNoRule, reason: "no rule of the policy matches this call, and its default is deny"}, w.waited(now))
 		return true, nil
 	}
-	w.bound, w.deadline = b, w.since+ledger.Instant(latencyBudget(b.plan, r).Milliseconds())
+	w.bound, w.call, w.deadline = b, &r.Call, w.since+ledger.Instant(latencyBudget(b.plan, r).Milliseconds())
+	if err := e.degrade(now, l, w); err != nil {
+		return false, err
+	}
 	if err := w.price(); err != nil {
 		return false, err
 	}
@@ -248,7 +252,7 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 		return true, nil
 	}
 	if no := e.crowded(now, w); no != nil {
-		w.ID = e.refused(now, r, b, *no, w.waited(now))
+		w.ID = e.refused(now, r, w.bound, *no, w.waited(now))
 		return true, nil
 	}
 	e.queue.enter(w, i)
@@ -309,7 +313,7 @@ func (w *Waiter) price() error {
 // priceAt works out what the call takes at its i-th draw.
 func (w *Waiter) priceAt(i int, price policy.PPM) error {
 	t := &w.bound.takes[i]
-	n, cost, err := t.draw.AmountAt(&w.Request.Call, price)
+	n, cost, err := t.draw.AmountAt(w.call, price)
 	if err != nil {
 		return invalid(err)
 	}

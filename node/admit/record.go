@@ -290,6 +290,9 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		}
 		rec := s.fill(i, now, r, b)
 		rec.state, rec.verdict, rec.n = Reserved, Admit, uint8(len(takes))
+		if b.cheaper != nil {
+			rec.verdict = Degrade
+		}
 		rec.ttl, rec.waited = uint32(ttl), uint32(waited)
 		h, short := rec.few[:], rec.prices[:]
 		if len(takes) > inline {
@@ -304,7 +307,7 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 			}
 		}
 		s.active++
-		s.counts[Admit]++
+		s.counts[rec.verdict]++
 		s.schedule(i, now+ledger.Instant(ttl))
 		id := makeID(sh, i, rec.seq)
 		s.mu.Unlock()

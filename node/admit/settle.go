@@ -282,7 +282,11 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 	p := r.bound.plan
 	d.Revision, d.Rules = p.Policy.Revision(), p.Rules
 	d.Class, d.Answer.Class = p.Class.Name, p.Class.Name
-	if d.Reason == "" {
+	switch {
+	case d.Reason != "":
+	case d.Verdict == Degrade:
+		d.Reason, d.Advice = r.bound.cheaper.reason(), r.bound.advice()
+	default:
 		d.Reason = admitReason(p, d.Waited)
 	}
 	hs := r.held()

@@ -24,6 +24,9 @@ type Request struct {
 	// IdempotencyKey makes a retry get the first answer; "" for none. At most MaxKeyLen bytes. A key
 	// belongs to its tenant.
 	IdempotencyKey string
+
+	// AsIs says that the call cannot be changed by whoever asks, so that it must not be degraded.
+	AsIs bool
 }
 
 const (
@@ -81,8 +84,15 @@ type Answer struct {
 	Revision   int64              // of the policy that decided
 	Node       string
 	Class      string        // that the call ran in
+	Advice     *Advice       // Degrade: how the call must be changed; what is reserved is for the call so changed
 	Short      *Shortage     // Defer and Deny for want of rights: the budget that lacks them
 	Waited     time.Duration // how long the call was queued
+}
+
+// Advice is how a degraded call must be changed before it runs.
+type Advice struct {
+	Model           string // the model to use; "" leaves it
+	MaxOutputTokens int64  // the most that it may generate, over all its choices; 0 leaves it
 }
 
 // Shortage is the budget instance that a call was refused for, as far as the node knows the swarm.

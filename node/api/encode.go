@@ -30,6 +30,9 @@ func appendAnswer(b []byte, a *admit.Answer) []byte {
 		b = appendPrices(b, a.Price)
 		b = append(b, '}')
 	}
+	if a.Advice != nil {
+		b = appendAdvice(append(b, `,"advice":`...), a.Advice)
+	}
 	b = append(b, `,"reason":`...)
 	b = appendString(b, a.Reason)
 	b = append(b, `,"code":`...)
@@ -45,6 +48,22 @@ func appendAnswer(b []byte, a *admit.Answer) []byte {
 	b = append(b, `,"waited_ms":`...)
 	b = strconv.AppendFloat(b, float64(a.Waited.Microseconds())/1000, 'f', -1, 64)
 	return append(b, '}', '\n')
+}
+
+func appendAdvice(b []byte, a *admit.Advice) []byte {
+	b = append(b, '{')
+	if a.Model != "" {
+		b = append(b, `"model":`...)
+		b = appendString(b, a.Model)
+	}
+	if a.MaxOutputTokens > 0 {
+		if a.Model != "" {
+			b = append(b, ',')
+		}
+		b = append(b, `"max_output_tokens":`...)
+		b = strconv.AppendInt(b, a.MaxOutputTokens, 10)
+	}
+	return append(b, '}')
 }
 
 func appendReceipt(b []byte, r *admit.Receipt) []byte {

@@ -22,10 +22,11 @@ type AdmitRequest struct {
 // AdmitAnswer is the answer to POST /v1/admit, with status 200 for admit and degrade and 429 for
 // defer and deny.
 type AdmitAnswer struct {
-	ID           string                   `json:"id,omitempty"`    // names the reservation, and the decision
-	Decision     string                   `json:"decision"`        // admit, degrade, defer, deny
-	Reserved     map[string]ledger.Tokens `json:"reserved"`        // by budget name
-	Price        map[string]float64       `json:"price,omitempty"` // by budget name: what the cost was multiplied by
+	ID           string                   `json:"id,omitempty"`     // names the reservation, and the decision
+	Decision     string                   `json:"decision"`         // admit, degrade, defer, deny
+	Reserved     map[string]ledger.Tokens `json:"reserved"`         // by budget name
+	Price        map[string]float64       `json:"price,omitempty"`  // by budget name: what the cost was multiplied by
+	Advice       *Advice                  `json:"advice,omitempty"` // with degrade
 	Reason       string                   `json:"reason"`
 	Code         string                   `json:"code"`
 	RetryAfterMS int64                    `json:"retry_after_ms,omitempty"` // with defer
@@ -36,6 +37,12 @@ type AdmitAnswer struct {
 
 // Admitted reports whether the call may run.
 func (a AdmitAnswer) Admitted() bool { return a.Decision == "admit" || a.Decision == "degrade" }
+
+// Advice is how a degraded call must be changed before it runs: what is reserved is for the call so changed.
+type Advice struct {
+	Model           string `json:"model,omitempty"`             // the model to use
+	MaxOutputTokens int64  `json:"max_output_tokens,omitempty"` // the most to generate, over all choices
+}
 
 // PolicyRef names the policy that decided.
 type PolicyRef struct {

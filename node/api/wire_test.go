@@ -41,6 +41,9 @@ func TestAnswerIsItsType(t *testing.T) {
 			Waited:     time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "waited")),
 			Revision:   rapid.Int64().Draw(t, "revision"),
 		}
+		if rapid.Bool().Draw(t, "degraded") {
+			a.Advice = &admit.Advice{Model: rapid.String().Draw(t, "model"), MaxOutputTokens: rapid.Int64Range(0, 1<<53).Draw(t, "output")}
+		}
 		out := appendAnswer(nil, &a)
 		var got AdmitAnswer
 		dec := json.NewDecoder(bytes.NewReader(out))
@@ -52,6 +55,9 @@ func TestAnswerIsItsType(t *testing.T) {
 			ID: a.ID, Decision: a.Verdict.String(), Reserved: sum(a.Reserved), Price: a.Price, Reason: a.Reason, Code: a.Code,
 			RetryAfterMS: int64(math.Ceil(float64(a.RetryAfter) / 1e6)), Policy: PolicyRef{a.Revision}, Node: a.Node,
 			WaitedMS: float64(a.Waited.Microseconds()) / 1000,
+		}
+		if a.Advice != nil {
+			want.Advice = (*Advice)(a.Advice)
 		}
 		if len(want.Price) == 0 {
 			want.Price = nil

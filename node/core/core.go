@@ -62,7 +62,7 @@ func (c *Core) Tick(now ledger.Instant) {
 		c.Replica.Stepped(c.stepped)
 		c.stepped = 0
 	}
-	c.Engine.Reprice(now, c.Replica)
+	c.Engine.Watch(now, c.Replica)
 	c.Replica.Tick(now)
 }
 

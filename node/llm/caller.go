@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
@@ -24,6 +26,8 @@ const (
 	HeaderDecision = headerPrefix + "Decision" // id of the decision, for `swarmpurse explain`
 	HeaderNode     = headerPrefix + "Node"
 	HeaderPrice    = headerPrefix + "Price" // "compute=1.5", comma separated
+	// HeaderDegraded says how the call was made cheaper: "model=gpt-4o-mini, max_output_tokens=512".
+	HeaderDegraded = headerPrefix + "Degraded"
 )
 
 // KeyPrefix marks a swarmpurse key.
@@ -191,4 +195,24 @@ func priceHeader(price map[string]float64) string {
 		names[i] = fmt.Sprintf("%s=%g", n, price[n])
 	}
 	return strings.Join(names, ", ")
+}
+
+func degradedHeader(a *admit.Advice) string {
+	var list []string
+	if a.Model != "" {
+		model := a.Model
+		if !headerText(model) {
+			model = strconv.Quote(model)
+		}
+		list = append(list, "model="+model)
+	}
+	if a.MaxOutputTokens > 0 {
+		list = append(list, fmt.Sprintf("max_output_tokens=%d", a.MaxOutputTokens))
+	}
+	return strings.Join(list, ", ")
+}
+
+// headerText reports whether a header can carry s as it is.
+func headerText(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r >= 0x7f })
 }

@@ -23,13 +23,14 @@ type exchange struct {
 	rc    *http.ResponseController
 	start time.Time
 
-	up   *Upstream
-	rest string // the escaped path after /v1
-	ep   wire.Endpoint
-	req  admit.Request
-	plan *wire.Plan // of counted calls
-	body string     // what is forwarded, where it was read; else r.Body is
-	held int64      // bytes counted in Proxy.buffered
+	up      *Upstream
+	rest    string // the escaped path after /v1
+	ep      wire.Endpoint
+	req     admit.Request
+	plan    *wire.Plan // of counted calls
+	choices int64      // of those: how many answers there may be, over all prompts
+	body    string     // what is forwarded, where it was read; else r.Body is
+	held    int64      // bytes counted in Proxy.buffered
 
 	id       string // of the reservation, "" if there is none
 	ended    bool   // it was settled or released
@@ -83,7 +84,8 @@ func (x *exchange) prepare() *apiError {
 	var prompts int64
 	x.plan, x.req.Model = plan, plan.Model
 	x.req.PromptTokens, prompts = o.Counter.body(x.ep, plan)
-	x.req.MaxOutputTokens = wire.MulTokens(plan.MaxOutput(), prompts)
+	x.choices = wire.MulTokens(plan.Choices, prompts)
+	x.req.MaxOutputTokens = wire.MulTokens(plan.PerChoice, x.choices)
 	return nil
 }
 
@@ -166,6 +168,7 @@ func (x *exchange) admit() *apiError {
 	defer x.p.m.stage("admit", time.Now())
 	o := &x.p.o
 	x.req.Wait = admit.UseClassDefault
+	x.req.AsIs = !x.changeable()
 	x.req.TTL = min(o.CallTimeout+o.Drain.Time+time.Minute, admit.MaxTTL)
 	a, err := o.Admitter.Admit(x.r.Context(), &x.req)
 	switch {
@@ -200,9 +203,31 @@ func (x *exchange) admit() *apiError {
 		return left()
 	}
 	if x.plan != nil {
-		x.body = x.plan.Build(x.plan.PerChoice)
+		x.build(a.Advice)
 	}
 	return nil
+}
+
+// changeable reports whether the proxy can change the call's model and its limit of output. Vectors of another model are no
+// use to whoever asked for those of this one.
+func (x *exchange) changeable() bool { return x.plan != nil && x.ep != wire.Embeddings }
+
+// build makes the body that is forwarded, cheaper if the decision says so.
+func (x *exchange) build(a *admit.Advice) {
+	if a == nil {
+		x.body = x.plan.Build(x.plan.PerChoice, "")
+		return
+	}
+	each := x.plan.PerChoice
+	if a.MaxOutputTokens > 0 {
+		each = min(each, max(1, a.MaxOutputTokens/max(1, x.choices)))
+	}
+	x.body = x.plan.Build(each, a.Model)
+	if a.Model != "" {
+		x.plan.Model, x.req.Model = a.Model, a.Model // what comes back is counted by it
+	}
+	x.w.Header().Set(HeaderDegraded, degradedHeader(a))
+	x.p.m.degraded.WithLabelValues(x.ep.String()).Inc()
 }
 
 // settle ends the reservation with what the call really used; counted says that we counted it

@@ -25,6 +25,7 @@ type fakeAdmitter struct {
 	answer  func(*admit.Request) (admit.Answer, error) // nil: admit
 	settle  func(string, admit.Settlement)             // called before a settlement is written down
 	entries []*entry
+	advice  *admit.Advice // nil: calls are admitted as they are
 }
 
 // entry is one reservation.
@@ -57,6 +58,9 @@ func (f *fakeAdmitter) Admit(ctx context.Context, r *admit.Request) (admit.Answe
 		}
 	}
 	f.entries = append(f.entries, &entry{req: *r})
+	if f.advice != nil && !r.AsIs {
+		return admit.Answer{ID: fmt.Sprint(len(f.entries) - 1), Verdict: admit.Degrade, Node: "n1", Advice: f.advice}, nil
+	}
 	return admit.Answer{ID: fmt.Sprint(len(f.entries) - 1), Verdict: admit.Admit, Node: "n1",
 		Price: map[string]float64{"compute": 1.5}}, nil
 }

@@ -124,6 +124,8 @@ var Figures = []Figure{
 	{Name: "admitted", Title: "admitted", What: "calls admitted", Unit: Calls, Better: 1,
 		of:      func(s *System) float64 { return float64(s.Admitted) },
 		ofClass: func(c *Class) float64 { return float64(c.Admitted) }},
+	{Name: "degraded", Title: "degraded", What: "calls admitted that had to run cheaper", Unit: Calls,
+		of: func(s *System) float64 { return float64(s.Degraded) }},
 	{Name: "deferred", Title: "deferred", What: "calls told to come back later", Unit: Calls, Better: -1,
 		of: func(s *System) float64 { return float64(s.Deferred) }},
 	{Name: "denied", Title: "denied", What: "calls refused for good", Unit: Calls, Better: -1,

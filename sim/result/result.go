@@ -61,6 +61,7 @@ const (
 type System struct {
 	Name                                string
 	Offered, Admitted, Deferred, Denied int64   // calls
+	Degraded                            int64   // of those admitted: as they were told to run cheaper
 	OfferedTokens, GoodputTokens        int64   // goodput: tokens of calls that were admitted and settled, as really used
 	Goodput                             float64 // beside the omniscient system's
 	Overspend                           float64 // largest excess over a hard limit, as a fraction of it

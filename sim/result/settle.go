@@ -17,6 +17,17 @@ const (
 // Prices is one price over time: the smallest and the largest at any node, by sample. NaN where no node has one.
 type Prices struct{ Low, High []float64 }
 
+// Still reports that a price never moved, and was the same at all nodes.
+func (p *Prices) Still() bool {
+	low, high := math.Inf(1), math.Inf(-1)
+	for i := range p.Low {
+		if !math.IsNaN(p.Low[i]) {
+			low, high = math.Min(low, p.Low[i]), math.Max(high, p.High[i])
+		}
+	}
+	return high <= low || math.IsInf(low, 0)
+}
+
 // PriceSettle is how many seconds it took after a change until a price stood still, at the longest over all prices and
 // changes: from the change's end to the first sample from which on the price kept to PriceBand until the next change began,
 // or the end came. It is infinite if there was none so early that PriceStands was left, and NaN if there is nothing to tell:

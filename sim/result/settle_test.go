@@ -33,7 +33,7 @@ func TestPriceSettle(t *testing.T) {
 		changes []Disturbance
 		want    float64
 	}{
-		"it never moved":              {price(func(float64) (float64, float64) { return 1, 1 }), once, 0},
+		"it hardly moved":             {price(func(float64) (float64, float64) { return 1, 1 }), once, 0},
 		"a slow rise":                 {price(rise(70)), once, 33}, // from then on it is above 2 / 1.1
 		"too late to stand for long":  {price(func(s float64) (float64, float64) { x := 1 + math.Floor(s/110); return x, x }), once, math.Inf(1)},
 		"nodes that disagree":         {price(func(float64) (float64, float64) { return 1, 1.2 }), once, math.Inf(1)},

@@ -141,6 +141,13 @@ func (t *Tally) Admitted(c *workload.Call, at ledger.Millis, local bool) {
 	t.tenant(c).Admitted++
 }
 
+// Degraded counts a call that is admitted if it runs cheaper.
+func (t *Tally) Degraded(c *workload.Call) {
+	if c.At >= t.warmup {
+		t.system.Degraded++
+	}
+}
+
 // Deferred counts a call that was refused for the time being and does not come back.
 func (t *Tally) Deferred(c *workload.Call) {
 	if c.At >= t.warmup {

@@ -47,6 +47,7 @@ type Plan struct {
 	insert string // the field to add when it states none
 	usage  *edit  // makes the upstream tell the usage of a stream
 	end    int    // where new fields go: after the last one
+	model  *span  // where the model stands; nil if it is not stated
 }
 
 type span struct{ from, to int }
@@ -88,6 +89,9 @@ func ParsePlan(e Endpoint, body string, lim OutputLimits) (*Plan, *FieldError) {
 	fields, err := p.fields(e)
 	if err != nil {
 		return nil, err
+	}
+	if m, ok := fields["model"]; ok {
+		p.model = &span{m.Index, m.Index + len(m.Raw)}
 	}
 	if m, ok := fields["model"]; ok && m.Type != gjson.Null {
 		if m.Type != gjson.String {
@@ -241,9 +245,18 @@ func (p *Plan) readLimits(e Endpoint, fields map[string]gjson.Result, lim Output
 }
 
 // Build returns the body to forward, with an output limit of at most perChoice for each choice: a
-// limit that the client states is left as it is written unless it is larger.
-func (p *Plan) Build(perChoice int64) string {
+// limit that the client states is left as it is written unless it is larger. model takes the place of the client's
+// unless it is "".
+func (p *Plan) Build(perChoice int64, model string) string {
 	var edits []edit
+	if model != "" && model != p.Model {
+		text, _ := json.Marshal(model) // a string
+		if p.model != nil {
+			edits = append(edits, edit{*p.model, string(text)})
+		} else {
+			edits = append(edits, edit{span{p.end, p.end}, `,"model":` + string(text)})
+		}
+	}
 	for _, s := range p.limits {
 		if n, err := natural("", gjson.Parse(p.Body[s.from:s.to]), 0); err != nil || n > perChoice {
 			edits = append(edits, edit{s, strconv.FormatInt(perChoice, 10)})

@@ -39,7 +39,7 @@ func TestBuild(t *testing.T) {
 			t.Errorf("%s: %v", x.name, err)
 			continue
 		}
-		if got := p.Build(p.PerChoice); got != x.want {
+		if got := p.Build(p.PerChoice, ""); got != x.want {
 			t.Errorf("%s:\n got %s\nwant %s", x.name, got, x.want)
 		}
 		if got := p.MaxOutput(); got != x.perCall && x.e != Embeddings {
@@ -97,7 +97,7 @@ func FuzzBuild(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out := p.Build(p.PerChoice)
+		out := p.Build(p.PerChoice, "")
 		if !json.Valid([]byte(out)) {
 			t.Fatalf("%q became %q", in, out)
 		}

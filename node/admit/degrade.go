@@ -1,0 +1,219 @@
+package admit
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy"
+)
+
+// whole is all of a limit, in parts per million.
+const whole = 1_000_000
+
+// cheaper is how the calls of a plan are made cheaper, by the plan's Degrades.
+type cheaper struct {
+	from *policy.Plan
+	by   *policy.Degrade
+}
+
+// low returns which of the plan's Degrades calls run by now, because less is left of a budget than it says; -1 for none.
+func (b *bound) low() int {
+	for i := range b.plan.Degrades {
+		g := &b.plan.Degrades[i]
+		if g.Below == 0 {
+			continue
+		}
+		for j := range b.takes {
+			if t := &b.takes[j]; t.gate.left.Load() < g.Below && b.watches(g, j) {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// forms goes through what the calls of a plan may become, the plan as it is first.
+func (b *bound) forms() iter.Seq[*bound] {
+	return func(yield func(*bound) bool) {
+		if !yield(b) {
+			return
+		}
+		for i := range b.cheap {
+			if c := b.cheap[i].Load(); c != nil && !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// watches reports whether the j-th take is one of those that a Degrade is for.
+func (b *bound) watches(g *policy.Degrade, j int) bool {
+	for i := range b.plan.Draws {
+		if &b.plan.Draws[i] == b.takes[j].draw {
+			return g.Watches(i)
+		}
+	}
+	return false
+}
+
+// watched reports whether calls run cheaper when little is left at a draw.
+func watched(p *policy.Plan, draw *policy.Draw) bool {
+	for i := range p.Degrades {
+		for j := range p.Draws {
+			if p.Degrades[i].Below > 0 && &p.Draws[j] == draw && p.Degrades[i].Watches(j) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// degraded returns the bound plan of a call that is made cheaper by the i-th of its plan's Degrades, making it. It is nil if
+// no rule lets that call run. The owner's.
+func (e *Engine) degraded(now ledger.Instant, l Ledger, b *bound, i int, call *policy.Call) (*bound, error) {
+	if c := b.cheap[i].Load(); c != nil {
+		return c, nil
+	}
+	to, err := e.plan(now, l, &Request{Call: *call})
+	if err != nil || !to.plan.Admit {
+		return nil, err
+	}
+	c := &bound{plan: to.plan, takes: to.takes, hash: to.hash, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}}
+	b.cheap[i].Store(c)
+	return c, nil
+}
+
+// degrade makes a call cheaper that has come, if little is left of a budget that it draws on. The owner's.
+func (e *Engine) degrade(now ledger.Instant, l Ledger, w *Waiter) error {
+	i := -1
+	if !w.Request.AsIs {
+		i = w.bound.low()
+	}
+	if i < 0 {
+		return nil
+	}
+	call := w.Request.Call
+	if !w.bound.plan.Degrades[i].Apply(&call) {
+		return nil
+	}
+	to, err := e.degraded(now, l, w.bound, i, &call)
+	switch {
+	case errors.Is(err, ErrLater):
+		return err
+	case to != nil:
+		w.bound, w.call = to, &call
+	}
+	return nil // as it is, if what it would be cannot run
+}
+
+// recast makes a call cheaper that has just come and would be refused for one of its draws. Then it may wait as what it has
+// become. The owner's.
+func (e *Engine) recast(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
+	b := w.bound
+	if w.gate != nil || w.Request.AsIs || b.cheaper != nil {
+		return false
+	}
+	for i := range b.plan.Degrades {
+		g, call := &b.plan.Degrades[i], w.Request.Call
+		if !b.watches(g, at) || !g.Apply(&call) {
+			continue
+		}
+		if to, err := e.degraded(now, l, b, i, &call); to != nil && err == nil {
+			w.bound, w.call = to, &call
+			w.takes, w.prices, w.overdraw, w.look, w.disk = nil, nil, false, 0, 0
+			return true
+		}
+	}
+	return false
+}
+
+// again decides on a call that has been made cheaper, in its turn.
+func (e *Engine) again(now ledger.Instant, l Ledger, w *Waiter) (done bool, at int) {
+	if w.Err = w.price(); w.Err != nil {
+		return true, 0
+	}
+	if i := e.overtakes(w); i >= 0 {
+		return e.behind(now, l, w, i)
+	}
+	return e.decide(now, l, w)
+}
+
+// instead admits a call cheaper that has waited in vain at one of its draws, if it can run so at once and without going ahead
+// of others. The owner's.
+func (e *Engine) instead(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
+	b := w.bound
+	if w.Request.AsIs || b.cheaper != nil {
+		return false
+	}
+	for i := range b.plan.Degrades {
+		g, call := &b.plan.Degrades[i], w.Request.Call
+		if !b.watches(g, at) || !g.Apply(&call) {
+			continue
+		}
+		to, err := e.degraded(now, l, b, i, &call)
+		if to == nil || err != nil {
+			continue
+		}
+		c := Waiter{Request: w.Request, call: &call, bound: to, seq: w.seq, since: w.since}
+		if c.price() != nil || !c.clear(w) {
+			continue
+		}
+		ttl := w.Request.ttl()
+		if why, _ := c.reserve(now, ttl); why != ledger.Enough {
+			continue
+		}
+		if e.finish(now, ttl, &c); c.served {
+			w.ID = c.ID
+			return true
+		}
+	}
+	return false
+}
+
+// clear reports whether nobody waits whom the cheaper form of w would overtake.
+func (c *Waiter) clear(w *Waiter) bool {
+	for i := range c.bound.takes {
+		g := c.bound.takes[i].gate
+		switch {
+		case g.n == 0:
+		case w.gate == g: // it was served in order
+			if l := g.first(w.bound.plan.Class.Headroom + 1); l == nil || l.head() != w {
+				return false
+			}
+		case w.gate != nil || !g.passes(c):
+			return false
+		}
+	}
+	return true
+}
+
+// advice says how the calls of a plan must be changed; nil if they run as they are.
+func (b *bound) advice() *Advice {
+	if b.cheaper == nil {
+		return nil
+	}
+	return &Advice{Model: b.cheaper.by.Model, MaxOutputTokens: b.cheaper.by.MaxOutput}
+}
+
+// reason says why the calls of a plan run cheaper.
+func (c *cheaper) reason() string {
+	var how []string
+	if c.by.Model != "" {
+		how = append(how, fmt.Sprintf("model %q", c.by.Model))
+	}
+	if c.by.MaxOutput > 0 {
+		how = append(how, fmt.Sprintf("at most %d tokens of output", c.by.MaxOutput))
+	}
+	return fmt.Sprintf("little is left for the call as it was (%s): it runs with %s", c.by.Rule, strings.Join(how, " and "))
+}
+
+// came is the plan that a call came with.
+func (b *bound) came() *policy.Plan {
+	if b.cheaper != nil {
+		return b.cheaper.from
+	}
+	return b.plan
+}
