@@ -292,6 +292,15 @@ func (p *Pool) Leave(ctx context.Context) error {
 	return errors.Join(err, p.Close())
 }
 
+// Remove takes a member off the list that has left or failed, at all nodes: it is not waited for any more. One that is alive
+// comes back by itself.
+func (p *Pool) Remove(name string) error {
+	if err := p.serf.RemoveFailedNodePrune(name); err != nil {
+		return fmt.Errorf("gossip: %q is not taken off the list: %w", name, err)
+	}
+	return nil
+}
+
 // Close stops the pool without a word to the peers. It waits for the delegate's calls to return, and
 // is idempotent; the delegate must not call it. Timers of memberlist that were running end by themselves within a probe interval.
 func (p *Pool) Close() error {

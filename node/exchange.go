@@ -199,7 +199,7 @@ func (n *Node) meet(now ledger.Instant) {
 		}
 		dir := hexTag(m, tagDir)
 		peers = append(peers, ledger.Peer{
-			Holder: h, Alive: m.Status == gossip.Alive, Distance: ledger.Millis(m.RTT.Milliseconds()),
+			Holder: h, Alive: m.Status == gossip.Alive, Left: m.Status == gossip.Left, Distance: ledger.Millis(m.RTT.Milliseconds()),
 			Directory: dir, Zone: m.Zone, Host: m.Tags[tagHost], Passing: dir == 0 || m.Tags[tagDraining] != "",
 		})
 	}

@@ -276,7 +276,7 @@ func bucketOf(key string) store.Bucket {
 	switch kind {
 	case "account", "entry", "due", "overdrew":
 		return store.Accounts
-	case "guardians", "ward", "copy", "round", "generation":
+	case "guardians", "ward", "copy", "round", "generation", "shut", "gone":
 		return store.Guards
 	}
 	return store.Seats

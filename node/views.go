@@ -159,27 +159,6 @@ func add(sum, a *api.Account) {
 	sum.Unmet += a.Unmet
 }
 
-// Members lists the pool. See api.Node.
-func (n *Node) Members() []api.Member {
-	var seats []ledger.Seat
-	var charter string
-	_ = n.look(func(ledger.Instant) { seats, charter = n.replica.Seats(), n.charterTag() })
-	var ms []api.Member
-	for _, m := range n.pool.Members() {
-		h := holderOf(m)
-		v := api.Member{
-			Name: m.Name, Status: m.Status.String(), Gossip: m.Addr, HTTP: m.Tags[tagHTTP], Zone: m.Zone,
-			Generation: m.Tags[tagGen], Version: m.Tags[tagVersion], Self: m.Self,
-			RTTMS:   float64(m.RTT.Microseconds()) / 1000,
-			Founder: slices.ContainsFunc(seats, func(s ledger.Seat) bool { return s.Holder == h }),
-			Foreign: stranger(&m, charter),
-		}
-		v.Revision, _ = strconv.ParseInt(m.Tags[tagRevision], 10, 64)
-		ms = append(ms, v)
-	}
-	return ms
-}
-
 // Decision tells of a recent decision. See api.Node.
 func (n *Node) Decision(id string) (api.Decision, error) {
 	i, err := n.engine.Parse(id)

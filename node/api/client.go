@@ -137,6 +137,13 @@ func (c *Client) Budget(ctx context.Context, name string) (Budget, error) {
 	return out, err
 }
 
+// RemoveMember takes a member off the list, or gives an operator's word that it is dead.
+func (c *Client) RemoveMember(ctx context.Context, q RemoveRequest) (RemoveReceipt, error) {
+	var out RemoveReceipt
+	err := c.post(ctx, "/v1/members/"+url.PathEscape(q.Name)+"/remove", q, &out)
+	return out, err
+}
+
 // Members lists the swarm as that node sees it.
 func (c *Client) Members(ctx context.Context) ([]Member, error) {
 	var out memberList

@@ -245,6 +245,37 @@ func decodeMint(body []byte) (MintRequest, error) {
 	return m, errors.Join(checkLen("budget", m.Budget, policy.MaxFieldLen), checkLen("id", m.ID, maxMintIDLen), checkLen("why", m.Why, maxWhyLen))
 }
 
+func decodeRemove(body []byte) (RemoveRequest, error) {
+	var q RemoveRequest
+	if err := decodeJSON(body, &q); err != nil {
+		return q, err
+	}
+	if !q.Dead && (len(q.Also) > 0 || len(q.Stock) > 0 || len(q.Limits) > 0 || q.Unseen) {
+		return q, badRequest(ErrCodeInvalid, "dead", `"also", "stock", "limits" and "unseen_unused" are part of a word that the member is dead: send "dead": true with them`)
+	}
+	if len(q.Also) >= ledger.MaxVouched {
+		return q, tooMany("also", len(q.Also), ledger.MaxVouched-1)
+	}
+	for i, n := range q.Also {
+		if err := checkLen(fmt.Sprintf("also[%d]", i), n, ledger.MaxNameLen); err != nil {
+			return q, err
+		}
+	}
+	for k, list := range [][]Stated{q.Stock, q.Limits} {
+		field := []string{"stock", "limits"}[k]
+		if len(list) > ledger.MaxStated {
+			return q, tooMany(field, len(list), ledger.MaxStated)
+		}
+		for i, s := range list {
+			at := fmt.Sprintf("%s[%d]", field, i)
+			if err := errors.Join(checkLen(at+".instance", s.Instance, ledger.MaxInstanceIDLen), checkAmount(at+".amount", int64(s.Amount))); err != nil {
+				return q, err
+			}
+		}
+	}
+	return q, checkLen("why", q.Why, maxWhyLen)
+}
+
 func decodeFaults(body []byte) (Faults, error) {
 	var f Faults
 	if err := decodeJSON(body, &f); err != nil {

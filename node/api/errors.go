@@ -41,6 +41,7 @@ const (
 	ErrCodePath         = "unknown_path"
 	ErrCodeUnknownID    = "unknown_id"
 	ErrCodeBudget       = "unknown_budget"
+	ErrCodeMember       = "unknown_member"
 	ErrCodeConflict     = "conflict"
 	ErrCodeDisabled     = "disabled"
 	ErrCodeNotReady     = "not_ready"
@@ -69,6 +70,8 @@ func (e *Error) Hint() string {
 		return "a reservation is known only to the node that made it: name that node with --node"
 	case ErrCodeBudget:
 		return "run: swarmpurse budgets"
+	case ErrCodeMember:
+		return "run: swarmpurse members"
 	case ErrCodeConflict:
 		return "compare with the present one: swarmpurse policy show"
 	case ErrCodeNotReady:
@@ -126,6 +129,8 @@ func fromNode(err error) *Error {
 		status, code = http.StatusNotFound, ErrCodeUnknownID
 	case errors.Is(err, ErrUnknownBudget):
 		status, code = http.StatusNotFound, ErrCodeBudget
+	case errors.Is(err, ErrUnknownMember):
+		status, code = http.StatusNotFound, ErrCodeMember
 	case errors.Is(err, ErrConflict):
 		status, code = http.StatusConflict, ErrCodeConflict
 	case errors.Is(err, ErrDisabled):

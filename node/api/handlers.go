@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 )
 
@@ -119,6 +120,28 @@ func (s *Server) members(w http.ResponseWriter, _ *http.Request) error {
 		list.Members = []Member{}
 	}
 	return writeJSON(w, http.StatusOK, list)
+}
+
+func (s *Server) removeMember(w http.ResponseWriter, r *http.Request) error {
+	buf := buffers.Get().(*[]byte)
+	defer putBuffer(buf)
+	body, err := s.jsonBody(w, r, buf)
+	if err != nil {
+		return err
+	}
+	q, err := decodeRemove(body)
+	if err != nil {
+		return err
+	}
+	q.Name, q.By = r.PathValue("name"), by(r)
+	if err := checkLen("name", q.Name, ledger.MaxNameLen); err != nil {
+		return err
+	}
+	receipt, err := s.node.RemoveMember(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, receipt)
 }
 
 func (s *Server) decision(w http.ResponseWriter, r *http.Request) error {

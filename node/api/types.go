@@ -20,6 +20,9 @@ type Node interface {
 	// Budget tells of one budget with its instances; ErrUnknownBudget.
 	Budget(name string) (Budget, error)
 	Members() []Member
+	// RemoveMember takes a member off the list that has left or failed, or takes an operator's word that members are dead, whose
+	// rights are this node's then. ErrUnknownMember, ErrConflict while it is alive or its rights come back without, ErrNotReady.
+	RemoveMember(ctx context.Context, q RemoveRequest) (RemoveReceipt, error)
 	Policy() Policy
 	// ApplyPolicy checks a document and, if it is newer than the present one, adopts and gossips it.
 	// by says who asked. ErrConflict if it is not newer, admit.ErrInvalid if it is wrong.
@@ -34,6 +37,7 @@ type Node interface {
 // Errors of a Node, wrapped with details; test with errors.Is.
 var (
 	ErrUnknownBudget = errors.New("unknown budget")
+	ErrUnknownMember = errors.New("unknown member")
 	ErrConflict      = errors.New("conflict")
 	ErrDisabled      = errors.New("disabled")
 	ErrNotReady      = errors.New("not ready")
@@ -133,7 +137,7 @@ type Holder struct {
 // Member is one node of the swarm.
 type Member struct {
 	Name       string  `json:"name"`
-	Status     string  `json:"status"` // alive, leaving, left, failed
+	Status     string  `json:"status"` // alive, leaving, left, failed, or Unlisted
 	Gossip     string  `json:"gossip"`
 	HTTP       string  `json:"http,omitempty"`
 	Zone       string  `json:"zone,omitempty"`
@@ -144,6 +148,81 @@ type Member struct {
 	Foreign    bool    `json:"foreign,omitempty"` // of another cluster of the same name: nothing is shared with it
 	Self       bool    `json:"self,omitempty"`
 	RTTMS      float64 `json:"rtt_ms"`
+	// Ward says that the node that was asked guards this one, and LeaseLeftMS for how long the lease runs that it has
+	// acknowledged, margin included: until then it is not claimed here.
+	Ward        bool      `json:"ward,omitempty"`
+	LeaseLeftMS int64     `json:"lease_left_ms,omitempty"`
+	Guarding    *Guarding `json:"guarding,omitempty"` // of the node that was asked
+	Stuck       []Stuck   `json:"stuck,omitempty"`    // what it holds and nobody can use, by its last rows
+}
+
+// Unlisted is the status of a node that is no member any more, and whose rights are stuck.
+const Unlisted = "unlisted"
+
+// Guarding is how the node that was asked is guarded, and whom it guards. It has no guardians below four members.
+type Guarding struct {
+	Guardians   []Guardian `json:"guardians"`
+	LeaseHeld   bool       `json:"lease_held"` // it may mint rates
+	LeaseLeftMS int64      `json:"lease_left_ms"`
+	Noted       bool       `json:"noted"`            // a majority of them has stored all that is durable here
+	Moving      bool       `json:"moving,omitempty"` // on to its next generation, with other guardians
+	Wards       []string   `json:"wards"`
+}
+
+// Guardian is one of them.
+type Guardian struct {
+	Name     string `json:"name"`
+	Answers  bool   `json:"answers"`
+	UpToDate bool   `json:"up_to_date"`        // it has stored all that is durable here
+	Refuses  bool   `json:"refuses,omitempty"` // it takes no more notes: this generation is being claimed
+}
+
+// Stuck is what a generation that is not alive had of one instance, by its last row.
+type Stuck struct {
+	Instance   string        `json:"instance"`
+	Generation string        `json:"generation"`
+	Tokens     ledger.Tokens `json:"tokens"`
+	Shares     ledger.Shares `json:"shares"`
+	// Why it is not in use again: unguarded here (others guard it, or nobody, and then it comes back with the node or by an
+	// operator's word), lease (for LeftMS), own lease (of the node that was asked), claim (too few guardians answer), heir (is away).
+	Why    string `json:"why"`
+	LeftMS int64  `json:"left_ms,omitempty"`
+}
+
+// RemoveRequest is the body of POST /v1/members/{name}/remove.
+type RemoveRequest struct {
+	Name string `json:"-"`
+	// Dead is an operator's word that the member is dead and does not come back: its rights are the asked node's from then
+	// on. Else the member is only taken off the list.
+	Dead bool     `json:"dead"`
+	Also []string `json:"also,omitempty"` // other members that are dead, too
+	// Stock is what of the present window's tokens they had not spent; nothing of what is not stated comes back.
+	Stock []Stated `json:"stock,omitempty"`
+	// Limits are the largest limits that grants and slots ever had; without, the dead's part of a later raise stays out.
+	Limits []Stated `json:"limits,omitempty"`
+	Unseen bool     `json:"unseen_unused,omitempty"` // they have spent nothing of instances that no other node knows
+	Why    string   `json:"why,omitempty"`
+	By     string   `json:"-"`
+}
+
+// Stated is an amount of one instance: "gpu-pool", "tenant-day/search".
+type Stated struct {
+	Instance string        `json:"instance"`
+	Amount   ledger.Tokens `json:"amount"`
+}
+
+// RemoveReceipt says what came of it.
+type RemoveReceipt struct {
+	Removed []string `json:"removed"`
+	Heir    string   `json:"heir,omitempty"` // whose their rights are
+	Back    []Back   `json:"back,omitempty"`
+}
+
+// Back is what came back of one instance.
+type Back struct {
+	Instance string        `json:"instance"`
+	Shares   ledger.Shares `json:"shares"`
+	Tokens   ledger.Tokens `json:"tokens"`
 }
 
 // Policy is the policy that the node runs.

@@ -237,9 +237,32 @@ func (n *Node) Budget(name string) (api.Budget, error) {
 // Members implements api.Node.
 func (n *Node) Members() []api.Member {
 	return []api.Member{
-		{Name: "fake", Status: "alive", Gossip: "127.0.0.1:7946", HTTP: "127.0.0.1:7070", Generation: "1", Version: "test", Revision: 1, Founder: true, Self: true},
-		{Name: "other", Status: "failed", Gossip: "127.0.0.1:7947", Zone: "eu-west", RTTMS: 1.25},
+		{Name: "fake", Status: "alive", Gossip: "127.0.0.1:7946", HTTP: "127.0.0.1:7070", Generation: "1", Version: "test", Revision: 1, Founder: true, Self: true,
+			Guarding: &api.Guarding{Guardians: []api.Guardian{{Name: "a", Answers: true, UpToDate: true}, {Name: "b"}, {Name: "c", Answers: true, UpToDate: true}}, LeaseHeld: true, LeaseLeftMS: 432_000, Noted: true, Wards: []string{"a", "other"}}},
+		{Name: "other", Status: "failed", Gossip: "127.0.0.1:7947", Zone: "eu-west", RTTMS: 1.25, Ward: true, LeaseLeftMS: 61_000,
+			Stuck: []api.Stuck{{Instance: "pot", Generation: "2", Tokens: 120, Shares: 333_333_333, Why: "lease", LeftMS: 61_000}}},
 	}
+}
+
+// RemoveMember implements api.Node: "fake" is alive, "other" is not.
+func (n *Node) RemoveMember(_ context.Context, q api.RemoveRequest) (api.RemoveReceipt, error) {
+	switch q.Name {
+	case "fake":
+		return api.RemoveReceipt{}, fmt.Errorf("%w: %q is alive: stop it, or have it leave", api.ErrConflict, q.Name)
+	case "other":
+	default:
+		return api.RemoveReceipt{}, fmt.Errorf("%w: no member %q", api.ErrUnknownMember, q.Name)
+	}
+	rc := api.RemoveReceipt{Removed: append([]string{q.Name}, q.Also...)}
+	if q.Dead {
+		rc.Heir = "fake"
+		back := api.Back{Instance: "pot", Shares: 333_333_333}
+		for _, s := range q.Stock {
+			back.Tokens += s.Amount
+		}
+		rc.Back = []api.Back{back}
+	}
+	return rc, nil
 }
 
 // Policy implements api.Node.
