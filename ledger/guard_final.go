@@ -20,6 +20,7 @@ type final struct {
 	passes   map[int]*SeatPass
 	used     []map[uint64]Tokens // by seat
 	with     map[Holder]bool     // those with whom there are pairwise records
+	past     past                // those with whom there are none any more
 }
 
 // finalAccount is one account as final records show it.
@@ -45,7 +46,7 @@ func (f *finalAccount) peers() []Holder {
 // readFinal reads decided records. What does not make sense was written by a later version than this, or is damage:
 // it is left out, and stays with the dead.
 func readFinal(of, heir Holder, word bool, records []guardian.Record, seats int) *final {
-	f := &final{of: of, heir: heir, word: word, accounts: map[InstanceID]*finalAccount{}, seats: map[int]Seat{}, passes: map[int]*SeatPass{}, used: make([]map[uint64]Tokens, seats), with: map[Holder]bool{}}
+	f := &final{of: of, heir: heir, word: word, accounts: map[InstanceID]*finalAccount{}, seats: map[int]Seat{}, passes: map[int]*SeatPass{}, used: make([]map[uint64]Tokens, seats), with: map[Holder]bool{}, past: past{}}
 	account := func(id InstanceID) *finalAccount {
 		a := f.accounts[id]
 		if a == nil {
@@ -66,6 +67,8 @@ func readFinal(of, heir Holder, word bool, records []guardian.Record, seats int)
 				account(id).entries[peer] = *e
 				f.with[peer] = true
 			}
+		} else if ok, _ := f.past.read(r.Key, r.Value); ok {
+			continue
 		} else if key, ok := strings.CutPrefix(r.Key, keyDue); ok {
 			id, k, err := splitDueKey(key)
 			if d, bad := decodeDue(r.Value); err == nil && bad == nil {

@@ -1,6 +1,8 @@
 package ledger_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	. "github.com/swarmpurse/swarmpurse/ledger"
@@ -64,4 +66,43 @@ func (w *world) live(h Holder) (*wnode, bool) {
 		}
 	}
 	return nil, false
+}
+
+// TestLongLife: of a peer that dies, is claimed and comes back again and again, a node that lives on keeps pairwise records
+// with its present generation only, one row, and that those before it are closed.
+func TestLongLife(t *testing.T) {
+	w := guardedWorld(t, 5, 1, Spec{Kind: Grant, Amount: 100_000})
+	stays := w.nodes[0]
+	var x *wnode // is no guardian of it
+	for _, p := range w.nodes[1:] {
+		if !slices.ContainsFunc(stays.r.Guardians(), func(g Holder) bool { return g.Node == p.self.Node }) {
+			x = p
+		}
+	}
+	const lives = 8
+	for k := range lives {
+		stays.r.GiveRights(stays.clock(), w.ids[0], x.self, 10, stays.clock())
+		w.rounds(12, 200)
+		x.crash()
+		w.rounds(30, 1000)
+		x.start(uint64(k))
+		w.members()
+		w.rounds(12, 1000)
+	}
+	w.rounds(30, 1000)
+	if stays.self.Gen != 1 || x.self.Gen < lives {
+		t.Fatalf("they are %v and %v", stays.self, x.self)
+	}
+	pairs, pasts := 0, 0
+	for k := range stays.disk {
+		switch {
+		case strings.HasPrefix(k, KeyEntry) && strings.Contains(k, x.self.Node):
+			pairs++
+		case strings.HasPrefix(k, "past/"+x.self.Node):
+			pasts++
+		}
+	}
+	if rows := len(stays.r.Rows(stays.clock(), w.ids[0])); pairs > 1 || pasts != 1 || rows > 5 {
+		t.Errorf("%d pairwise records with it, %d records of closed generations and %d rows are kept", pairs, pasts, rows)
+	}
 }

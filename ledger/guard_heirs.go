@@ -46,7 +46,7 @@ func (r *Replica) inherit(now Instant) (waits bool) {
 			waits = true
 			continue
 		}
-		if r.closeEdges(now, f) {
+		if !r.past.has(of) && (r.closeEdges(now, f) || r.fold(f)) {
 			waits = true
 		}
 		if r.guard.Heir(of) == r.self {
@@ -230,6 +230,9 @@ func (r *Replica) takeDues(now Instant, f *final, id InstanceID) (waits bool) {
 			_, claimed := r.guard.Decision(peer)
 			waits = waits || claimed
 			continue
+		}
+		if other.past.has(f.of) {
+			continue // it had booked all that was between the two
 		}
 		oa := other.accounts[id]
 		theirs := oa.entry(f.of)

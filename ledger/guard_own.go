@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -138,6 +139,9 @@ func (r *Replica) nameGuardians() {
 		}
 		a.mu.Unlock()
 		r.mark(in)
+	}
+	for _, node := range slices.Sorted(maps.Keys(r.past)) {
+		r.meta(keyPast+node, encodePast(r.past[node]))
 	}
 	for i := range r.seats.of {
 		r.meta(seatKey(i), encodeSeat(&r.seats.of[i]))

@@ -14,8 +14,10 @@ type Record struct {
 	Entry    *Entry
 	Peer     Holder // Entry: the other side
 	Due      *Due
-	From, To Holder // Due: what it was credited for, see EachDue
-	Version  uint64 // row versions up to it may be used
+	From, To Holder      // Due: what it was credited for, see EachDue
+	Node     string      // Closed: of which node
+	Closed   [][2]uint64 // its generations with which all is booked and no pairwise records are kept, from and to
+	Version  uint64      // row versions up to it may be used
 }
 
 // Inspect reads a write of Replica.Writes. An error names what is wrong with it.
@@ -38,6 +40,13 @@ func Inspect(w Write) (Record, error) {
 			var d Due
 			d, err = decodeDue(w.Value)
 			rec.Due, rec.From, rec.To = &d, k.from, k.to
+		}
+	} else if strings.HasPrefix(w.Key, keyPast) {
+		p := past{}
+		_, err = p.read(w.Key, w.Value)
+		rec.Node = w.Key[len(keyPast):]
+		for _, s := range p[rec.Node] {
+			rec.Closed = append(rec.Closed, [2]uint64{s.from, s.to})
 		}
 	} else if w.Key == keyVersion {
 		rec.Version, err = decodeVersion(w.Value)

@@ -229,7 +229,7 @@ func (r *Replica) Load(now Instant, records []Write) error {
 			return fmt.Errorf("record %q: %w", w.Key, err)
 		}
 	}
-	for _, pass := range []func(Write) error{r.loadOverdrew, r.loadSeat, r.loadUsed, func(w Write) error { return r.loadAccount(now, w) }, r.loadEntry, r.loadDue} {
+	for _, pass := range []func(Write) error{r.loadOverdrew, r.loadPast, r.loadSeat, r.loadUsed, func(w Write) error { return r.loadAccount(now, w) }, r.loadEntry, r.loadDue} {
 		for _, w := range records {
 			if err := pass(w); err != nil {
 				return fmt.Errorf("record %q: %w", w.Key, err)
@@ -266,6 +266,14 @@ func (r *Replica) loadSeat(w Write) error {
 		r.seats.since[p.Seat.Index] = r.guard.Next()
 	}
 	return nil
+}
+
+func (r *Replica) loadPast(w Write) error {
+	if r.past == nil {
+		r.past = past{}
+	}
+	_, err := r.past.read(w.Key, w.Value)
+	return err
 }
 
 func (r *Replica) loadUsed(w Write) error {

@@ -120,6 +120,7 @@ type Replica struct {
 	elapsed time.Duration // by the clock of leases
 	guards  guards
 	words   words
+	past    past // generations with which nothing is open, and no pairwise records are kept
 	bound   bool // this generation has guardians, durably: what is used and told must be held
 	scratch *Scratch
 }

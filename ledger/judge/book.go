@@ -18,6 +18,7 @@ type Book struct {
 	Given  ledger.Shares // by genesis
 	Pairs  []Pair        // as they are in memory; on disk while no account is open
 	Disk   []Pair        // as they are on disk
+	closed []Pair        // those of Pairs that are closed, in memory or folded: they stay as they are
 	Dues   []Due         // credited to it as an heir
 	Final  *Final        // what was decided of it, once it is claimed; from then on that is what it is
 
@@ -133,6 +134,15 @@ func (b *Book) Look(r *ledger.Replica, d *Disk, spec ledger.Spec, t Time) error 
 	}
 	if b.There = s != nil; !b.There {
 		return nil
+	}
+	folded := func(h ledger.Holder) bool { return r == nil || r.Folded(h) }
+	b.Disk = withFolded(b.Disk, b.closed, folded)
+	b.Pairs = withFolded(b.Pairs, b.closed, folded)
+	b.closed = nil
+	for _, p := range b.Pairs {
+		if p.Closed {
+			b.closed = append(b.closed, p)
+		}
 	}
 	b.Window, b.Shares, b.Given = s.Window, s.Shares(), s.Genesis
 	u := b.use(s.Window)

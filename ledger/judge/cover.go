@@ -1,6 +1,8 @@
 package judge
 
 import (
+	"slices"
+
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 )
@@ -10,7 +12,25 @@ type Final struct {
 	State *ledger.State // nil if they show no account
 	Pairs []Pair
 	Dues  []Due
-	Word  bool // an operator's (callers of ReadFinal say so): its rights are what he stated, and what its node did with them stays true
+	Word  bool                   // an operator's (callers of ReadFinal say so): its rights are what he stated, and what its node did with them stays true
+	past  map[string][][2]uint64 // generations with which no pairs are kept any more, by node
+}
+
+// pairs are those that the records show, and as they were those that were folded.
+func (f *Final) pairs(b *Book) []Pair { return withFolded(f.Pairs, b.closed, f.folded) }
+
+func (f *Final) folded(h ledger.Holder) bool {
+	return slices.ContainsFunc(f.past[h.Node], func(s [2]uint64) bool { return s[0] <= h.Gen && h.Gen <= s[1] })
+}
+
+// withFolded adds closed pairs that are not kept any more, as they were last.
+func withFolded(ps, closed []Pair, folded func(ledger.Holder) bool) []Pair {
+	for _, c := range closed {
+		if folded(c.Peer) && !slices.ContainsFunc(ps, func(p Pair) bool { return p.Peer == c.Peer }) {
+			ps = append(ps[:len(ps):len(ps)], c)
+		}
+	}
+	return ps
 }
 
 // ReadFinal reads what a guardian's copies of a generation, or decided records, show of an instance.
@@ -19,6 +39,12 @@ func ReadFinal(records []guardian.Record, id ledger.InstanceID) (f Final, err er
 		rec, err := ledger.Inspect(ledger.Write(r))
 		if err != nil {
 			return f, broken(Readable, "final records: %v", err)
+		}
+		if rec.Closed != nil {
+			if f.past == nil {
+				f.past = map[string][][2]uint64{}
+			}
+			f.past[rec.Node] = rec.Closed
 		}
 		if rec.Instance != id {
 			continue
@@ -82,11 +108,12 @@ func (f *Final) Covers(b *Book, books []*Book, spec ledger.Spec) error {
 			return broken(BelowHeld, "%v in %s: a held mark of %d in %+v", b.Self, b.ID, mark, *f.State)
 		}
 	}
+	pairs := f.pairs(b)
 	for _, o := range books {
 		if f.Word && o.Final != nil && o.Final.Word {
 			continue // what was between two of the dead is the dead's
 		}
-		out, in := find(f.Pairs, o.Self), find(o.Pairs, b.Self)
+		out, in := find(pairs, o.Self), find(o.Pairs, b.Self)
 		if in.SharesIn > out.SharesOut || in.In > 0 && (in.Window > out.Window || in.Window == out.Window && in.In > out.Out) {
 			return broken(ToldIsHeld, "%v has credited %+v from %v; a claim would find %+v", o.Self, in.Entry, b.Self, out.Entry)
 		}
