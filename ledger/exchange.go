@@ -490,7 +490,7 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 	a := in.account
 	a.mu.Lock()
 	a.advance(now)
-	s, spec, end, rights := a.s, a.spec, a.end, Tokens(0)
+	s, spec, end, rights, own := a.s, a.spec, a.end, Tokens(0), float64(a.demand)
 	if !a.ready { // it will be issued for the present window
 		s.Window, end, _ = a.due(now)
 	}
@@ -499,7 +499,7 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 	}
 	over := a.retired
 	a.mu.Unlock()
-	o := Outlook{Local: rights, Swarm: rights, Reserved: s.Reserved, Asking: len(in.asks) > 0}
+	o := Outlook{Local: rights, Swarm: rights, Reserved: s.Reserved, Asking: len(in.asks) > 0, Demand: own, Own: own}
 	shares, live := s.Shares(), s.Shares() // all that are known, and those of live holders
 	out, inn, minted, free := s.Out, s.In, s.Minted, s.Free
 	peers := r.peers // sorted by holder, as rows are
@@ -520,6 +520,7 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 		shares += k.Shares
 		if alive {
 			live += k.Shares
+			o.Demand += float64(k.Demand)
 		}
 		if k.Window != s.Window {
 			continue
@@ -547,6 +548,7 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 		if live > 0 && spec.Per > 0 {
 			lack := max(1, need-o.Swarm)
 			perMs := float64(spec.Per) / float64(spec.PerMillis) * float64(min(live, TotalShares)) / float64(TotalShares)
+			o.Refill = perMs * 1000
 			o.NextAt = now + Instant(math.Ceil(min(float64(lack)/perMs, 1e12)))
 		}
 	case Windowed:

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -45,7 +46,8 @@ func TestOutlookAddsUpWhatIsKnown(tt *testing.T) {
 					Holder: Holder{Node: name, Gen: gen.Draw(t, "row gen")}, Instance: a.ID(), Version: uint64(len(rows) + 1),
 					Window: window - Window(3600*rapid.IntRange(0, 1).Draw(t, "old")), Shares: Shares(small.Draw(t, "shares") * 1_000_000), Free: Shares(small.Draw(t, "free") * 1_000_000),
 					Issued: Tokens(small.Draw(t, "issued")), Minted: Tokens(small.Draw(t, "minted")),
-					In: Tokens(small.Draw(t, "in")), Out: Tokens(small.Draw(t, "out")),
+					Demand: Tokens(small.Draw(t, "demand")),
+					In:     Tokens(small.Draw(t, "in")), Out: Tokens(small.Draw(t, "out")),
 					Spent: Tokens(small.Draw(t, "spent")), Reserved: Tokens(small.Draw(t, "reserved")),
 				})
 			}
@@ -62,6 +64,7 @@ func TestOutlookAddsUpWhatIsKnown(tt *testing.T) {
 			shares += k.Shares
 			if k.Alive {
 				live += k.Shares
+				want.Demand += float64(k.Demand)
 			}
 			if k.Window != window {
 				continue
@@ -95,6 +98,10 @@ func TestOutlookAddsUpWhatIsKnown(tt *testing.T) {
 				t.Errorf("a rate has %d after %v ms, at %v a second", lack, at, perSecond)
 			}
 			want.NextAt = got.NextAt
+			if math.Abs(got.Refill-perSecond) > 1e-9*perSecond {
+				t.Errorf("a rate brings %v a second, want %v", got.Refill, perSecond)
+			}
+			want.Refill = got.Refill
 		case Windowed:
 			want.Capacity = 1250 + minted
 			_, _, want.NextAt = spec.Calendar.At(now)

@@ -94,4 +94,7 @@ type Outlook struct {
 	NextAt   Instant // when new rights come: the window's end, or when a rate will have refilled need; 0 never
 	Asking   bool    // an ask is outstanding or will be sent soon
 	Known    bool    // rows of others, or all shares, are known
+	// Demand is what calls ask for over all live holders, Own what they ask for here, in tokens per second and smoothed;
+	// Refill is what a rate brings to live holders, in tokens per second.
+	Demand, Own, Refill float64
 }

@@ -151,8 +151,13 @@ func TestBesideBoundsCanFail(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}
-	for _, c := range []struct{ name, path, value, broken string }{
-		{"noisy-neighbour", "policy.rules.0.draw", "[gpu-pool]", "wait_p99[good, alone] <= 120%"}, // no tenant has a rate of its own
+	for _, c := range []struct {
+		name, path, value string
+		retry             time.Duration // of all callers
+		broken            string
+	}{
+		{"noisy-neighbour", "policy.rules.0.draw", "[gpu-pool]", 0, "wait_p99[good, alone] <= 120%"}, // no tenant has a rate of its own
+		{"thundering-retry", "retries", "8", 2 * time.Second, "returns[impatient] <= 33%"},
 	} {
 		f, ok := scenario.ShippedNamed(c.name)
 		if !ok {
@@ -166,6 +171,7 @@ func TestBesideBoundsCanFail(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		sc.RetryAfter = c.retry
 		r, err := Run(t.Context(), sc, Options{Systems: []string{result.Omniscient}})
 		if err != nil {
 			t.Fatal(err)

@@ -193,7 +193,7 @@ func (e *Engine) finish(now ledger.Instant, ttl ledger.Millis, w *Waiter) {
 	id, ok := e.admitted(now, ttl, w.Request, w.bound, w.takes, w.prices, w.waited(now))
 	if !ok {
 		id = e.refused(now, w.Request, w.bound, refusal{
-			verdict: Defer, code: CodeBusy, retry: e.jitter(time.Second),
+			verdict: Defer, code: CodeBusy, retry: e.promise(now, &e.promises, time.Second, nodeSlot),
 			reason: "too many reservations are open at this node: settle or release some",
 		}, w.waited(now))
 	}
@@ -221,14 +221,14 @@ func (e *Engine) refuse(now ledger.Instant, l Ledger, w *Waiter, at int, ahead l
 }
 
 func (e *Engine) refuseForDisk(now ledger.Instant, w *Waiter, at int) {
-	w.ID = e.refused(now, w.Request, w.bound, e.diskSlow(fmt.Sprintf("budget %q: ", w.bound.takes[at].gate.id.Name())), w.waited(now))
+	w.ID = e.refused(now, w.Request, w.bound, e.diskSlow(now, fmt.Sprintf("budget %q: ", w.bound.takes[at].gate.id.Name())), w.waited(now))
 }
 
-func (e *Engine) diskSlow(where string) refusal {
+func (e *Engine) diskSlow(now ledger.Instant, where string) refusal {
 	why := fmt.Sprintf("this node's disk has not confirmed a write in %v", diskGrace*time.Millisecond)
 	if e.disk == "" && e.held != "" {
 		return refusal{
-			verdict: Defer, code: CodeGuardians, retry: e.jitter(time.Second),
+			verdict: Defer, code: CodeGuardians, retry: e.promise(now, &e.promises, time.Second, nodeSlot),
 			reason: where + e.held + ", and what they do not hold may not be spent",
 		}
 	}
@@ -236,7 +236,7 @@ func (e *Engine) diskSlow(where string) refusal {
 		why = "this node cannot write to its disk (" + e.disk + ")"
 	}
 	return refusal{
-		verdict: Defer, code: CodeDisk, retry: e.jitter(time.Second),
+		verdict: Defer, code: CodeDisk, retry: e.promise(now, &e.promises, time.Second, nodeSlot),
 		reason: where + why + ", and what is not on disk may not be spent",
 	}
 }

@@ -58,9 +58,10 @@ type Engine struct {
 	// The owner's.
 	watched     []*gate
 	nextWatched int
-	turn        uint32 // the shard of the next refusal; the owner's
-	disk        string // see SetDisk; the owner's
-	held        string // see SetUnheld; the owner's
+	promises    promises // to callers whom the node refused; the owner's
+	turn        uint32   // the shard of the next refusal; the owner's
+	disk        string   // see SetDisk; the owner's
+	held        string   // see SetUnheld; the owner's
 }
 
 // New returns an engine for the policy p. now starts the numbering of decisions.

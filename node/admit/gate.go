@@ -40,6 +40,8 @@ type gate struct {
 	told    ledger.Tokens // what the ledger was told that the first call needs
 	busy    bool          // on the queue's list
 	watch   *watch        // nil if decisions are told nothing of the instance
+
+	promises promises // to callers who were refused here
 }
 
 // open is gate.closed where nobody waits.

@@ -194,7 +194,7 @@ func (e *Engine) Offer(now ledger.Instant, l Ledger, r *Request) (ID, *Waiter, e
 		return 0, nil, err
 	}
 	if e.draining.Load() {
-		return e.refused(now, r, nil, refusal{verdict: Defer, code: CodeDraining, reason: "this node is shutting down: ask another node", retry: e.jitter(time.Second)}, 0), nil, nil
+		return e.refused(now, r, nil, refusal{verdict: Defer, code: CodeDraining, reason: "this node is shutting down: ask another node", retry: e.promise(now, &e.promises, time.Second, nodeSlot)}, 0), nil, nil
 	}
 	if e.isFenced(l) {
 		return e.refused(now, r, nil, fencedRefusal, 0), nil, nil
@@ -206,7 +206,7 @@ func (e *Engine) Offer(now ledger.Instant, l Ledger, r *Request) (ID, *Waiter, e
 			return id, nil, nil
 		}
 		if len(e.queue.unopened) >= e.cfg.MaxQueue {
-			return e.refused(now, r, nil, e.queueFull("too many calls wait at this node"), 0), nil, nil
+			return e.refused(now, r, nil, e.queueFull("too many calls wait at this node", e.promise(now, &e.promises, time.Second, nodeSlot)), 0), nil, nil
 		}
 		w.disk = now + diskGrace
 		e.queue.unopened = append(e.queue.unopened, w)
@@ -251,7 +251,7 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 	if done {
 		return true, nil
 	}
-	if no := e.crowded(now, w); no != nil {
+	if no := e.crowded(now, l, w, i); no != nil {
 		w.ID = e.refused(now, r, w.bound, *no, w.waited(now))
 		return true, nil
 	}
@@ -279,7 +279,7 @@ func (e *Engine) reopen(now ledger.Instant, l Ledger, decided []*Waiter) []*Wait
 			if now < w.disk {
 				return decided // those behind it came later, and wait for the same
 			}
-			w.ID = e.refused(now, w.Request, nil, e.diskSlow(""), w.waited(now))
+			w.ID = e.refused(now, w.Request, nil, e.diskSlow(now, ""), w.waited(now))
 			done = true
 		case err != nil:
 			w.Err, done = err, true

@@ -67,7 +67,7 @@ func (e *Engine) explain(now ledger.Instant, w *Waiter, t *boundTake, need, ahea
 	no := func(v Verdict, code string, retry time.Duration, format string, args ...any) refusal {
 		head := fmt.Sprintf("budget %q: asked for %d %s tokens, ", t.gate.id.Name(), need, t.draw.Budget.Token)
 		if v == Defer {
-			retry = e.jitter(retry)
+			retry = e.promise(now, &t.gate.promises, retry, slot(&spec, &o, need))
 		}
 		return refusal{verdict: v, code: code, reason: head + fmt.Sprintf(format, args...), retry: retry, short: short}
 	}

@@ -70,10 +70,10 @@ func (q *queue) counted(w *Waiter, by int) {
 	}
 }
 
-// crowded says why one more call may not wait, nil if it may. Where its class has no room left, the tenant of the class
+// crowded says why one more call may not wait at its at-th draw, nil if it may. Where its class has no room left, the tenant of the class
 // with the most calls makes room for one that has fewer, by at least two: the last of its calls goes. So no tenant shuts
 // others out.
-func (e *Engine) crowded(now ledger.Instant, w *Waiter) *refusal {
+func (e *Engine) crowded(now ledger.Instant, l Ledger, w *Waiter, at int) *refusal {
 	q, class := &e.queue, w.bound.plan.Class
 	most := e.cfg.MaxQueue
 	if class.Weight < e.rev.Load().best {
@@ -90,7 +90,7 @@ func (e *Engine) crowded(now ledger.Instant, w *Waiter) *refusal {
 	case q.n < most && (class.Queue == 0 || c == nil || c.n < class.Queue):
 		return nil
 	case c == nil:
-		no := e.queueFull("too many calls wait at this node")
+		no := e.queueFull("too many calls wait at this node", e.whenServed(now, l, w, at))
 		return &no
 	}
 	longest := c.tenants[0]
@@ -100,13 +100,13 @@ func (e *Engine) crowded(now ledger.Instant, w *Waiter) *refusal {
 		}
 	}
 	if len(longest.calls) < own+2 {
-		no := e.queueFull(fmt.Sprintf("too many calls of class %q wait at this node, %d of them this tenant's", class.Name, own))
+		no := e.queueFull(fmt.Sprintf("too many calls of class %q wait at this node, %d of them this tenant's", class.Name, own), e.whenServed(now, l, w, at))
 		return &no
 	}
 	last := longest.calls[len(longest.calls)-1]
 	last.ID = e.refused(now, last.Request, last.bound, e.queueFull(fmt.Sprintf(
 		"too many calls of class %q wait at this node, %d of them this tenant's: its last made room for another tenant's", class.Name, len(longest.calls),
-	)), last.waited(now))
+	), e.whenServed(now, l, last, last.at(last.gate))), last.waited(now))
 	q.leave(last)
 	q.full = append(q.full, last)
 	return nil
@@ -120,6 +120,6 @@ func (e *Engine) displaced(decided []*Waiter) []*Waiter {
 	return decided
 }
 
-func (e *Engine) queueFull(reason string) refusal {
-	return refusal{verdict: Defer, code: CodeQueueFull, reason: reason, retry: e.jitter(time.Second)}
+func (e *Engine) queueFull(reason string, retry time.Duration) refusal {
+	return refusal{verdict: Defer, code: CodeQueueFull, reason: reason, retry: retry}
 }
