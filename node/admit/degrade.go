@@ -166,6 +166,7 @@ func (e *Engine) instead(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
 			continue
 		}
 		if e.finish(now, ttl, &c); c.served {
+			e.charge(&c)
 			w.ID = c.ID
 			return true
 		}
