@@ -110,6 +110,9 @@ func (r *Replica) WardsToMove() (n int) {
 	return n
 }
 
+// Left reports that an earlier life of this generation left in order: it rests until the next one follows.
+func (r *Replica) Left() bool { return r.guards.left }
+
 // Noted reports whether guardians hold all that is durable here; true without guardians.
 func (r *Replica) Noted() bool { return !r.bound || r.guard.Held() >= r.guard.Version() }
 

@@ -207,6 +207,7 @@ func TestSenders(t *testing.T) {
 	for _, m := range []any{
 		&Ask{From: me}, &Hold{From: me}, &Offer{From: me}, &Refuse{From: me}, &Transfer{From: me, To: you}, &Ack{From: me, To: you},
 		&SeatPass{From: me, To: you}, &SeatAck{From: me, To: you}, &Digest{From: me},
+		&WordAsk{From: me}, &WordAnswer{From: me}, &WordDoubt{From: me}, &WordOver{From: me},
 		&guardian.Note{From: me, To: you}, &guardian.NoteAck{From: me, To: you}, &guardian.Refused{From: me, To: you},
 		&guardian.Release{From: me, To: you}, &guardian.Prepare{Of: you, To: you, Ballot: by}, &guardian.Promise{Of: you, From: me},
 		&guardian.Accept{Of: you, To: you, Ballot: by}, &guardian.Accepted{Of: you, From: me}, &guardian.Reject{Of: you, From: me},

@@ -145,6 +145,7 @@ func (r *Replica) loadGuard(records []Write) error {
 	}
 	r.guard.Load(r.elapsed, ws, copies(records))
 	r.bound, r.guards.left = r.guard.Guarded(), r.guard.Released()
+	r.resting = r.guards.left // its guardians hear nothing more of it, so a soft account's overdraft would never be counted
 	r.guards.news = len(r.guard.Decisions()) > 0
 	_, r.guards.over = r.guard.Decision(r.self)
 	return nil

@@ -23,14 +23,19 @@ type overdrew struct {
 	window Window
 	tokens Tokens
 	marked Tokens // perhaps beyond that: what is below the mark counts as spent, as after a crash. It says nothing of a rate
+	used   Tokens // by the last of them, by its own disk, which may know more than its guardians do of a soft budget
+	of     uint64 // which that was; 0 for the first of the directory
 }
 
 // Succeed lists the writes that make the records of a retired generation those of generation gen of the same directory:
 // what was its own is deleted, and the next one finds in what was decided what it inherits, if anything. They belong in one
 // transaction: a generation that found the accounts of the one before would own what is its heir's.
 func Succeed(records []Write, gen uint64) (ws []Write) {
-	before := map[string]overdrew{}
+	before, present := map[string]overdrew{}, uint64(0)
 	for _, w := range records {
+		if w.Key == keyGeneration {
+			present, _ = decodeGeneration(w.Value)
+		}
 		if id, ok := strings.CutPrefix(w.Key, keyOverdrew); ok {
 			if o, err := decodeOverdrew(w.Value); err == nil {
 				before[id] = o
@@ -49,10 +54,8 @@ func Succeed(records []Write, gen uint64) (ws []Write) {
 		if err != nil {
 			continue
 		}
-		o := overdrew{s.Window, s.Overdrawn, max(0, max(s.used(), s.Mark)-s.owned())}
-		if o.tokens+o.marked == 0 {
-			continue // what those before did stays
-		}
+		used := max(s.used(), s.Mark)
+		o := overdrew{s.Window, s.Overdrawn, max(0, used-s.owned()), used, present}
 		if b := before[id]; b.window == o.window {
 			o.tokens, o.marked = min(o.tokens+b.tokens, MaxTokens), min(o.marked+b.marked, MaxTokens)
 		}
@@ -63,15 +66,16 @@ func Succeed(records []Write, gen uint64) (ws []Write) {
 
 func encodeOverdrew(o overdrew) []byte {
 	w := newWriter(kindOverdrew)
-	w.array(3)
-	w.ints(int64(o.window), int64(o.tokens), int64(o.marked))
+	w.array(5)
+	w.ints(int64(o.window), int64(o.tokens), int64(o.marked), int64(o.used))
+	w.uint(o.of)
 	return w.done()
 }
 
 func decodeOverdrew(b []byte) (overdrew, error) {
 	r := newReader(b, kindOverdrew)
-	more := r.record(3)
-	o := overdrew{r.window(), r.tokens(), r.tokens()}
+	more := r.record(5)
+	o := overdrew{r.window(), r.tokens(), r.tokens(), r.tokens(), r.uint()}
 	r.skip(more)
 	return o, r.err
 }
@@ -91,6 +95,31 @@ func (r *Replica) loadOverdrew(w Write) error {
 	}
 	r.overdrew[InstanceID(id)] = o
 	return nil
+}
+
+// unheld is what the generation before this one has used of a soft budget beyond what its heir counts: it goes on when its
+// guardians do not hear of it, and only its own disk knows. What was decided is known here, or this one would not be.
+func (r *Replica) unheld(a *Account) Tokens {
+	o := a.overdrew
+	if o.used == 0 || a.spec.Ceiling == Hard || a.spec.Kind == Rate || a.spec.Kind == Slots {
+		return 0
+	}
+	of := Holder{Node: r.self.Node, Gen: o.of}
+	if of.Gen == 0 {
+		of.Gen = r.cfg.Directory
+	}
+	f := r.final(of)
+	if f == nil {
+		return 0
+	}
+	counted := Tokens(0)
+	if fa := f.accounts[a.id]; fa != nil && fa.state.Window == o.window {
+		s := &fa.state
+		if counted = s.owned(); a.spec.Ceiling == Soft {
+			counted -= max(0, s.owned()-max(s.Held, s.used())-s.Debt)
+		}
+	}
+	return max(0, o.used-counted)
 }
 
 // mayHaveOverdrawn is how much the account may have overdrawn in its present window: its part, less what earlier

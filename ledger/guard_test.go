@@ -517,3 +517,72 @@ func TestOverdraftOutlivesGenerations(t *testing.T) {
 		}
 	}
 }
+
+// TestLeaverSpendsNothingMore: a generation that left in order is over. Started again it spends nothing, on a soft budget
+// either, until the next one follows: nobody would count it.
+func TestLeaverSpendsNothingMore(t *testing.T) {
+	w := guardedWorld(t, 4, 1, Spec{Kind: Grant, Amount: 1000, Ceiling: Soft, OverdraftPPM: 400_000})
+	x := w.nodes[0]
+	x.r.Release()
+	w.rounds(1, 50)
+	x.crash()
+	w.cut(x)
+	x.start(x.self.Gen)
+	for range 20 {
+		if x.reserve(w.ids, []Tokens{1}, true, true) {
+			t.Fatal("it spends")
+		}
+		w.rounds(1, 50)
+	}
+	x.side = 0
+	w.members()
+	w.rounds(60, 100)
+	if x.self.Gen != 2 || !w.serve(x, 1) {
+		t.Fatalf("generation %d spends nothing", x.self.Gen)
+	}
+}
+
+// TestSoftSpendingOfTheGivenUpIsCounted: a node that is given up while it is cut off goes on with a soft budget, and its
+// guardians do not hear of it. When it finds out, its next generation counts what it did: nothing that was admitted is missing
+// from the rows.
+func TestSoftSpendingOfTheGivenUpIsCounted(t *testing.T) {
+	w := guardedWorld(t, 4, 1, Spec{Kind: Grant, Amount: 1000, Ceiling: Soft, OverdraftPPM: 400_000})
+	x := w.nodes[0]
+	if !w.serve(x, 10) {
+		t.Fatal("not served")
+	}
+	w.rounds(20, 100)
+	w.cut(x)
+	got := Tokens(10)
+	for range 60 { // until long after its lease
+		w.rounds(1, 500)
+		if x.reserve(w.ids, []Tokens{10}, true, false) {
+			got += 10
+		}
+	}
+	if got < 300 || x.self.Gen != 1 {
+		t.Fatalf("generation %d spent %d while it was cut off", x.self.Gen, got)
+	}
+	x.side = 0
+	w.members()
+	for k := range 3 { // and once more, without another call
+		if k > 0 {
+			if err := x.r.NextGeneration(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.rounds(60, 100)
+		var spent, issued, rights Tokens
+		for _, k := range w.nodes[1].r.Rows(w.nodes[1].clock(), w.ids[0]) {
+			spent += k.Spent + k.Reserved
+			issued += k.Issued
+			rights += max(0, k.Balance())
+		}
+		if spent < got || spent > got+200 || issued < spent || rights+spent != issued {
+			t.Fatalf("after %v: rows show %d spent of %d, %d issued, %d left", x.self, spent, got, issued, rights)
+		}
+	}
+	if x.self.Gen != 4 {
+		t.Fatalf("it is generation %d", x.self.Gen)
+	}
+}

@@ -383,6 +383,13 @@ func (r *Replica) begin(now Instant, in *instance) {
 	a.mu.Lock()
 	w, end, _ := a.due(now)
 	r.turn(in, now, w, end)
+	if n, of := r.unheld(a), a.overdrew.window; n > 0 && of == w {
+		r.grow(in, change{apply: func(s *State, _ *Entry) {
+			if s.Window == of {
+				s.Taken.add(Taken{Issued: n, Spent: n})
+			}
+		}})
+	}
 	a.mu.Unlock()
 	r.activate(in)
 }

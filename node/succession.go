@@ -115,16 +115,18 @@ func (n *Node) succeed(now ledger.Instant, err error) {
 		return
 	}
 	n.diskWorks(true)
-	heir, _ := n.replica.Retired()
+	before := n.replica
+	heir, _ := before.Retired()
 	was, self := n.self(), next.Self()
 	n.holder.Store(&self)
 	n.replica, n.guarded, n.unheld = next, false, 0
 	n.core.Succeed(now, next)
-	ev := n.log.Warn().Stringer("was", was).Stringer("holder", self)
-	if heir.Node == self.Node {
-		ev.Msg("a guardian was lost, or took no more notes: this node goes on as its next generation, with all that it had not reserved")
+	if before.Left() {
+		n.log.Info().Stringer("was", was).Stringer("holder", self).Msg("having left in order, this node goes on as its next generation")
+	} else if heir.Node == self.Node {
+		n.log.Warn().Stringer("was", was).Stringer("holder", self).Msg("a guardian was lost, or took no more notes: this node goes on as its next generation, with all that it had not reserved")
 	} else {
-		ev.Stringer("heir", heir).Msg("this node was given up by its guardians while they had no word of it: its rights are with the heir, " +
+		n.log.Warn().Stringer("was", was).Stringer("holder", self).Stringer("heir", heir).Msg("this node was given up by its guardians while they had no word of it: its rights are with the heir, " +
 			"and it goes on as its next generation, which asks for some")
 	}
 	n.retag()
