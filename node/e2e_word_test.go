@@ -36,6 +36,12 @@ func TestOperatorsWord(t *testing.T) {
 	}
 	dead.kill()
 	before, _ := a.instanceOf("pot", "pot")
+	eventually(t, func() error {
+		if got := a.metric(`swarmpurse_stuck_shares{reason="unguarded",token="compute"}`); got != float64(had.Local.Shares) {
+			return fmt.Errorf("%v shares are stuck by the metrics, it has %d", got, had.Local.Shares)
+		}
+		return nil
+	})
 	stock := had.Local.Rights / 2
 	var rc api.RemoveReceipt
 	eventually(t, func() (err error) {
@@ -52,6 +58,9 @@ func TestOperatorsWord(t *testing.T) {
 		}
 		return err
 	})
+	if got := a.metric(`swarmpurse_reclaimed_shares_total{token="compute"}`); got != float64(had.Local.Shares) {
+		t.Errorf("%v shares came back by the metrics, %d did", got, had.Local.Shares)
+	}
 	if log := a.log.String(); !strings.Contains(log, `"event":"audit"`) || !strings.Contains(log, "burnt") {
 		t.Error("the log does not say who vouched for what, and why")
 	}

@@ -55,6 +55,8 @@ func (n *Node) measure(e ledger.Event) {
 		n.metrics.RightsMoved(telemetry.In, budget, int64(e.Tokens))
 	case ledger.GaveShares:
 		n.metrics.SharesMoved(telemetry.Out)
+	case ledger.Reclaimed, ledger.TookBack:
+		n.cameBack(&e)
 	case ledger.GotShares:
 		n.metrics.SharesMoved(telemetry.In)
 	}

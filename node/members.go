@@ -15,6 +15,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/telemetry"
 )
 
 // Members lists the pool, and those who have left it with rights that are stuck. See api.Node.
@@ -247,4 +248,56 @@ func wordError(err error) error {
 // audit begins a line of the log about what an operator did: who, what and why. What was decided is on disk, too.
 func (n *Node) audit(q api.RemoveRequest) *zerolog.Event {
 	return n.log.Warn().Str("event", "audit").Str("what", "members remove").Str("member", q.Name).Str("by", q.By).Str("why", q.Why)
+}
+
+// guardState feeds the metrics about guarding. The loop's.
+func (n *Node) guardState() telemetry.GuardState {
+	g := n.replica.Guarding()
+	c := &g.Counts
+	st := telemetry.GuardState{
+		Notes: c.Notes, Acked: c.Acked, NoteBytes: c.NoteBytes, Stored: c.Stored, RefusedNotes: c.Refused,
+		Begun: c.Begun, Decided: c.Decided, Rejected: c.Rejections, Learned: c.Learned,
+	}
+	if g.Lease.Held {
+		st.LeaseSeconds = max(0, g.Lease.Left.Seconds())
+	}
+	for _, s := range g.Guardians {
+		if answers(&s) {
+			st.Answering++
+		} else {
+			st.Silent++
+		}
+	}
+	for _, w := range g.Wards {
+		if w.Heir.IsZero() {
+			st.Wards++
+		}
+	}
+	p, charter := n.policy.Load().policy, n.replica.Charter().ID
+	for t, a := range n.reclaimed {
+		a.Token = t
+		st.Reclaimed = append(st.Reclaimed, a)
+	}
+	n.replica.EachStuck(func(s ledger.StuckRights) {
+		if b, _, ok := p.Resolve(charter, s.Instance); ok {
+			st.Stuck = append(st.Stuck, telemetry.StuckState{Token: b.Token, Reason: s.Why.String(), Tokens: int64(s.Tokens), Shares: int64(s.Shares)})
+		}
+	})
+	return st
+}
+
+// cameBack counts what came back to this node of a dead generation. The loop's.
+func (n *Node) cameBack(e *ledger.Event) {
+	b, _, ok := n.policy.Load().policy.Resolve(n.replica.Charter().ID, e.Instance)
+	if !ok {
+		return
+	}
+	if n.reclaimed == nil {
+		n.reclaimed = map[string]telemetry.TokenAmount{}
+	}
+	a := n.reclaimed[b.Token]
+	a.Tokens += int64(e.Tokens)
+	a.Shares += int64(e.Shares)
+	n.reclaimed[b.Token] = a
+	n.log.Debug().Stringer("of", e.Peer).Str("instance", e.Instance.Name()).Int64("tokens", int64(e.Tokens)).Int64("shares", int64(e.Shares)).Msg("rights of a dead node came back to this one")
 }

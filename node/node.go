@@ -85,8 +85,9 @@ type Node struct {
 	released   bool           // the lease was given up: this generation is over, and no other follows in this process
 	failing    error          // why the last write failed; nil: it did not
 	saidFenced bool
-	strangers  map[string]bool // members by name: whether they belong to another cluster
-	met        ledger.Instant  // when the membership was taken over last
+	reclaimed  map[string]telemetry.TokenAmount // by token type; the loop's
+	strangers  map[string]bool                  // members by name: whether they belong to another cluster
+	met        ledger.Instant                   // when the membership was taken over last
 }
 
 // Open starts a node: it opens the data directory, joins the pool and listens. Run serves until its context

@@ -354,6 +354,7 @@ func (n *Node) state() (telemetry.State, bool) {
 			}
 			st.Budgets = append(st.Budgets, bs)
 		}
+		st.Guard = n.guardState()
 		for class, q := range n.engine.Queued() {
 			st.Queues = append(st.Queues, telemetry.QueueState{Class: class, Calls: q})
 		}

@@ -303,6 +303,7 @@ func (m *Machine) acked(now time.Duration, a *NoteAck) error {
 	}
 	s.fetching, s.heard = a.Fetching, now
 	s.waiting = false
+	m.counts.Acked++
 	if a.Sent != noLease {
 		before, _ := m.Lease()
 		s.lease = max(s.lease, a.Sent+a.Lease-Margin(a.Lease))

@@ -12,6 +12,7 @@ type Counts struct {
 	Notes      uint64 // sent to guardians, repeats and those that only renew the lease included
 	Parts      uint64 // of notes and decisions that were too long for one message, after the first
 	NoteBytes  uint64 // of the records in both, keys included
+	Acked      uint64 // notes that guardians have acknowledged
 	Stored     uint64 // notes of wards that brought something new
 	Refused    uint64 // notes of wards that were refused, as their generation is being claimed
 	Begun      uint64 // claims that this node began

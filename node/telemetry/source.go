@@ -18,6 +18,7 @@ type State struct {
 	MembersAlive       int
 	MembersFailed      int
 	MembersLeft        int
+	Guard              GuardState
 }
 
 // BudgetState is one budget, summed over the instances that the node has an account for. Amounts are
@@ -52,10 +53,10 @@ type stateCollector struct {
 	m *Metrics
 }
 
-var stateMetrics = []Metric{
+var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
 	budgetDebt, budgetPrice, conservation, queueDepth, queueTokens, rowsKnown, rowAge, members,
-}
+}, guardMetrics...)
 
 var stateDescs = func() map[string]*prometheus.Desc {
 	ds := make(map[string]*prometheus.Desc, len(stateMetrics))
@@ -82,9 +83,10 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	send := func(m Metric, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(stateDescs[m.Name], prometheus.GaugeValue, v, labels...)
+		ch <- prometheus.MustNewConstMetric(stateDescs[m.Name], valueType(m), v, labels...)
 	}
 	send(reservationsActive, float64(st.ReservationsActive))
+	st.Guard.collect(send)
 	send(rowsKnown, float64(st.RowsKnown))
 	send(rowAge, st.RowAgeSeconds)
 	send(members, float64(st.MembersAlive), "alive")
