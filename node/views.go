@@ -355,6 +355,11 @@ func (n *Node) state() (telemetry.State, bool) {
 			st.Budgets = append(st.Budgets, bs)
 		}
 		st.Guard = n.guardState()
+		for _, z := range n.engine.Sizes() {
+			st.Sizes = append(st.Sizes, telemetry.SizeState{
+				Rule: z.Rule, Model: z.Model, Calls: z.Calls, Reserved: z.Reserved, Mean: z.Mean, Above: z.Above, Expected: z.Expected,
+			})
+		}
 		for class, q := range n.engine.Queued() {
 			st.Queues = append(st.Queues, telemetry.QueueState{Class: class, Calls: q})
 		}

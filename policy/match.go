@@ -125,12 +125,17 @@ func (d *Draw) Base() PPM { return PPM(d.Budget.pricePPM) }
 // between 0 and ledger.MaxTokens; an error is a *RuleError: the cost gave something else. It does not
 // allocate when the cost is linear.
 func (d *Draw) AmountAt(c *Call, price PPM) (amount, cost ledger.Tokens, err error) {
+	return d.AmountOf(c, c.MaxOutputTokens, price)
+}
+
+// AmountOf is AmountAt with another number of output tokens than the call states.
+func (d *Draw) AmountOf(c *Call, output int64, price PPM) (amount, cost ledger.Tokens, err error) {
 	for i := range c.Tokens {
 		if c.Tokens[i].Token == d.Budget.Token {
 			return c.Tokens[i].Amount, c.Tokens[i].Amount, nil
 		}
 	}
-	return d.at(c.PromptTokens, c.MaxOutputTokens, price)
+	return d.at(c.PromptTokens, output, price)
 }
 
 // Settle is what real usage costs at the budget's base price, see SettleAt.

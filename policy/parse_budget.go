@@ -18,7 +18,7 @@ func (d *decoder) budget(p *Policy, n *yaml.Node, index int) *Budget {
 	if f == nil {
 		return nil
 	}
-	b := &Budget{Pos: d.Pos(document.Deref(n)), Price: 1, pricePPM: million, OverdraftPrice: million, index: index}
+	b := &Budget{Pos: d.Pos(document.Deref(n)), Price: 1, pricePPM: million, OverdraftPrice: million, Size: million, index: index}
 	b.Pricing = Pricing{Base: million, Min: million, Max: million}
 	if n := f["name"]; n != nil {
 		if s, ok := d.Name(n, "a budget's name"); ok {
@@ -245,6 +245,9 @@ func (d *decoder) rate(b *Budget, n *yaml.Node) {
 	b.Spec.Per = v
 }
 
+// defaultSize is the quantile of outputs that is reserved below soft ceilings.
+const defaultSize = 950_000
+
 func (d *decoder) ceiling(b *Budget, n *yaml.Node) {
 	const advice = "write hard, observe or {soft: 10%}"
 	n = document.Deref(n)
@@ -257,6 +260,14 @@ func (d *decoder) ceiling(b *Budget, n *yaml.Node) {
 				d.Report(document.Deref(v), "write ceiling: hard", "a soft ceiling that may be overdrawn by nothing is a hard one")
 			}
 			b.Spec.OverdraftPPM = ppm
+		}
+		b.Size = defaultSize
+		if v := f["size"]; v != nil {
+			if ppm, ok := d.Percent(v, "size"); ok && (ppm < million/2 || ppm > million) {
+				d.Report(document.Deref(v), "write 100% to reserve what calls state", "size must be between 50%% and 100%%")
+			} else if ok {
+				b.Size = ppm
+			}
 		}
 		if v := f["price"]; v != nil {
 			if ppm, ok := d.priceOf(v, "overdraft price"); ok {

@@ -8,6 +8,7 @@ import (
 	"cel.dev/cel-go/cel"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/policy/document"
 )
 
@@ -103,6 +104,9 @@ func (d *decoder) draws(p *Policy, r *rule, list []*yaml.Node, costs *yaml.Node)
 		r.draws = append(r.draws, draw{budget: b, pos: d.Pos(n)})
 		if b.Token != "" && !slices.Contains(tokens, b.Token) {
 			tokens = append(tokens, b.Token)
+		}
+		if b.Spec.Ceiling == ledger.Soft && b.Size < million {
+			p.reads.fields[fieldModel] = true // plans know how long outputs of their model are
 		}
 		for _, a := range b.per {
 			if a.field == fieldAttribute {

@@ -66,7 +66,9 @@ type Budget struct {
 	Price float64     // the base price: what costs are multiplied by while it does not move; 1 when the policy does not say
 	Pos   Pos
 
-	Pricing        Pricing
+	Pricing Pricing
+	// Size is the quantile of outputs to reserve for where the ceiling is soft, in parts per million; 1,000,000 is what calls state.
+	Size           int64
 	OverdraftPrice PPM // what the price is multiplied by for a call that overdraws a soft ceiling
 
 	pricePPM int64 // Price, exactly

@@ -91,6 +91,7 @@ var supplyShape = &document.Shape{Name: "supply", Fields: []document.Field{
 
 var ceilingShape = &document.Shape{Name: "ceiling", Fields: []document.Field{
 	{Name: "soft", Required: true, Is: document.Percent, Doc: "How far the limit may be overdrawn."},
+	{Name: "size", Is: document.Percent, Doc: "How much output is reserved for a call: as much as this part of the calls of its rule and model need, as learned, and no more than it states. 100%: what it states. Default: 95%."},
 	{Name: "price", Is: document.Schema{Kind: "number"}, Doc: "What the cost of a call that overdraws is multiplied by, beside the budget's own price; 1 to 1000000. Default: 1."},
 }}
 

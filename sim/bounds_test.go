@@ -107,22 +107,25 @@ func TestShippedBoundsCanFail(t *testing.T) {
 	}
 }
 
-// TestPriceShockBoundsCanFail: a price that responds too soon swings, one that hardly responds does not bring use down, and
-// where batch work is not shed critical calls wait.
-func TestPriceShockBoundsCanFail(t *testing.T) {
+// TestEconomyBoundsCanFail: a price that responds too soon swings, one that hardly responds does not bring use down, and
+// where batch work is not shed critical calls wait; calls that do not run cheaper are refused; and so are calls that find the
+// budget set aside for the worst case of others.
+func TestEconomyBoundsCanFail(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
 	}
-	f, ok := scenario.ShippedNamed("price-shock")
-	if !ok {
-		t.Fatal("it is not shipped")
-	}
-	for _, c := range []struct{ path, value, broken string }{
-		{"policy.budgets.0.price.response", "4s", "price_amplitude <= 0.3"},
-		{"policy.budgets.0.price.response", "10m", "price_amplitude >= 0.2"},
-		{"policy.classes.2.weight", "64", "in_budget[critical] >= 99%"},
-		{"policy.budgets.0.price.target", "20%", "goodput >= 80%"},
+	for _, c := range []struct{ scenario, path, value, broken string }{
+		{"price-shock", "policy.budgets.0.price.response", "4s", "price_amplitude <= 0.3"},
+		{"price-shock", "policy.budgets.0.price.response", "10m", "price_amplitude >= 0.2"},
+		{"price-shock", "policy.classes.2.weight", "64", "in_budget[critical] >= 99%"},
+		{"price-shock", "policy.budgets.0.price.target", "20%", "goodput >= 80%"},
+		{"degrade", "policy.rules.0.degrade.below", "1%", "in_budget >= 97%"},
+		{"worst-case", "policy.budgets.0.ceiling.size", "100%", "in_budget >= 95%"},
 	} {
+		f, ok := scenario.ShippedNamed(c.scenario)
+		if !ok {
+			t.Fatalf("%s is not shipped", c.scenario)
+		}
 		src := f.Source
 		for _, set := range [][2]string{{"nodes", "20"}, {c.path, c.value}} {
 			var err error
@@ -130,7 +133,7 @@ func TestPriceShockBoundsCanFail(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		sc, err := scenario.Parse("price-shock.yaml", src)
+		sc, err := scenario.Parse(f.File(), src)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,10 +141,17 @@ func TestPriceShockBoundsCanFail(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		checked := false
 		for _, b := range r.Bounds {
-			if b.Text == c.broken && b.OK {
-				t.Errorf("with %s: %s it still keeps %s: %s", c.path, c.value, b.Text, b.Got)
+			if b.Text == c.broken {
+				checked = true
 			}
+			if b.Text == c.broken && b.OK {
+				t.Errorf("%s with %s: %s still keeps %s: %s", c.scenario, c.path, c.value, b.Text, b.Got)
+			}
+		}
+		if !checked {
+			t.Errorf("%s has no bound %s", c.scenario, c.broken)
 		}
 	}
 }

@@ -98,7 +98,7 @@ func (e *Engine) refuseUnopened(now ledger.Instant, l Ledger, r *Request) ID {
 		d := &p.Draws[i]
 		if id, err := d.Instance(charter); err == nil {
 			if a, err := l.Open(now, id); err == nil {
-				w.bound.takes = append(w.bound.takes, boundTake{d, a, e.gate(id)})
+				w.bound.takes = append(w.bound.takes, boundTake{d, a, e.gate(id), e.size(d, r.Model)})
 			}
 		}
 	}

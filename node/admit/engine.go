@@ -51,6 +51,7 @@ type Engine struct {
 	shards   [numShards]shard
 
 	corrections corrections
+	sizes       sizes
 
 	gates map[ledger.InstanceID]*gate
 	queue queue
@@ -155,7 +156,7 @@ func (e *Engine) try(now ledger.Instant, r *Request, call *policy.Call, b *bound
 			return 0, false
 		}
 		price := t.price()
-		n, cost, err := t.draw.AmountAt(call, price)
+		n, cost, err := t.amount(call, price)
 		if err != nil {
 			return 0, false
 		}
@@ -198,7 +199,7 @@ func (e *Engine) plan(now ledger.Instant, l Ledger, r *Request) (*bound, error) 
 	if err != nil {
 		return nil, invalid(err)
 	}
-	b, err := e.bind(now, l, p)
+	b, err := e.bind(now, l, p, r.Model)
 	if err != nil {
 		return nil, err
 	}
@@ -210,7 +211,7 @@ func (e *Engine) plan(now ledger.Instant, l Ledger, r *Request) (*bound, error) 
 }
 
 // bind finds the accounts that a plan draws on. The owner's.
-func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan) (*bound, error) {
+func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string) (*bound, error) {
 	if len(e.gates)+len(p.Draws) > maxGates {
 		e.forgetGates()
 	}
@@ -238,7 +239,7 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan) (*bound, err
 		g := e.gate(t.Account.ID())
 		d := draws[t.Account]
 		e.watch(now, l, g, d.Budget, t.Account, watched(p, d))
-		b.takes = append(b.takes, boundTake{draws[t.Account], t.Account, g})
+		b.takes = append(b.takes, boundTake{d, t.Account, g, e.size(d, model)})
 		b.hash += g.hash
 	}
 	return b, nil

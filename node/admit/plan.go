@@ -27,6 +27,7 @@ type boundTake struct {
 	draw    *policy.Draw
 	account *ledger.Account
 	gate    *gate
+	size    *size // nil where what calls state is reserved
 }
 
 // price is what the draw multiplies costs by now.

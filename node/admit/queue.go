@@ -313,7 +313,7 @@ func (w *Waiter) price() error {
 // priceAt works out what the call takes at its i-th draw.
 func (w *Waiter) priceAt(i int, price policy.PPM) error {
 	t := &w.bound.takes[i]
-	n, cost, err := t.draw.AmountAt(w.call, price)
+	n, cost, err := t.amount(w.call, price)
 	if err != nil {
 		return invalid(err)
 	}

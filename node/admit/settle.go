@@ -85,6 +85,9 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 		s.push(&s.done, i)
 	}
 	r.state, r.outcome = to, outcome(st.Outcome)
+	if st.Usage != nil {
+		r.learn(st.Usage.CompletionTokens)
+	}
 	return s, r, false, nil
 }
 

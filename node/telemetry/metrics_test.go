@@ -58,6 +58,11 @@ func feed(m *Metrics) {
 			Guard: GuardState{LeaseSeconds: 432.5, Answering: 2, Silent: 1, Wards: 3, Notes: 10, Acked: 9, NoteBytes: 1234, Stored: 8, RefusedNotes: 1,
 				Begun: 4, Decided: 3, Rejected: 2, Learned: 5, Reclaimed: []TokenAmount{{"compute", 70, 1000}, {"compute", 7, 1}},
 				Stuck: []StuckState{{"compute", "lease", 60, 500}, {"compute", "lease", 6, 5}, {"data", "unguarded", 1, 2}}},
+			Sizes: []SizeState{
+				{Rule: "all", Model: "gpt", Calls: 99, Reserved: 250, Mean: 200.5, Above: 0.125, Expected: 0.0625},
+				{Rule: "all", Model: "gpt", Calls: 9, Reserved: 7}, // the same by its labels
+				{Rule: "all", Model: "new", Calls: 5, Reserved: -1},
+			},
 		}, true
 	})
 }
@@ -160,6 +165,10 @@ func TestWhatIsFedComesOut(t *testing.T) {
 		`swarmpurse_reclaimed_shares_total{token=compute}`:                            1001,
 		`swarmpurse_stuck_tokens{reason=lease,token=compute}`:                         66,
 		`swarmpurse_stuck_shares{reason=unguarded,token=data}`:                        2,
+		`swarmpurse_output_reserved_tokens{model=gpt,rule=all}`:                       250,
+		`swarmpurse_output_mean_tokens{model=gpt,rule=all}`:                           200.5,
+		`swarmpurse_output_above_reserved_ratio{model=gpt,rule=all}`:                  0.125,
+		`swarmpurse_output_above_expected_ratio{model=gpt,rule=all}`:                  0.0625,
 		`swarmpurse_queue_calls{class=batch}`:                                         2,
 		`swarmpurse_queue_tokens{class=batch}`:                                        900,
 		`swarmpurse_rows_known{}`:                                                     11,

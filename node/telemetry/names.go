@@ -28,9 +28,11 @@ const (
 	labelCode      = "code"
 	labelDirection = "direction"
 	labelKind      = "kind"
+	labelModel     = "model"
 	labelPath      = "path"
 	labelReason    = "reason"
 	labelResult    = "result"
+	labelRule      = "rule"
 	labelState     = "state"
 	labelToken     = "token"
 	labelVerdict   = "verdict"
@@ -74,6 +76,11 @@ var (
 	queueDepth  = Metric{"swarmpurse_queue_calls", Gauge, "Calls that wait for tokens now.", []string{labelClass}}
 	queueTokens = Metric{"swarmpurse_queue_tokens", Gauge, "Tokens that the waiting calls ask for.", []string{labelClass}}
 
+	sizeReserved = Metric{"swarmpurse_output_reserved_tokens", Gauge, "Tokens of output that are reserved below soft ceilings for a call that states more or none, as learned by rule and model.", []string{labelRule, labelModel}}
+	sizeMean     = Metric{"swarmpurse_output_mean_tokens", Gauge, "Tokens of output of a call, the mean of some 64, by rule and model.", []string{labelRule, labelModel}}
+	sizeAbove    = Metric{"swarmpurse_output_above_reserved_ratio", Gauge, "Part of calls, of some 64, that put out more than is reserved, by rule and model. Well above swarmpurse_output_above_expected_ratio: the model has become longer.", []string{labelRule, labelModel}}
+	sizeExpected = Metric{"swarmpurse_output_above_expected_ratio", Gauge, "What swarmpurse_output_above_reserved_ratio should be at most: what the budget's size leaves.", []string{labelRule, labelModel}}
+
 	policyRevision = Metric{"swarmpurse_policy_revision", Gauge, "Revision of the policy in force.", nil}
 	policyInfo     = Metric{"swarmpurse_policy_info", Gauge, "Always 1; the label names the policy in force by the first 12 digits of its hash.", []string{"hash"}}
 	policyChanges  = Metric{"swarmpurse_policy_changes_total", Counter, "Policy documents that were applied or refused.", []string{labelResult}}
@@ -94,6 +101,7 @@ var all = []Metric{
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens,
+	sizeReserved, sizeMean, sizeAbove, sizeExpected,
 	policyRevision, policyInfo, policyChanges,
 	storeCommits, storeSeconds, storeWrites, storeBytes,
 	buildInfo, scrapeErrors,

@@ -1,6 +1,9 @@
 package telemetry
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -13,6 +16,7 @@ type State struct {
 	ReservationsActive int
 	Budgets            []BudgetState // one for each budget of the policy
 	Queues             []QueueState  // one for each class
+	Sizes              []SizeState   // what was learned of outputs
 	RowsKnown          int
 	RowAgeSeconds      float64 // of the oldest row of a live member
 	MembersAlive       int
@@ -41,6 +45,17 @@ type BudgetState struct {
 	ConservationError int64
 }
 
+// SizeState is what was learned of the outputs of one rule and model.
+type SizeState struct {
+	Rule, Model           string
+	Calls                 int
+	Reserved              int64
+	Mean, Above, Expected float64
+}
+
+// MaxSizes bounds the rules and models that metrics tell of: those with the most calls.
+const MaxSizes = 64
+
 // QueueState is the queue of one class.
 type QueueState struct {
 	Class  string
@@ -55,7 +70,8 @@ type stateCollector struct {
 
 var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
-	budgetDebt, budgetPrice, conservation, queueDepth, queueTokens, rowsKnown, rowAge, members,
+	budgetDebt, budgetPrice, conservation, queueDepth, queueTokens,
+	sizeReserved, sizeMean, sizeAbove, sizeExpected, rowsKnown, rowAge, members,
 }, guardMetrics...)
 
 var stateDescs = func() map[string]*prometheus.Desc {
@@ -104,10 +120,35 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		send(budgetPrice, b.Price, b.Budget, b.Token)
 		send(conservation, float64(b.ConservationError), b.Budget, b.Token)
 	}
+	for _, z := range topSizes(st.Sizes) {
+		send(sizeReserved, float64(z.Reserved), z.Rule, z.Model)
+		send(sizeMean, z.Mean, z.Rule, z.Model)
+		send(sizeAbove, z.Above, z.Rule, z.Model)
+		send(sizeExpected, z.Expected, z.Rule, z.Model)
+	}
 	for _, q := range mergeQueues(st.Queues) {
 		send(queueDepth, float64(q.Calls), q.Class)
 		send(queueTokens, float64(q.Tokens), q.Class)
 	}
+}
+
+// topSizes are those of the most calls, each pair of labels once.
+func topSizes(in []SizeState) []SizeState {
+	in = slices.Clone(in)
+	for i := range in {
+		in[i].Rule, in[i].Model = labelValue(in[i].Rule), labelValue(in[i].Model)
+	}
+	slices.SortStableFunc(in, func(a, b SizeState) int { return cmp.Compare(b.Calls, a.Calls) })
+	var out []SizeState
+	for _, z := range in {
+		if len(out) == MaxSizes {
+			break
+		}
+		if z.Reserved >= 0 && !slices.ContainsFunc(out, func(o SizeState) bool { return o.Rule == z.Rule && o.Model == z.Model }) {
+			out = append(out, z)
+		}
+	}
+	return out
 }
 
 // mergeBudgets adds up entries of one budget and token type, and what is beyond MaxBudgets as "other":

@@ -1,0 +1,199 @@
+package admit
+
+import (
+	"math/bits"
+	"sync"
+	"sync/atomic"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy"
+)
+
+const (
+	// maxSizes bounds the rules and models whose output is learned. The one that came first makes room.
+	maxSizes = 1024
+	// sizeFrom is after how many calls what was learned is used.
+	sizeFrom = 32
+	// sizeMemory is how many calls are remembered, about: when there are twice as many, each counts half.
+	sizeMemory = 1024
+	// sizeSteps is how many steps an octave of lengths has, sizeOctaves how many octaves are told apart.
+	sizeSteps, sizeOctaves = 4, 26
+)
+
+// sizes are what outputs of calls came to, by rule and model.
+type sizes struct {
+	mu    sync.Mutex // guards all below
+	by    map[sizeKey]*size
+	order []sizeKey // in which they came
+}
+
+type sizeKey struct {
+	rule, model string
+	quantile    int64
+}
+
+// size is how long the outputs are of the calls of one rule and model, and so what to reserve for one where the ceiling is
+// soft: the quantile that the budget asks for, rounded up by at most a quarter.
+type size struct {
+	key sizeKey
+	// learned is the quantile in tokens; -1 until enough calls have ended.
+	learned atomic.Int64
+
+	mu     sync.Mutex // guards all below
+	counts [sizeSteps*sizeOctaves + 1]uint16
+	n      int     // sum of counts
+	since  int     // calls since the quantile was taken
+	mean   float64 // of late
+	above  float64 // the part of them above what was learned, of late
+}
+
+// of returns the size for a rule and model, making it.
+func (s *sizes) of(k sizeKey) *size {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if z := s.by[k]; z != nil {
+		return z
+	}
+	if len(s.order) >= maxSizes {
+		delete(s.by, s.order[0])
+		s.order = s.order[1:]
+	}
+	z := &size{key: k}
+	z.learned.Store(-1)
+	if s.by == nil {
+		s.by = map[sizeKey]*size{}
+	}
+	s.by[k] = z
+	s.order = append(s.order, k)
+	return z
+}
+
+// reserve is the output to reserve for: what was learned, but no more than what the call states, if it states any.
+func (z *size) reserve(stated int64) int64 {
+	q := z.learned.Load()
+	if q < 0 || stated > 0 && stated < q {
+		return stated
+	}
+	return q
+}
+
+// learn takes in what a call really put out.
+func (z *size) learn(output int64) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	const late = 1.0 / 64
+	if q := z.learned.Load(); q >= 0 {
+		x := 0.0
+		if output > q {
+			x = 1
+		}
+		z.above += (x - z.above) * late
+	}
+	if z.n == 0 {
+		z.mean = float64(output)
+	}
+	z.mean += (float64(output) - z.mean) * late
+	z.counts[sizeStep(output)]++
+	if z.n++; z.n >= 2*sizeMemory {
+		z.n = 0
+		for i := range z.counts {
+			z.counts[i] /= 2
+			z.n += int(z.counts[i])
+		}
+	}
+	if z.since++; z.n >= sizeFrom && z.since >= sizeFrom/2 {
+		z.since = 0
+		z.take()
+	}
+}
+
+// take works out the quantile.
+func (z *size) take() {
+	want, sum := (int64(z.n)*z.key.quantile+whole-1)/whole, int64(0)
+	for i, n := range z.counts {
+		if sum += int64(n); sum >= want {
+			first := z.learned.Load() < 0
+			z.learned.Store(sizeMost(i))
+			if first { // from now on the part above it is known
+				z.above = float64(whole-z.key.quantile) / whole
+			}
+			return
+		}
+	}
+}
+
+// sizeStep is where a length is counted: lengths between two powers of two in sizeSteps steps.
+func sizeStep(n int64) int {
+	if n <= 0 {
+		return 0
+	}
+	octave := bits.Len64(uint64(n)) - 1
+	part := uint64(n) << 2 >> octave & (sizeSteps - 1)
+	return min(1+octave*sizeSteps+int(part), sizeSteps*sizeOctaves)
+}
+
+// sizeMost is the greatest length that is counted there.
+func sizeMost(step int) int64 {
+	if step == 0 {
+		return 0
+	}
+	octave, part := (step-1)/sizeSteps, (step-1)%sizeSteps
+	next := uint64(sizeSteps+part+1) << octave // of the next step's first, times sizeSteps
+	return int64((next+sizeSteps-1)/sizeSteps) - 1
+}
+
+// size returns how long the outputs are of calls that draw there, if their reservations follow it.
+func (e *Engine) size(d *policy.Draw, model string) *size {
+	b := d.Budget
+	if b.Spec.Ceiling != ledger.Soft || b.Size >= whole {
+		return nil
+	}
+	return e.sizes.of(sizeKey{d.Rule, model, b.Size})
+}
+
+// amount is what a call takes there at a price, and its cost before that.
+func (t *boundTake) amount(c *policy.Call, price policy.PPM) (amount, cost ledger.Tokens, err error) {
+	output := c.MaxOutputTokens
+	if t.size != nil {
+		output = t.size.reserve(output)
+	}
+	return t.draw.AmountOf(c, output, price)
+}
+
+// learn takes in how long the output of a call was.
+func (r *record) learn(output int64) {
+	var last *size
+	for i := range r.bound.takes {
+		if z := r.bound.takes[i].size; z != nil && z != last {
+			z.learn(output)
+			last = z
+		}
+	}
+}
+
+// Size is what was learned of the outputs of one rule and model.
+type Size struct {
+	Rule, Model string
+	Calls       int     // that it rests on
+	Reserved    int64   // tokens of output that are reserved for a call that states more or none; -1 until enough have ended
+	Mean        float64 // of late
+	Above       float64 // the part of calls, of late, that put out more than was reserved: more than Expected means that they have become longer
+	Expected    float64
+}
+
+// Sizes lists what was learned, in the order in which rules and models were met. Safe for concurrent use.
+func (e *Engine) Sizes() []Size {
+	e.sizes.mu.Lock()
+	defer e.sizes.mu.Unlock()
+	list := make([]Size, 0, len(e.sizes.order))
+	for _, k := range e.sizes.order {
+		z := e.sizes.by[k]
+		z.mu.Lock()
+		list = append(list, Size{
+			Rule: k.rule, Model: k.model, Calls: z.n, Reserved: z.learned.Load(), Mean: z.mean, Above: z.above,
+			Expected: float64(whole-k.quantile) / whole,
+		})
+		z.mu.Unlock()
+	}
+	return list
+}
