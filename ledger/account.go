@@ -185,8 +185,9 @@ type Short uint8
 const (
 	Enough    Short = iota
 	NoRights        // rights are missing here; peers may have some
-	NoMark          // rights are here, but not yet covered by the durable mark or by guardians: wait for them
+	NoMark          // rights are here, but not yet covered by the durable mark: wait for the disk
 	NotIssued       // the present window is not issued yet: wait for the disk
+	NotHeld         // rights are here, and durable, but guardians have not confirmed that they may be used: wait for them
 )
 
 // Take is one account's part of a reservation.
@@ -266,16 +267,22 @@ func (a *Account) room(now, expires Instant, t *Take, overdraw bool) Short {
 	}
 	if a.s.used()+n > a.limit() {
 		a.wantMark = max(a.wantMark, a.s.used()+n)
+		if a.s.used()+n <= a.s.Mark {
+			return NotHeld
+		}
 		return NoMark
 	}
 	if a.spec.Kind == Slots {
 		a.wantTill = max(a.wantTill, expires)
-		if expires > min(a.s.MarkTill, a.heldTill) {
+		if expires > a.s.MarkTill {
 			return NoMark
+		}
+		if expires > a.heldTill {
+			return NotHeld
 		}
 	}
 	if a.spec.Kind == Rate && a.last >= a.leaseEnd {
-		return NoMark
+		return NotHeld
 	}
 	return Enough
 }

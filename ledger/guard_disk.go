@@ -22,6 +22,11 @@ const (
 	kindDue   byte = 83
 )
 
+// WardKey is the key of what is kept of a generation, CopyKey that of one of its records, for those who look at disks from
+// outside.
+func WardKey(of Holder) string             { return keyWard + holderKey(of) }
+func CopyKey(of Holder, key string) string { return keyCopy + holderKey(of) + "\x00" + key }
+
 func holderKey(h Holder) string { return h.Node + "\x00" + strconv.FormatUint(h.Gen, 16) }
 
 // cutHolder reads what holderKey wrote, and what follows it.

@@ -274,7 +274,7 @@ func (r *Replica) SetPeers(peers []Peer) {
 	before := r.members()
 	r.peers, r.live = peers, 1
 	for i := range peers {
-		if peers[i].Alive && peers[i].Holder != r.self {
+		if peers[i].Alive && peers[i].Holder.Node != r.self.Node {
 			r.live++
 		}
 	}

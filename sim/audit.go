@@ -19,6 +19,10 @@ type audit struct {
 	highest map[ledger.Holder]uint64 // durable: versions that it may use
 	genesis map[int32]ledger.Shares  // durable, by instance
 	checks  uint64
+	claims  map[ledger.Holder]*claimed        // what was decided of generations
+	sets    map[ledger.Holder][]ledger.Holder // the guardians of generations, as their owners wrote them
+	dues    map[dueID]credit                  // durable: what heirs were credited
+	owed    map[int32]ledger.Shares           // of them, shares that generations owned, by instance
 }
 
 type sideKey struct {
@@ -42,6 +46,9 @@ type side struct {
 	told   ledger.Tokens
 	toldOf ledger.Window
 	slots  []slots // of told, with the end of the reservation
+	// Once the generation is claimed, it is what its final records show, nil for no account.
+	claimed bool
+	final   *ledger.State
 }
 
 // slots were given to a call until an instant of the node's clock.
@@ -71,6 +78,7 @@ func (a *audit) init(w *world, b bug) {
 	*a = audit{
 		w: w, bug: b, sides: map[sideKey]*side{}, entries: map[entryKey]ledger.Entry{}, windows: map[windowKey]*totals{},
 		sent: map[ledger.Holder]uint64{}, highest: map[ledger.Holder]uint64{}, genesis: map[int32]ledger.Shares{},
+		claims: map[ledger.Holder]*claimed{}, sets: map[ledger.Holder][]ledger.Holder{}, dues: map[dueID]credit{}, owed: map[int32]ledger.Shares{},
 	}
 }
 
@@ -95,6 +103,9 @@ func (a *audit) wrote(n *node, x ledger.Write) {
 
 func (a *audit) record(n *node, rec *ledger.Record) {
 	h := a.w.pool.holder(n.self)
+	if a.claims[n.self] != nil && rec.Version == 0 {
+		return // it does not know that it was claimed: what it writes is worth nothing
+	}
 	switch {
 	case rec.Account != nil:
 		n.touched = append(n.touched, rec.Instance)
@@ -122,6 +133,8 @@ func (a *audit) record(n *node, rec *ledger.Record) {
 			a.w.fail("nothing is credited that was not given durably", "%s: %s credits %+v of %v, who gave %+v", n.name, rec.Instance, b, rec.Peer, gave)
 		}
 		a.entries[k] = b
+	case rec.Due != nil:
+		a.due(n, rec.Instance, dueID{a.w.pool.instance(rec.Instance), rec.From, rec.To}, *rec.Due)
 	case rec.Version > 0:
 		a.highest[n.self] = rec.Version
 	}
@@ -137,6 +150,9 @@ func (a *audit) told(n *node, m any) {
 			a.w.fail("nothing is told before it is durable", "%s tells %+v and has %+v on disk", n.name, m, e)
 		}
 	case *ledger.Ack:
+		if a.claims[n.self] != nil {
+			return
+		}
 		in := a.w.pool.instance(m.Instance)
 		e, s := a.entries[entryKey{in, h, a.w.pool.holder(m.To)}], a.side(sideKey{in, h})
 		if m.SharesIn > e.SharesIn || !s.isDurable ||
@@ -199,6 +215,10 @@ func (a *audit) look(n *node, id ledger.InstanceID, live ledger.State, spec *led
 	if off != 0 {
 		a.w.fail("the equation of an account closes", "%s: %s is off by %d: %+v", n.name, id, off, live)
 	}
+	if s.claimed = a.claims[n.self] != nil; s.claimed {
+		a.covered(n, id, s, spec)
+		return
+	}
 	d := &s.durable
 	if !s.isDurable {
 		a.w.fail("what is open is durable", "%s: %s", n.name, id)
@@ -255,7 +275,7 @@ func (a *audit) window(id ledger.InstanceID, t *totals, spec *ledger.Spec) {
 			a.w.fail("no hard budget is exceeded", "%s: spent and reserved %d of %d", id, t.used, limit+t.minted)
 		}
 	case ledger.Soft:
-		if most := limit + t.minted; t.used > most {
+		if most := limit + t.minted; t.used > most && len(a.claims) == 0 { // else one without a lease has gone on with what is its heir's
 			a.w.fail("no soft budget passes its overdraft", "%s: spent and reserved %d of %d", id, t.used, most)
 		}
 	}
@@ -328,8 +348,9 @@ func (a *audit) loaded(n *node) {
 }
 
 func (a *audit) marked(n *node, id ledger.InstanceID, live *ledger.State) {
-	d := &a.side(sideKey{a.w.pool.instance(id), a.w.pool.holder(n.self)}).durable
-	if live.Window == d.Window && live.Spent+live.Reserved+live.Debt < d.Mark {
+	s := a.side(sideKey{a.w.pool.instance(id), a.w.pool.holder(n.self)})
+	d := &s.durable
+	if a.claims[n.self] == nil && live.Window == d.Window && live.Spent+live.Reserved+live.Debt < d.Mark {
 		a.w.fail("after a crash all up to the durable mark counts as spent", "%s: %s has spent %d and reserved %d in window %d; the mark on disk is %d",
 			n.name, id, live.Spent, live.Reserved, live.Window, d.Mark)
 	}
@@ -351,18 +372,33 @@ func (a *audit) sweep(n *node) {
 		}
 		var es []ledger.Entry
 		n.core.Replica.EachEntry(acc.ID(), func(_ ledger.Holder, e ledger.Entry) { es = append(es, e) })
-		a.sums(n, acc.ID(), &s, es)
+		h := a.w.pool.holder(n.self)
+		for of := range a.claims { // closed ones that are folded into the sums
+			if n.core.Replica.Folded(of) {
+				es = append(es, a.entries[entryKey{a.w.pool.instance(acc.ID()), h, a.w.pool.holder(of)}])
+			}
+		}
+		var ds []ledger.Due
+		n.core.Replica.EachDue(acc.ID(), func(_, _ ledger.Holder, d ledger.Due) { ds = append(ds, d) })
+		a.sums(n, acc.ID(), &s, es, ds)
 	})
+	a.claimable(n)
 }
 
-func (a *audit) sums(n *node, id ledger.InstanceID, s *ledger.State, es []ledger.Entry) {
+func (a *audit) sums(n *node, id ledger.InstanceID, s *ledger.State, es []ledger.Entry, ds []ledger.Due) {
 	var si, so ledger.Shares
 	var in, out ledger.Tokens
 	for i := range es {
 		e := &es[i]
-		si, so = si+e.SharesIn, so+e.SharesOut
+		si, so = si+e.SharesIn+e.SharesBack, so+e.SharesOut
 		if e.Window == s.Window {
-			in, out = in+e.In, out+e.Out
+			in, out = in+e.In+e.Back, out+e.Out
+		}
+	}
+	for _, d := range ds {
+		si += d.Shares
+		if d.Window == s.Window {
+			in += d.Tokens
 		}
 	}
 	if si != s.SharesIn || so != s.SharesOut || in != s.In || out != s.Out {
@@ -383,8 +419,8 @@ func (a *audit) shares() {
 	}
 	for in, id := range a.w.pool.ids {
 		in := int32(in)
-		if flight := given[in] - come[in]; flight < 0 || owned[in]+flight != a.genesis[in] {
-			a.w.fail("shares add up", "%s: %d owned, %d on the way, %d by genesis", id, owned[in], given[in]-come[in], a.genesis[in])
+		if flight := given[in] - come[in] + a.owed[in]; flight < 0 || owned[in]-a.owed[in]+flight != a.genesis[in] {
+			a.w.fail("shares add up", "%s: %d owned, %d on the way, %d by genesis", id, owned[in]-a.owed[in], flight, a.genesis[in])
 			return
 		}
 	}

@@ -222,9 +222,9 @@ func TestAudit(t *testing.T) {
 		}},
 			bIs("loose", ledger.State{Issues: true, Overdrawn: 1, Spent: 1, Mark: 1}), "no soft budget passes its overdraft"},
 		{"an account is not the sum of its entries", []step{func(h *history) {
-			h.audit.sums(h.a, h.id("pot"), &ledger.State{In: 5, SharesOut: 3}, []ledger.Entry{{In: 2}, {In: 3, SharesOut: 3}})
+			h.audit.sums(h.a, h.id("pot"), &ledger.State{In: 5, SharesOut: 3}, []ledger.Entry{{In: 2}, {In: 3, SharesOut: 3}}, nil)
 		}},
-			func(h *history) { h.audit.sums(h.a, h.id("pot"), &ledger.State{In: 5}, []ledger.Entry{{In: 2}}) }, "an account sums up its entries"},
+			func(h *history) { h.audit.sums(h.a, h.id("pot"), &ledger.State{In: 5}, []ledger.Entry{{In: 2}}, nil) }, "an account sums up its entries"},
 		{"shares are lost", []step{
 			writes("pot", ledger.State{Genesis: 10}), writes("pot", ledger.State{Genesis: 10, SharesOut: 4}), addsUp, // 4 are on the way
 			bIs("pot", ledger.State{SharesIn: 3}), addsUp,

@@ -24,6 +24,7 @@ type call struct {
 	got     uint64 // rights that the node had received when the call arrived
 	offered bool
 	ended   bool
+	unheld  bool // it has waited for guardians
 	charges []admit.Charge
 	at      ledger.Instant // of the decision, by the node's clock
 	until   ledger.Instant // the reservation's end, by that clock
@@ -124,6 +125,10 @@ func (n *node) decided(c *call) {
 	w := n.w
 	if c.waiter != nil {
 		c.id = c.waiter.ID
+		if c.waiter.Unheld() && !c.unheld && w.now >= span(w.sc.Warmup) {
+			c.unheld = true
+			w.measure.unheld++
+		}
 		delete(n.waiting, c)
 		c.waiter = nil
 	}

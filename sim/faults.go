@@ -79,6 +79,7 @@ func (w *world) fault(e *scenario.Event, begins bool) {
 		case scenario.Leave:
 			if begins && n.up && !n.paused { // when it is back depends on when it has left
 				n.core.Engine.Drain()
+				w.pool.goes(n)
 				n.leaving = leaving{since: w.now, away: span(e.Until - e.At), back: e.Until != scenario.Never}
 			}
 		}

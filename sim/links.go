@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 	"github.com/swarmpurse/swarmpurse/sim/promise"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
@@ -123,7 +124,21 @@ func (n *node) tell(to string, m any) {
 		n.w.fail("what is sent decodes", "%s tells %s %T: %v", n.name, to, m, err)
 		return
 	}
+	before := n.out.sent
 	n.send(p, len(b), evMessage, back)
+	if guarding(m) {
+		n.w.measure.guarded(n.out.sent - before)
+	}
+}
+
+// guarding reports whether a message is between guardians, their wards and those who claim.
+func guarding(m any) bool {
+	switch m.(type) {
+	case *guardian.Note, *guardian.NoteAck, *guardian.Refused, *guardian.Release, *guardian.Prepare, *guardian.Promise,
+		*guardian.Accept, *guardian.Accepted, *guardian.Reject, *guardian.Decided, *guardian.Query:
+		return true
+	}
+	return false
 }
 
 // send puts a message on the way: in a packet if it fits, else in a stream, which is not lost but late.

@@ -24,11 +24,14 @@ const (
 
 // measure gathers what the result shows of the swarm.
 type measure struct {
-	w       *world
-	adopted []int // by policy: at how many running nodes it is in force
-	asks    int64
-	refused int64 // messages
-	step    micros
+	w           *world
+	adopted     []int // by policy: at how many running nodes it is in force
+	asks        int64
+	refused     int64  // messages
+	guards      uint64 // bytes of guarding, within the figures' time
+	unheld      int64  // calls that waited for guardians
+	successions int64
+	step        micros
 
 	at                                        []time.Duration
 	admitted, deferred, denied, settledTokens []float64
@@ -75,6 +78,13 @@ func (m *measure) settled(c *workload.Call) { m.tokens += c.Prompt + c.Output }
 func (m *measure) asked() {
 	if m.w.now >= span(m.w.sc.Warmup) {
 		m.asks++
+	}
+}
+
+// guarded counts what a message of guarding put on the wire.
+func (m *measure) guarded(bytes uint64) {
+	if m.w.now >= span(m.w.sc.Warmup) && m.w.now <= m.w.arrivalsEnd {
+		m.guards += bytes
 	}
 }
 
@@ -337,6 +347,9 @@ func (m *measure) look() {
 		}
 		for in, hs := range m.target {
 			for h, v := range hs {
+				if w.audit.claims[w.pool.names[h]] != nil {
+					continue
+				}
 				// A row of an earlier life says nothing that matters; nor does a node need its own.
 				if v > 0 && n.version(int32(in), int32(h)) < v && w.pool.nodeOf[h] != int32(n.i) {
 					w.plan(w.now+lookEvery, evLook, nil, nil)
@@ -368,11 +381,16 @@ func (w *world) result() *result.Result {
 	s.PriceAmplitude = m.amplitude()
 	moved := slices.DeleteFunc(slices.Clone(m.prices), func(p result.Prices) bool { return p.Still() })
 	s.PriceSettle = result.PriceSettle(m.at, moved, scenario.Changes(w.sc, w.faults), w.sc.Duration)
+	s.GuardBytesPerNodeSecond = float64(m.guards) / max(sec, 1e-3) / float64(max(1, len(m.warm)))
 	if m.target == nil {
 		m.converge = 0
 	}
 	s.Converge = m.converge
 	s.Queue = int64(m.queue)
+	if s.Offered > 0 {
+		s.Unheld = float64(m.unheld) / float64(s.Offered)
+	}
+	s.Successions = m.successions
 	s.Recover = w.tally.Recover(scenario.Disturbances(w.sc, w.faults), w.sc.Duration)
 	if age := median(m.ages); !math.IsNaN(age) {
 		s.Stale = time.Duration(age * float64(time.Second))

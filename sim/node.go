@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
@@ -20,17 +21,20 @@ const (
 	maxRecords = 4 * admit.DefaultMaxQueue // decisions that a node remembers: all that wait may be refused at once
 	drainFor   = 20 * second
 	leaveFor   = 5 * second
+	releaseFor = 2 * second // for a peer to take over what is left
 	joinAgain  = 2 * second
 )
 
 // node is one process and its disk.
 type node struct {
-	w    *world
-	i    int
-	name string
-	zone int
-	self ledger.Holder
-	side uint64 // the partitions that it is cut off by, a bit each
+	w      *world
+	i      int
+	name   string
+	zone   int
+	self   ledger.Holder // in its present generation
+	dir    uint64        // the first generation of its data directory
+	booted micros        // when its machine started: the clock of leases begins there
+	side   uint64        // the partitions that it is cut off by, a bit each
 
 	// What dies with the process.
 	up, paused bool
@@ -54,6 +58,7 @@ type node struct {
 	newest     [][]seen            // by instance and holder
 	touched    []ledger.InstanceID // whose accounts may have moved in this operation
 	leaving    leaving
+	followed   int  // generations that have followed another in this process
 	synced     bool // by the join that comes after the first
 
 	// What stays.
@@ -70,17 +75,19 @@ type node struct {
 }
 
 type leaving struct {
-	since micros // 0: it is not
-	heir  ledger.Holder
-	back  bool // it comes back, so long after it has left
-	away  micros
+	since    micros // 0: it is not
+	heir     ledger.Holder
+	handed   bool
+	released micros // since when its lease is given up
+	back     bool   // it comes back, so long after it has left
+	away     micros
 }
 
 func (w *world) addNode(i int) *node {
 	name := fmt.Sprintf("n%04d", i)
 	n := &node{
 		w: w, i: i, name: name, zone: w.zones[w.sc.ZoneOf(i)],
-		self: ledger.Holder{Node: name, Gen: 1}, disk: map[string][]byte{},
+		self: ledger.Holder{Node: name, Gen: 1}, dir: 1, disk: map[string][]byte{},
 	}
 	w.nodes = append(w.nodes, n)
 	w.byName[name] = n
@@ -94,30 +101,27 @@ func (n *node) start() {
 	n.up, n.paused, n.busy, n.gone = true, false, false, false
 	n.writing, n.backlog, n.unread, n.tickDue = nil, nil, 0, false
 	n.started = w.now
+	if n.life%2 == 0 {
+		n.booted = w.now // it was the machine that went down, not just the process
+	}
 	n.clock = core.NewClock(n.wall())
 	n.dice = rand.New(rand.NewPCG(w.sc.Seed, uint64(n.i)<<32|uint64(n.life)))
 	n.comparer = core.Comparer{}
 	n.waiting = map[*call]struct{}{}
-	n.newest, n.relays, n.synced = nil, nil, false
+	n.newest, n.relays, n.synced, n.view = nil, nil, false, nil
 	n.leaving = leaving{}
 	n.out.init(n)
+	n.core = core.Core{}
 	now := n.clockNow()
-	p := w.sc.Policies[n.policy]
 	w.measure.adopted[n.policy]++
 	w.inForce(n.policy)
-	n.core = core.Core{
-		Replica: ledger.NewReplica(ledger.Config{
-			Self: n.self, Strategy: w.strategy, Rand: n.dice, Resolve: n.resolve, Bytes: core.MessageBytes(w.pool.rate), Scratch: &w.scratch,
-		}),
-		Engine: admit.New(now, admit.Config{Node: n.name, Gen: n.self.Gen, Rand: n.dice, MaxRecords: maxRecords}, p),
-	}
-	records := make([]ledger.Write, 0, len(n.disk))
-	for _, k := range slices.Sorted(maps.Keys(n.disk)) {
-		records = append(records, ledger.Write{Key: k, Value: n.disk[k]})
-	}
-	if err := n.core.Replica.Load(now, records); err != nil {
-		w.fail("a node loads what it wrote", "%s: %v", n.name, err)
+	r, ok := n.open(now, nil)
+	if !ok {
 		return
+	}
+	n.core = core.Core{
+		Replica: r,
+		Engine:  admit.New(now, admit.Config{Node: n.name, Gen: n.self.Gen, Rand: n.dice, MaxRecords: maxRecords}, w.sc.Policies[n.policy]),
 	}
 	if n.core.Replica.Charter().ID.IsZero() {
 		if err := n.core.Replica.Found(w.charter); err != nil {
@@ -137,6 +141,60 @@ func (n *node) start() {
 	}
 	w.plan(w.now+micros(n.dice.Int64N(int64(core.TickEvery)*int64(milli))), evTick, n, nil)
 	w.plan(w.now+joinAgain+micros(n.dice.Int64N(int64(second))), evSync, n, nil)
+}
+
+// open makes the replica of what is on the disk; before is that of the generation which has ended in this process, if any.
+func (n *node) open(now ledger.Instant, before *ledger.Replica) (*ledger.Replica, bool) {
+	w := n.w
+	records := make([]ledger.Write, 0, len(n.disk))
+	for _, k := range slices.Sorted(maps.Keys(n.disk)) {
+		records = append(records, ledger.Write{Key: k, Value: n.disk[k]})
+	}
+	r, ws, err := core.Start(now, n.uptime(), ledger.Config{
+		Self: ledger.Holder{Node: n.name, Gen: n.dir}, Zone: w.zoneName(n.zone), Host: n.name,
+		Strategy: w.strategy, Rand: n.dice, Resolve: n.resolve, Bytes: core.MessageBytes(w.pool.rate), Scratch: &w.scratch,
+	}, w.sc.Policies[n.policy].Guards(), records, before)
+	if err != nil {
+		w.fail("a node loads what it wrote", "%s: %v", n.name, err)
+		return nil, false
+	}
+	n.store(ws)
+	n.self = r.Self()
+	return r, true
+}
+
+// succeed goes on as the next generation. A disk that takes no writes keeps the node from it: then it tries again.
+func (n *node) succeed() {
+	w := n.w
+	if !n.core.Over() || n.failing > 0 || n.leaving.released > 0 {
+		return
+	}
+	n.leaving.heir, n.leaving.handed = ledger.Holder{}, false // what it hands on is the next generation's
+	now := n.clockNow()
+	r, ok := n.open(now, n.core.Replica)
+	if !ok {
+		return
+	}
+	n.forgetDead()
+	n.core.Succeed(now, r)
+	r.SetPeers(n.view.peers)
+	n.followed++
+	w.measure.successions++
+	n.counted = n.self.Gen
+	w.judge.came(max(w.pool.members(n), w.sc.Founders)) // a holder that came later, with its own part of overdrafts
+	w.pool.retagged(n)
+	w.stir("generation", n.name)
+}
+
+// forgetDead forgets the rows of holders that are not live: the next generation's replica does not take them along.
+func (n *node) forgetDead() {
+	for _, vs := range n.newest {
+		for h := range vs {
+			if vs[h].version > 0 && !n.view.lives(n.w.pool.names[h]) {
+				vs[h].version = 0
+			}
+		}
+	}
 }
 
 // stop ends the process at once.
@@ -167,6 +225,7 @@ func (n *node) wipe() {
 	n.disk = map[string][]byte{}
 	n.latest = 0
 	n.self.Gen++
+	n.dir = n.self.Gen
 	n.policy = n.w.latestPolicy() // a joiner gets it with its first push/pull
 }
 
@@ -175,12 +234,18 @@ func (n *node) wall() ledger.Instant {
 	return scenario.Epoch + ledger.Instant((n.w.now+n.wallOff)/milli)
 }
 
+// uptime is what the clock says that leases go by: it counts the time in which the process did not run.
+func (n *node) uptime() time.Duration { return time.Duration(n.w.now-n.booted) * time.Microsecond }
+
 func (n *node) elapsed() ledger.Millis { return ledger.Millis((n.w.now - n.started) / milli) }
 
 // clockNow is the node's own time.
 func (n *node) clockNow() ledger.Instant {
 	now := n.clock.At(n.elapsed())
 	n.latest = max(n.latest, now)
+	if n.core.Replica != nil {
+		n.core.Replica.Elapsed(n.uptime())
+	}
 	return now
 }
 
@@ -205,6 +270,7 @@ func (n *node) adopt(i int) {
 	n.w.inForce(i)
 	n.core.Engine.SetPolicy(n.w.sc.Policies[i])
 	n.core.Replica.Respec(n.clockNow())
+	n.core.Replica.SetGuards(n.clockNow(), n.w.sc.Policies[i].Guards())
 	for _, j := range n.view.live {
 		if j != int32(n.i) {
 			n.send(n.w.nodes[j], wordSize, evMessage, policyWord(i))
@@ -374,6 +440,7 @@ func (n *node) expire() {
 func (n *node) tick() {
 	n.core.Tick(n.clockNow())
 	n.compare(n.clockNow())
+	n.succeed() // if the disk kept it from it
 	if n.leaving.since > 0 {
 		n.leave()
 	}
@@ -403,6 +470,7 @@ func (n *node) flush() {
 			break
 		}
 		n.effects(n.core.Commit(n.clockNow()))
+		n.succeed()
 	}
 	n.check()
 }
@@ -417,6 +485,7 @@ func (n *node) stored() {
 		n.store(n.writing)
 		if !told {
 			n.effects(n.core.Commit(n.clockNow()))
+			n.succeed()
 		}
 	}
 	n.writing = nil
@@ -426,8 +495,13 @@ func (n *node) stored() {
 
 // store puts writes on the disk.
 func (n *node) store(ws []ledger.Write) {
+	defer func() { // what is durable together is judged together
+		n.w.audit.guarding(n, ws)
+		for _, x := range ws {
+			n.w.audit.wrote(n, x)
+		}
+	}()
 	for _, x := range ws {
-		n.w.audit.wrote(n, x)
 		if n.w.audit.bug == bugLoseWrites && n.dice.IntN(4) == 0 {
 			continue
 		}
@@ -560,7 +634,20 @@ func (n *node) leave() {
 			_ = r.Leave(now, l.heir) // it is live; next tick sees to the rest
 		}
 	}
-	if !l.heir.IsZero() && r.Handed() || w.now > l.since+drainFor+leaveFor {
+	late := w.now > l.since+drainFor+leaveFor
+	if !l.handed && !(!l.heir.IsZero() && r.Handed()) && !late {
+		return
+	}
+	l.handed = true
+	// What is left here is its heir's as soon as guardians hold what is unspent, and those whom this node guards have
+	// found others; or without that, when it cannot wait any longer.
+	late = late && w.now > l.since+drainFor+2*leaveFor
+	if l.released == 0 && (r.Rest() && r.Noted() && r.WardsToMove() == 0 || late) {
+		l.released = w.now
+		r.Release()
+		return
+	}
+	if l.released > 0 && (n.core.Over() || len(r.Guardians()) == 0 || w.now > l.released+releaseFor) {
 		back, away := l.back, l.away
 		n.gone = true
 		n.stop()

@@ -3,6 +3,7 @@ package sim
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/sim/promise"
@@ -22,7 +23,8 @@ type pool struct {
 	ids       []ledger.InstanceID
 	instances map[ledger.InstanceID]int32 // into ids
 	holders   map[ledger.Holder]int32
-	nodeOf    []int32  // by holder
+	nodeOf    []int32 // by holder
+	names     []ledger.Holder
 	recent    [][]ring // by instance and holder
 	perHolder int      // bytes of a digest for each holder
 
@@ -33,7 +35,8 @@ type pool struct {
 // member is what the failure detector says of a node, on the whole; single nodes hear of it a little later.
 type member struct {
 	known, alive bool
-	gen          uint64
+	gen, dir     uint64
+	passing      bool   // it has said that it is about to leave
 	side         uint64 // the cuts that it is behind, a bit each
 	given        uint64 // those across which it has been given up
 }
@@ -67,7 +70,7 @@ func (p *pool) init(w *world) {
 		p.rate = 25_000
 	}
 	for _, n := range w.nodes {
-		p.known = append(p.known, member{known: true, alive: true, gen: n.self.Gen})
+		p.known = append(p.known, member{known: true, alive: true, gen: n.self.Gen, dir: n.dir})
 	}
 }
 
@@ -86,6 +89,7 @@ type status struct {
 	down  bool   // died, or does not answer
 	up    bool
 	left  bool
+	goes  bool   // it says that it is about to leave
 	cut   *apart // they are given up by those on its other side, or seen again
 }
 
@@ -97,7 +101,11 @@ func (p *pool) died(n *node) {
 	p.tell(span(least)+min(more, span(most-least)), status{nodes: []*node{n}, life: n.life, down: true})
 }
 func (p *pool) came(n *node) { p.tell(span(promise.Join), status{nodes: []*node{n}, up: true}) }
-func (p *pool) left(n *node) { p.tell(milli, status{nodes: []*node{n}, left: true}) }
+func (p *pool) goes(n *node) { p.tell(milli, status{nodes: []*node{n}, goes: true}) }
+
+// retagged has the others hear that a node goes on as another generation: its tags say so.
+func (p *pool) retagged(n *node) { p.tell(milli, status{nodes: []*node{n}, up: true}) }
+func (p *pool) left(n *node)     { p.tell(milli, status{nodes: []*node{n}, left: true}) }
 
 // cutSteps is in how many parts one side gives up the other.
 const cutSteps = 4
@@ -180,9 +188,11 @@ func (p *pool) learn(s *status) {
 				continue // it is back already
 			}
 			m.alive = false
+		case s.goes:
+			m.passing = n.leaving.since > 0
 		case s.up:
 			if n.up && !n.paused {
-				m.known, m.alive, m.gen = true, true, n.self.Gen
+				m.known, m.alive, m.gen, m.dir, m.passing = true, true, n.self.Gen, n.dir, n.leaving.since > 0
 				m.given |= p.bits // nobody across a cut hears of it
 			}
 		case !s.cut.healed:
@@ -223,6 +233,7 @@ func (p *pool) viewOf(n *node) *view {
 		alive := m.alive && (m.side^side)&m.given == 0
 		v.peers = append(v.peers, ledger.Peer{
 			Holder: ledger.Holder{Node: o.name, Gen: m.gen}, Alive: alive, Distance: p.w.links.rtt(n.zone, o.zone),
+			Directory: m.dir, Zone: p.w.zoneName(o.zone), Host: o.name, Passing: m.passing,
 		})
 		if alive {
 			v.names = append(v.names, o.name)
@@ -235,6 +246,12 @@ func (p *pool) viewOf(n *node) *view {
 }
 
 func (v *view) alive(n *node) bool { return n.i < len(v.on) && v.on[n.i] }
+
+// lives reports whether the holder is a live member in that very generation.
+func (v *view) lives(h ledger.Holder) bool {
+	i, ok := slices.BinarySearchFunc(v.peers, h.Node, func(p ledger.Peer, n string) int { return strings.Compare(p.Holder.Node, n) })
+	return ok && v.peers[i].Alive && v.peers[i].Holder == h
+}
 
 // pick draws up to k different live nodes, none of them n or except.
 func (v *view) pick(n *node, except int32, dice *rand.Rand, k int) []int32 {
@@ -289,6 +306,7 @@ func (p *pool) holder(h ledger.Holder) int32 {
 	if !ok {
 		i = int32(len(p.holders))
 		p.holders[h] = i
+		p.names = append(p.names, h)
 		p.nodeOf = append(p.nodeOf, int32(p.w.byName[h.Node].i))
 	}
 	return i

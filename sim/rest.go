@@ -24,7 +24,7 @@ func (w *world) atRest() {
 			w.fail("the equations of accounts close", "%s is off by %d", n.name, n.core.Replica.Conservation())
 		}
 		for _, h := range n.core.Replica.Stuck() {
-			if p := w.byName[h.Node]; p.lives(h) {
+			if p := w.byName[h.Node]; p.lives(h) && !w.frozen(n) && !w.frozen(p) {
 				w.fail("nothing that was given is stuck", "%s does not acknowledge what %s gave it", p.name, n.name)
 			}
 		}
@@ -46,6 +46,11 @@ type stir struct {
 func (w *world) stir(what, who string) { w.stirred = stir{w.now, what, who} }
 
 const (
+	isBack  = "what the dead had is in use again"
+	knowsIt = "whoever was claimed knows it in the end"
+)
+
+const (
 	stillStep = 5 * second
 	// stillMost is how long after the last call the swarm may take until nothing moves any more.
 	stillMost = 120 * second
@@ -60,13 +65,20 @@ const (
 // for a while, but that a window has turned, and everybody knows exactly the same. It has as long as it takes to tell it.
 func (w *world) untilStill(o Options) {
 	limit := max(w.end, min(w.lastEnd, w.end+longestCall)) + stillMost + w.told()
+	claims := w.claims()
 	for w.goesOn() {
 		w.until(w.now+stillStep, o)
 		invariant, detail := w.unrest()
 		if invariant == "" {
+			w.together()
 			return
 		}
-		if w.now >= limit && w.goesOn() {
+		if w.now < limit || !w.goesOn() {
+			continue
+		}
+		if claims > 0 && (invariant == isBack || invariant == knowsIt) { // leases have to end first
+			limit, claims = limit+claims, 0
+		} else {
 			w.fail(invariant, "%s", detail)
 		}
 	}
@@ -79,6 +91,15 @@ func (w *world) unrest() (invariant, detail string) {
 	}
 	if s := &w.stirred; s.at > w.now-min(quiet, w.told()) {
 		return "the swarm comes to rest", fmt.Sprintf("%s: a %s after %d s", s.who, s.what, s.at/second)
+	}
+	if detail = w.astray(); detail != "" {
+		return isBack, detail
+	}
+	for _, n := range w.nodes {
+		if n.up && w.audit.claims[n.self] != nil {
+			g := n.core.Replica.Guarding()
+			return knowsIt, fmt.Sprintf("%s runs as %v, which was claimed by %v; its guardians are %+v, version %d, held %d, refusals %d", n.name, n.self, w.audit.claims[n.self].value, g.Guardians, g.Version, g.Held, n.core.Replica.Refusals())
+		}
 	}
 	if detail = w.underway(); detail != "" {
 		return "what was given has come", detail
@@ -108,7 +129,7 @@ func (w *world) underway() (detail string) {
 			live, _, _, _ := acc.Peek()
 			n.core.Replica.EachEntry(id, func(peer ledger.Holder, gave ledger.Entry) {
 				p := w.byName[peer.Node]
-				if detail != "" || !p.lives(peer) {
+				if detail != "" || !p.lives(peer) || w.frozen(n) || w.frozen(p) {
 					return
 				}
 				var got ledger.Entry
@@ -136,6 +157,9 @@ func (w *world) disagree() string {
 			if x == nil {
 				continue
 			}
+			if w.audit.claims[x.row.Holder] != nil {
+				continue // it says nothing that matters
+			}
 			origin := w.nodes[x.origin]
 			newest := uint32(x.row.Version)
 			if !origin.lives(x.row.Holder) { // what it told last may have reached nobody
@@ -160,8 +184,13 @@ func (w *world) disagree() string {
 				}
 			}
 			if acc := origin.core.Replica.Account(id); acc != nil && origin.lives(x.row.Holder) {
-				if live, spec, _, _ := acc.Peek(); live.Window == x.row.Window && !says(&x.row.Row, &live, &spec) {
-					return fmt.Sprintf("the last row of %s for %s says %+v; its account is %+v", origin.name, id.Name(), x.row.Row, live)
+				live, spec, _, ready := acc.Peek()
+				if !ready || live.Window != x.row.Window {
+					continue
+				}
+				// What it would tell now: its account, and what it has taken over.
+				if now := origin.core.Replica.Rows(origin.clockNow(), id)[0].Row; x.row.Shares != live.Shares() || !says(&x.row.Row, &now, &spec) {
+					return fmt.Sprintf("the last row of %s for %s says %+v; its account is %+v, of which it would say %+v", origin.name, id.Name(), x.row.Row, live, now)
 				}
 			}
 		}
@@ -169,9 +198,9 @@ func (w *world) disagree() string {
 	return ""
 }
 
-// says reports whether a row says what an account is. What a rate accrues, and what decays, goes on all the time.
-func says(r *ledger.Row, s *ledger.State, spec *ledger.Spec) bool {
-	return r.Shares == s.Shares() && r.In == s.In && r.Out == s.Out && r.Spent == s.Spent && r.Reserved == s.Reserved &&
-		r.Debt == s.Debt && r.Minted == s.Minted && r.Overdrawn == s.Overdrawn &&
-		(spec.Kind == ledger.Rate || r.Issued == s.Issued() && (spec.HalfLife > 0 || r.Lapsed == s.Lapsed))
+// says reports whether a row says what one says that is made now. What a rate accrues, and what decays, goes on all the time.
+func says(r, now *ledger.Row, spec *ledger.Spec) bool {
+	return r.Shares == now.Shares && r.In == now.In && r.Out == now.Out && r.Spent == now.Spent && r.Reserved == now.Reserved &&
+		r.Debt == now.Debt && r.Minted == now.Minted && r.Overdrawn == now.Overdrawn &&
+		(spec.Kind == ledger.Rate || r.Issued == now.Issued && (spec.HalfLife > 0 || r.Lapsed == now.Lapsed))
 }

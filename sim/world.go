@@ -165,6 +165,14 @@ func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, er
 	return w, nil
 }
 
+// zoneName names a zone; a scenario without any has one without a name.
+func (w *world) zoneName(i int) string {
+	if i >= len(w.sc.Zones) {
+		return ""
+	}
+	return w.sc.Zones[i].Name
+}
+
 func span(d time.Duration) micros { return micros(d.Microseconds()) }
 
 // plan has something happen to a node, or to the world if n is nil.

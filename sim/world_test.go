@@ -18,7 +18,7 @@ func TestPurity(t *testing.T) {
 		"github.com/dustin/go-humanize": {"Comma"},
 		"math/rand/v2":                  {"New", "NewPCG", "Rand"}, // seeded by the scenario
 		"time":                          {"Duration", "Microsecond", "Millisecond", "Second"},
-		ours + "ledger":                 nil, ours + "ledger/placement": nil, ours + "node/admit": nil, ours + "node/core": nil, ours + "policy": nil,
+		ours + "ledger/guardian":        nil, ours + "ledger/judge": nil, ours + "ledger": nil, ours + "ledger/placement": nil, ours + "node/admit": nil, ours + "node/core": nil, ours + "policy": nil,
 		ours + "sim/baseline": nil, ours + "sim/promise": nil, ours + "sim/result": nil, ours + "sim/scenario": nil, ours + "sim/workload": nil,
 	})
 }
@@ -169,11 +169,13 @@ func TestPlantedBugsAreFound(t *testing.T) {
 	}{
 		{"a disk that loses what it confirmed", bugLoseWrites, []string{
 			"what only grows does so", "an account sums up its entries", "after a crash all up to the durable mark counts as spent",
-			"rows are monotone",                // the versions that may be used are written, too
+			"rows are monotone", // the versions that may be used are written, too
+			"spending stays below what a claim finds", "nobody else is promised a generation while its lease runs",
+			"at most one value is decided of a generation", "what is credited was decided", "shares add up", "no node is fenced that keeps its disk", // guardians forget, too
 			"no right comes that has not left", // what a giver had written of a gift is lost, and the receiver has it
 		}},
 		{"a settlement that is booked twice", bugSettleTwice, []string{"what callers were told is spent or reserved", "the equation of an account closes"}},
-		{"changes that are in force before they are durable", bugTellEarly, []string{"what is open is durable", "nothing is told before it is durable"}},
+		{"changes that are in force before they are durable", bugTellEarly, []string{"what is open is durable", "nothing is told before it is durable", "nothing is acknowledged before it is durable"}},
 		{"a disk that forgets the newest mark", bugLoseMarks, []string{"after a crash all up to the durable mark counts as spent"}},
 	} {
 		found := 0

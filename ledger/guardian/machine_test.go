@@ -296,6 +296,14 @@ func TestReleaseEndsTheWait(t *testing.T) {
 	if o.m.Fresh(o.clock) {
 		t.Fatal("a lease after it was released")
 	}
+	o.start() // it comes back, and hears what became of it
+	w.settle()
+	w.pass(lease)
+	w.tick(o)
+	w.settle()
+	if o.m.Refusals() == 0 {
+		t.Fatal("nobody tells one that comes back after its release that it was claimed")
+	}
 }
 
 // TestLeaverToADeadPeer: p dies and q claims it; q dies and L, which has not heard of that, claims q; L leaves to p. Were

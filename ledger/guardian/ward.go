@@ -132,10 +132,16 @@ func (m *Machine) replace(w *ward, version uint64, records []Record) {
 	m.store(w, 0, version, records)
 }
 
-// released takes a ward's word that its lease is given up.
+// released takes a ward's word that its lease is given up. One that was claimed since, and is back, is told so.
 func (m *Machine) released(r *Release) {
-	if w := m.find(r.From); w != nil && r.To == m.dir {
-		w.free, w.gone = 0, true
+	w := m.find(r.From)
+	if w == nil || r.To != m.dir {
+		return
+	}
+	w.free, w.gone = 0, true
+	if w.Decided || w.Promised != (Ballot{}) {
+		m.counts.Refused++
+		m.send(r.From, &Refused{From: m.dir, To: r.From})
 	}
 }
 

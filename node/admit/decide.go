@@ -47,7 +47,8 @@ func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) (done bool, at 
 			}
 			e.refuse(now, l, w, at, kept)
 			return true, 0
-		default: // the disk: the next batch brings what lacks
+		default: // the disk or the guardians: the next batch brings what lacks, or asks them for it
+			w.unheld = w.unheld || why == ledger.NotHeld
 			if w.disk == 0 {
 				w.disk = now + diskGrace
 				if i := w.vain(now, l); i >= 0 {

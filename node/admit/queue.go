@@ -54,6 +54,7 @@ type Waiter struct {
 	rights   bool           // it is rights that it waits for, not the disk
 	scant    bool           // no more is left in the swarm than its class leaves to better ones
 	moves    int            // how often it was short at another instance than before
+	unheld   bool           // it waited for guardians
 
 	// keeps: a call that needs several instances could find one short each time, since others take from the one
 	// while it waits for the other. When that has happened, it keeps its part of the others.
@@ -102,6 +103,9 @@ func (w *Waiter) shift(by ledger.Instant) {
 		w.disk -= by
 	}
 }
+
+// Unheld reports whether the call has waited for guardians: rights were at hand and durable, but not held.
+func (w *Waiter) Unheld() bool { return w.unheld }
 
 // needs is what w draws at g.
 func (w *Waiter) needs(g *gate) ledger.Tokens { return w.takes[w.at(g)].Amount }

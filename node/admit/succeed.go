@@ -29,7 +29,7 @@ func (e *Engine) Succeed(now ledger.Instant) {
 	q.busy = nil
 	slices.SortFunc(again, func(a, b *Waiter) int { return cmp.Compare(a.seq, b.seq) })
 	for _, w := range again {
-		*w = Waiter{Request: w.Request, Notify: w.Notify, since: w.since, plan: w.bound.came(), disk: now + diskGrace}
+		*w = Waiter{Request: w.Request, Notify: w.Notify, since: w.since, plan: w.bound.came(), disk: now + diskGrace, unheld: w.unheld}
 	}
 	q.unopened = append(again, q.unopened...)
 	e.Rebind()

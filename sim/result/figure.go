@@ -176,6 +176,12 @@ var Figures = []Figure{
 		of: func(s *System) float64 { return float64(s.Queue) }},
 	{Name: "returns", Title: "returns", What: "callers who were deferred and came back within one second, at most", Unit: Calls, Better: -1,
 		of: func(s *System) float64 { return float64(s.Returns) }},
+	{Name: "guard_bytes", Title: "guarding", What: "bytes sent per node and second for notes, leases and claims", Unit: BytesPerSecond, Better: -1,
+		of: func(s *System) float64 { return s.GuardBytesPerNodeSecond }},
+	{Name: "unheld", Title: "not held", What: "calls that had to wait for guardians, rights being at hand", Unit: Fraction, Better: -1,
+		of: func(s *System) float64 { return s.Unheld }},
+	{Name: "successions", Title: "successions", What: "generations that ended while their node went on as the next one", Unit: Number, Better: -1,
+		of: func(s *System) float64 { return float64(s.Successions) }},
 	{Name: "recover", Title: "recover", What: "from a fault's end, or a hot spot's move, until calls are served as before; the longest", Unit: Seconds, Better: -1,
 		of: func(s *System) float64 { return s.Recover }},
 }

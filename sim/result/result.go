@@ -76,6 +76,9 @@ type System struct {
 	Converge                            time.Duration // after the last fault: until every node knows the same totals; -1 never
 	Stale                               time.Duration // age of the rows that nodes steer by, median
 	Queue                               int64         // calls that waited at one node at once, at most
+	GuardBytesPerNodeSecond             float64       // the part of BytesPerNodeSecond that guarding takes
+	Unheld                              float64       // of offered calls: waited for guardians though rights were at hand
+	Successions                         int64         // generations that the next one of their node followed
 	Recover                             float64       // seconds until calls were served as before a disturbance: see Tally.Recover
 	Returns                             int64         // callers who were deferred and came back within one second, at most
 	Classes                             []Class
