@@ -81,6 +81,9 @@ func (r *random) swarm(seed uint64) {
 
 func (r *random) policy() {
 	r.linef("policy:\n  apiVersion: swarmpurse/v1\n  revision: 1")
+	guards := rand.New(rand.NewPCG(r.Uint64(), 1)) // of their own, so that a change here changes nothing else
+	r.linef("  guardians: %d\n  lease: %s\n  autonomy: %s", []int{0, 3, 3, 5}[guards.IntN(4)],
+		[]string{"10s", "12s", "20s", "40s", "3m"}[guards.IntN(5)], []string{"1s", "5s", "1m", "5m"}[guards.IntN(4)])
 	r.linef("  tokens: {compute: {unit: token}, requests: {unit: request}, concurrency: {unit: slot}}\n  classes:")
 	for i, name := range r.classes {
 		r.linef("    - {name: %s, weight: %d, latency_budget: %dms}", name, 9-4*i, r.between(0, 6000))
@@ -245,8 +248,15 @@ func (r *random) faults() {
 				more += fmt.Sprintf(", every: %ds", r.between(5, 20))
 			}
 		case "crash":
+			if r.chance(0.25) { // for good
+				more = fmt.Sprintf("lose_disk: %t, count: %d", r.chance(0.5), r.between(1, max(1, r.nodes/8)))
+				break
+			}
 			more = fmt.Sprintf("%s, lose_disk: %t, stagger: %dms, %s", span, r.chance(0.2), r.between(0, 1)*r.between(0, 2000), r.where(0.4))
 		case "pause":
+			if r.chance(0.3) { // beyond short leases
+				span = fmt.Sprintf("for: %ds", r.between(15, 40))
+			}
 			more = fmt.Sprintf("%s, %s", span, r.where(0.4))
 		case "clock":
 			more = fmt.Sprintf("%s, by: %s%dms, %s", span, r.one("", "-"), r.between(1, 20_000), r.where(0.5))
