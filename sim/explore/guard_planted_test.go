@@ -73,7 +73,7 @@ var guardBugs = []bug{
 	},
 	{
 		name: "rights are given from below the mark", file: "window.go", test: "TestHeirScopes", scope: "spend", depth: 1, by: judge.BelowHeld,
-		edits: [][2]string{{"return max(s.owned()+max(0, a.overdraftPart-s.Overdrawn), s.used())", "return max(s.owned()+max(0, a.overdraftPart-s.Overdrawn), s.used(), map[bool]Tokens{true: s.Held}[planted == N])"}},
+		edits: [][2]string{{"return max(s.owned()+max(0, a.mayHaveOverdrawn()-s.Overdrawn), s.used())", "return max(s.owned()+max(0, a.mayHaveOverdrawn()-s.Overdrawn), s.used(), map[bool]Tokens{true: s.Held}[planted == N])"}},
 	},
 	{
 		name: "counters are kept by node, not by generation", file: "exchange.go", test: "TestHeirScopes", scope: "generations", depth: 6, by: judge.DurableFirst,
