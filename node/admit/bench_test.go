@@ -46,7 +46,12 @@ func wall() ledger.Instant { return ledger.Instant(time.Now().UnixMilli()) }
 // benchNode knows the plans of the calls, and their rights are there.
 func benchNode(b *testing.B, calls []*Request) *node {
 	b.Helper()
-	w := newSwarm(b, 1, benched, Config{})
+	return benchNodeOf(b, benched, calls)
+}
+
+func benchNodeOf(b *testing.B, doc string, calls []*Request) *node {
+	b.Helper()
+	w := newSwarm(b, 1, doc, Config{})
 	w.now = wall() - 60_000
 	for range 2 {
 		for _, r := range calls {
@@ -332,4 +337,38 @@ func BenchmarkBaseline(b *testing.B) {
 			}
 		}, nil)
 	})
+}
+
+// economy is what all of the economy costs a decision: prices that move, reservations by what outputs come to, and a look at
+// what is left.
+const economy = preamble + `
+budgets:
+  - {name: tenant, token: compute, per: [tenant], supply: {rate: 1000T/s, burst: 1000T}, ceiling: {soft: 10%}, price: {mode: dynamic, base: 1.5, max: 8}}
+  - {name: pool, token: compute, supply: {window: 24h, amount: 9000T}, price: {mode: dynamic, base: 1.5, max: 8}}
+  - {name: agent, token: compute, per: [agent], supply: {rate: 1000T/s, burst: 1000T}}
+rules:
+  - {draw: [tenant], degrade: {below: 1%, model: mini}}
+  - {when: 'agent != ""', draw: [agent]}
+  - {when: 'model != ""', draw: [pool], degrade: {below: 1%, model: mini}}
+`
+
+// BenchmarkDecideEconomy is BenchmarkDecide with all of the economy on.
+func BenchmarkDecideEconomy(b *testing.B) {
+	for _, draws := range []int{1, 3} {
+		calls := benchCalls(draws, 1000)
+		b.Run(fmt.Sprintf("budgets=%d", draws), func(b *testing.B) {
+			n := benchNodeOf(b, economy, calls)
+			for range 2 * sizeFrom { // outputs are known
+				id, ok := n.e.Try(wall(), calls[0])
+				if !ok {
+					b.Fatal("not decided on the spot")
+				}
+				if _, err := n.e.Settle(wall(), id, Settlement{Usage: &Usage{PromptTokens: 12, CompletionTokens: 3}}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			targets(b, []float64{1: 200, 3: 500}[draws], 0)
+			spin(b, n, func(g, _ int) *Request { return calls[g] })
+		})
+	}
 }
