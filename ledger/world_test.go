@@ -546,6 +546,9 @@ func (w *world) unrest() string {
 		}
 	}
 	for _, n := range w.nodes {
+		if own, first := n.r.Seats(), w.nodes[0].r.Seats(); !slices.Equal(own, first) {
+			return fmt.Sprintf("node %d takes the seats to be with %v, node 0 with %v", n.i, own, first)
+		}
 		if u := n.r.Unacked(); u > 0 {
 			return fmt.Sprintf("node %d has %d transfers not acknowledged", n.i, u)
 		}
