@@ -372,6 +372,15 @@ func (a *Account) Missed(n Tokens) {
 	a.mu.Unlock()
 }
 
+// Turned tells the account of a call that was turned away whatever rights there are: it is demand, but none that rights from
+// peers would serve. Safe for concurrent use.
+func (a *Account) Turned(n Tokens) {
+	a.mu.Lock()
+	a.asked += n
+	a.touch()
+	a.mu.Unlock()
+}
+
 // touch puts the account on the owner's list, once a tick.
 func (a *Account) touch() {
 	if !a.touched {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"strconv"
@@ -175,6 +176,7 @@ func (n *Node) Decision(id string) (api.Decision, error) {
 		WaitedMS: float64(d.Waited.Microseconds()) / 1000, Reserved: charges(d.Reserved), Price: d.Price, State: d.State.String(),
 		Charged: charges(d.Charged), Outcome: d.Outcome, Overrun: d.Overrun,
 	}
+	v.Backpressure = d.Level
 	if a := d.Advice; a != nil {
 		v.Advice = &api.Advice{Model: a.Model, MaxOutputTokens: a.MaxOutputTokens}
 	}
@@ -324,7 +326,7 @@ func (n *Node) state() (telemetry.State, bool) {
 	err := n.look(func(now ledger.Instant) {
 		by := n.instances()
 		for _, b := range n.policy.Load().policy.Budgets() {
-			bs := telemetry.BudgetState{Budget: b.Name, Token: b.Token, Price: b.Price}
+			bs := telemetry.BudgetState{Budget: b.Name, Token: b.Token, Price: b.Price, Exhausted: math.Inf(1)}
 			for _, id := range by[b.Name] {
 				rows := n.replica.Rows(now, id)
 				st.RowsKnown += len(rows)
@@ -343,6 +345,9 @@ func (n *Node) state() (telemetry.State, bool) {
 				if p := n.price(b, id); bs.Instances == 0 || p > bs.Price {
 					bs.Price = p
 				}
+				x := n.engine.Pressure(id)
+				bs.Level, bs.Exhausted = max(bs.Level, x.Level), min(bs.Exhausted, x.Exhausted)
+				bs.Velocity += x.Velocity
 				bs.Instances++
 				bs.Rights += int64(max(0, s.Balance()))
 				bs.Reserved += int64(s.Reserved)

@@ -14,6 +14,7 @@ const (
 	MaxName      = document.MaxName // bytes of a name
 	MaxExpr      = 4096
 	MaxWeight    = 1000
+	MaxLevel     = 3    // of backpressure
 	MaxTenants   = 4096 // tenants that have a weight of their own
 
 	// MaxClassQueue is the most that a class's queue may say; a node's own bound is below it.

@@ -73,6 +73,9 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 	if n := f["tenants"]; n != nil {
 		d.tenants(p, n)
 	}
+	if n := f["backpressure"]; n != nil {
+		d.backpressure(p, n)
+	}
 	if n := f["budgets"]; n != nil {
 		for i, item := range d.Items(n, "budgets", "write a list of budgets, or leave the field out", MaxBudgets) {
 			if b := d.budget(p, item, i); b != nil {

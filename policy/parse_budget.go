@@ -20,6 +20,10 @@ func (d *decoder) budget(p *Policy, n *yaml.Node, index int) *Budget {
 	}
 	b := &Budget{Pos: d.Pos(document.Deref(n)), Price: 1, pricePPM: million, OverdraftPrice: million, Size: million, index: index}
 	b.Pricing = Pricing{Base: million, Min: million, Max: million}
+	b.Levels = defaultLevels
+	if n := f["levels"]; n != nil {
+		d.levels(b, n)
+	}
 	if n := f["name"]; n != nil {
 		if s, ok := d.Name(n, "a budget's name"); ok {
 			if was, twice := p.budgetBy[s]; twice {

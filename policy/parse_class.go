@@ -57,6 +57,9 @@ func (d *decoder) classes(p *Policy, n *yaml.Node) {
 		if n := f["queue"]; n != nil {
 			c.Queue = d.number(n, "queue", MaxClassQueue)
 		}
+		if n := f["sheddable"]; n != nil && d.Boolean(n, "sheddable") {
+			c.Sheddable, c.ShedAt = true, MaxLevel
+		}
 		if n := f["default"]; n != nil && d.Boolean(n, "default") {
 			if defaultIndex >= 0 {
 				d.Report(n, "mark one class only", "class %q is the default already", p.classes[defaultIndex].Name)

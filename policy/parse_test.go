@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 )
@@ -121,7 +122,7 @@ func TestErrors(t *testing.T) {
 	for _, c := range []struct{ name, src, want string }{
 		{"empty", "", "p.yaml:1:1: the document is empty; start with apiVersion: swarmpurse/v1"},
 		{"comment only", "# nothing\n", "p.yaml:1:1: the document is empty; start with apiVersion: swarmpurse/v1"},
-		{"scalar", "hello", "p.yaml:1:1: the document must be a mapping, not the text \"hello\"; write its fields: apiVersion, revision, timezone, tokens, classes, tenants, budgets, rules, default, guardians, lease, autonomy"},
+		{"scalar", "hello", "p.yaml:1:1: the document must be a mapping, not the text \"hello\"; write its fields: apiVersion, revision, timezone, tokens, classes, tenants, budgets, rules, backpressure, default, guardians, lease, autonomy"},
 		{"two documents", head + "---\n" + head, "p.yaml:3:1: the file holds more than one YAML document; write one policy per file"},
 		{"tab", head + "tokens:\n\tc: {unit: token}\n", "p.yaml:4:1: not valid YAML: while scanning for the next token: found character that cannot start any token; indent with spaces, not tabs"},
 		{"open flow", head + "tokens: {c: {unit: token}\n", "p.yaml:3:9: not valid YAML: while parsing a flow mapping: did not find expected ',' or '}'"},
@@ -138,7 +139,7 @@ func TestErrors(t *testing.T) {
 		{"revision too large", "apiVersion: swarmpurse/v1\nrevision: 9007199254740992\n", "p.yaml:2:11: revision cannot be 9007199254740992; write a whole number from 1, and raise it with every change"},
 		{"field twice", head + "default: deny\ndefault: admit\n", "p.yaml:4:1: field \"default\" is given twice, first on line 3"},
 		{"unknown field", head + "budgts: []\n", "p.yaml:3:1: unknown field \"budgts\" in the document; did you mean \"budgets\"?"},
-		{"far from any field", head + "zzz: 1\n", "p.yaml:3:1: unknown field \"zzz\" in the document; known: apiVersion, revision, timezone, tokens, classes, tenants, budgets, rules, default, guardians, lease, autonomy"},
+		{"far from any field", head + "zzz: 1\n", "p.yaml:3:1: unknown field \"zzz\" in the document; known are apiVersion, revision, timezone, tokens, classes, tenants, budgets, rules, backpressure, default, guardians, lease and 1 more"},
 		{"later field", head + "rollout: {canary: 10%}\n", "p.yaml:3:1: field \"rollout\" of the document is not supported by this version; leave it out"},
 		{"default", head + "default: yes\n", "p.yaml:3:10: default cannot be \"yes\"; write admit or deny"},
 		{"default bool", head + "default: true\n", "p.yaml:3:10: default must be text, not the boolean true; write it in quotes: \"true\""},
@@ -163,6 +164,13 @@ func TestErrors(t *testing.T) {
 		{"headroom", head + "classes: [{name: a, headroom: 0.1}]\n", "p.yaml:3:31: headroom: fraction \"0.1\" has no percent sign; write it as in 10%"},
 		{"all headroom", head + "classes: [{name: a, headroom: 100%}]\n", "p.yaml:3:31: a class that leaves all of a budget to others can never run; write less than 100%"},
 		{"class queue", head + "classes: [{name: a, queue: 0}]\n", "p.yaml:3:28: queue cannot be 0; write a whole number from 1 to 1000000"},
+		{"shed", head + "classes: [{name: a}]\nbackpressure: [{level: 3, shed: [a]}]\n", "p.yaml:4:34: class \"a\" is not sheddable; write sheddable: true in the class, or leave it out here"},
+		{"level", head + "backpressure: [{level: 4, defer: [standard]}]\n", "p.yaml:3:24: level cannot be 4; write a whole number from 1 to 3"},
+		{"level twice", head + "classes: [{name: a}]\nbackpressure: [{level: 1, defer: [a]}, {level: 1, defer: [a]}]\n", "p.yaml:4:48: level \"1\" is given twice, first on line 4"},
+		{"level without effect", head + "backpressure: [{level: 1}]\n", "p.yaml:3:16: nothing happens at level 1; write defer: [CLASS, …] or shed: [CLASS, …]"},
+		{"level of unknown class", head + "classes: [{name: a}]\nbackpressure: [{level: 1, defer: [b]}]\n", "p.yaml:4:35: unknown class \"b\"; did you mean \"a\"?"},
+		{"levels", tokens + "budgets: [{name: b, token: c, supply: {grant: 1}, levels: [1m, 15s]}]\n", "p.yaml:4:59: there are 2 levels; write three times, each shorter than the one before, as in [1m, 15s, 3s]"},
+		{"levels that rise", tokens + "budgets: [{name: b, token: c, supply: {grant: 1}, levels: [1m, 5m, 3s]}]\n", "p.yaml:4:64: level 2 begins at 5m0s, which is not below 1m0s; write three times, each shorter than the one before, as in [1m, 15s, 3s]"},
 		{"tenants", head + "tenants: [a]\n", "p.yaml:3:10: tenants must be a mapping, not a list; write tenants by name, as in search: {weight: 3}"},
 		{"tenant weight", head + "tenants: {a: {weight: 1001}}\n", "p.yaml:3:23: weight cannot be 1001; write a whole number from 1 to 1000"},
 		{"tenant without weight", head + "tenants: {a: {}}\n", "p.yaml:3:14: a tenant lacks the field \"weight\"; add weight: its share of what a class gets when tenants of that class compete, 1 to 1000. Others have 1"},
@@ -363,6 +371,18 @@ func TestClasses(t *testing.T) {
 	p = mustParse(t, head+"classes: [{name: a}, {name: b, headroom: 12.5%, queue: 300}]\ntenants: {search: {weight: 3}}\n")
 	if a, b := p.Classes()[0], p.Classes()[1]; a.Headroom != 0 || a.Queue != 0 || b.Headroom != 125_000 || b.Queue != 300 {
 		t.Errorf("%+v", p.Classes())
+	}
+	p = mustParse(t, head+"classes: [{name: a}, {name: b, sheddable: true}]\n")
+	if a, b := p.Classes()[0], p.Classes()[1]; a.ShedAt != 0 || a.Sheddable || b.ShedAt != 3 || b.DeferAt != 0 {
+		t.Errorf("%+v", p.Classes())
+	}
+	p = mustParse(t, head+"classes: [{name: a}, {name: b, sheddable: true}]\nbackpressure: [{level: 2, shed: [b], defer: [a]}, {level: 1, defer: [b]}]\ntenants: {search: {weight: 3}}\n"+
+		"tokens: {c: {unit: token}}\nbudgets: [{name: x, token: c, supply: {grant: 1M}, levels: [4h, 1h, 10m]}, {name: y, token: c, supply: {grant: 1M}}]\n")
+	if a, b := p.Classes()[0], p.Classes()[1]; a.ShedAt != 0 || a.DeferAt != 2 || b.ShedAt != 2 || b.DeferAt != 1 {
+		t.Errorf("%+v", p.Classes())
+	}
+	if b := p.Budgets(); b[0].Levels != [3]time.Duration{4 * time.Hour, time.Hour, 10 * time.Minute} || b[1].Levels != [3]time.Duration{time.Minute, 15 * time.Second, 3 * time.Second} {
+		t.Errorf("%v and %v", b[0].Levels, b[1].Levels)
 	}
 	if p.TenantWeight("search") != 3 || p.TenantWeight("other") != 1 {
 		t.Error("weights of tenants")

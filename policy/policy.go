@@ -51,7 +51,11 @@ type Class struct {
 	Headroom int64
 	// Queue bounds the calls of the class that wait at one node; 0: only the node's own bound.
 	Queue int
-	Index int // in the order of the document
+	// Sheddable says that its calls may be shed. DeferAt and ShedAt are the levels of backpressure from which on newcomers are
+	// deferred and shed, 0 for never.
+	Sheddable       bool
+	DeferAt, ShedAt int
+	Index           int // in the order of the document
 
 	pos Pos
 }
@@ -65,6 +69,8 @@ type Budget struct {
 	Spec  ledger.Spec // of every instance; comparable
 	Price float64     // the base price: what costs are multiplied by while it does not move; 1 when the policy does not say
 	Pos   Pos
+	// Levels are the times to exhaustion below which backpressure is at level 1, 2 and 3.
+	Levels [MaxLevel]time.Duration
 
 	Pricing Pricing
 	// Size is the quantile of outputs to reserve for where the ceiling is soft, in parts per million; 1,000,000 is what calls state.

@@ -24,6 +24,8 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 		Doc: "Caps on token types."},
 	{Name: "rules", Is: document.Schema{List: ruleShape},
 		Doc: "Which calls draw on which budgets. All rules that match apply, in order, until one says stop."},
+	{Name: "backpressure", Is: document.Schema{List: backpressureShape},
+		Doc: "What happens to newcomers by the level of the budgets that they draw on, the highest of them. Default: sheddable classes are shed at level 3."},
 	{Name: "default", Is: document.Schema{Kind: "string", Words: []string{"admit", "deny"}},
 		Doc: "What a call gets that no rule matches. Default: deny."},
 	{Name: "guardians", Is: document.Schema{Kind: "integer", Min: 0, Max: 5},
@@ -57,7 +59,13 @@ var classShape = &document.Shape{Name: "a class", Fields: []document.Field{
 	{Name: "default", Is: document.Schema{Kind: "boolean"}, Doc: "The class of calls that name none. Default: the first class."},
 	{Name: "headroom", Is: document.Percent, Doc: "The last part of a budget, which calls of this class leave to better ones: they wait, or are refused, while no more is left. Default: none."},
 	{Name: "queue", Is: document.Schema{Kind: "integer", Min: 1, Max: MaxClassQueue}, Doc: "How many calls of this class may wait at one node. Default: as many as the node's queue holds."},
-	{Name: "sheddable", Later: true},
+	{Name: "sheddable", Is: document.Schema{Kind: "boolean"}, Doc: "true: its calls may be shed, that is refused at once, when a budget that they draw on is nearly used up: from level 3 on, unless backpressure says otherwise. Default: false."},
+}}
+
+var backpressureShape = &document.Shape{Name: "a level", Fields: []document.Field{
+	{Name: "level", Required: true, Is: document.Schema{Kind: "integer", Min: 1, Max: MaxLevel}, Doc: "From this level on: 1, 2 or 3."},
+	{Name: "defer", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "Classes whose calls are told to come back later, instead of waiting."},
+	{Name: "shed", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "Classes whose calls are denied. They must be sheddable."},
 }}
 
 var tenantShape = &document.Shape{Name: "a tenant", Fields: []document.Field{
@@ -72,6 +80,8 @@ var budgetShape = &document.Shape{Name: "a budget", Fields: []document.Field{
 	{Name: "supply", Required: true, Is: document.Schema{One: supplyShape}, Doc: "How an instance gets tokens: grant, window, rate or slots."},
 	{Name: "ceiling", Is: document.Schema{Kind: "string", Words: []string{"hard", "observe"}, Other: &document.Schema{One: ceilingShape}},
 		Doc: "hard: never exceeded. observe: metered only. {soft: 10%}: may be overdrawn by that. Default: hard."},
+	{Name: "levels", Is: document.Schema{Names: true, Form: document.DurationForm},
+		Doc: "Three times, each shorter than the one before: at present demand the budget is used up within that time at level 1, 2 and 3. Default: [1m, 15s, 3s]."},
 	{Name: "price", Is: document.Schema{One: priceShape}, Doc: "Multiplies the cost."},
 	{Name: "guarantee", Later: true},
 	{Name: "locality", Later: true},

@@ -167,6 +167,8 @@ func TestBesideBoundsCanFail(t *testing.T) {
 		broken            string
 	}{
 		{"noisy-neighbour", "policy.rules.0.draw", "[gpu-pool]", 0, "wait_p99[good, alone] <= 120%"}, // no tenant has a rate of its own
+		{"backpressure", "policy.budgets.0.levels", "[3ms, 2ms, 1ms]", 0, "denied >= 3000"},
+		{"backpressure", "policy.budgets.0.levels", "[3ms, 2ms, 1ms]", 0, "queue <= 45"},
 		{"thundering-retry", "retries", "8", 2 * time.Second, "returns[impatient] <= 33%"},
 	} {
 		f, ok := scenario.ShippedNamed(c.name)

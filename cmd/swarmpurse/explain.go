@@ -34,6 +34,14 @@ A node remembers its own last some ten thousand decisions: ask the node that dec
 	})
 }
 
+// level is "" at level 0, which is the rule.
+func level(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("level %d of 3", n)
+}
+
 func printDecision(w *strings.Builder, d api.Decision) {
 	expires, overrun := "", ""
 	if d.Expires != nil {
@@ -60,6 +68,7 @@ func printDecision(w *strings.Builder, d api.Decision) {
 		"rules", clean(strings.Join(d.Rules, ", ")),
 		"policy", fmt.Sprintf("revision %d", d.Revision),
 		"waited", millis(d.WaitedMS),
+		"backpressure", level(d.Backpressure),
 		"expires", expires,
 		"overrun", overrun,
 	)

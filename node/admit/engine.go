@@ -124,6 +124,9 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 	if r.TTL < 0 || r.TTL > MaxTTL || len(r.IdempotencyKey) > MaxKeyLen || rev.policy.Valid(&r.Call) != nil {
 		return 0, false
 	}
+	if c := b.plan.Class; c.ShedAt|c.DeferAt != 0 && yields(c, b.level()) {
+		return 0, false
+	}
 	if len(b.plan.Degrades) > 0 && !r.AsIs {
 		if i := b.low(); i >= 0 {
 			return e.tryCheaper(now, r, b, i)

@@ -32,6 +32,9 @@ type gate struct {
 	// whole otherwise. The owner writes it.
 	left atomic.Int64
 
+	// level is that of backpressure. The owner writes it.
+	level atomic.Int32
+
 	// The rest is the owner's.
 	lines   []*classLine  // in the order in which their classes came first
 	n       int           // calls that wait

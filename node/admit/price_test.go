@@ -142,8 +142,14 @@ rules:
 `)
 	n.e.SetPolicy(n.w.policy)
 	n.w.pass(2 * time.Second)
-	if id := n.must(call("a", 100), Admit, CodeOK); n.answer(id).Price["pool"] != 1.5 || len(n.e.watched) != 0 {
-		t.Errorf("%+v, %d prices move", n.answer(id), len(n.e.watched))
+	id, moving := n.must(call("a", 100), Admit, CodeOK), 0
+	for _, g := range n.e.watched {
+		if g.watch.moves() {
+			moving++
+		}
+	}
+	if n.answer(id).Price["pool"] != 1.5 || moving != 0 {
+		t.Errorf("%+v, %d prices move", n.answer(id), moving)
 	}
 }
 

@@ -244,6 +244,10 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 	if err := w.price(); err != nil {
 		return false, err
 	}
+	if no := e.shed(now, w); no != nil {
+		w.ID = e.refused(now, r, w.bound, *no, w.waited(now))
+		return true, nil
+	}
 	e.queue.seq++
 	w.seq = e.queue.seq
 	i := e.overtakes(w)

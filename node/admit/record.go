@@ -82,6 +82,7 @@ type flags uint8
 
 const (
 	flagLate     flags = 1 << iota // it was ended after its TTL
+	flagLevel                      // two bits: the level of backpressure when it was decided
 	flagAttained flags = 1 << 4    // it was charged to its tenant at its first draw; at the second, the bit above, and so on
 )
 
@@ -222,7 +223,7 @@ func (s *shard) fill(i int32, now ledger.Instant, r *Request, b *bound) *record 
 	// Milliseconds since 1970 keep numbers of one life apart from those of lives before, whose records are gone.
 	s.seq = max(s.seq+1, uint64(max(now, 0)))
 	rec.seq, rec.at = s.seq, now
-	rec.flags, rec.booked, rec.waited = 0, 0, 0
+	rec.flags, rec.booked, rec.waited = flags(b.level())*flagLevel, 0, 0
 	rec.bound, rec.many, rec.no = b, nil, nil
 	rec.tenant, rec.agent, rec.run, rec.model, rec.outcome = r.Tenant, r.Agent, r.Run, r.Model, nil
 	return rec

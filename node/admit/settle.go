@@ -266,6 +266,7 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 	d := Details{
 		Answer: Answer{
 			ID: e.Format(id), Verdict: r.verdict, Code: CodeOK, Node: e.cfg.Node, Waited: r.waitedFor(),
+			Level: int(r.flags / flagLevel % 4),
 		},
 		At: r.at, Expires: r.expires(), State: r.state,
 		Tenant: r.tenant, Agent: r.agent, Run: r.run, Model: r.model,

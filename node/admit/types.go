@@ -87,6 +87,7 @@ type Answer struct {
 	Advice     *Advice       // Degrade: how the call must be changed; what is reserved is for the call so changed
 	Short      *Shortage     // Defer and Deny for want of rights: the budget that lacks them
 	Waited     time.Duration // how long the call was queued
+	Level      int           // of backpressure, 0 to policy.MaxLevel: the highest of what the call draws on, when it was decided
 }
 
 // Advice is how a degraded call must be changed before it runs.
@@ -110,6 +111,8 @@ const (
 	CodeTooLarge  = "exceeds_limit"    // the call asks for more than the budget can ever hold
 	CodeNoRights  = "rights_elsewhere" // rights exist in the swarm but could not be had in time
 	CodeHeadroom  = "headroom"         // what is left is for better classes
+	CodeShed      = "shed"             // the class makes way for others at this level of backpressure
+	CodePressure  = "backpressure"     // so it does, and may come back
 	CodeQueueFull = "queue_full"
 	CodeFenced    = "fenced"   // the node may not act until peers have answered
 	CodeDraining  = "draining" // the node is shutting down

@@ -17,7 +17,7 @@ const (
 )
 
 // watch is what decisions are told of an instance besides its rights: its price, if that moves, and how much of it is left
-// in the swarm, if calls run cheaper when that is little.
+// in the swarm, if calls run cheaper when that is little, and the level of backpressure.
 type watch struct {
 	budget  *policy.Budget
 	account *ledger.Account
@@ -26,13 +26,15 @@ type watch struct {
 	due     ledger.Instant
 	priced  ledger.Instant // when its price was reckoned last, and when it is due
 	dueNext ledger.Instant
+
+	pressure Pressure
 }
 
 func (w *watch) moves() bool { return w.budget.Pricing.Mode != policy.FixedPrice }
 
 // watch registers an instance that a plan draws on, if there is anything to be told of it. The owner's.
 func (e *Engine) watch(now ledger.Instant, l Ledger, g *gate, b *policy.Budget, a *ledger.Account, low bool) {
-	if b.Pricing.Mode == policy.FixedPrice && !low {
+	if b.Pricing.Mode == policy.FixedPrice && !low && b.Spec.Ceiling == ledger.Observe {
 		return
 	}
 	fresh := g.watch == nil
@@ -79,6 +81,7 @@ func (e *Engine) Watch(now ledger.Instant, l Ledger) {
 			}
 			w.account.SetPrice(0)
 			g.watch = nil
+			g.level.Store(0)
 			e.watched = slices.Delete(e.watched, e.nextWatched, e.nextWatched+1)
 			continue
 		}
@@ -92,9 +95,11 @@ func (e *Engine) Watch(now ledger.Instant, l Ledger) {
 // look sees what is left of an instance, and reckons its price if that is due.
 func (w *watch) look(now ledger.Instant, g *gate, l Ledger) {
 	w.at, w.due = now, now+watchPause
+	o := l.Outlook(now, g.id, 0)
+	w.press(g, pressure(now, w.budget, &o))
 	if w.low {
 		left := int64(whole)
-		if o := l.Outlook(now, g.id, 0); o.Known && o.Capacity > 0 {
+		if o.Known && o.Capacity > 0 {
 			left = int64(float64(o.Swarm) / float64(o.Capacity) * whole)
 		}
 		g.left.Store(left)

@@ -90,7 +90,7 @@ func TestStatuses(t *testing.T) {
 	if err := json.Unmarshal([]byte(body), &fields); err != nil {
 		t.Fatal(err)
 	}
-	for _, absent := range []string{"advice", "backpressure", "retry_after_ms"} {
+	for _, absent := range []string{"advice", "retry_after_ms"} {
 		if _, ok := fields[absent]; ok {
 			t.Errorf("%q is in %s", absent, body)
 		}

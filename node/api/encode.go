@@ -41,6 +41,8 @@ func appendAnswer(b []byte, a *admit.Answer) []byte {
 		b = append(b, `,"retry_after_ms":`...)
 		b = strconv.AppendInt(b, ceilDiv(a.RetryAfter, time.Millisecond), 10)
 	}
+	b = append(b, `,"backpressure":`...)
+	b = strconv.AppendInt(b, int64(a.Level), 10)
 	b = append(b, `,"policy":{"revision":`...)
 	b = strconv.AppendInt(b, a.Revision, 10)
 	b = append(b, `},"node":`...)

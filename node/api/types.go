@@ -61,13 +61,14 @@ type Decision struct {
 	WaitedMS float64   `json:"waited_ms"`
 	Reserved []Charge  `json:"reserved"`
 	// Price is what costs were multiplied by when the call was admitted, by budget.
-	Price   map[string]float64 `json:"price,omitempty"`
-	Advice  *Advice            `json:"advice,omitempty"` // how a degraded call had to be changed
-	State   string             `json:"state"`            // reserved, settled, released, expired, refused
-	Charged []Charge           `json:"charged,omitempty"`
-	Outcome string             `json:"outcome,omitempty"`
-	Expires *time.Time         `json:"expires,omitempty"`
-	Overrun ledger.Tokens      `json:"overrun,omitempty"`
+	Price        map[string]float64 `json:"price,omitempty"`
+	Backpressure int                `json:"backpressure"`     // when it was decided
+	Advice       *Advice            `json:"advice,omitempty"` // how a degraded call had to be changed
+	State        string             `json:"state"`            // reserved, settled, released, expired, refused
+	Charged      []Charge           `json:"charged,omitempty"`
+	Outcome      string             `json:"outcome,omitempty"`
+	Expires      *time.Time         `json:"expires,omitempty"`
+	Overrun      ledger.Tokens      `json:"overrun,omitempty"`
 }
 
 // Charge is an amount at one budget instance.

@@ -30,6 +30,7 @@ type AdmitAnswer struct {
 	Reason       string                   `json:"reason"`
 	Code         string                   `json:"code"`
 	RetryAfterMS int64                    `json:"retry_after_ms,omitempty"` // with defer
+	Backpressure int                      `json:"backpressure"`             // 0 to 3: how near the budgets that the call draws on are to their end
 	Policy       PolicyRef                `json:"policy"`
 	Node         string                   `json:"node"`
 	WaitedMS     float64                  `json:"waited_ms"`

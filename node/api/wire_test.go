@@ -39,7 +39,7 @@ func TestAnswerIsItsType(t *testing.T) {
 			Reason:   rapid.String().Draw(t, "reason"), Code: "ok", Node: "n1",
 			RetryAfter: time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "retry")),
 			Waited:     time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "waited")),
-			Revision:   rapid.Int64().Draw(t, "revision"),
+			Revision:   rapid.Int64().Draw(t, "revision"), Level: rapid.IntRange(0, 3).Draw(t, "level"),
 		}
 		if rapid.Bool().Draw(t, "degraded") {
 			a.Advice = &admit.Advice{Model: rapid.String().Draw(t, "model"), MaxOutputTokens: rapid.Int64Range(0, 1<<53).Draw(t, "output")}
@@ -54,7 +54,7 @@ func TestAnswerIsItsType(t *testing.T) {
 		want := AdmitAnswer{
 			ID: a.ID, Decision: a.Verdict.String(), Reserved: sum(a.Reserved), Price: a.Price, Reason: a.Reason, Code: a.Code,
 			RetryAfterMS: int64(math.Ceil(float64(a.RetryAfter) / 1e6)), Policy: PolicyRef{a.Revision}, Node: a.Node,
-			WaitedMS: float64(a.Waited.Microseconds()) / 1000,
+			WaitedMS: float64(a.Waited.Microseconds()) / 1000, Backpressure: a.Level,
 		}
 		if a.Advice != nil {
 			want.Advice = (*Advice)(a.Advice)

@@ -25,7 +25,9 @@ const (
 const (
 	HeaderDecision = headerPrefix + "Decision" // id of the decision, for `swarmpurse explain`
 	HeaderNode     = headerPrefix + "Node"
-	HeaderPrice    = headerPrefix + "Price" // "compute=1.5", comma separated
+	// HeaderBackpressure is 0 to 3: how near the budgets that the call draws on are to their end.
+	HeaderBackpressure = headerPrefix + "Backpressure"
+	HeaderPrice        = headerPrefix + "Price" // "compute=1.5", comma separated
 	// HeaderDegraded says how the call was made cheaper: "model=gpt-4o-mini, max_output_tokens=512".
 	HeaderDegraded = headerPrefix + "Degraded"
 )

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -191,6 +192,7 @@ func (x *exchange) admit() *apiError {
 	if node != "" {
 		h.Set(HeaderNode, node)
 	}
+	h.Set(HeaderBackpressure, strconv.Itoa(a.Level))
 	if s := priceHeader(a.Price); s != "" {
 		h.Set(HeaderPrice, s)
 	}

@@ -52,7 +52,7 @@ func feed(m *Metrics) {
 	m.SetSource(func() (State, bool) {
 		return State{
 			ReservationsActive: 3,
-			Budgets:            []BudgetState{{Budget: "pool", Token: "compute", Instances: 1, Limit: 9, Rights: 8, Reserved: 7, Spent: 6, Issued: 5, Lapsed: 4, Debt: 3, Price: 1.25, ConservationError: 2}},
+			Budgets:            []BudgetState{{Budget: "pool", Token: "compute", Instances: 1, Limit: 9, Rights: 8, Reserved: 7, Spent: 6, Issued: 5, Lapsed: 4, Debt: 3, Price: 1.25, Level: 2, Velocity: 120, Exhausted: 14, ConservationError: 2}},
 			Queues:             []QueueState{{Class: "batch", Calls: 2, Tokens: 900}},
 			RowsKnown:          11, RowAgeSeconds: 1.5, MembersAlive: 4, MembersFailed: 1, MembersLeft: 2,
 			Guard: GuardState{LeaseSeconds: 432.5, Answering: 2, Silent: 1, Wards: 3, Notes: 10, Acked: 9, NoteBytes: 1234, Stored: 8, RefusedNotes: 1,
@@ -147,6 +147,9 @@ func TestWhatIsFedComesOut(t *testing.T) {
 		`swarmpurse_budget_lapsed_tokens{budget=pool,token=compute}`:                  4,
 		`swarmpurse_budget_debt_tokens{budget=pool,token=compute}`:                    3,
 		`swarmpurse_budget_price{budget=pool,token=compute}`:                          1.25,
+		`swarmpurse_backpressure_level{budget=pool,token=compute}`:                    2,
+		`swarmpurse_budget_velocity_tokens{budget=pool,token=compute}`:                120,
+		`swarmpurse_budget_exhaustion_seconds{budget=pool,token=compute}`:             14,
 		`swarmpurse_conservation_error_tokens{budget=pool,token=compute}`:             2,
 		`swarmpurse_lease_seconds{}`:                                                  432.5,
 		`swarmpurse_guardians{state=answering}`:                                       2,

@@ -58,6 +58,9 @@ var (
 	budgetLapsed    = Metric{"swarmpurse_budget_lapsed_tokens", Gauge, "Rights of this node gone by decay, expiry, burn or the end of a window.", []string{labelBudget, labelToken}}
 	budgetDebt      = Metric{"swarmpurse_budget_debt_tokens", Gauge, "Overrun that this node has not paid yet.", []string{labelBudget, labelToken}}
 	budgetPrice     = Metric{"swarmpurse_budget_price", Gauge, "What costs are multiplied by at this node now; of several instances the largest.", []string{labelBudget, labelToken}}
+	budgetLevel     = Metric{"swarmpurse_backpressure_level", Gauge, "Level of backpressure, 0 to 3, as this node sees it; of several instances the highest.", []string{labelBudget, labelToken}}
+	budgetVelocity  = Metric{"swarmpurse_budget_velocity_tokens", Gauge, "Tokens per second that calls ask for in the whole swarm, smoothed, of the instances that this node draws on.", []string{labelBudget, labelToken}}
+	budgetExhausted = Metric{"swarmpurse_budget_exhaustion_seconds", Gauge, "Time until a budget is used up at that velocity, of several instances the shortest; +Inf if it is not.", []string{labelBudget, labelToken}}
 	conservation    = Metric{"swarmpurse_conservation_error_tokens", Gauge, "Absolute difference between tokens issued and tokens accounted for at this node. Anything but 0 is a bug of swarmpurse.", []string{labelBudget, labelToken}}
 
 	transfersTotal    = Metric{"swarmpurse_transfers_total", Counter, "Transfers of rights or shares between this node and others, by direction (in, out).", []string{labelDirection, labelKind}}
@@ -97,7 +100,7 @@ var (
 var all = []Metric{
 	decisionsTotal, admissionSeconds, waitSeconds,
 	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
-	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, budgetDebt, budgetPrice, conservation,
+	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens,

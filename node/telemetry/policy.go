@@ -21,8 +21,8 @@ type PolicyInfo struct {
 // which is not imported so that this package stands alone.
 var (
 	codes = []string{
-		codeOK, "no_rule", "budget_exhausted", "exceeds_limit", "rights_elsewhere", "headroom",
-		"queue_full", "fenced", "draining", "too_many_reservations", "disk_slow", "guardians_away",
+		codeOK, "no_rule", "budget_exhausted", "exceeds_limit", "rights_elsewhere",
+		"headroom", "shed", "backpressure", "queue_full", "fenced", "draining", "too_many_reservations", "disk_slow", "guardians_away",
 	}
 	verdicts = []string{"admit", "degrade", "defer", "deny"}
 )

@@ -41,6 +41,10 @@ type BudgetState struct {
 	Debt      int64
 	Price     float64 // what costs are multiplied by, the largest of its instances
 
+	Level     int     // of backpressure, the highest of its instances
+	Velocity  float64 // tokens per second asked for in the swarm, of its instances
+	Exhausted float64 // seconds, the least of its instances; +Inf if none is
+
 	// ConservationError is the sum over instances of |issued - accounted for|; 0 unless we have a bug.
 	ConservationError int64
 }
@@ -70,7 +74,7 @@ type stateCollector struct {
 
 var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
-	budgetDebt, budgetPrice, conservation, queueDepth, queueTokens,
+	budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, conservation, queueDepth, queueTokens,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, rowsKnown, rowAge, members,
 }, guardMetrics...)
 
@@ -118,6 +122,9 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		send(budgetLapsed, float64(b.Lapsed), b.Budget, b.Token)
 		send(budgetDebt, float64(b.Debt), b.Budget, b.Token)
 		send(budgetPrice, b.Price, b.Budget, b.Token)
+		send(budgetLevel, float64(b.Level), b.Budget, b.Token)
+		send(budgetVelocity, b.Velocity, b.Budget, b.Token)
+		send(budgetExhausted, b.Exhausted, b.Budget, b.Token)
 		send(conservation, float64(b.ConservationError), b.Budget, b.Token)
 	}
 	for _, z := range topSizes(st.Sizes) {
@@ -181,6 +188,8 @@ func mergeBudgets(in []BudgetState) []BudgetState {
 		o.Lapsed += b.Lapsed
 		o.Debt += b.Debt
 		o.Price = max(o.Price, b.Price)
+		o.Level, o.Exhausted = max(o.Level, b.Level), min(o.Exhausted, b.Exhausted)
+		o.Velocity += b.Velocity
 		o.ConservationError += b.ConservationError
 	}
 	return out
