@@ -85,7 +85,10 @@ func TestStatuses(t *testing.T) {
 		})
 	}
 	// What does not exist yet must not look as if it did.
-	_, body := send(t, ts, "POST", "/v1/admit", `{}`)
+	resp, body := send(t, ts, "POST", "/v1/admit", `{}`)
+	if got := resp.Header.Get("X-Swarmpurse-Backpressure"); got != "0" {
+		t.Errorf("X-Swarmpurse-Backpressure is %q", got)
+	}
 	var fields map[string]any
 	if err := json.Unmarshal([]byte(body), &fields); err != nil {
 		t.Fatal(err)

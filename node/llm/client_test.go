@@ -44,7 +44,7 @@ func TestClientPlain(t *testing.T) {
 	if e.req.PromptTokens != got.Usage.PromptTokens || e.req.MaxOutputTokens != 50 || e.req.Model != "gpt-4o" || e.out != "ok" {
 		t.Errorf("asked for admission of %+v, outcome %q", e.req, e.out)
 	}
-	for name, want := range map[string]string{llm.HeaderDecision: "0", llm.HeaderNode: "n1", llm.HeaderPrice: "compute=1.5"} {
+	for name, want := range map[string]string{llm.HeaderDecision: "0", llm.HeaderNode: "n1", llm.HeaderPrice: "compute=1.5", llm.HeaderBackpressure: "0"} {
 		if got := raw.Header.Get(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
