@@ -13,6 +13,7 @@ const (
 	GaveShares
 	GotShares
 	Reclaimed // this node, as its heir, was credited what a claimed generation (Peer) had
+	Vouched   // it is known here now that an operator vouched for the death of a generation (Peer), in the words of Said
 	TookBack  // this node took back what it had given to a generation (Peer) that was claimed before it came there
 )
 
@@ -24,6 +25,7 @@ type Event struct {
 	Tokens   Tokens // of the rights moved
 	Shares   Shares // of the shares moved
 	Took     Millis // AskGranted, AskRefused: since the ask
+	Said     *Said  // Vouched
 }
 
 func (r *Replica) event(e Event) { r.batch.events = append(r.batch.events, e) }

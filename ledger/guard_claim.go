@@ -209,7 +209,11 @@ func (r *Replica) decided(now Instant, hs []Holder) {
 	r.guards.news = true
 	for _, of := range hs {
 		r.hear(now, of, 0)
-		if f := r.final(of); f != nil && f.heir == r.self {
+		f := r.final(of)
+		if f != nil && f.said != nil {
+			r.event(Event{Kind: Vouched, Peer: of, Said: f.said})
+		}
+		if f != nil && f.heir == r.self {
 			for i := range r.peers {
 				if p := &r.peers[i]; p.Alive && (f.with[p.Holder] || f.word) {
 					r.guard.Tell(of, p.Holder)

@@ -13,7 +13,8 @@ import (
 type final struct {
 	of       Holder
 	heir     Holder
-	word     bool // an operator's
+	word     bool  // an operator's
+	said     *Said // in which words
 	accounts map[InstanceID]*finalAccount
 	order    []InstanceID
 	seats    map[int]Seat
@@ -66,6 +67,10 @@ func readFinal(of, heir Holder, word bool, records []guardian.Record, seats int)
 			if e, bad := decodeEntry(r.Value); err == nil && bad == nil {
 				account(id).entries[peer] = *e
 				f.with[peer] = true
+			}
+		} else if r.Key == keySaid {
+			if s, err := decodeWord(r.Value); err == nil {
+				f.said = &s
 			}
 		} else if ok, _ := f.past.read(r.Key, r.Value); ok {
 			continue

@@ -3,6 +3,7 @@
 package node_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -64,6 +65,12 @@ func TestOperatorsWord(t *testing.T) {
 	if log := a.log.String(); !strings.Contains(log, `"event":"audit"`) || !strings.Contains(log, "burnt") {
 		t.Error("the log does not say who vouched for what, and why")
 	}
+	eventually(t, func() error {
+		if log := s.nodes[1].log.String(); !strings.Contains(log, `"event":"audit"`) || !strings.Contains(log, "burnt") {
+			return errors.New("the log of the other node does not say who vouched for what, and why")
+		}
+		return nil
+	})
 	eventually(t, func() error {
 		ms, err := s.nodes[1].Members(t.Context())
 		for _, m := range ms {
