@@ -110,7 +110,7 @@ func (n *Node) RemoveMember(ctx context.Context, q api.RemoveRequest) (api.Remov
 		case i < 0:
 			return api.RemoveReceipt{}, fmt.Errorf("%w: no member %.64q", api.ErrUnknownMember, q.Name)
 		case members[i].Status == gossip.Alive || members[i].Status == gossip.Leaving:
-			return api.RemoveReceipt{}, fmt.Errorf("%w: %q is %s: stop it, or have it leave", api.ErrConflict, q.Name, members[i].Status)
+			return api.RemoveReceipt{}, fmt.Errorf("%w: %q is %s: stop it, or have it leave", api.ErrNotRemoved, q.Name, members[i].Status)
 		}
 		err := n.pool.Remove(q.Name)
 		if err == nil {
@@ -238,7 +238,7 @@ func wordError(err error) error {
 	case errors.Is(err, ledger.ErrTooMuch), errors.Is(err, ledger.ErrUnknown):
 		return fmt.Errorf("%w: %w", admit.ErrInvalid, err)
 	case errors.Is(err, ledger.ErrAlive), errors.Is(err, ledger.ErrOthers), errors.Is(err, ledger.ErrClaimed), errors.Is(err, ledger.ErrBusyWord):
-		return fmt.Errorf("%w: %w", api.ErrConflict, err)
+		return fmt.Errorf("%w: %w", api.ErrNotRemoved, err)
 	case errors.Is(err, ledger.ErrNotNow), errors.Is(err, ledger.ErrNoCharter), errors.Is(err, ledger.ErrRetired), errors.Is(err, ledger.ErrFenced):
 		return fmt.Errorf("%w: %w", api.ErrNotReady, err)
 	}

@@ -43,6 +43,7 @@ const (
 	ErrCodeBudget       = "unknown_budget"
 	ErrCodeMember       = "unknown_member"
 	ErrCodeConflict     = "conflict"
+	ErrCodeNotRemoved   = "not_removed"
 	ErrCodeDisabled     = "disabled"
 	ErrCodeNotReady     = "not_ready"
 	ErrCodeHost         = "host_not_allowed"
@@ -70,7 +71,7 @@ func (e *Error) Hint() string {
 		return "a reservation is known only to the node that made it: name that node with --node"
 	case ErrCodeBudget:
 		return "run: swarmpurse budgets"
-	case ErrCodeMember:
+	case ErrCodeMember, ErrCodeNotRemoved:
 		return "run: swarmpurse members"
 	case ErrCodeConflict:
 		return "compare with the present one: swarmpurse policy show"
@@ -133,6 +134,8 @@ func fromNode(err error) *Error {
 		status, code = http.StatusNotFound, ErrCodeMember
 	case errors.Is(err, ErrConflict):
 		status, code = http.StatusConflict, ErrCodeConflict
+	case errors.Is(err, ErrNotRemoved):
+		status, code = http.StatusConflict, ErrCodeNotRemoved
 	case errors.Is(err, ErrDisabled):
 		status, code = http.StatusForbidden, ErrCodeDisabled
 	case errors.Is(err, ErrNotReady):

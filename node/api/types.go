@@ -21,7 +21,7 @@ type Node interface {
 	Budget(name string) (Budget, error)
 	Members() []Member
 	// RemoveMember takes a member off the list that has left or failed, or takes an operator's word that members are dead, whose
-	// rights are this node's then. ErrUnknownMember, ErrConflict while it is alive or its rights come back without, ErrNotReady.
+	// rights are this node's then. ErrUnknownMember, ErrNotRemoved while it is alive or its rights come back without, ErrNotReady.
 	RemoveMember(ctx context.Context, q RemoveRequest) (RemoveReceipt, error)
 	Policy() Policy
 	// ApplyPolicy checks a document and, if it is newer than the present one, adopts and gossips it.
@@ -39,6 +39,7 @@ var (
 	ErrUnknownBudget = errors.New("unknown budget")
 	ErrUnknownMember = errors.New("unknown member")
 	ErrConflict      = errors.New("conflict")
+	ErrNotRemoved    = errors.New("not removed")
 	ErrDisabled      = errors.New("disabled")
 	ErrNotReady      = errors.New("not ready")
 )

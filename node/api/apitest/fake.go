@@ -248,7 +248,7 @@ func (n *Node) Members() []api.Member {
 func (n *Node) RemoveMember(_ context.Context, q api.RemoveRequest) (api.RemoveReceipt, error) {
 	switch q.Name {
 	case "fake":
-		return api.RemoveReceipt{}, fmt.Errorf("%w: %q is alive: stop it, or have it leave", api.ErrConflict, q.Name)
+		return api.RemoveReceipt{}, fmt.Errorf("%w: %q is alive: stop it, or have it leave", api.ErrNotRemoved, q.Name)
 	case "other":
 	default:
 		return api.RemoveReceipt{}, fmt.Errorf("%w: no member %q", api.ErrUnknownMember, q.Name)
