@@ -19,7 +19,9 @@ type audit struct {
 	highest map[ledger.Holder]uint64 // durable: versions that it may use
 	genesis map[int32]ledger.Shares  // durable, by instance
 	checks  uint64
+	after   map[entryKey]ledger.Entry         // what claimed generations have on disk, as far as it was ever written
 	claims  map[ledger.Holder]*claimed        // what was decided of generations
+	decided micros                            // when the last of that was
 	sets    map[ledger.Holder][]ledger.Holder // the guardians of generations, as their owners wrote them
 	dues    map[dueID]credit                  // durable: what heirs were credited
 	owed    map[int32]ledger.Shares           // of them, shares that generations owned, by instance
@@ -49,6 +51,9 @@ type side struct {
 	// Once the generation is claimed, it is what its final records show, nil for no account.
 	claimed bool
 	final   *ledger.State
+	// What it used of a window beyond that, by its own disk: marks, since its next generation counts up to those.
+	beyond   ledger.Tokens
+	beyondOf ledger.Window
 }
 
 // slots were given to a call until an instant of the node's clock.
@@ -61,6 +66,7 @@ type slots struct {
 // totals is one window of an instance over all holders.
 type totals struct {
 	issued, rolled, minted, over, used, in, out ledger.Tokens
+	beyond                                      ledger.Tokens // used by generations that were claimed, beyond what their heirs count
 	since                                       micros
 }
 
@@ -78,6 +84,7 @@ func (a *audit) init(w *world, b bug) {
 	*a = audit{
 		w: w, bug: b, sides: map[sideKey]*side{}, entries: map[entryKey]ledger.Entry{}, windows: map[windowKey]*totals{},
 		sent: map[ledger.Holder]uint64{}, highest: map[ledger.Holder]uint64{}, genesis: map[int32]ledger.Shares{},
+		after:  map[entryKey]ledger.Entry{},
 		claims: map[ledger.Holder]*claimed{}, sets: map[ledger.Holder][]ledger.Holder{}, dues: map[dueID]credit{}, owed: map[int32]ledger.Shares{},
 	}
 }
@@ -101,9 +108,29 @@ func (a *audit) wrote(n *node, x ledger.Write) {
 	a.record(n, &rec)
 }
 
+// drops judges that a record goes from the disk. Only what is closed and in the sums may go, and what
+// belongs to a generation that is over.
+func (a *audit) drops(n *node, was ledger.Write) {
+	rec, err := ledger.Inspect(was)
+	if err != nil {
+		a.w.fail("records can be read", "%s: %v", n.name, err)
+		return
+	}
+	if a.claims[n.self] == nil && (rec.Account != nil || rec.Due != nil || rec.Entry != nil && (!rec.Entry.Closed || a.claims[rec.Peer] == nil)) {
+		a.w.fail("only what is closed is dropped", "%s: %+v", n.name, rec)
+	}
+}
+
 func (a *audit) record(n *node, rec *ledger.Record) {
 	h := a.w.pool.holder(n.self)
 	if a.claims[n.self] != nil && rec.Version == 0 {
+		if rec.Account != nil {
+			in := a.w.pool.instance(rec.Instance)
+			a.beyond(in, a.side(sideKey{in, h}), rec.Account)
+		}
+		if rec.Entry != nil {
+			a.after[entryKey{a.w.pool.instance(rec.Instance), h, a.w.pool.holder(rec.Peer)}] = *rec.Entry
+		}
 		return // it does not know that it was claimed: what it writes is worth nothing
 	}
 	switch {
@@ -275,9 +302,27 @@ func (a *audit) window(id ledger.InstanceID, t *totals, spec *ledger.Spec) {
 			a.w.fail("no hard budget is exceeded", "%s: spent and reserved %d of %d", id, t.used, limit+t.minted)
 		}
 	case ledger.Soft:
-		if most := limit + t.minted; t.used > most && len(a.claims) == 0 { // else one without a lease has gone on with what is its heir's
+		if most := limit + t.minted + t.beyond; t.used > most {
 			a.w.fail("no soft budget passes its overdraft", "%s: spent and reserved %d of %d", id, t.used, most)
 		}
+	}
+}
+
+// beyond notes what a claimed generation has on disk: what it used beyond what its final records show, its heir has, too.
+func (a *audit) beyond(in int32, s *side, own *ledger.State) {
+	n := max(own.Mark, own.Spent+own.Reserved)
+	if f := s.final; f != nil && f.Window >= own.Window {
+		n -= max(f.Held, f.Spent+f.Reserved)
+		if f.Window > own.Window {
+			return
+		}
+	}
+	if own.Window != s.beyondOf {
+		s.beyond, s.beyondOf = 0, own.Window
+	}
+	if n > s.beyond {
+		a.totals(windowKey{in, own.Window}).beyond += n - s.beyond
+		s.beyond = n
 	}
 }
 
@@ -372,17 +417,26 @@ func (a *audit) sweep(n *node) {
 		}
 		var es []ledger.Entry
 		n.core.Replica.EachEntry(acc.ID(), func(_ ledger.Holder, e ledger.Entry) { es = append(es, e) })
-		h := a.w.pool.holder(n.self)
-		for of := range a.claims { // closed ones that are folded into the sums
-			if n.core.Replica.Folded(of) {
-				es = append(es, a.entries[entryKey{a.w.pool.instance(acc.ID()), h, a.w.pool.holder(of)}])
-			}
-		}
+		es = append(es, a.folded(n, acc.ID())...)
 		var ds []ledger.Due
 		n.core.Replica.EachDue(acc.ID(), func(_, _ ledger.Holder, d ledger.Due) { ds = append(ds, d) })
 		a.sums(n, acc.ID(), &s, es, ds)
 	})
 	a.claimable(n)
+}
+
+// folded are the entries of an account that are in its sums only, as they were written last.
+func (a *audit) folded(n *node, id ledger.InstanceID) (es []ledger.Entry) {
+	in, h, on := a.w.pool.instance(id), a.w.pool.holder(n.self), a.entries
+	if a.claims[n.self] != nil {
+		on = a.after
+	}
+	for of := range a.claims {
+		if n.core.Replica.Folded(of) {
+			es = append(es, on[entryKey{in, h, a.w.pool.holder(of)}])
+		}
+	}
+	return es
 }
 
 func (a *audit) sums(n *node, id ledger.InstanceID, s *ledger.State, es []ledger.Entry, ds []ledger.Due) {

@@ -17,6 +17,18 @@ import (
 type claimed struct {
 	value  guardian.Value
 	finals map[ledger.InstanceID]*books.Final
+	closed map[string][][2]uint64 // generations with which its records show no entries any more, by node
+}
+
+// folded reports whether final records say that everything with a peer was booked, and show no entry with it any more.
+func (c *claimed) folded(peer ledger.Holder) bool {
+	return slices.ContainsFunc(c.closed[peer.Node], func(s [2]uint64) bool { return s[0] <= peer.Gen && peer.Gen <= s[1] })
+}
+
+// credits reports whether final records show what was credited for a key.
+func (c *claimed) credits(id ledger.InstanceID, k dueID) bool {
+	f := c.finals[id]
+	return f != nil && slices.ContainsFunc(f.Dues, func(d books.Due) bool { return d.From == k.from && d.To == k.to })
 }
 
 type dueID struct {
@@ -128,13 +140,15 @@ func (a *audit) leased(of ledger.Holder, promises, guardians int, fresh bool) {
 
 // claim takes over what was decided of a generation: from now on it is what its final records show.
 func (a *audit) claim(of ledger.Holder, v guardian.Value, records []guardian.Record) {
-	c := &claimed{v, map[ledger.InstanceID]*books.Final{}}
-	a.claims[of] = c
+	c := claimed{v, map[ledger.InstanceID]*books.Final{}, map[string][][2]uint64{}}
 	for _, r := range records {
 		rec, err := ledger.Inspect(ledger.Write(r))
 		if err != nil {
 			a.w.fail("records can be read", "final records of %v: %v", of, err)
 			return
+		}
+		if rec.Closed != nil {
+			c.closed[rec.Node] = rec.Closed
 		}
 		if rec.Instance != "" && c.finals[rec.Instance] == nil {
 			f, err := books.ReadFinal(records, rec.Instance)
@@ -145,10 +159,28 @@ func (a *audit) claim(of ledger.Holder, v guardian.Value, records []guardian.Rec
 			c.finals[rec.Instance] = &f
 		}
 	}
+	a.take(of, &c)
+}
+
+// take puts what was decided in the place of what was known of a generation.
+func (a *audit) take(of ledger.Holder, c *claimed) {
+	a.claims[of], a.decided = c, a.w.now
 	h := a.w.pool.holder(of)
 	for k, e := range a.entries { // what the final records do not show was never told, or is closed and folded
-		if k.holder == h && !e.Closed {
+		if k.holder != h {
+			continue
+		}
+		if a.after[k] = e; !c.folded(a.w.pool.names[k.peer]) {
 			delete(a.entries, k)
+		}
+	}
+	for k, d := range a.dues { // and what it was credited that they do not show is for the next heir
+		if d.heir == of && !c.credits(a.w.pool.ids[k.instance], k) {
+			if k.own() {
+				a.totals(windowKey{k.instance, d.Window}).out -= d.Tokens
+				a.owed[k.instance] -= d.Shares
+			}
+			delete(a.dues, k)
 		}
 	}
 	for in, id := range a.w.pool.ids {
@@ -171,13 +203,14 @@ func (a *audit) final(in, h int32, f *books.Final) {
 	for _, p := range f.Pairs {
 		a.entries[entryKey{in, h, a.w.pool.holder(p.Peer)}] = p.Entry
 	}
-	was, wasLive := s.live, s.isLive
+	was, wasLive, own := s.live, s.isLive, s.durable
 	a.genesis[in] -= s.durable.Genesis
 	s.claimed, s.final = true, f.State
 	s.durable, s.isDurable, s.live, s.isLive = ledger.State{}, false, ledger.State{}, false
 	if wasLive && (f.State == nil || was.Window >= f.State.Window) {
 		a.totals(windowKey{in, was.Window}).add(&was, -1)
 	}
+	a.beyond(in, s, &own)
 	if f.State == nil {
 		return
 	}

@@ -89,12 +89,16 @@ func (j *judge) admitted(n *node, c *call) {
 			j.admitRate(cp, &spec, ch.Amount)
 			continue
 		}
-		g := cp.window(windowOf(&spec, c.at), j.w.now)
+		w := windowOf(&spec, c.at)
+		g := cp.window(w, j.w.now)
 		g.used += ch.Amount
 		if spec.Ceiling == ledger.Observe {
 			continue
 		}
 		limit := j.limit(ch.Instance, g.since)
+		if spec.Ceiling == ledger.Soft { // one that was given up goes on with what its heir has
+			limit += j.w.audit.totals(windowKey{j.w.pool.instance(ch.Instance), w}).beyond
+		}
 		if excess := g.used - limit; excess > 0 {
 			j.exceeded(n, ch.Instance, g.used, limit)
 		}

@@ -71,7 +71,7 @@ type node struct {
 	linkMore micros
 	gone     bool   // left, or died for good
 	crashed  bool   // and is not to be back yet
-	counted  uint64 // the generation that the judge knows of
+	counted  uint64 // the directory that the judge knows of
 }
 
 type leaving struct {
@@ -135,8 +135,8 @@ func (n *node) start() {
 	n.effects(n.core.Commit(now))
 	w.audit.restarted(n)
 	n.see(w.pool.viewOf(n))
-	if n.counted != n.self.Gen {
-		n.counted = n.self.Gen
+	if n.counted != n.dir { // a holder that came later, with its own part of overdrafts; generations of a directory have one
+		n.counted = n.dir
 		w.judge.came(max(w.pool.members(n), w.sc.Founders))
 	}
 	w.plan(w.now+micros(n.dice.Int64N(int64(core.TickEvery)*int64(milli))), evTick, n, nil)
@@ -180,8 +180,6 @@ func (n *node) succeed() {
 	r.SetPeers(n.view.peers)
 	n.followed++
 	w.measure.successions++
-	n.counted = n.self.Gen
-	w.judge.came(max(w.pool.members(n), w.sc.Founders)) // a holder that came later, with its own part of overdrafts
 	w.pool.retagged(n)
 	w.stir("generation", n.name)
 }
@@ -509,6 +507,9 @@ func (n *node) store(ws []ledger.Write) {
 			continue
 		}
 		if x.Value == nil {
+			if was, ok := n.disk[x.Key]; ok {
+				n.w.audit.drops(n, ledger.Write{Key: x.Key, Value: was})
+			}
 			delete(n.disk, x.Key)
 		} else {
 			n.disk[x.Key] = x.Value

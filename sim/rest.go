@@ -64,24 +64,27 @@ const (
 // untilStill lets the world go on without load until nothing moves: no call runs, nobody has had anything to tell
 // for a while, but that a window has turned, and everybody knows exactly the same. It has as long as it takes to tell it.
 func (w *world) untilStill(o Options) {
-	limit := max(w.end, min(w.lastEnd, w.end+longestCall)) + stillMost + w.told()
-	claims := w.claims()
-	for w.goesOn() {
+	for limit := max(w.end, min(w.lastEnd, w.end+longestCall)) + stillMost + w.told(); w.goesOn(); {
 		w.until(w.now+stillStep, o)
 		invariant, detail := w.unrest()
 		if invariant == "" {
 			w.together()
 			return
 		}
-		if w.now < limit || !w.goesOn() {
-			continue
-		}
-		if claims > 0 && (invariant == isBack || invariant == knowsIt) { // leases have to end first
-			limit, claims = limit+claims, 0
-		} else {
+		if w.goesOn() && w.now >= w.deadline(limit, invariant) {
 			w.fail(invariant, "%s", detail)
 		}
 	}
+}
+
+// deadline is until when a promise about a swarm at rest may wait. Leases have to end before anything comes back, and what
+// has come back then is credited and told like all else.
+func (w *world) deadline(limit micros, invariant string) micros {
+	claims := w.claims()
+	if invariant == isBack || invariant == knowsIt {
+		return limit + claims
+	}
+	return max(limit, min(w.audit.decided, limit+claims)+stillMost+w.told())
 }
 
 // unrest names the first of the promises about a swarm at rest that does not hold yet.
@@ -185,12 +188,11 @@ func (w *world) disagree() string {
 			}
 			if acc := origin.core.Replica.Account(id); acc != nil && origin.lives(x.row.Holder) {
 				live, spec, _, ready := acc.Peek()
-				if !ready || live.Window != x.row.Window {
-					continue
+				if !ready {
+					return fmt.Sprintf("%s has told a row for %s, and its account is not durable", origin.name, id.Name())
 				}
-				// What it would tell now: its account, and what it has taken over.
-				if now := origin.core.Replica.Rows(origin.clockNow(), id)[0].Row; x.row.Shares != live.Shares() || !says(&x.row.Row, &now, &spec) {
-					return fmt.Sprintf("the last row of %s for %s says %+v; its account is %+v, of which it would say %+v", origin.name, id.Name(), x.row.Row, live, now)
+				if live.Window == x.row.Window && !says(&x.row.Row, &live, &spec) {
+					return fmt.Sprintf("the last row of %s for %s says %+v; its account is %+v", origin.name, id.Name(), x.row.Row, live)
 				}
 			}
 		}
@@ -198,9 +200,11 @@ func (w *world) disagree() string {
 	return ""
 }
 
-// says reports whether a row says what one says that is made now. What a rate accrues, and what decays, goes on all the time.
-func says(r, now *ledger.Row, spec *ledger.Spec) bool {
-	return r.Shares == now.Shares && r.In == now.In && r.Out == now.Out && r.Spent == now.Spent && r.Reserved == now.Reserved &&
-		r.Debt == now.Debt && r.Minted == now.Minted && r.Overdrawn == now.Overdrawn &&
-		(spec.Kind == ledger.Rate || r.Issued == now.Issued && (spec.HalfLife > 0 || r.Lapsed == now.Lapsed))
+// says reports whether a row says what an account is, with what it has taken over. What a rate accrues, and what decays,
+// goes on all the time.
+func says(r *ledger.Row, s *ledger.State, spec *ledger.Spec) bool {
+	t := &s.Taken
+	return r.Shares == s.Shares() && r.In == max(0, s.In+t.In) && r.Out == max(0, s.Out+t.Out) && r.Spent == max(0, s.Spent+t.Spent) &&
+		r.Reserved == s.Reserved && r.Debt == s.Debt && r.Minted == s.Minted && r.Overdrawn == s.Overdrawn &&
+		(spec.Kind == ledger.Rate || r.Issued == s.Issued()+t.Issued && (spec.HalfLife > 0 || r.Lapsed == s.Lapsed+t.Lapsed))
 }

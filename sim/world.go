@@ -152,7 +152,7 @@ func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, er
 	w.judge.init(w)
 	w.measure.init(w)
 	for _, n := range w.nodes {
-		n.counted = n.self.Gen
+		n.counted = n.dir
 		n.start()
 	}
 	for _, f := range w.faults {
