@@ -206,6 +206,16 @@ func TestTwoGuardiansCutOff(t *testing.T) {
 		t.Errorf("%d tokens admitted, then %+v", got, no)
 	}
 	t.Logf("%d tokens admitted without a majority of guardians", got)
+	mint := func(id string) api.MintReceipt {
+		rc, err := n1.Mint(t.Context(), api.MintRequest{Budget: "pot", Amount: 1000, ID: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rc
+	}
+	if rc := mint("cut off"); !rc.Unheld {
+		t.Errorf("a top-up that no guardian has: %+v", rc)
+	}
 	cut("n3")
 	took := eventually(t, func() error {
 		a, err := n1.Admit(t.Context(), api.AdmitRequest{Tokens: map[string]ledger.Tokens{"compute": ledger.Tokens(limit / 6)}, Wait: "1s"})
@@ -215,6 +225,9 @@ func TestTwoGuardiansCutOff(t *testing.T) {
 		return nil
 	})
 	t.Logf("it goes on %v after one is back", took.Round(time.Millisecond))
+	if rc := mint("back"); rc.Unheld {
+		t.Errorf("a top-up that two guardians have: %+v", rc)
+	}
 }
 
 // A cluster of three guards nobody, and is what it was; the fourth member brings guardians to all, under load.

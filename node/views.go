@@ -205,6 +205,7 @@ func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, er
 		return api.MintReceipt{}, fmt.Errorf("%w: budget %q is per %v, so key needs %d values, not %d", admit.ErrInvalid, b.Name, b.Per, len(b.Per), len(m.Key))
 	}
 	var rc api.MintReceipt
+	var with uint64 // the version that it came with
 	err := n.wait(ctx, func(now ledger.Instant, done func(error)) {
 		id, err := b.Instance(n.replica.Charter().ID, m.Key)
 		if err != nil {
@@ -218,6 +219,7 @@ func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, er
 		}
 		n.after = append(n.after, func(err error) {
 			if err == nil {
+				with = n.replica.Guarding().Version
 				rc = api.MintReceipt{Instance: id.Name(), Minted: m.Amount, Limit: n.instance(n.now(), id, &b.Spec, false).Limit, Repeated: repeated}
 				if !repeated {
 					n.log.Info().Str("instance", id.Name()).Int64("tokens", int64(m.Amount)).Str("by", m.By).Str("why", m.Why).Str("id", m.ID).Msg("minted")
@@ -226,7 +228,37 @@ func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, er
 			done(err)
 		})
 	})
+	if err == nil {
+		rc.Unheld = !n.becomesHeld(ctx, with)
+	}
 	return rc, err
+}
+
+const (
+	holdTries = 10 * time.Millisecond // between looks at what is held
+	holdLasts = 2 * time.Second       // until an answer says that it is not
+)
+
+// becomesHeld waits until this node's guardians hold a version of its records, or it has none.
+func (n *Node) becomesHeld(ctx context.Context, version uint64) bool {
+	ctx, cancel := context.WithTimeout(ctx, holdLasts)
+	defer cancel()
+	tick := time.NewTicker(holdTries)
+	defer tick.Stop()
+	for {
+		held := false
+		if n.look(func(ledger.Instant) {
+			g := n.replica.Guarding()
+			held = len(g.Guardians) == 0 || g.Held >= version
+		}) == nil && held {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
 }
 
 // SetFaults cuts gossip with peers and sets the clock wrong. See api.Node.

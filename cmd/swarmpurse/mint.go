@@ -51,6 +51,9 @@ policies: 900, 10k, 2M. Instances of a budget with ` + "`per`" + ` are named by 
 				if receipt.Repeated {
 					minted += " (before: this id was known, nothing was minted now)"
 				}
+				if receipt.Unheld {
+					minted += " (guardians have not confirmed it yet: until they do it is lost if the data directory is)"
+				}
 				fields(w, "instance", clean(receipt.Instance), "minted", minted, "limit", tokens(receipt.Limit))
 			})
 		},

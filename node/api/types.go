@@ -255,6 +255,9 @@ type MintReceipt struct {
 	Minted   ledger.Tokens `json:"minted"`
 	Limit    ledger.Tokens `json:"limit"` // with all top-ups that this node knows
 	Repeated bool          `json:"repeated,omitempty"`
+	// Unheld says that this node has guardians, and a majority of them has not confirmed that it has stored the top-up: until
+	// then it is lost if this node's data directory is.
+	Unheld bool `json:"unheld,omitempty"`
 }
 
 // Status is the node's own state.
