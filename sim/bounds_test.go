@@ -156,6 +156,49 @@ func TestEconomyBoundsCanFail(t *testing.T) {
 	}
 }
 
+// TestGuardianBoundsCanFail: without guardians, with a longer lease, or where nobody dies, what is bound of the dead does not
+// hold.
+func TestGuardianBoundsCanFail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	type sets [][2]string
+	for _, c := range []struct {
+		scenario string
+		sets     sets
+		broken   []string
+	}{
+		{"founders-replaced", sets{{"policy.guardians", "0"}}, []string{"stuck <= 0", "back <= 30s", "in_budget[late] >= 95%"}},
+		{"founders-replaced", sets{{"policy.lease", "60s"}}, []string{"back <= 30s"}},
+		{"founders-replaced", sets{{"faults.0.skip", "true"}, {"faults.1.skip", "true"}, {"faults.2.skip", "true"}}, []string{"dead >= 10%"}},
+	} {
+		f, ok := scenario.ShippedNamed(c.scenario)
+		if !ok {
+			t.Fatalf("%s is not shipped", c.scenario)
+		}
+		src := f.Source
+		for _, set := range c.sets {
+			var err error
+			if src, err = scenario.Set(src, set[0], set[1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sc, err := scenario.Parse(f.File(), src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Run(t.Context(), sc, Options{Systems: []string{result.Omniscient}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range c.broken {
+			if i := slices.IndexFunc(r.Bounds, func(b result.Bound) bool { return b.Text == text }); i < 0 || r.Bounds[i].OK {
+				t.Errorf("%s with %v still keeps %s: %+v", c.scenario, c.sets, text, r.Bounds)
+			}
+		}
+	}
+}
+
 // TestBesideBoundsCanFail: bounds beside another run of the swarm are not kept without what they show.
 func TestBesideBoundsCanFail(t *testing.T) {
 	if testing.Short() {

@@ -36,10 +36,13 @@ func (w *world) fault(e *scenario.Event, begins bool) {
 					n.stop()
 					w.pool.died(n)
 				}
+				n.gone = e.Until == scenario.Never
+				if f.LoseDisk || n.gone {
+					w.measure.ends(n)
+				}
 				if f.LoseDisk {
 					n.wipe()
 				}
-				n.gone = e.Until == scenario.Never
 			} else {
 				w.back(n)
 			}

@@ -31,6 +31,9 @@ type measure struct {
 	guards      uint64 // bytes of guarding, within the figures' time
 	unheld      int64  // calls that waited for guardians
 	successions int64
+	ended       []ended
+	endedShares float64 // of all instances
+	back        micros  // the longest until all of one of them was in use again
 	step        micros
 
 	at                                        []time.Duration
@@ -100,6 +103,7 @@ func (m *measure) sample() {
 	w := m.w
 	w.plan(w.now+m.step, evSample, nil, nil)
 	defer m.sweep()
+	m.returned()
 	if w.now > w.end {
 		return // panels end
 	}
@@ -391,6 +395,7 @@ func (w *world) result() *result.Result {
 		s.Unheld = float64(m.unheld) / float64(s.Offered)
 	}
 	s.Successions = m.successions
+	m.supply(&s)
 	s.Recover = w.tally.Recover(scenario.Disturbances(w.sc, w.faults), w.sc.Duration)
 	if age := median(m.ages); !math.IsNaN(age) {
 		s.Stale = time.Duration(age * float64(time.Second))

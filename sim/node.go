@@ -652,6 +652,9 @@ func (n *node) leave() {
 		back, away := l.back, l.away
 		n.gone = true
 		n.stop()
+		if !back {
+			w.measure.ends(n)
+		}
 		w.pool.left(n)
 		if back {
 			w.plan(w.now+away, evBack, nil, n)

@@ -87,10 +87,11 @@ func plain(texts ...string) []Cell {
 // shown are the figures that tables of systems have; by class, those that tables of classes have.
 var (
 	shown = figures("offered", "admitted", "degraded", "deferred", "denied", "goodput", "overspend", "local", "asks_per_call", "jain",
-		"bytes", "bytes_max", "price_amplitude", "price_settle", "converge", "staleness", "queue", "returns", "recover")
+		"bytes", "bytes_max", "price_amplitude", "price_settle", "converge", "staleness", "queue", "returns",
+		"recover", "guard_bytes", "unheld", "successions", "dead", "back", "stuck", "frozen")
 	byClass = figures("offered", "admitted", "in_budget", "wait_p50", "wait_p99")
 	// unless zero everywhere these are left out
-	rare = []string{"degraded", "price_amplitude", "price_settle", "returns"}
+	rare = []string{"degraded", "price_amplitude", "price_settle", "returns", "guard_bytes", "unheld", "successions", "dead", "back", "stuck", "frozen"}
 )
 
 func figures(names ...string) []result.Figure {

@@ -79,6 +79,10 @@ type System struct {
 	GuardBytesPerNodeSecond             float64       // the part of BytesPerNodeSecond that guarding takes
 	Unheld                              float64       // of offered calls: waited for guardians though rights were at hand
 	Successions                         int64         // generations that the next one of their node followed
+	Dead                                float64       // part of all supply that was with generations that died or left for good, all budgets alike
+	Stuck                               float64       // of that: with those that nobody can claim, since too few of their guardians are left; NaN if none had any
+	Frozen                              float64       // part of all supply with nodes that live and have lost most of their guardians for good
+	Back                                float64       // seconds until what one of the dead had was in use again; stuck supply is left out; NaN if nothing came back
 	Recover                             float64       // seconds until calls were served as before a disturbance: see Tally.Recover
 	Returns                             int64         // callers who were deferred and came back within one second, at most
 	Classes                             []Class
