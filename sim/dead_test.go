@@ -119,6 +119,20 @@ func TestRestOfTheDead(t *testing.T) {
 			t.Errorf("found %q, %s", got, say)
 		}
 	})
+	t.Run("two values are decided", func(t *testing.T) {
+		w, dead := rested(t)
+		c := w.audit.claims[dead.self]
+		n := w.byName[c.value.Heir.Node]
+		k := ledger.WardKey(dead.self)
+		again := []ledger.Write{{Key: k, Value: n.disk[k]}}
+		if w.audit.guarding(n, again); w.violation != nil {
+			t.Fatalf("%+v", w.violation)
+		}
+		c.value.Version++
+		if w.audit.guarding(n, again); w.violation == nil || w.violation.Invariant != "at most one value is decided of a generation" {
+			t.Errorf("found %+v", w.violation)
+		}
+	})
 	t.Run("the books of two do not fit", func(t *testing.T) {
 		w, _ := rested(t)
 		for k, e := range w.audit.entries {
