@@ -31,7 +31,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"node/llm/standin": {"ledger", "policy", "node/admit", "node/llm"},
 		"node/api":         {"ledger", "policy", "node/admit"},
 		"node":             {"ledger", "ledger/placement", "gossip", "policy", "node/"},
-		"sim":              {"ledger", "ledger/placement", "node/admit", "node/core", "policy", "sim/"},
+		"sim":              {"ledger", "ledger/placement", "ledger/guardian", "ledger/judge", "node/admit", "node/core", "policy", "sim/"},
 		"sim/workload":     {"ledger"},
 		"sim/scenario":     {"ledger", "policy", "policy/document", "sim/result", "sim/workload"},
 		"sim/baseline":     {"ledger", "policy", "sim/result", "sim/scenario", "sim/workload"},

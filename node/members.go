@@ -12,7 +12,6 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/gossip"
 	"github.com/swarmpurse/swarmpurse/ledger"
-	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
@@ -83,7 +82,7 @@ func guardingView(g *ledger.Guarding) *api.Guarding {
 		v.LeaseLeftMS = left(g.Lease.Left)
 	}
 	for _, s := range g.Guardians {
-		v.Guardians = append(v.Guardians, api.Guardian{Name: s.Guardian.Node, Answers: answers(&s), UpToDate: s.Acked >= g.Version, Refuses: s.Refuses})
+		v.Guardians = append(v.Guardians, api.Guardian{Name: s.Guardian.Node, Answers: s.Answers(), UpToDate: s.Acked >= g.Version, Refuses: s.Refuses})
 	}
 	for _, w := range g.Wards {
 		if w.Heir.IsZero() {
@@ -92,9 +91,6 @@ func guardingView(g *ledger.Guarding) *api.Guarding {
 	}
 	return v
 }
-
-// answers reports whether a guardian has answered what it was told.
-func answers(s *guardian.Standing) bool { return s.Acked > 0 && (!s.Waiting || s.Told < 2*time.Second) }
 
 const (
 	removeTries = 50 * time.Millisecond // between looks at how a word stands
@@ -262,7 +258,7 @@ func (n *Node) guardState() telemetry.GuardState {
 		st.LeaseSeconds = max(0, g.Lease.Left.Seconds())
 	}
 	for _, s := range g.Guardians {
-		if answers(&s) {
+		if s.Answers() {
 			st.Answering++
 		} else {
 			st.Silent++

@@ -38,6 +38,12 @@ type Standing struct {
 	Refuses  bool          // it takes no more notes: this generation is being claimed
 }
 
+// silentFor is how long a guardian may take to answer a note.
+const silentFor = 2 * time.Second
+
+// Answers reports whether it has answered in this life, and does not keep a note waiting.
+func (s *Standing) Answers() bool { return s.Acked > 0 && (!s.Waiting || s.Told < silentFor) }
+
 // WardState is what a guardian knows of one ward. Its claim is decided if Heir is set, begun if Promised is.
 type WardState struct {
 	Of       Holder
