@@ -46,6 +46,7 @@ const (
 	rowBytes     = 130 // a row with names of some twenty bytes together
 	holderBytes  = 24  // of a holder in a digest
 	messageBytes = 64  // of any other message, beside its names
+	guardPart    = 0.5 // of what messages of guarding take: the rest is at the cost of rows, which wait below the same ceiling
 )
 
 // cost is about what a message takes on the wire.
@@ -70,13 +71,15 @@ func cost(m any) float64 {
 	case *Transfer:
 		names = len(m.Instance) + len(m.From.Node) + len(m.To.Node)
 	case *guardian.Note:
-		names = guardCost(m.Records)
+		return guardPart * (packetBytes + messageBytes + guardCost(m.Records))
 	case *guardian.Promise:
-		names = guardCost(m.Stored.Records)
+		return guardPart * (packetBytes + messageBytes + guardCost(m.Stored.Records))
 	case *guardian.Accept:
-		names = guardCost(m.Records)
+		return guardPart * (packetBytes + messageBytes + guardCost(m.Records))
+	case *guardian.NoteAck:
+		return guardPart * (packetBytes + messageBytes)
 	case *guardian.Decided:
-		names = guardCost(m.Records)
+		return guardPart * (packetBytes + messageBytes + guardCost(m.Records))
 	case *Ack:
 		names = len(m.Instance) + len(m.From.Node) + len(m.To.Node)
 	}
@@ -84,9 +87,9 @@ func cost(m any) float64 {
 }
 
 // guardCost is what records take.
-func guardCost(rs []guardian.Record) (n int) {
+func guardCost(rs []guardian.Record) (n float64) {
 	for _, r := range rs {
-		n += len(r.Key) + len(r.Value) + 4
+		n += float64(len(r.Key) + len(r.Value) + 4)
 	}
 	return n
 }
