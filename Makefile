@@ -30,10 +30,10 @@ ci: lint race smoke ## What a change must pass: lint, all tests under the race d
 
 race: ## Run all tests under the race detector, which needs a C compiler
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null; then \
-		set -x; $(GO) test -race -p 2 -timeout 15m ./...; \
+		set -x; $(GO) test -race -p 2 -timeout 20m ./...; \
 	else \
 		echo "WARNING: no C compiler ($$($(GO) env CC)), so the race detector cannot run: install gcc. The tests run without it." >&2; \
-		set -x; $(GO) test -p 2 -timeout 15m ./...; \
+		set -x; $(GO) test -p 2 -timeout 20m ./...; \
 	fi
 
 smoke: build ## Run a demo of 20 seconds
