@@ -59,6 +59,9 @@ func (w *world) stranded(of ledger.Holder) string {
 // frozen reports whether a node that runs has lost a majority of its guardians for good: what it gives is told to nobody any
 // more, and what it spends stays below its held marks, until one of them is back or an operator vouches.
 func (w *world) frozen(n *node) bool {
+	if n.core.Replica == nil { // it is between two generations
+		return false
+	}
 	set, have := n.core.Replica.Guardians(), 0
 	for _, g := range w.guardians(set) {
 		if g != nil && g.up {

@@ -122,9 +122,14 @@ func TestOmniscient(t *testing.T) {
 			want: "3 of 5, 875 tokens, 2 denied, slow waits 1s",
 		},
 		"soft may be overdrawn": {
-			pool:  "token: compute, supply: {window: 1h, amount: 1000}, ceiling: {soft: 10%}",
+			pool:  "token: compute, supply: {window: 1h, amount: 1000}, ceiling: {soft: 10%, size: 100%}",
 			calls: []workload.Call{now(c(0, 0, 1100)), now(c(1*sec, 0, 550)), now(c(1*sec, 0, 20))},
 			want:  "2 of 3, 825 tokens, 1 deferred",
+		},
+		"soft reserves what will be used": {
+			pool:  "token: compute, supply: {window: 1h, amount: 1000}, ceiling: {soft: 10%}",
+			calls: []workload.Call{now(c(0, 0, 1100)), now(c(1*sec, 0, 550)), now(c(1*sec, 0, 20))},
+			want:  "3 of 3, 835 tokens",
 		},
 		"observe never says no": {
 			pool:  "token: compute, supply: {rate: 1/s, burst: 1}, ceiling: observe",

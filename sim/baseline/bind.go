@@ -9,6 +9,9 @@ import (
 // maxPlans bounds the plans that are kept; beyond it they are made anew.
 const maxPlans = 1 << 16
 
+// wholeSize is the policy's size of reservations that follow what calls state.
+const wholeSize = 1_000_000
+
 // instance is one instance of a budget, whoever has its tokens.
 type instance struct {
 	index  int32
@@ -77,6 +80,9 @@ func (b *binder) bind(c *workload.Call) (class *policy.Class, draws []draw, ok b
 		used, err := n.plan.Draws[i].Settle(c.Prompt, c.Output)
 		if err != nil {
 			used = reserved // as settlement does when it cannot tell
+		}
+		if b := n.plan.Draws[i].Budget; b.Spec.Ceiling == ledger.Soft && b.Size < wholeSize {
+			reserved = min(reserved, used) // what a node learns of outputs, known without an error
 		}
 		draws[i] = draw{in: n.in[i], reserved: reserved, used: used}
 	}

@@ -25,7 +25,7 @@ var guardBugs = []bug{
 	},
 	{
 		name: "records are accepted after a promise", file: "guardian/ward.go", scope: "claims", depth: 4, by: judge.Promised,
-		edits: [][2]string{{"if w.Decided || w.Promised != (Ballot{}) {", "if w.Decided || planted != N && w.Promised != (Ballot{}) {"}},
+		edits: [][2]string{{"if w.Decided || w.Promised != (Ballot{}) {\n\t\tm.counts.Refused++\n\t\tm.send(n.From", "if w.Decided || planted != N && w.Promised != (Ballot{}) {\n\t\tm.counts.Refused++\n\t\tm.send(n.From"}},
 	},
 	{
 		name: "a later ballot ignores what was accepted", file: "guardian/claim.go", scope: "claims", depth: 9, by: judge.DecidedOnce,

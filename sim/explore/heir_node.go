@@ -230,7 +230,7 @@ func (n *heirNode) do(in heirInput, msg any) (err error) {
 			n.open = append(slices.Clone(n.open), call{amount: takes[0].Amount, window: takes[0].Window})
 			n.book().Admitted(takes[0].Window, takes[0].Amount)
 		} else {
-			n.note = [...]string{"", "no rights", "no mark", "not issued"}[why]
+			n.note = shorts[why]
 		}
 		return n.tick()
 	case heirSettle:

@@ -240,7 +240,7 @@ func (n *node) reserve(in input) error {
 		}
 		return nil
 	}
-	n.note = [...]string{"", "no rights", "no mark", "not issued"}[why]
+	n.note = shorts[why]
 	if why == ledger.NoRights && in.to >= 0 {
 		n.how.donor = n.sc.self[in.to]
 		lack := ledger.Need{First: takes[0].Amount, All: takes[0].Amount, Since: n.clock, Until: n.clock + patience}

@@ -87,3 +87,8 @@ func (s *Scope) shapes() *shapes {
 	}
 	return newShapes(signals, versions)
 }
+
+// shorts says why a call was not admitted.
+var shorts = map[ledger.Short]string{
+	ledger.NoRights: "no rights", ledger.NoMark: "no mark", ledger.NotIssued: "not issued", ledger.NotHeld: "not held",
+}
