@@ -116,7 +116,8 @@ func TestRefusalsChangeNothing(t *testing.T) {
 	other := n2.admit(10)
 	eventually(t, func() error {
 		in, err := n1.instanceOf("pot", "pot")
-		if err == nil && in.Swarm.Reserved != 10 {
+		// What n2 had reserved in its first life is counted for ever, if n1 was told of it in time.
+		if err == nil && in.Swarm.Reserved != 10 && in.Swarm.Reserved != 1010 {
 			err = fmt.Errorf("n1 knows of %d tokens reserved at n2", in.Swarm.Reserved)
 		}
 		return err
