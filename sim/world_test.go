@@ -40,8 +40,11 @@ func TestSteadyLoadIsAdmitted(t *testing.T) {
 
 // One seed makes one run, event by event, whatever goes wrong in it; another seed makes another.
 func TestOneSeedOneRun(t *testing.T) {
-	hashes := map[string]uint64{}
-	for seed := uint64(1); seed <= 6; seed++ {
+	hashes, seeds := map[string]uint64{}, uint64(6)
+	if testing.Short() {
+		seeds = 2
+	}
+	for seed := uint64(1); seed <= seeds; seed++ {
 		var first string
 		for range 2 {
 			r, err := Swarm(t.Context(), scenario.Random(seed), Options{})
@@ -66,7 +69,7 @@ func TestOneSeedOneRun(t *testing.T) {
 func TestRandomFaults(t *testing.T) {
 	seeds := uint64(24)
 	if testing.Short() {
-		seeds = 6
+		seeds = 2
 	}
 	for seed := uint64(100); seed < 100+seeds; seed++ {
 		r, err := Swarm(t.Context(), scenario.Random(seed), Options{})
@@ -91,6 +94,9 @@ func TestSeedsThatFailed(t *testing.T) {
 		5,    // one that was claimed and does not know it drops entries, which the audit took as they were before
 		94,   // a claim shortly before the swarm had to be at rest, and slots that come free a minute later
 	} {
+		if testing.Short() && seed != 94 {
+			continue
+		}
 		r, err := Swarm(t.Context(), scenario.Random(seed), Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -182,8 +188,11 @@ func TestPlantedBugsAreFound(t *testing.T) {
 		{"changes that are in force before they are durable", bugTellEarly, []string{"what is open is durable", "nothing is told before it is durable", "nothing is acknowledged before it is durable"}},
 		{"a disk that forgets the newest mark", bugLoseMarks, []string{"after a crash all up to the durable mark counts as spent"}},
 	} {
-		found := 0
-		for seed := uint64(1); seed <= 10; seed++ {
+		found, seeds := 0, uint64(10)
+		if testing.Short() {
+			seeds = 2
+		}
+		for seed := uint64(1); seed <= seeds; seed++ {
 			r, err := Swarm(t.Context(), scenario.Random(seed), Options{bug: c.bug})
 			if err != nil {
 				t.Fatal(err)
@@ -196,7 +205,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 			}
 		}
 		if found == 0 {
-			t.Errorf("%s: not found within 10 seeds", c.name)
+			t.Errorf("%s: not found within %d seeds", c.name, seeds)
 		}
 	}
 }
