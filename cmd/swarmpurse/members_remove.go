@@ -29,7 +29,9 @@ of the tokens of the present window it gets what you state with --stock, and not
 refused while one named is alive, while its guardians can still see to it, and while others are away that are not named.
 
 What you say is believed. If one of them does live, it goes on spending what it holds until it hears that it is over: stock twice up to
-what you stated, and its part of rates and windows. So make sure first that it is off, and that no node runs which ` + "`members`" + ` does not list.`,
+what you stated, and its part of rates and windows. So make sure first that it is off, that no node runs which ` + "`members`" + ` does not list,
+and that no clock of the dead was more than a minute ahead of the others'. If they had got back the rights of another node that is dead,
+and no node alive has heard of that, say nothing of those rights in --stock: they may be spent.`,
 		Example: `  swarmpurse members remove n3
   swarmpurse members remove n3 --dead --stock tenant-day/search=120k --why "host burnt"
   swarmpurse members remove n2 n3 --dead --yes-i-mean n2 --yes-i-mean n3`,
@@ -117,7 +119,7 @@ func (a *app) confirm(list []api.Member, names, meant []string) error {
 		return nil
 	}
 	var w strings.Builder
-	fmt.Fprintf(&w, "You vouch that these nodes are dead, and that no node runs which `members` does not list: %s\n", clean(strings.Join(names, ", ")))
+	fmt.Fprintf(&w, "You vouch that these nodes are dead, that no node runs which `members` does not list, and that their clocks were at most a minute ahead: %s\n", clean(strings.Join(names, ", ")))
 	if printStuck(&w, list, names) == 0 {
 		w.WriteString("This node knows of nothing that is stuck with them.\n")
 	}
