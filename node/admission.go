@@ -48,7 +48,12 @@ func (n *Node) admit(ctx context.Context, r *admit.Request) (admit.Answer, error
 	begin := time.Now()
 	var a admit.Answer
 	var err error
-	if id, ok := n.engine.Try(n.at(begin), r); ok {
+	var id admit.ID
+	ok := false
+	if !n.jumped(begin) {
+		id, ok = n.engine.Try(n.at(begin), r)
+	}
+	if ok {
 		a, err = n.engine.Answer(id)
 	} else {
 		a, err = n.offer(ctx, r)

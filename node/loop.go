@@ -81,14 +81,16 @@ func (n *Node) loop() {
 	tick := time.NewTicker(time.Duration(core.TickEvery) * time.Millisecond)
 	defer tick.Stop()
 	last, due := time.Now(), false
-	woke, boot := last, n.boot()
+	n.looked, n.booted = last, n.boot()
 	for {
 		select {
 		case <-n.stop:
 			return
 		case f := <-n.looks:
+			n.wake()
 			f(n.now())
 		case f := <-n.taken():
+			n.wake()
 			f(n.now())
 		case <-n.poke:
 		case err := <-n.written:
@@ -97,21 +99,8 @@ func (n *Node) loop() {
 			n.succeed(n.now(), err)
 		case t := <-tick.C:
 			due = true
-			wall, up := time.Now(), n.boot()
-			suspended := up - boot - wall.Sub(woke)
-			woke, boot = wall, up
-			interval := ledger.Millis(t.Sub(last).Milliseconds())
-			told := wall.Add(time.Duration(n.wrong.Load()))
-			if step := n.clock.Follow(ledger.Instant(told.UnixMilli()), n.elapsed(wall), interval); step > 0 {
-				why := "the clock stepped forward"
-				if suspended.Milliseconds() > int64(step)/2 {
-					why = "the machine was suspended"
-				}
-				n.log.Warn().Dur("step", time.Duration(step)*time.Millisecond).Msg(why)
-				if by := step - ledger.Millis(suspended.Milliseconds()); by > 0 {
-					n.core.Stepped(n.now(), by) // the calls that run have not got older by it
-				}
-			}
+			wall := time.Now()
+			n.watchClock(wall, ledger.Millis(t.Sub(last).Milliseconds()))
 			last = t
 			n.metrics.Expired(n.core.Expire(n.now()))
 			n.watchDisk(wall)
@@ -124,6 +113,33 @@ func (n *Node) loop() {
 			n.tick(now)
 		}
 		n.flush(now)
+	}
+}
+
+// wake has the clock follow before anything is decided, if the machine has slept.
+func (n *Node) wake() {
+	if now := time.Now(); n.jumped(now) {
+		n.watchClock(now, 0)
+	}
+}
+
+// watchClock has the clock follow the wall clock, and tells a step of it from a machine that was suspended.
+func (n *Node) watchClock(wall time.Time, interval ledger.Millis) {
+	up := n.boot()
+	suspended := up - n.booted - wall.Sub(n.looked)
+	n.looked, n.booted = wall, up
+	told := wall.Add(time.Duration(n.wrong.Load()))
+	step := n.clock.Follow(ledger.Instant(told.UnixMilli()), n.elapsed(wall), interval)
+	if step == 0 {
+		return
+	}
+	why := "the clock stepped forward"
+	if suspended.Milliseconds() > int64(step)/2 {
+		why = "the machine was suspended"
+	}
+	n.log.Warn().Dur("step", time.Duration(step)*time.Millisecond).Msg(why)
+	if by := step - ledger.Millis(suspended.Milliseconds()); by > 0 {
+		n.core.Stepped(n.now(), by) // the calls that run have not got older by it
 	}
 }
 
@@ -143,8 +159,10 @@ func (n *Node) takeIn() {
 	for range opsPerBatch {
 		select {
 		case f := <-n.looks:
+			n.wake()
 			f(n.now())
 		case f := <-n.taken():
+			n.wake()
 			f(n.now())
 		default:
 			return

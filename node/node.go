@@ -36,6 +36,8 @@ type Node struct {
 	log     zerolog.Logger
 	started time.Time
 	clock   *core.Clock
+	looked  time.Time                     // when the loop last compared the clocks
+	booted  time.Duration                 // what boot showed then
 	wrong   atomic.Int64                  // what SetFaults adds to the wall clock, in ns
 	holder  atomic.Pointer[ledger.Holder] // this node in its present generation
 	dir     uint64                        // the generation with which the data directory began
@@ -187,6 +189,12 @@ func (n *Node) now() ledger.Instant { return n.at(time.Now()) }
 
 // at is the instant of a time read with time.Now.
 func (n *Node) at(t time.Time) ledger.Instant { return n.clock.At(n.elapsed(t)) }
+
+// jumped reports that the wall clock is a second or more ahead of what the node goes by: a machine that was suspended has woken,
+// and leases may be over, before the loop has looked. Calls then wait for it.
+func (n *Node) jumped(t time.Time) bool {
+	return ledger.Instant(t.UnixMilli()+n.wrong.Load()/int64(time.Millisecond))-n.at(t) > 1000
+}
 
 func (n *Node) elapsed(t time.Time) ledger.Millis {
 	return ledger.Millis(t.Sub(n.started).Milliseconds())
