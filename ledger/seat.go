@@ -57,9 +57,12 @@ func (r *Replica) Vote(c Charter) (Ballot, error) {
 // Seats lists who holds the founders' seats, as far as this node knows.
 func (r *Replica) Seats() []Seat { return slices.Clone(r.seats.of) }
 
-// heldSeats lists who holds seats as far as that may be told: what a claim of this generation would not find is not.
+// heldSeats lists who holds seats as far as that may be told: not what is not durable, nor what a claim of this generation would not find.
 func (r *Replica) heldSeats() []Seat {
-	return slices.DeleteFunc(r.Seats(), func(s Seat) bool { return r.bound && r.seats.since[s.Index] > r.guards.held })
+	return slices.DeleteFunc(r.Seats(), func(s Seat) bool {
+		return r.bound && r.seats.since[s.Index] > r.guards.held ||
+			slices.ContainsFunc(r.batch.meta, func(w Write) bool { return w.Key == seatKey(s.Index) })
+	})
 }
 
 // seated reports whether h holds a seat, as far as this node knows.

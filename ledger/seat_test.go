@@ -111,7 +111,10 @@ func TestSeatsPassOn(t *testing.T) {
 	if n0.r.Handed() {
 		t.Error("handed before anybody was told")
 	}
+	// A crash would take the hand-over back, and the seat could go to another with the same serial.
+	expect(t, "seats told before that is durable", len(n0.r.Digest().Seats), 0)
 	n0.batch(commit, nil)
+	expect(t, "the seat that is told once it is", n0.r.Digest().Seats[0].Holder, n1.self)
 	n0.crash() // the hand-over is durable, its telling lost
 	w.net = nil
 	n0.start(5)
