@@ -61,7 +61,7 @@ func (n *Node) admit(ctx context.Context, r *admit.Request) (admit.Answer, error
 	if err != nil {
 		return admit.Answer{}, err
 	}
-	n.metrics.Decision(a.Verdict.String(), a.Code, a.Class, a.Waited, time.Since(begin))
+	n.metrics.Decision(a.Verdict.String(), a.Code, a.Class, a.Excused(), a.Waited, time.Since(begin))
 	return a, nil
 }
 

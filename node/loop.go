@@ -104,6 +104,7 @@ func (n *Node) loop() {
 			last = t
 			n.metrics.Expired(n.core.Expire(n.now()))
 			n.watchDisk(wall)
+			n.metrics.Sample(wall)
 		}
 		n.takeIn()
 		now := n.now()

@@ -257,6 +257,9 @@ func (n *Node) guardState() telemetry.GuardState {
 	if g.Lease.Held {
 		st.LeaseSeconds = max(0, g.Lease.Left.Seconds())
 	}
+	if p := n.policy.Load().policy.Guards(); p.Guardians > 0 {
+		st.LeaseLasts = float64(p.Lease-p.Lease/10) / 1000 // the margin is the guardians'
+	}
 	for _, s := range g.Guardians {
 		if s.Answers() {
 			st.Answering++

@@ -100,7 +100,7 @@ func (n *Node) setPolicy(a *adopted) {
 	h := a.policy.Hash()
 	info := telemetry.PolicyInfo{Revision: a.policy.Revision(), Hash: hex.EncodeToString(h[:])}
 	for _, c := range a.policy.Classes() {
-		info.Classes = append(info.Classes, c.Name)
+		info.Classes = append(info.Classes, telemetry.ClassInfo{Name: c.Name, LatencyBudget: c.LatencyBudget, Objective: float64(c.Objective) / 1e6})
 	}
 	for _, b := range a.policy.Budgets() {
 		info.Budgets = append(info.Budgets, b.Name)

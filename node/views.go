@@ -70,6 +70,11 @@ func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.Instanc
 	for _, id := range ids {
 		i := n.instance(now, id, &b.Spec, holders)
 		i.Price = n.price(b, id)
+		x := n.engine.Pressure(id)
+		i.Backpressure = x.Level
+		if ms := x.Exhausted * 1000; ms < math.MaxInt32 { // beyond some weeks it says nothing
+			i.ExhaustedMS = new(int64(ms))
+		}
 		v.Instances = append(v.Instances, i)
 	}
 	return v
@@ -86,11 +91,7 @@ func (n *Node) price(b *policy.Budget, id ledger.InstanceID) float64 {
 func (n *Node) instance(now ledger.Instant, id ledger.InstanceID, spec *ledger.Spec, holders bool) api.Instance {
 	v := api.Instance{Instance: id.Name(), Limit: spec.Amount}
 	rows := n.replica.Rows(now, id)
-	// The window that counts is the latest that anybody is in: a row of an older one has nothing of it.
-	window := ledger.Window(-1 << 62)
-	for _, k := range rows {
-		window = max(window, k.Window)
-	}
+	window := latest(rows)
 	for _, k := range rows {
 		a := account(&k.Row)
 		if k.Window != window {
@@ -127,6 +128,30 @@ func (n *Node) instance(now ledger.Instant, id ledger.InstanceID, spec *ledger.S
 		v.WindowStart, v.WindowEnd = &s, &e
 	}
 	return v
+}
+
+// latest is the window that counts, which is the latest that anybody is in: a row of an older one has nothing of it.
+func latest(rows []ledger.Known) ledger.Window {
+	window := ledger.Window(-1 << 62)
+	for _, k := range rows {
+		window = max(window, k.Window)
+	}
+	return window
+}
+
+// used is the part of an instance's limit that is spent or reserved in the swarm, in parts per million.
+func used(spec *ledger.Spec, rows []ledger.Known) int64 {
+	window, limit, sum := latest(rows), float64(spec.Amount), 0.0
+	for _, k := range rows {
+		if k.Window == window {
+			limit += float64(k.Minted)
+			sum += float64(k.Spent) + float64(k.Reserved)
+		}
+	}
+	if limit <= 0 {
+		return 0
+	}
+	return int64(sum / limit * 1e6)
 }
 
 // overspend is what was spent and reserved above what the limit, top-ups and rollover allow; for a rate,
@@ -359,10 +384,21 @@ func (n *Node) state() (telemetry.State, bool) {
 		by := n.instances()
 		for _, b := range n.policy.Load().policy.Budgets() {
 			bs := telemetry.BudgetState{Budget: b.Name, Token: b.Token, Price: b.Price, Exhausted: math.Inf(1)}
+			for _, ppm := range b.Alerts {
+				bs.Alerts = append(bs.Alerts, telemetry.AlertState{Fraction: float64(ppm) / 1e6})
+			}
 			for _, id := range by[b.Name] {
 				rows := n.replica.Rows(now, id)
 				st.RowsKnown += len(rows)
 				bs.Limit += int64(b.Spec.Amount)
+				if len(b.Alerts) > 0 {
+					at := used(&b.Spec, rows)
+					for i, ppm := range b.Alerts {
+						if at >= ppm {
+							bs.Alerts[i].Instances++
+						}
+					}
+				}
 				for _, k := range rows {
 					bs.Limit += int64(k.Minted)
 					if k.Alive && k.Holder != n.self() {

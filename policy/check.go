@@ -18,6 +18,9 @@ type Warning struct {
 
 func (w Warning) String() string { return w.Pos.String() + ": warning: " + w.Message }
 
+// FastBurn is the burn rate at which the alert rules that ship call somebody, in tenths.
+const FastBurn = 144
+
 // smallLimit is fewer model tokens than many a single call may use.
 const smallLimit = 4096
 
@@ -118,6 +121,10 @@ func (p *Policy) checkClasses(warn func(Pos, string, ...any)) {
 		warn(least.pos, "no class may use the last %s of any budget: the best one, %q, needs no headroom", percent(least.Headroom), least.Name)
 	}
 	for _, c := range p.classes {
+		if c.Objective > 0 && c.Objective <= million-million*10/FastBurn {
+			warn(c.pos, "class %q: if all its calls miss an objective of %s, errors come at %.3g times the budgeted pace, so the alert at %g times never fires",
+				c.Name, percent(c.Objective), float64(million)/float64(million-c.Objective), float64(FastBurn)/10)
+		}
 		for _, b := range p.budgets {
 			if c.Headroom > 0 && b.Spec.Ceiling != ledger.Observe && ledger.Part(b.Spec.Amount, c.Headroom) == 0 {
 				warn(b.Pos, "budget %q: the headroom of class %q is less than one token of %d, so nothing is left to better classes", b.Name, c.Name, b.Spec.Amount)

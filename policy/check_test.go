@@ -81,3 +81,17 @@ func TestCheckPrice(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckObjective: an objective so low that the alert can never fire.
+func TestCheckObjective(t *testing.T) {
+	const rest = "tokens: {r: {unit: request}}\nbudgets: [{name: x, token: r, supply: {grant: 1M}}]\nrules: [{draw: [x]}]\n"
+	for objective, want := range map[string]string{
+		"93.1%": "",
+		"93%":   `p.yaml:3:11: warning: class "a": if all its calls miss an objective of 93%, errors come at 14.3 times the budgeted pace, so the alert at 14.4 times never fires`,
+	} {
+		w := Check(mustParse(t, head+"classes: [{name: a, objective: "+objective+"}]\n"+rest))
+		if want == "" && len(w) > 0 || want != "" && (len(w) != 1 || w[0].String() != want) {
+			t.Errorf("%s: %v", objective, w)
+		}
+	}
+}

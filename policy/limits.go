@@ -16,6 +16,7 @@ const (
 	MaxWeight    = 1000
 	MaxLevel     = 3    // of backpressure
 	MaxTenants   = 4096 // tenants that have a weight of their own
+	MaxAlerts    = 8    // fractions of one budget
 
 	// MaxClassQueue is the most that a class's queue may say; a node's own bound is below it.
 	MaxClassQueue = 1_000_000

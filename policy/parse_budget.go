@@ -57,6 +57,9 @@ func (d *decoder) budget(p *Policy, n *yaml.Node, index int) *Budget {
 	if n := f["ceiling"]; n != nil {
 		d.ceiling(b, n)
 	}
+	if n := f["alerts"]; n != nil {
+		d.alerts(b, n)
+	}
 	if n := f["price"]; n != nil {
 		d.price(b, n)
 	}

@@ -54,6 +54,14 @@ func (d *decoder) classes(p *Policy, n *yaml.Node) {
 				c.Headroom = v
 			}
 		}
+		if n := f["objective"]; n != nil {
+			if v, ok := d.Percent(n, "objective"); ok {
+				if v == 0 || v == million {
+					d.Report(document.Deref(n), "write a part that leaves some calls over, as in 99%", "an objective of %s cannot be missed by some calls and met all the same", percent(v))
+				}
+				c.Objective = v
+			}
+		}
 		if n := f["queue"]; n != nil {
 			c.Queue = d.number(n, "queue", MaxClassQueue)
 		}

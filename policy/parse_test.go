@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +164,10 @@ func TestErrors(t *testing.T) {
 		{"default quoted", head + "classes: [{name: a, default: \"true\"}]\n", "p.yaml:3:30: default must be true or false, not the text \"true\""},
 		{"headroom", head + "classes: [{name: a, headroom: 0.1}]\n", "p.yaml:3:31: headroom: fraction \"0.1\" has no percent sign; write it as in 10%"},
 		{"all headroom", head + "classes: [{name: a, headroom: 100%}]\n", "p.yaml:3:31: a class that leaves all of a budget to others can never run; write less than 100%"},
+		{"objective of all", head + "classes: [{name: a, objective: 100%}]\n", "p.yaml:3:32: an objective of 100% cannot be missed by some calls and met all the same; write a part that leaves some calls over, as in 99%"},
+		{"objective as a number", head + "classes: [{name: a, objective: 0.99}]\n", "p.yaml:3:32: objective: fraction \"0.99\" has no percent sign; write it as in 10%"},
+		{"alerts that fall", budget[:len(budget)-2] + ", alerts: [80%, 50%]}\n", "p.yaml:5:60: alerts cannot hold 50% here; write rising fractions of the limit, as in [50%, 80%, 95%]"},
+		{"alerts of a rate", tokens + "budgets:\n  - {name: b, token: c, supply: {rate: 10k/s, burst: 10k}, alerts: [80%]}\n", "p.yaml:5:68: a rate comes back all the time, so no fraction of it is ever used up; leave it out: levels tell how near a rate is to its end"},
 		{"class queue", head + "classes: [{name: a, queue: 0}]\n", "p.yaml:3:28: queue cannot be 0; write a whole number from 1 to 1000000"},
 		{"shed", head + "classes: [{name: a}]\nbackpressure: [{level: 3, shed: [a]}]\n", "p.yaml:4:34: class \"a\" is not sheddable; write sheddable: true in the class, or leave it out here"},
 		{"level", head + "backpressure: [{level: 4, defer: [standard]}]\n", "p.yaml:3:24: level cannot be 4; write a whole number from 1 to 3"},
@@ -384,7 +389,11 @@ func TestClasses(t *testing.T) {
 	if b := p.Budgets(); b[0].Levels != [3]time.Duration{4 * time.Hour, time.Hour, 10 * time.Minute} || b[1].Levels != [3]time.Duration{time.Minute, 15 * time.Second, 3 * time.Second} {
 		t.Errorf("%v and %v", b[0].Levels, b[1].Levels)
 	}
-	if p.TenantWeight("search") != 3 || p.TenantWeight("other") != 1 {
+	p = mustParse(t, head+"classes: [{name: a, objective: 99.9%}, {name: b}]\ntokens: {c: {unit: token}}\nbudgets: [{name: x, token: c, supply: {grant: 1M}, alerts: [50%, 80%]}]\n")
+	if a, b := p.Classes()[0], p.Classes()[1]; a.Objective != 999_000 || b.Objective != 0 || !slices.Equal(p.Budgets()[0].Alerts, []int64{500_000, 800_000}) {
+		t.Errorf("%+v, %v", p.Classes(), p.Budgets()[0].Alerts)
+	}
+	if p = mustParse(t, head+"tenants: {search: {weight: 3}}\nclasses: [{name: a}, {name: b}]\n"); p.TenantWeight("search") != 3 || p.TenantWeight("other") != 1 {
 		t.Error("weights of tenants")
 	}
 	if _, ok := p.Class("c"); ok || len(p.Classes()) != 2 {

@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,6 +52,8 @@ type Class struct {
 	Headroom int64
 	// Queue bounds the calls of the class that wait at one node; 0: only the node's own bound.
 	Queue int
+	// Objective is the part of the class's calls that should run within LatencyBudget, in parts per million; 0: none is stated.
+	Objective int64
 	// Sheddable says that its calls may be shed. DeferAt and ShedAt are the levels of backpressure from which on newcomers are
 	// deferred and shed, 0 for never.
 	Sheddable       bool
@@ -71,6 +74,9 @@ type Budget struct {
 	Pos   Pos
 	// Levels are the times to exhaustion below which backpressure is at level 1, 2 and 3.
 	Levels [MaxLevel]time.Duration
+
+	// Alerts are the fractions of the limit, in parts per million and rising, of which operators want to hear when they are used.
+	Alerts []int64
 
 	Pricing Pricing
 	// Size is the quantile of outputs to reserve for where the ceiling is soft, in parts per million; 1,000,000 is what calls state.
@@ -205,6 +211,11 @@ func (b *Budget) Instance(charter ledger.CharterID, values []string) (ledger.Ins
 		}
 	}
 	return ledger.NewInstanceID(charter, b.Name, b.Token, b.Spec.Kind, b.Per, values)
+}
+
+// Personal reports whether each instance of the budget is one tenant's, agent's or run's.
+func (b *Budget) Personal() bool {
+	return slices.ContainsFunc(b.per, func(a attr) bool { return a.field == fieldTenant || a.field == fieldAgent || a.field == fieldRun })
 }
 
 // Resolve takes an instance's identity apart, also one that comes from a peer: it reports the budget

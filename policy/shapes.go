@@ -38,8 +38,6 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 	{Name: "rollout", Later: true},
 	{Name: "shadow", Later: true},
 	{Name: "upstreams", Later: true},
-	{Name: "freeze", Later: true},
-	{Name: "alerts", Later: true},
 }}
 
 var tokenShape = &document.Shape{Name: "a token type", Fields: []document.Field{
@@ -58,6 +56,7 @@ var classShape = &document.Shape{Name: "a class", Fields: []document.Field{
 	{Name: "latency_budget", Is: document.Duration, Doc: "The longest that a call of this class waits for tokens. Default: 2s."},
 	{Name: "default", Is: document.Schema{Kind: "boolean"}, Doc: "The class of calls that name none. Default: the first class."},
 	{Name: "headroom", Is: document.Percent, Doc: "The last part of a budget, which calls of this class leave to better ones: they wait, or are refused, while no more is left. Default: none."},
+	{Name: "objective", Is: document.Percent, Doc: "The part of its calls that should run within latency_budget, as in 99%: what burn rates and alerts are about. Default: none."},
 	{Name: "queue", Is: document.Schema{Kind: "integer", Min: 1, Max: MaxClassQueue}, Doc: "How many calls of this class may wait at one node. Default: as many as the node's queue holds."},
 	{Name: "sheddable", Is: document.Schema{Kind: "boolean"}, Doc: "true: its calls may be shed, that is refused at once, when a budget that they draw on is nearly used up: from level 3 on, unless backpressure says otherwise. Default: false."},
 }}
@@ -82,6 +81,8 @@ var budgetShape = &document.Shape{Name: "a budget", Fields: []document.Field{
 		Doc: "hard: never exceeded. observe: metered only. {soft: 10%}: may be overdrawn by that. Default: hard."},
 	{Name: "levels", Is: document.Schema{Names: true, Form: document.DurationForm},
 		Doc: "Three times, each shorter than the one before: at present demand the budget is used up within that time at level 1, 2 and 3. Default: [1m, 15s, 3s]."},
+	{Name: "alerts", Is: document.Schema{Names: true, Form: document.PercentForm},
+		Doc: "Fractions of the limit: how many instances have used them is a metric, and an alert. Not for rates, which are never used up. Default: none."},
 	{Name: "price", Is: document.Schema{One: priceShape}, Doc: "Multiplies the cost."},
 	{Name: "guarantee", Later: true},
 	{Name: "locality", Later: true},

@@ -20,6 +20,7 @@ func newBudgetsCommand(a *app) *cobra.Command {
 
 RIGHTS HERE is what the asked node may spend on its own word, RIGHTS SWARM what all nodes may together,
 AWAY what nodes hold that are not there: it is out of reach until they return.
+LEVEL is that of backpressure, 0 to 3: how soon the budget is used up at the pace at which calls ask for it.
 OVERSPEND must be 0 on hard ceilings. STALE is the age of the oldest word from a living node in the sum.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: a.completeBudgets,
@@ -74,7 +75,7 @@ func printBudgets(w *strings.Builder, list []api.Budget) {
 		w.WriteString("the policy has no budgets\n")
 		return
 	}
-	t := tables.New("instance", "token", "ceiling", "supply", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→away", "→overspend", "→demand/s", "→price", "→stale")
+	t := tables.New("instance", "token", "ceiling", "supply", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→away", "→overspend", "→demand/s", "→level", "→price", "→stale")
 	for _, b := range list {
 		appendInstances(t, b)
 	}
@@ -85,7 +86,7 @@ func appendInstances(t table.Writer, b api.Budget) {
 	for _, i := range b.Instances {
 		t.AppendRow(table.Row{
 			clean(i.Instance), clean(b.Token), clean(b.Ceiling), clean(b.Supply), tokens(i.Limit), tokens(i.Swarm.Spent), tokens(i.Swarm.Reserved),
-			tokens(i.Local.Rights), tokens(i.Swarm.Rights - i.Away), tokens(i.Away), tokens(i.Overspend), number(i.Swarm.Demand), number(i.Price), age(i.StalenessMS),
+			tokens(i.Local.Rights), tokens(i.Swarm.Rights - i.Away), tokens(i.Away), tokens(i.Overspend), number(i.Swarm.Demand), i.Backpressure, number(i.Price), age(i.StalenessMS),
 		})
 	}
 	if len(b.Instances) == 0 {
@@ -109,7 +110,7 @@ func printBudget(w *strings.Builder, b api.Budget) {
 			window = "until " + instant(*i.WindowEnd)
 		}
 		w.WriteByte('\n')
-		fields(w, "instance", clean(i.Instance), "limit", tokens(i.Limit), "window", window, "overspend", tokens(i.Overspend), "price", number(i.Price), "stale", age(i.StalenessMS))
+		fields(w, "instance", clean(i.Instance), "limit", tokens(i.Limit), "window", window, "overspend", tokens(i.Overspend), "backpressure", pressure(i), "price", number(i.Price), "stale", age(i.StalenessMS))
 		w.WriteByte('\n')
 		t := tables.New("holder", "→age", "→shares %", "→issued", "→rights", "→reserved", "→spent", "→lapsed", "→debt", "→demand/s", "→unmet/s")
 		row := func(name, age string, x api.Account) {
@@ -131,6 +132,18 @@ func printBudget(w *strings.Builder, b api.Budget) {
 	if b.Truncated > 0 {
 		fmt.Fprintf(w, "\n%d more instances\n", b.Truncated)
 	}
+}
+
+// pressure is the level of backpressure, with what it comes from; "" at level 0 of what is not used up.
+func pressure(i api.Instance) string {
+	if i.ExhaustedMS == nil {
+		return level(i.Backpressure)
+	}
+	left := time.Duration(*i.ExhaustedMS) * time.Millisecond
+	if left >= 10*time.Second {
+		left = left.Round(time.Second)
+	}
+	return fmt.Sprintf("level %d of 3: at present demand used up in %v", i.Backpressure, left)
 }
 
 // age of a row: 0 is this node's own.

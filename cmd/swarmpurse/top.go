@@ -95,7 +95,7 @@ func printSnapshot(w *strings.Builder, s snapshot) {
 		}
 	}
 	fmt.Fprintf(w, "waiting %d  active %d\n\n", st.Waiting, st.Active)
-	budgets := tables.New("instance", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→overspend", "→used")
+	budgets := tables.New("instance", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→overspend", "→used", "→level")
 	for _, b := range s.Budgets {
 		for _, i := range b.Instances {
 			used := ""
@@ -104,7 +104,7 @@ func printSnapshot(w *strings.Builder, s snapshot) {
 			}
 			budgets.AppendRow(table.Row{
 				clean(i.Instance), tokens(i.Limit), tokens(i.Swarm.Spent), tokens(i.Swarm.Reserved),
-				tokens(i.Local.Rights), tokens(i.Swarm.Rights - i.Away), tokens(i.Overspend), used,
+				tokens(i.Local.Rights), tokens(i.Swarm.Rights - i.Away), tokens(i.Overspend), used, i.Backpressure,
 			})
 		}
 		if len(b.Instances) == 0 {

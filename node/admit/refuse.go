@@ -63,7 +63,7 @@ func hopeless(spec ledger.Spec, o ledger.Outlook, need, ahead, spare ledger.Toke
 // explain says why need cannot be had, and when it may.
 func (e *Engine) explain(now ledger.Instant, w *Waiter, t *boundTake, need, ahead, spare ledger.Tokens, o ledger.Outlook) refusal {
 	spec := t.account.Spec()
-	short := &Shortage{Instance: t.gate.id, Limit: o.Capacity, Remaining: min(o.Swarm, o.Capacity)}
+	short := &Shortage{Instance: t.gate.id, Limit: o.Capacity, Remaining: min(o.Swarm, o.Capacity), Own: t.draw.Budget.Personal()}
 	no := func(v Verdict, code string, retry time.Duration, format string, args ...any) refusal {
 		head := fmt.Sprintf("budget %q: asked for %d %s tokens, ", t.gate.id.Name(), need, t.draw.Budget.Token)
 		if v == Defer {

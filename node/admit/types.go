@@ -101,6 +101,19 @@ type Shortage struct {
 	Instance  ledger.InstanceID
 	Limit     ledger.Tokens // the most that the instance can hold
 	Remaining ledger.Tokens // left in the swarm, in reach
+	Own       bool          // it is one tenant's, agent's or run's
+}
+
+// Excused reports whether a call was refused for what is its caller's own or an operator's will, rather than for want of
+// service: its own budget is used up, it is too large for any, or no rule is for it.
+func (a *Answer) Excused() bool {
+	switch a.Code {
+	case CodeNoRule, CodeTooLarge:
+		return true
+	case CodeExhausted, CodeHeadroom:
+		return a.Short != nil && a.Short.Own
+	}
+	return false
 }
 
 // Codes of answers. Append only.

@@ -98,8 +98,12 @@ type Instance struct {
 	Instance string        `json:"instance"` // "tenant-day/search"
 	Limit    ledger.Tokens `json:"limit"`    // amount per window, grant, burst, slots; with top-ups
 	Price    float64       `json:"price"`    // what costs are multiplied by at this node now
-	Local    Account       `json:"local"`
-	Swarm    Account       `json:"swarm"`
+	// Backpressure is the level, 0 to 3, and ExhaustedMS the time until the instance is used up at the pace at which calls ask
+	// for it now, absent if it is not. Both as nodes see them whose calls draw on it; 0 at others.
+	Backpressure int     `json:"backpressure"`
+	ExhaustedMS  *int64  `json:"exhausted_in_ms,omitempty"`
+	Local        Account `json:"local"`
+	Swarm        Account `json:"swarm"`
 	// Away is what of the swarm's rights is with holders that are not alive: nobody can spend it until they return.
 	Away ledger.Tokens `json:"away"`
 	// Overspend is what the swarm spent and reserved above the limit and what may roll over, of a rate above what

@@ -5,6 +5,7 @@ import "github.com/prometheus/client_golang/prometheus"
 // GuardState is a node's part in guarding, at a scrape. Counters are since the start, and only grow.
 type GuardState struct {
 	LeaseSeconds float64 // left; 0 without one
+	LeaseLasts   float64 // that was renewed just now; 0 where no guardians are wanted
 	Answering    int     // guardians that answer
 	Silent       int     // and that do not
 	Wards        int
@@ -31,6 +32,7 @@ type StuckState struct {
 
 var (
 	leaseSeconds  = Metric{"swarmpurse_lease_seconds", Gauge, "For how long this node may still mint rates without word from its guardians; 0 without a lease, or without guardians.", nil}
+	leaseLasts    = Metric{"swarmpurse_lease_duration_seconds", Gauge, "What swarmpurse_lease_seconds is after each renewal, by the policy.", nil}
 	guardians     = Metric{"swarmpurse_guardians", Gauge, "Guardians of this node, by whether they answer (answering, silent).", []string{labelState}}
 	wards         = Metric{"swarmpurse_wards", Gauge, "Nodes that this node keeps copies for.", nil}
 	notesTotal    = Metric{"swarmpurse_notes_total", Counter, "Notes to this node's guardians: sent (repeats included), acknowledged.", []string{labelResult}}
@@ -44,11 +46,12 @@ var (
 	stuckShares   = Metric{"swarmpurse_stuck_shares", Gauge, "Shares that dead generations hold by their last rows, by why they are not back.", []string{labelReason, labelToken}}
 )
 
-var guardMetrics = []Metric{leaseSeconds, guardians, wards, notesTotal, noteBytes, notesReceived, claimsTotal, decisionsSeen, reclaimed, reclaimedOf, stuckTokens, stuckShares}
+var guardMetrics = []Metric{leaseSeconds, leaseLasts, guardians, wards, notesTotal, noteBytes, notesReceived, claimsTotal, decisionsSeen, reclaimed, reclaimedOf, stuckTokens, stuckShares}
 
 // collect sends what g says. Token types come from the policy, so there are few; what is beyond MaxBudgets is "other".
 func (g *GuardState) collect(send func(m Metric, v float64, labels ...string)) {
 	send(leaseSeconds, g.LeaseSeconds)
+	send(leaseLasts, g.LeaseLasts)
 	send(guardians, float64(g.Answering), "answering")
 	send(guardians, float64(g.Silent), "silent")
 	send(wards, float64(g.Wards))

@@ -50,6 +50,7 @@ type Metrics struct {
 	source   atomic.Pointer[Source]
 	policyMu sync.Mutex // one SetPolicy at a time
 	table    atomic.Pointer[table]
+	history  history
 }
 
 // choice is a counter for each of a few fixed label values, made in advance so that a rate over them is
@@ -191,6 +192,11 @@ var (
 	decisionDesc  = prometheus.NewDesc(decisionsTotal.Name, decisionsTotal.Help, decisionsTotal.Labels, nil)
 	admissionDesc = prometheus.NewDesc(admissionSeconds.Name, admissionSeconds.Help, admissionSeconds.Labels, nil)
 	waitDesc      = prometheus.NewDesc(waitSeconds.Name, waitSeconds.Help, waitSeconds.Labels, nil)
+
+	classCallsDesc     = prometheus.NewDesc(classCalls.Name, classCalls.Help, classCalls.Labels, nil)
+	classBudgetDesc    = prometheus.NewDesc(classBudget.Name, classBudget.Help, classBudget.Labels, nil)
+	classObjectiveDesc = prometheus.NewDesc(classObjective.Name, classObjective.Help, classObjective.Labels, nil)
+	classBurnDesc      = prometheus.NewDesc(classBurn.Name, classBurn.Help, classBurn.Labels, nil)
 )
 
 // hotCollector collects what is striped.
@@ -200,12 +206,17 @@ func (c hotCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- decisionDesc
 	ch <- admissionDesc
 	ch <- waitDesc
+	ch <- classCallsDesc
+	ch <- classBudgetDesc
+	ch <- classObjectiveDesc
+	ch <- classBurnDesc
 }
 
 func (c hotCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- c.m.local.metric(admissionDesc, "local")
 	ch <- c.m.waited.metric(admissionDesc, "waited")
 	c.m.table.Load().collect(ch)
+	c.m.collectService(ch)
 }
 
 func (m *Metrics) series(budget string) *budgetSeries {
@@ -230,6 +241,7 @@ func (m *Metrics) SetPolicy(p PolicyInfo) {
 	old := m.table.Load()
 	t := newTable(m.stripes, p, old, m.series)
 	m.table.Store(t)
+	m.history.renew()
 	for b := range old.budgets {
 		if _, ok := t.budgets[b]; !ok {
 			m.charged.DeleteLabelValues(b)
@@ -242,9 +254,9 @@ func (m *Metrics) SetPolicy(p PolicyInfo) {
 	m.info.WithLabelValues(labelValue(p.Hash[:min(len(p.Hash), 12)])).Set(1)
 }
 
-// Decision counts a decision: the verdict and code of the answer, the call's class, how long it was queued (0: it
-// was decided at once) and how long the whole decision took. It allocates nothing.
-func (m *Metrics) Decision(verdict, code, class string, waited, took time.Duration) {
+// Decision counts a decision: the verdict and code of the answer, the call's class, whether a refusal is excused (see
+// service.go), how long it was queued (0: it was decided at once) and how long the whole decision took. It allocates nothing.
+func (m *Metrics) Decision(verdict, code, class string, excused bool, waited, took time.Duration) {
 	if m == nil {
 		return
 	}
@@ -252,6 +264,15 @@ func (m *Metrics) Decision(verdict, code, class string, waited, took time.Durati
 	c := t.class(class)
 	x := m.stripes.get()
 	t.decision(verdict, code, c).inc(x)
+	became := isMissed
+	if verdict == "admit" || verdict == "degrade" {
+		if took <= t.most[c] {
+			became = isMet
+		}
+	} else if excused {
+		became = isExcused
+	}
+	t.counter(&t.service[c][became]).inc(x)
 	if waited > 0 {
 		m.waited.observe(x, took)
 		t.wait(c).observe(x, waited)

@@ -32,9 +32,9 @@ func newMetrics(t testing.TB) (*Metrics, *prometheus.Registry) {
 
 // feed calls every method, so that every metric has at least one series.
 func feed(m *Metrics) {
-	m.SetPolicy(PolicyInfo{Revision: 7, Hash: "0123456789abcdef", Classes: []string{"critical", "batch"}, Budgets: []string{"pool", "tenant-day"}})
-	m.Decision("admit", "ok", "critical", 0, 800*time.Nanosecond)
-	m.Decision("defer", "budget_exhausted", "batch", 40*time.Millisecond, 41*time.Millisecond)
+	m.SetPolicy(PolicyInfo{Revision: 7, Hash: "0123456789abcdef", Classes: []ClassInfo{{"critical", 300 * time.Millisecond, 0.99}, {"batch", time.Minute, 0}}, Budgets: []string{"pool", "tenant-day"}})
+	m.Decision("admit", "ok", "critical", false, 0, 800*time.Nanosecond)
+	m.Decision("defer", "budget_exhausted", "batch", false, 40*time.Millisecond, 41*time.Millisecond)
 	m.Settlement(Settled)
 	m.Charge("pool", 1432, 32)
 	m.Expired(2)
@@ -47,15 +47,16 @@ func feed(m *Metrics) {
 	m.RowsReceived(News, 4)
 	m.Dropped(Malformed)
 	m.PolicyChange(Applied)
+	m.Sample(time.Unix(1_700_000_000, 0))
 	m.Committed(time.Millisecond, 3, 600, nil)
 	m.Committed(time.Millisecond, 3, 600, errors.New("disk full"))
 	m.SetSource(func() (State, bool) {
 		return State{
 			ReservationsActive: 3,
-			Budgets:            []BudgetState{{Budget: "pool", Token: "compute", Instances: 1, Limit: 9, Rights: 8, Reserved: 7, Spent: 6, Issued: 5, Lapsed: 4, Debt: 3, Price: 1.25, Level: 2, Velocity: 120, Exhausted: 14, ConservationError: 2}},
+			Budgets:            []BudgetState{{Budget: "pool", Token: "compute", Instances: 1, Limit: 9, Rights: 8, Reserved: 7, Spent: 6, Issued: 5, Lapsed: 4, Debt: 3, Price: 1.25, Level: 2, Velocity: 120, Exhausted: 14, Alerts: []AlertState{{0.8, 3}, {0.95, 1}}, ConservationError: 2}},
 			Queues:             []QueueState{{Class: "batch", Calls: 2, Tokens: 900}},
 			RowsKnown:          11, RowAgeSeconds: 1.5, MembersAlive: 4, MembersFailed: 1, MembersLeft: 2,
-			Guard: GuardState{LeaseSeconds: 432.5, Answering: 2, Silent: 1, Wards: 3, Notes: 10, Acked: 9, NoteBytes: 1234, Stored: 8, RefusedNotes: 1,
+			Guard: GuardState{LeaseSeconds: 432.5, LeaseLasts: 540, Answering: 2, Silent: 1, Wards: 3, Notes: 10, Acked: 9, NoteBytes: 1234, Stored: 8, RefusedNotes: 1,
 				Begun: 4, Decided: 3, Rejected: 2, Learned: 5, Reclaimed: []TokenAmount{{"compute", 70, 1000}, {"compute", 7, 1}},
 				Stuck: []StuckState{{"compute", "lease", 60, 500}, {"compute", "lease", 6, 5}, {"data", "unguarded", 1, 2}}},
 			Sizes: []SizeState{
@@ -113,6 +114,15 @@ func TestWhatIsFedComesOut(t *testing.T) {
 		`swarmpurse_admission_seconds{path=local}`:                                    1,
 		`swarmpurse_admission_seconds{path=waited}`:                                   1,
 		`swarmpurse_wait_seconds{class=batch}`:                                        1,
+		`swarmpurse_class_calls_total{class=critical,result=met}`:                     1,
+		`swarmpurse_class_calls_total{class=batch,result=missed}`:                     1,
+		`swarmpurse_class_calls_total{class=other,result=excused}`:                    0,
+		`swarmpurse_class_latency_budget_seconds{class=critical}`:                     0.3,
+		`swarmpurse_class_objective_ratio{class=critical}`:                            0.99,
+		`swarmpurse_class_burn_rate{class=critical,window=6h}`:                        0,
+		`swarmpurse_budget_alert_instances{budget=pool,fraction=0.8,token=compute}`:   3,
+		`swarmpurse_budget_alert_instances{budget=pool,fraction=0.95,token=compute}`:  1,
+		`swarmpurse_lease_duration_seconds{}`:                                         540,
 		`swarmpurse_settlements_total{result=settled}`:                                1,
 		`swarmpurse_settlements_total{result=late}`:                                   0,
 		`swarmpurse_charged_tokens_total{budget=pool}`:                                1432,
@@ -194,18 +204,18 @@ func TestLabelsAreBounded(t *testing.T) {
 	for round := range 3 {
 		var p PolicyInfo
 		for i := range 10_000 {
-			p.Classes = append(p.Classes, fmt.Sprintf("class-%d-%d", round, i))
+			p.Classes = append(p.Classes, ClassInfo{Name: fmt.Sprintf("class-%d-%d", round, i), Objective: 0.9})
 			p.Budgets = append(p.Budgets, fmt.Sprintf("budget-%d-%d", round, i))
 		}
 		m.SetPolicy(p)
 		st := State{}
 		for i := range p.Classes {
-			m.Decision("admit", "ok", p.Classes[i], 1, 1)
-			m.Decision(p.Classes[i], p.Classes[i], p.Classes[i], 0, 1)
+			m.Decision("admit", "ok", p.Classes[i].Name, false, 1, 1)
+			m.Decision(p.Classes[i].Name, p.Classes[i].Name, p.Classes[i].Name, false, 0, 1)
 			m.Charge(p.Budgets[i], 1, 0)
 			m.RightsMoved(In, p.Budgets[i], 1)
 			st.Budgets = append(st.Budgets, BudgetState{Budget: p.Budgets[i], Token: "compute", Spent: 1})
-			st.Queues = append(st.Queues, QueueState{Class: p.Classes[i], Calls: 1})
+			st.Queues = append(st.Queues, QueueState{Class: p.Classes[i].Name, Calls: 1})
 		}
 		m.SetSource(func() (State, bool) { return st, true })
 	}
@@ -252,14 +262,14 @@ func TestLabelsAreBounded(t *testing.T) {
 
 func TestSeriesGoOnWhenThePolicyChanges(t *testing.T) {
 	m, reg := newMetrics(t)
-	m.SetPolicy(PolicyInfo{Revision: 1, Classes: []string{"a", "b"}, Budgets: []string{"x", "y"}})
-	m.Decision("admit", "ok", "a", time.Second, time.Second)
-	m.Decision("admit", "ok", "b", 0, 1)
+	m.SetPolicy(PolicyInfo{Revision: 1, Classes: []ClassInfo{{Name: "a"}, {Name: "b"}}, Budgets: []string{"x", "y"}})
+	m.Decision("admit", "ok", "a", false, time.Second, time.Second)
+	m.Decision("admit", "ok", "b", false, 0, 1)
 	m.Charge("x", 10, 0)
 	m.Charge("y", 10, 0)
-	m.SetPolicy(PolicyInfo{Revision: 2, Classes: []string{"c", "a"}, Budgets: []string{"y"}})
-	m.Decision("admit", "ok", "a", time.Second, time.Second)
-	m.Decision("admit", "ok", "b", 0, 1)
+	m.SetPolicy(PolicyInfo{Revision: 2, Classes: []ClassInfo{{Name: "c"}, {Name: "a"}}, Budgets: []string{"y"}})
+	m.Decision("admit", "ok", "a", false, time.Second, time.Second)
+	m.Decision("admit", "ok", "b", false, 0, 1)
 	m.Charge("x", 10, 0)
 	m.Charge("y", 10, 0)
 	got := series(t, reg)
@@ -285,10 +295,10 @@ func TestSeriesGoOnWhenThePolicyChanges(t *testing.T) {
 func TestStrangeNamesDoNotBreakAScrape(t *testing.T) {
 	m, reg := newMetrics(t)
 	odd := []string{"", "\xff\xfe", other, "a", "a", strings.Repeat("é", 500), "x\ny", `"`}
-	m.SetPolicy(PolicyInfo{Hash: "\xff", Classes: odd, Budgets: odd})
+	m.SetPolicy(PolicyInfo{Hash: "\xff", Classes: infos(odd...), Budgets: odd})
 	var st State
 	for _, o := range odd {
-		m.Decision(o, o, o, 1, -5)
+		m.Decision(o, o, o, false, 1, -5)
 		m.Charge(o, -1, -1)
 		m.RightsMoved(Out, o, -1)
 		st.Budgets = append(st.Budgets, BudgetState{Budget: o, Token: o}, BudgetState{Budget: o, Token: o})
@@ -297,6 +307,13 @@ func TestStrangeNamesDoNotBreakAScrape(t *testing.T) {
 	m.Expired(-3)
 	m.SetSource(func() (State, bool) { return st, true })
 	gather(t, reg)
+}
+
+func infos(names ...string) (cs []ClassInfo) {
+	for _, n := range names {
+		cs = append(cs, ClassInfo{Name: n, Objective: 0.9})
+	}
+	return cs
 }
 
 func TestStateThatCannotBeHad(t *testing.T) {
@@ -412,15 +429,15 @@ func TestDurationsFallIntoTheirBucket(t *testing.T) {
 // TestNothingIsLostBetweenStripes counts from many goroutines while others scrape and change the policy.
 func TestNothingIsLostBetweenStripes(t *testing.T) {
 	m, reg := newMetrics(t)
-	p := PolicyInfo{Classes: []string{"a"}, Budgets: []string{"x"}}
+	p := PolicyInfo{Classes: []ClassInfo{{Name: "a"}}, Budgets: []string{"x"}}
 	m.SetPolicy(p)
-	m.Decision("admit", "ok", "a", time.Millisecond, time.Millisecond) // the series is there before the policy changes
+	m.Decision("admit", "ok", "a", false, time.Millisecond, time.Millisecond) // the series is there before the policy changes
 	const workers, each = 8, 2000
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
 			for range each {
-				m.Decision("admit", "ok", "a", time.Millisecond, time.Millisecond)
+				m.Decision("admit", "ok", "a", false, time.Millisecond, time.Millisecond)
 				m.Charge("x", 1, 0)
 			}
 		})
@@ -451,8 +468,8 @@ func TestTheHotPathAllocatesNothing(t *testing.T) {
 	m, _ := newMetrics(t)
 	feed(m)
 	got := testing.AllocsPerRun(1000, func() {
-		m.Decision("admit", "ok", "critical", 0, 900)
-		m.Decision("defer", "budget_exhausted", "batch", 1, 900)
+		m.Decision("admit", "ok", "critical", false, 0, 900)
+		m.Decision("defer", "budget_exhausted", "batch", false, 1, 900)
 		m.Settlement(Settled)
 		m.Charge("pool", 100, 0)
 	})
@@ -519,7 +536,7 @@ func BenchmarkDecision(b *testing.B) {
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				m.Decision("admit", "ok", "critical", 0, 900)
+				m.Decision("admit", "ok", "critical", false, 0, 900)
 			}
 		})
 	})
@@ -527,7 +544,7 @@ func BenchmarkDecision(b *testing.B) {
 		b.ReportAllocs()
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				m.Decision("admit", "ok", "batch", 20*time.Millisecond, 20*time.Millisecond)
+				m.Decision("admit", "ok", "batch", false, 20*time.Millisecond, 20*time.Millisecond)
 			}
 		})
 	})

@@ -27,6 +27,7 @@ const (
 	labelClass     = "class"
 	labelCode      = "code"
 	labelDirection = "direction"
+	labelFraction  = "fraction"
 	labelKind      = "kind"
 	labelModel     = "model"
 	labelPath      = "path"
@@ -36,12 +37,18 @@ const (
 	labelState     = "state"
 	labelToken     = "token"
 	labelVerdict   = "verdict"
+	labelWindow    = "window"
 )
 
 var (
 	decisionsTotal   = Metric{"swarmpurse_decisions_total", Counter, "Decisions on calls, by verdict (admit, degrade, defer, deny), reason code and class.", []string{labelVerdict, labelCode, labelClass}}
 	admissionSeconds = Metric{"swarmpurse_admission_seconds", Histogram, "Time from a call's arrival to its decision: path local was decided at once, path waited had to queue.", []string{labelPath}}
 	waitSeconds      = Metric{"swarmpurse_wait_seconds", Histogram, "Time that calls spent in the queue, by class; calls decided at once are not counted.", []string{labelClass}}
+
+	classCalls     = Metric{"swarmpurse_class_calls_total", Counter, "Calls by whether they ran within their class's latency budget: met, missed, or excused: refused for what is their caller's own (its budget, a call too large, no rule) or an operator's will.", []string{labelClass, labelResult}}
+	classBudget    = Metric{"swarmpurse_class_latency_budget_seconds", Gauge, "How long calls of a class may wait.", []string{labelClass}}
+	classObjective = Metric{"swarmpurse_class_objective_ratio", Gauge, "The part of a class's calls, but for those that are excused, that should be met; only of classes that have one.", []string{labelClass}}
+	classBurn      = Metric{"swarmpurse_class_burn_rate", Gauge, "The part of calls of this node that were missed over what the objective allows, in windows of 5m, 30m, 1h and 6h. At 1 the objective is just kept.", []string{labelClass, labelWindow}}
 
 	reservationsActive  = Metric{"swarmpurse_reservations_active", Gauge, "Reservations that are neither settled, released nor expired.", nil}
 	reservationsExpired = Metric{"swarmpurse_reservations_expired_total", Counter, "Reservations that ended by their TTL, because nobody settled or released them.", nil}
@@ -61,6 +68,7 @@ var (
 	budgetLevel     = Metric{"swarmpurse_backpressure_level", Gauge, "Level of backpressure, 0 to 3, as this node sees it; of several instances the highest.", []string{labelBudget, labelToken}}
 	budgetVelocity  = Metric{"swarmpurse_budget_velocity_tokens", Gauge, "Tokens per second that calls ask for in the whole swarm, smoothed, of the instances that this node draws on.", []string{labelBudget, labelToken}}
 	budgetExhausted = Metric{"swarmpurse_budget_exhaustion_seconds", Gauge, "Time until a budget is used up at that velocity, of several instances the shortest; +Inf if it is not.", []string{labelBudget, labelToken}}
+	budgetAlerts    = Metric{"swarmpurse_budget_alert_instances", Gauge, "Instances of a budget of which a fraction that the policy's alerts name is spent or reserved, in the whole swarm as this node knows it.", []string{labelBudget, labelToken, labelFraction}}
 	conservation    = Metric{"swarmpurse_conservation_error_tokens", Gauge, "Absolute difference between tokens issued and tokens accounted for at this node. Anything but 0 is a bug of swarmpurse.", []string{labelBudget, labelToken}}
 
 	transfersTotal    = Metric{"swarmpurse_transfers_total", Counter, "Transfers of rights or shares between this node and others, by direction (in, out).", []string{labelDirection, labelKind}}
@@ -98,9 +106,9 @@ var (
 )
 
 var all = []Metric{
-	decisionsTotal, admissionSeconds, waitSeconds,
+	decisionsTotal, admissionSeconds, waitSeconds, classCalls, classBudget, classObjective, classBurn,
 	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
-	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, conservation,
+	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetAlerts, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens,

@@ -1,10 +1,12 @@
 package telemetry
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -12,9 +14,9 @@ import (
 // PolicyInfo is what the metrics must know of the policy in force: above all which label values there are.
 type PolicyInfo struct {
 	Revision int64
-	Hash     string   // hexadecimal
-	Classes  []string // names; those beyond MaxClasses are counted as "other"
-	Budgets  []string // names; those beyond MaxBudgets are counted as "other"
+	Hash     string      // hexadecimal
+	Classes  []ClassInfo // those beyond MaxClasses are counted as "other"
+	Budgets  []string    // names; those beyond MaxBudgets are counted as "other"
 }
 
 // The values of the labels code and verdict; any other is "other". A test holds them against package admit,
@@ -40,6 +42,11 @@ type table struct {
 	budgets map[string]*budgetSeries // and other
 	cells   []atomic.Pointer[counter]
 	waits   []atomic.Pointer[histogram]
+
+	// By class:
+	info    []ClassInfo
+	most    []time.Duration                          // that a call may take
+	service [][isExcused + 1]atomic.Pointer[counter] // what became of calls
 }
 
 type budgetSeries struct{ charged, overrun, in, out prometheus.Counter }
@@ -55,6 +62,14 @@ func names(in []string, most int) []string {
 	return append(out, other)
 }
 
+func classNames(cs []ClassInfo) []string {
+	list := make([]string, len(cs))
+	for i, c := range cs {
+		list[i] = c.Name
+	}
+	return names(list, MaxClasses)
+}
+
 // labelValue makes a string fit to be a label value: not empty, UTF-8 and short.
 func labelValue(s string) string {
 	if s == "" {
@@ -67,7 +82,7 @@ func labelValue(s string) string {
 }
 
 func newTable(s *stripes, p PolicyInfo, old *table, series func(budget string) *budgetSeries) *table {
-	t := &table{s: s, classes: map[string]int{}, names: names(p.Classes, MaxClasses), codes: map[string]int{}, budgets: map[string]*budgetSeries{}}
+	t := &table{s: s, classes: map[string]int{}, names: classNames(p.Classes), codes: map[string]int{}, budgets: map[string]*budgetSeries{}}
 	for i, c := range t.names {
 		t.classes[c] = i
 	}
@@ -76,6 +91,15 @@ func newTable(s *stripes, p PolicyInfo, old *table, series func(budget string) *
 	}
 	t.cells = make([]atomic.Pointer[counter], (len(verdicts)+1)*(len(codes)+1)*len(t.names))
 	t.waits = make([]atomic.Pointer[histogram], len(t.names))
+	t.service = make([][isExcused + 1]atomic.Pointer[counter], len(t.names))
+	t.info, t.most = make([]ClassInfo, len(t.names)), make([]time.Duration, len(t.names))
+	t.most[len(t.names)-1] = math.MaxInt64
+	for _, c := range p.Classes {
+		if i, ok := t.classes[labelValue(c.Name)]; ok && i < len(t.names)-1 && t.info[i].Name == "" {
+			t.info[i], t.most[i] = c, max(c.LatencyBudget, leastBudget)
+			t.info[i].Name = t.names[i]
+		}
+	}
 	if old != nil {
 		old.mu.Lock() // no series is made there while we copy
 		for i, c := range t.names {
@@ -87,6 +111,9 @@ func newTable(s *stripes, p PolicyInfo, old *table, series func(budget string) *
 				t.cells[k*len(t.names)+i].Store(old.cells[k*len(old.names)+j].Load())
 			}
 			t.waits[i].Store(old.waits[j].Load())
+			for k := range t.service[i] {
+				t.service[i][k].Store(old.service[j][k].Load())
+			}
 		}
 		old.mu.Unlock()
 	}
@@ -140,6 +167,11 @@ func (t *table) decision(verdict, code string, class int) *counter {
 		}
 	}
 	cell := &t.cells[(v*(len(codes)+1)+c)*len(t.names)+class]
+	return t.counter(cell)
+}
+
+// counter is the one of a cell, which is made when it is first needed.
+func (t *table) counter(cell *atomic.Pointer[counter]) *counter {
 	if n := cell.Load(); n != nil {
 		return n
 	}
@@ -149,6 +181,13 @@ func (t *table) decision(verdict, code string, class int) *counter {
 		cell.Store(newCounter(t.s))
 	}
 	return cell.Load()
+}
+
+func sumOf(cell *atomic.Pointer[counter]) uint64 {
+	if n := cell.Load(); n != nil {
+		return n.sum()
+	}
+	return 0
 }
 
 func (t *table) wait(class int) *histogram {

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"cmp"
 	"slices"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -45,8 +46,16 @@ type BudgetState struct {
 	Velocity  float64 // tokens per second asked for in the swarm, of its instances
 	Exhausted float64 // seconds, the least of its instances; +Inf if none is
 
+	Alerts []AlertState // by fraction
+
 	// ConservationError is the sum over instances of |issued - accounted for|; 0 unless we have a bug.
 	ConservationError int64
+}
+
+// AlertState is a fraction of a budget that its policy names.
+type AlertState struct {
+	Fraction  float64 // of the limit
+	Instances int     // that have used so much
 }
 
 // SizeState is what was learned of the outputs of one rule and model.
@@ -56,6 +65,9 @@ type SizeState struct {
 	Reserved              int64
 	Mean, Above, Expected float64
 }
+
+// maxFractions bounds the fractions of one budget that metrics tell of.
+const maxFractions = 8
 
 // MaxSizes bounds the rules and models that metrics tell of: those with the most calls.
 const MaxSizes = 64
@@ -74,7 +86,7 @@ type stateCollector struct {
 
 var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
-	budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, conservation, queueDepth, queueTokens,
+	budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetAlerts, conservation, queueDepth, queueTokens,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, rowsKnown, rowAge, members,
 }, guardMetrics...)
 
@@ -125,6 +137,9 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		send(budgetLevel, float64(b.Level), b.Budget, b.Token)
 		send(budgetVelocity, b.Velocity, b.Budget, b.Token)
 		send(budgetExhausted, b.Exhausted, b.Budget, b.Token)
+		for _, a := range b.Alerts {
+			send(budgetAlerts, float64(a.Instances), b.Budget, b.Token, strconv.FormatFloat(a.Fraction, 'g', -1, 64))
+		}
 		send(conservation, float64(b.ConservationError), b.Budget, b.Token)
 	}
 	for _, z := range topSizes(st.Sizes) {
@@ -166,6 +181,7 @@ func mergeBudgets(in []BudgetState) []BudgetState {
 	var out []BudgetState
 	for _, b := range in {
 		b.Budget, b.Token = labelValue(b.Budget), labelValue(b.Token)
+		b.Alerts = slices.Clone(b.Alerts[:min(len(b.Alerts), maxFractions)])
 		k := key{b.Budget, b.Token}
 		i, ok := at[k]
 		if !ok && len(out) >= MaxBudgets {
@@ -190,6 +206,15 @@ func mergeBudgets(in []BudgetState) []BudgetState {
 		o.Price = max(o.Price, b.Price)
 		o.Level, o.Exhausted = max(o.Level, b.Level), min(o.Exhausted, b.Exhausted)
 		o.Velocity += b.Velocity
+		for _, a := range b.Alerts {
+			i := slices.IndexFunc(o.Alerts, func(x AlertState) bool { return x.Fraction == a.Fraction })
+			switch {
+			case i >= 0:
+				o.Alerts[i].Instances += a.Instances
+			case len(o.Alerts) < maxFractions:
+				o.Alerts = append(o.Alerts, a)
+			}
+		}
 		o.ConservationError += b.ConservationError
 	}
 	return out

@@ -21,12 +21,12 @@ func TestMetricsOfANodeAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.SetPolicy(telemetry.PolicyInfo{Revision: 1, Hash: "00", Classes: []string{"standard"}})
+	m.SetPolicy(telemetry.PolicyInfo{Revision: 1, Hash: "00", Classes: []telemetry.ClassInfo{{Name: "standard", LatencyBudget: 2 * time.Second}}})
 	for range 99 {
-		m.Decision("admit", "ok", "standard", 0, 3*time.Microsecond)
+		m.Decision("admit", "ok", "standard", false, 0, 3*time.Microsecond)
 	}
-	m.Decision("admit", "ok", "standard", 0, 40*time.Millisecond)
-	m.Decision("defer", "budget_exhausted", "standard", time.Second, time.Second)
+	m.Decision("admit", "ok", "standard", false, 0, 40*time.Millisecond)
+	m.Decision("defer", "budget_exhausted", "standard", false, time.Second, time.Second)
 	m.Settlement(telemetry.Settled)
 	m.Settlement(telemetry.Late)
 	m.Settlement(telemetry.Released)

@@ -227,7 +227,8 @@ func (n *Node) Budget(name string) (api.Budget, error) {
 	return api.Budget{
 		Name: "pot", Token: "compute", Supply: fmt.Sprintf("grant of %d", n.limit), Ceiling: "hard", Price: 1, Pricing: "fixed",
 		Instances: []api.Instance{{
-			Price:    1,
+			Price:        1,
+			Backpressure: 2, ExhaustedMS: new(int64(14_000)),
 			Instance: Instance.Name(), Limit: n.limit, Local: acc, Swarm: acc,
 			Holders: []api.Holder{{Node: "fake", Gen: "1", Alive: true, Version: 7, Account: acc}},
 		}},

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/swarmpurse/swarmpurse/node/telemetry"
+)
+
+func newAlertsCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "alerts",
+		Short: "Print alert rules for Prometheus",
+		Long: `Print a rule file for Prometheus that goes with the metrics of this version: burn rates of the service levels that the
+policy's classes state as their objective, budgets of which a fraction that the policy's alerts name is used, and nodes
+that are cut off, lose their lease or hold rights that are stuck.
+
+Write it to a file and name that under rule_files in Prometheus' configuration. Each alert says what to look at.`,
+		Example: `  swarmpurse alerts > /etc/prometheus/swarmpurse.rules.yml
+  promtool check rules /etc/prometheus/swarmpurse.rules.yml`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.stdout.Write(telemetry.AlertRules())
+			return err
+		},
+	}
+}

@@ -1,0 +1,152 @@
+package telemetry
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+)
+
+type ruleFile struct {
+	Groups []struct {
+		Name  string
+		Rules []struct {
+			Record, Alert, Expr string
+			Annotations         map[string]string
+		}
+	}
+}
+
+func readYAML(t *testing.T, source []byte, into any) {
+	t.Helper()
+	if err := yaml.Unmarshal(source, into); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAlertsAreAboutMetricsThatExist holds what the rules name to what a node's registry really has: metrics, labels, and the
+// values of labels that are asked for.
+func TestAlertsAreAboutMetricsThatExist(t *testing.T) {
+	var rules ruleFile
+	readYAML(t, AlertRules(), &rules)
+	m, reg := newMetrics(t)
+	feed(m)
+	m.Decision("defer", "guardians_away", "batch", false, 0, 0)
+	have := map[string]map[string][]string{} // by metric, label: values
+	for name, f := range gather(t, reg) {
+		have[name] = map[string][]string{}
+		for _, s := range f.GetMetric() {
+			for _, l := range s.GetLabel() {
+				have[name][l.GetName()] = append(have[name][l.GetName()], l.GetValue())
+			}
+		}
+	}
+	metric := regexp.MustCompile(`swarmpurse_\w+(\{[^}]*\})?`)
+	selector := regexp.MustCompile(`(\w+)(=~|!=|=)"([^"]*)"`)
+	by := regexp.MustCompile(`(?:by|without|on) \(([^)]*)\)`)
+	var records, alerts []string
+	for _, g := range rules.Groups {
+		for _, r := range g.Rules {
+			title := g.Name + "/" + r.Alert + r.Record
+			var texts []string
+			for _, a := range r.Annotations {
+				texts = append(texts, a)
+			}
+			known := []string{"instance"} // the scrape's
+			for _, found := range metric.FindAllString(r.Expr+" "+strings.Join(texts, " "), -1) {
+				name, conditions, _ := strings.Cut(found, "{")
+				labels, ok := have[name]
+				if !ok {
+					t.Errorf("%s: no node has a metric %s", title, name)
+				}
+				for l := range labels {
+					known = append(known, l)
+				}
+				for _, c := range selector.FindAllStringSubmatch(conditions, -1) {
+					if strings.Contains(c[3], "$labels") {
+						continue
+					}
+					for _, value := range strings.Split(c[3], "|") {
+						if !slices.Contains(labels[c[1]], value) {
+							t.Errorf("%s: %s has no %s=%q", title, name, c[1], value)
+						}
+					}
+				}
+			}
+			for _, record := range records { // earlier rules, all by class
+				if strings.Contains(r.Expr, record) {
+					known = append(known, "class")
+				}
+			}
+			for _, list := range by.FindAllStringSubmatch(r.Expr, -1) {
+				for _, l := range strings.Split(list[1], ", ") {
+					if !slices.Contains(known, l) {
+						t.Errorf("%s: by %s, which none of its metrics has", title, l)
+					}
+				}
+			}
+			for _, text := range texts {
+				for _, l := range regexp.MustCompile(`\$labels\.(\w+)`).FindAllStringSubmatch(text, -1) {
+					if !slices.Contains(known, l[1]) {
+						t.Errorf("%s tells of a label %s, which none of its metrics has", title, l[1])
+					}
+				}
+			}
+			if r.Alert != "" {
+				alerts = append(alerts, r.Alert)
+				if r.Annotations["summary"] == "" || r.Annotations["description"] == "" {
+					t.Errorf("%s says nothing, or not what to do", title)
+				}
+			} else {
+				records = append(records, r.Record)
+			}
+		}
+	}
+	if len(alerts) < 10 || len(records) != 5 {
+		t.Errorf("alerts %v, records %v", alerts, records)
+	}
+
+	// And each is tried both ways.
+	var tests struct {
+		Tests []struct {
+			AlertRuleTest []struct {
+				Alertname string
+				ExpAlerts []any `yaml:"exp_alerts"`
+			} `yaml:"alert_rule_test"`
+		}
+	}
+	source, err := os.ReadFile("testdata/alerts_test.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readYAML(t, source, &tests)
+	tried := map[string]bool{}
+	for _, c := range tests.Tests {
+		for _, a := range c.AlertRuleTest {
+			tried[fmt.Sprint(a.Alertname, len(a.ExpAlerts) > 0)] = true
+		}
+	}
+	for _, a := range alerts {
+		if !tried[a+"true"] || !tried[a+"false"] {
+			t.Errorf("%s: a case in which it fires: %v, in which it does not: %v", a, tried[a+"true"], tried[a+"false"])
+		}
+	}
+}
+
+// TestAlertsByPromtool has Prometheus' own tool check the rules and run their tests.
+func TestAlertsByPromtool(t *testing.T) {
+	promtool, err := exec.LookPath("promtool")
+	if err != nil {
+		t.Skip("no promtool, which comes with Prometheus (on Debian: apt install prometheus): the rules are checked in part only")
+	}
+	for _, args := range [][]string{{"check", "rules", "alerts.yaml"}, {"test", "rules", "testdata/alerts_test.yaml"}} {
+		if out, err := exec.Command(promtool, args...).CombinedOutput(); err != nil {
+			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+}
