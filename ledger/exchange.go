@@ -51,6 +51,15 @@ func (r *Replica) Receive(now Instant, m any) error {
 		return r.learn(now, m, nil)
 	case *SharedRow:
 		return r.learn(now, &m.Row, &m.place)
+	case []*SharedRow:
+		r.reach(m)
+		var first error
+		for _, x := range m {
+			if err := r.learn(now, &x.Row, &x.place); err != nil && first == nil {
+				first = err
+			}
+		}
+		return first
 	case []Row:
 		var first error // one bad row does not keep the others away
 		for i := range m {
@@ -481,7 +490,7 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 }
 
 // Outlook says what waiting for need tokens can bring at an instance. Every refusal asks for it, so it looks at
-// each row once and at nothing that only a strategy needs.
+// what the rows come to, and at none of them.
 func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 	in, ok := r.instances[id]
 	if !ok || in.account == nil {
@@ -499,44 +508,14 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 	}
 	over := a.retired
 	a.mu.Unlock()
-	o := Outlook{Local: rights, Swarm: rights, Reserved: s.Reserved, Asking: len(in.asks) > 0, Demand: own, Own: own}
-	shares, live := s.Shares(), s.Shares() // all that are known, and those of live holders
-	out, inn, minted, free := s.Out, s.In, s.Minted, s.Free
-	peers := r.peers // sorted by holder, as rows are
-	for _, k := range in.rows {
-		alive := false
-		for len(peers) > 0 {
-			p := &peers[0]
-			same := p.Holder == k.Holder // as a rule: all know all
-			if !same && p.Holder.Compare(k.Holder) > 0 {
-				break
-			}
-			peers = peers[1:]
-			if same {
-				alive = p.Alive
-				break
-			}
-		}
-		shares += k.Shares
-		if alive {
-			live += k.Shares
-			o.Demand += float64(k.Demand)
-		}
-		if k.Window != s.Window {
-			continue
-		}
-		out += k.Out
-		inn += k.In
-		minted += k.Minted
-		if alive {
-			o.Swarm += max(0, k.Balance())
-			o.Reserved += k.Reserved
-			free += k.Free
-		} else {
-			o.Away += max(0, k.Balance())
-		}
+	all := r.sums(in, s.Window)
+	o := Outlook{
+		Local: rights, Swarm: rights + all.swarm, Away: all.away, Reserved: s.Reserved + all.reserved, Asking: len(in.asks) > 0,
+		Demand: own + float64(all.demand), Own: own,
 	}
-	o.Swarm += max(0, out-inn)
+	shares, live := s.Shares()+all.shares, s.Shares()+all.live // all that are known, and those of live holders
+	minted, free := s.Minted+all.minted, s.Free+all.free
+	o.Swarm += max(0, s.Out+all.out-s.In-all.in)
 	if r.gathers(&spec) {
 		o.Swarm += Issue(min(free, TotalShares), spec.Amount)
 	}

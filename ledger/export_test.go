@@ -1,5 +1,7 @@
 package ledger
 
+import "fmt"
+
 // What the tests of this package look at from outside it.
 
 var (
@@ -26,6 +28,21 @@ func (r *Replica) Sent(id InstanceID) (Row, bool) {
 		return Row{}, false
 	}
 	return in.sent, true
+}
+
+// CheckSums says what is wrong with what rows are said to come to.
+func (r *Replica) CheckSums(now Instant, id InstanceID) error {
+	in, ok := r.instances[id]
+	if !ok {
+		return nil
+	}
+	if s := in.sums; s.known && s.places == r.places {
+		if all := r.addUp(in, s.window); s.rowSums != all {
+			return fmt.Errorf("the rows of %s come to %+v, not to %+v", id, all, s.rowSums)
+		}
+	}
+	r.Outlook(now, id, 1) // from now on they are kept
+	return nil
 }
 
 // UsedUnderSeat reports whether genesis ran here under the seat.

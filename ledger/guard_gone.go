@@ -42,6 +42,7 @@ func (r *Replica) hear(now Instant, h Holder, age Millis) {
 		for _, in := range r.order {
 			if i, ok := in.find(h, -1); ok {
 				in.rows = slices.Delete(in.rows, i, i+1)
+				in.sums.known = false
 				r.rows--
 			}
 		}

@@ -184,6 +184,7 @@ func (r *Replica) Follow(before *Replica) {
 		if in.rows != nil || r.rows+len(old.rows) > MaxRows {
 			continue
 		}
+		in.sums.known = false
 		in.rows = slices.DeleteFunc(slices.Clone(old.rows), func(k known) bool {
 			_, alive := before.alive(k.Holder)
 			return !alive

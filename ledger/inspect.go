@@ -85,6 +85,16 @@ func (r *Replica) EachEntry(id InstanceID, f func(peer Holder, e Entry)) {
 	}
 }
 
+// Entry is the pairwise record of an instance with a peer, as it is in memory; the zero one if there is none.
+func (r *Replica) Entry(id InstanceID, peer Holder) (e Entry) {
+	if in, ok := r.instances[id]; ok {
+		if x := in.edges[peer]; x != nil {
+			e = x.Entry
+		}
+	}
+	return e
+}
+
 // EachDue calls f with everything that this node was credited as an heir, in order: for what a generation owned (to is
 // nobody), for its slots that came free later (to is itself), and for what was on its way from it to another.
 func (r *Replica) EachDue(id InstanceID, f func(from, to Holder, d Due)) {

@@ -256,6 +256,9 @@ func (w *world) check() {
 		for _, n := range w.nodes {
 			t := judge.Time{True: w.now, Top: n.top, Steady: m.jumps == 0}
 			m.must(m.book(n, id).Look(n.r, m.disk(n), w.specs[id][n.version], t))
+			if n.r != nil {
+				m.must(n.r.CheckSums(n.clock(), id))
+			}
 		}
 	}
 	m.claimed()

@@ -55,6 +55,7 @@ type Scratch struct {
 	spares  [][]HolderDigest
 	row     Row // as it is
 	last    Row // as it was told
+	reached uint64
 }
 
 // maxSpares bounds the digests whose memory is kept.
@@ -147,6 +148,7 @@ type instance struct {
 	account *Account // nil if there is none here
 	edges   map[Holder]*edge
 	rows    []known // sorted by holder
+	sums    sums    // of rows
 
 	active   bool
 	tickedAt Instant

@@ -72,6 +72,7 @@ func (r *Replica) merge(now Instant, in *instance, row *Row, place *int32) (befo
 			return before, false, nil
 		}
 		k.Row, k.at = row, now
+		r.replaced(in, i, before)
 		return before, true, nil
 	}
 	if r.rows >= MaxRows {
@@ -79,7 +80,24 @@ func (r *Replica) merge(now Instant, in *instance, row *Row, place *int32) (befo
 	}
 	r.rows++
 	in.rows = slices.Insert(in.rows, i, known{row, now})
+	r.replaced(in, i, nil)
 	return nil, true, nil
+}
+
+// reach looks at all places where rows will be looked for. Each is a wait for memory that is in no cache where there are
+// many replicas; so they wait together.
+func (r *Replica) reach(rows []*SharedRow) {
+	var in *instance
+	for _, x := range rows {
+		if in == nil || in.id != x.Instance {
+			if in = r.instances[x.Instance]; in == nil {
+				continue
+			}
+		}
+		if i := int(x.place); i < len(in.rows) {
+			r.scratch.reached ^= in.rows[i].Version
+		}
+	}
 }
 
 // find looks up the row of a holder, first at a place where it may be.

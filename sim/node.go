@@ -410,9 +410,12 @@ func (n *node) learn(now ledger.Instant, p *packet) {
 			n.relays = append(n.relays, x)
 		}
 	}
+	rows := n.w.rows[:0]
 	for _, x := range n.relays[first:] {
-		n.receive(now, &x.row)
+		rows = append(rows, &x.row)
 	}
+	n.w.rows = rows
+	n.receive(now, rows)
 }
 
 func (n *node) receive(now ledger.Instant, m any) {

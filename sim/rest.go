@@ -135,12 +135,7 @@ func (w *world) underway() (detail string) {
 				if detail != "" || !p.lives(peer) || w.frozen(n) || w.frozen(p) {
 					return
 				}
-				var got ledger.Entry
-				p.core.Replica.EachEntry(id, func(giver ledger.Holder, e ledger.Entry) {
-					if giver == n.self {
-						got = e
-					}
-				})
+				got := p.core.Replica.Entry(id, n.self)
 				if gave.SharesOut != got.SharesIn || gave.SharesOut != gave.AckedShares ||
 					gave.Window == live.Window && gave.Out > 0 && (got.Window != gave.Window || gave.Out != got.In || gave.Out != gave.AckedOut) {
 					detail = fmt.Sprintf("%s gave %s of %s %+v, which has %+v", n.name, p.name, id.Name(), gave, got)

@@ -76,6 +76,7 @@ type Machine struct {
 	dir    Holder // the same node, in the first generation of its data directory: who it is as a guardian and as a claimant
 	own    *owner // nil while nobody guards this generation
 	wards  []*ward
+	ends   map[Holder]*ward // those of them that are known to be claimed
 	claims []*claim
 	rounds []Round // sorted by generation
 	lease  time.Duration
@@ -120,6 +121,7 @@ func (m *Machine) Load(now time.Duration, ws []Write, records []Record) {
 			x.Ward = *w.Ward
 			// Acknowledgements of an earlier life may still be on their way or believed in.
 			x.free = now + x.Lease + Margin(x.Lease)
+			m.ended(x)
 			m.bury(x)
 		case w.Record != nil:
 			m.ward(w.Record.Of).put(w.Record.Record)
@@ -261,10 +263,22 @@ func (m *Machine) send(to Holder, msg any) {
 
 // Decision returns what was decided of a generation, if this node knows.
 func (m *Machine) Decision(of Holder) (Value, bool) {
-	if w := m.find(of); w != nil && w.Decided {
+	if w := m.ends[of]; w != nil {
 		return *w.Value, true
 	}
 	return Value{}, false
+}
+
+// ended takes over whether a generation is known to be claimed. Every row and every message asks for that.
+func (m *Machine) ended(w *ward) {
+	if !w.Decided {
+		delete(m.ends, w.Of)
+		return
+	}
+	if m.ends == nil {
+		m.ends = map[Holder]*ward{}
+	}
+	m.ends[w.Of] = w
 }
 
 // Records lists the records that were decided of a generation, sorted by key; false until they are here in full.

@@ -126,10 +126,11 @@ func (m *Machine) Held() uint64 {
 		}
 		return max(1, m.own.Version)
 	}
-	vs := make([]uint64, 0, len(m.own.standing))
-	for i, s := range m.own.standing {
+	var few [MaxGuardians]uint64
+	vs := few[:0]
+	for i := range m.own.standing {
 		if !lost || !m.Gone(m.own.Set[i]) {
-			vs = append(vs, s.acked)
+			vs = append(vs, m.own.standing[i].acked)
 		}
 	}
 	slices.Sort(vs)
@@ -141,9 +142,10 @@ func (m *Machine) Lease() (time.Duration, bool) {
 	if m.own == nil || m.own.Released {
 		return 0, false
 	}
-	es := make([]time.Duration, len(m.own.standing))
-	for i, s := range m.own.standing {
-		es[i] = s.lease
+	var few [MaxGuardians]time.Duration
+	es := few[:0]
+	for i := range m.own.standing {
+		es = append(es, m.own.standing[i].lease)
 	}
 	slices.Sort(es)
 	end := es[len(es)-Majority(len(es))]

@@ -144,6 +144,7 @@ func (m *Machine) survivor(hs []Holder, of Holder, v Value) Holder {
 func (m *Machine) unlearn(of Holder) {
 	w := m.find(of)
 	w.Value, w.Decided = nil, false
+	m.ended(w)
 	if w.Set == nil {
 		m.replace(w, 0, nil) // nobody asks for it here any more
 	}

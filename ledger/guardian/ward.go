@@ -226,6 +226,7 @@ func (m *Machine) learn(now time.Duration, d *Decided) error {
 			m.unlearn(on)
 		}
 		w.Value, w.Decided = &v, true
+		m.ended(w)
 		m.bury(w)
 		m.counts.Learned++
 		m.touch(w)

@@ -59,10 +59,13 @@ type Engine struct {
 	// The owner's.
 	watched     []*gate
 	nextWatched int
-	promises    promises // to callers whom the node refused; the owner's
-	turn        uint32   // the shard of the next refusal; the owner's
-	disk        string   // see SetDisk; the owner's
-	held        string   // see SetUnheld; the owner's
+	watchedAt   ledger.Instant // when Watch looked for those that are due
+	watchedBy   *policy.Policy // by which it did
+	watchDue    ledger.Instant // when it does again
+	promises    promises       // to callers whom the node refused; the owner's
+	turn        uint32         // the shard of the next refusal; the owner's
+	disk        string         // see SetDisk; the owner's
+	held        string         // see SetUnheld; the owner's
 }
 
 // New returns an engine for the policy p. now starts the numbering of decisions.

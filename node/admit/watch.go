@@ -49,6 +49,7 @@ func (e *Engine) watch(now ledger.Instant, l Ledger, g *gate, b *policy.Budget, 
 	}
 	if fresh || w.due == 0 {
 		w.look(now, g, l)
+		e.watchDue = min(e.watchDue, w.due)
 	}
 }
 
@@ -64,6 +65,21 @@ func (e *Engine) Price(id ledger.InstanceID) policy.PPM {
 // call it a few times a second.
 func (e *Engine) Watch(now ledger.Instant, l Ledger) {
 	p := e.Policy()
+	if now >= e.watchedAt && now < e.watchDue && p == e.watchedBy {
+		return
+	}
+	e.lookAt(now, l, p)
+	e.watchedAt, e.watchedBy, e.watchDue = now, p, now+watchPause
+	if len(e.watched) > watchedAtOnce {
+		e.watchDue = now // some are left
+	}
+	for _, g := range e.watched[:min(len(e.watched), watchedAtOnce)] {
+		e.watchDue = min(e.watchDue, g.watch.due)
+	}
+}
+
+// lookAt looks at those that are due, of so many as one go takes.
+func (e *Engine) lookAt(now ledger.Instant, l Ledger, p *policy.Policy) {
 	for range min(len(e.watched), watchedAtOnce) {
 		if len(e.watched) == 0 {
 			return
