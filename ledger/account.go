@@ -43,6 +43,7 @@ type Account struct {
 	autonomy Millis // how far Held runs ahead; 0 while the generation has no guardians
 
 	accrual accrual // Rate only
+	slow    slow    // Rate with feedback only
 	decayed Instant // when decay was last taken
 
 	overdraftPart Tokens // Soft: this node's part of the overdraft, 0 for other ceilings

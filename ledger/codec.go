@@ -400,7 +400,7 @@ func (r *reader) level() Tokens {
 
 // Fields of the first version; later ones follow them.
 const (
-	rowFields = 18 // and Free, Lent, Wanted, Used, Price
+	rowFields = 18 // and Free, Lent, Wanted, Used, Price, Whole
 	askFields = 8  // and Patience, Ahead, Demand
 )
 
@@ -408,6 +408,9 @@ func (w *writer) row(m *Row) {
 	more := 3
 	if m.Used != 0 || m.Price != 0 {
 		more = 5
+	}
+	if m.Whole != 0 {
+		more = 6
 	}
 	w.array(rowFields + more)
 	w.holder(m.Holder)
@@ -418,6 +421,9 @@ func (w *writer) row(m *Row) {
 		int64(m.Demand), int64(m.Unmet), int64(m.Free), int64(m.Lent), int64(m.Wanted))
 	if more > 3 {
 		w.ints(int64(m.Used), int64(m.Price))
+	}
+	if more > 5 {
+		w.int(int64(m.Whole))
 	}
 }
 
@@ -438,7 +444,10 @@ func (r *reader) row() (m Row) {
 	if more > 4 {
 		m.Used, m.Price = r.tokens(), r.tokens()
 	}
-	r.skip(more - min(more, 5))
+	if more > 5 {
+		m.Whole = r.instant()
+	}
+	r.skip(more - min(more, 6))
 	if r.err == nil && (m.Shares > TotalShares || m.Free > m.Shares) {
 		r.fail("a row of %d shares, %d of them free", m.Shares, m.Free)
 	}

@@ -49,7 +49,7 @@ func drawRow(t *rapid.T) Row {
 		Issued: drawTokens(t), Minted: drawTokens(t), Overdrawn: drawTokens(t), In: drawTokens(t), Out: drawTokens(t), Spent: drawTokens(t),
 		Reserved: drawTokens(t), Lapsed: drawTokens(t), Debt: drawTokens(t), Surplus: drawTokens(t), Demand: drawTokens(t), Unmet: drawTokens(t),
 		Lent: drawTokens(t), Wanted: drawTokens(t),
-		Used: drawTokens(t), Price: drawTokens(t),
+		Used: drawTokens(t), Price: drawTokens(t), Whole: drawInstant(t),
 	}
 	r.Free = Shares(rapid.Int64Range(0, int64(r.Shares)).Draw(t, "free"))
 	return r
@@ -311,6 +311,7 @@ func TestDecodeBounds(t *testing.T) {
 		"a negative amount":   &Ask{From: h, Instance: id, Need: -1},
 		"a huge amount":       &Ask{From: h, Instance: id, Need: 1<<60 + 1},
 		"negative shares":     &Ack{From: h, To: h, Instance: id, SharesIn: -1},
+		"a far whole rate":    []Row{{Holder: h, Instance: id, Whole: 1<<62 + 1}},
 		"too many shares":     []Row{{Holder: h, Instance: id, Shares: TotalShares + 1}},
 		"a far window":        &Ack{From: h, To: h, Instance: id, Window: 1 << 51},
 		"a far instant":       &Ask{From: h, Instance: id, At: 1<<62 + 1},
@@ -339,7 +340,7 @@ func TestDecodeBounds(t *testing.T) {
 func seedMessages(f *testing.F) {
 	h, id := Holder{Node: "n1", Gen: 5}, InstanceID("tenant-day/search@1f0c94a2b7e3")
 	for _, m := range []any{
-		[]Row{{Holder: h, Instance: id, Version: 3, Shares: 7, Issued: 9}}, &Ask{ID: 1, From: h, Instance: id, Need: 5, Want: 9, At: 77},
+		[]Row{{Holder: h, Instance: id, Version: 3, Shares: 7, Issued: 9}}, []Row{{Holder: h, Instance: id, Version: 4, Whole: 1_790_000_000_000}}, &Ask{ID: 1, From: h, Instance: id, Need: 5, Want: 9, At: 77},
 		&Refuse{ID: 1, From: h, Instance: id, Donors: []Holder{h}}, &Transfer{From: h, To: h, Instance: id, Out: 5, SharesOut: 6},
 		&Ack{From: h, To: h, Instance: id, In: 5}, &SeatPass{Seat: Seat{0, 1, h}, From: h, To: h, Used: []uint64{1, 2}, Levels: []Tokens{-1, 600}},
 		&Hold{ID: 1, From: h, Instance: id, For: 50}, &Offer{From: h, Instance: id, Amount: 7},
@@ -371,12 +372,25 @@ func FuzzDecode(f *testing.F) {
 		if err != nil || !bytes.Equal(Encode(again), once) {
 			t.Fatalf("%+v does not survive: %v", m, err)
 		}
-		w := newWorld(2, 2, 1, one(window(1000, 20_000)))
+		w := newWorld(2, 2, 1, map[string][]Spec{"b": {window(1000, 20_000)}, "r": {answering(500)}})
 		w.fatalf, w.logf = t.Fatalf, func(string, ...any) {}
 		n := w.nodes[0]
 		n.r.Open(n.clock(), w.ids[0])
+		n.r.Open(n.clock(), w.ids[1])
 		n.batch(commit, nil)
 		n.r.Receive(n.clock(), m)
+		if rows, ok := m.([]Row); ok { // of an instance that is known here
+			for i := range rows {
+				rows[i].Instance = w.ids[1]
+			}
+			n.r.Receive(n.clock(), rows)
+			if ppm := n.part(); ppm != Whole {
+				t.Fatalf("refusals of one instance lower another's rate to %d", ppm)
+			}
+			if ppm, _ := n.r.Account(w.ids[1]).Part(n.clock()); ppm < 200_000 || ppm > Whole {
+				t.Fatalf("%d ppm of the rate are in force", ppm)
+			}
+		}
 		if n.r.Conservation() != 0 {
 			t.Fatalf("%+v breaks the equations", m)
 		}

@@ -15,6 +15,7 @@ const (
 	Reclaimed // this node, as its heir, was credited what a claimed generation (Peer) had
 	Vouched   // it is known here now that an operator vouched for the death of a generation (Peer), in the words of Said
 	TookBack  // this node took back what it had given to a generation (Peer) that was claimed before it came there
+	Slowed    // a peer told of a refusal by the provider, for which the rate fell here
 )
 
 // Event is something that happened in a batch. It tells; nothing depends on it.
@@ -26,6 +27,7 @@ type Event struct {
 	Shares   Shares // of the shares moved
 	Took     Millis // AskGranted, AskRefused: since the ask
 	Said     *Said  // Vouched
+	PPM      int64  // Slowed: the part of the rate that is in force
 }
 
 func (r *Replica) event(e Event) { r.batch.events = append(r.batch.events, e) }

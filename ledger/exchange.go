@@ -506,7 +506,7 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 	if a.open() || a.resting && a.ready && a.last < a.end { // what rests comes back with the next generation
 		rights = max(0, a.rights-a.s.Debt)
 	}
-	over := a.retired
+	over, ppm := a.retired, a.part(a.last)
 	a.mu.Unlock()
 	all := r.sums(in, s.Window)
 	o := Outlook{
@@ -526,7 +526,7 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 		o.Capacity = spec.Amount
 		if live > 0 && spec.Per > 0 {
 			lack := max(1, need-o.Swarm)
-			perMs := float64(spec.Per) / float64(spec.PerMillis) * float64(min(live, TotalShares)) / float64(TotalShares)
+			perMs := float64(spec.Per) / float64(spec.PerMillis) * float64(min(live, TotalShares)) / float64(TotalShares) * float64(ppm) / Whole
 			o.Refill = perMs * 1000
 			o.NextAt = now + Instant(math.Ceil(min(float64(lack)/perMs, 1e12)))
 		}

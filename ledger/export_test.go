@@ -65,3 +65,6 @@ func (r *Replica) SetPart(bytes int) { r.guard.SetPart(bytes) }
 
 // Allow bounds what messages to single peers may cost from now on.
 func (r *Replica) Allow(bytes int64) { r.cfg.Bytes = bytes }
+
+// Lost is what lacks between two moments before a rate is whole again.
+func Lost(f Feedback, from, to Millis) uint64 { return f.lost(from, to) }

@@ -181,6 +181,15 @@ func (r *Replica) Follow(before *Replica) {
 		if err != nil {
 			return // what has no room is told again
 		}
+		in.slow = old.slow
+		if a := old.account; a != nil {
+			a.mu.Lock()
+			in.slow = a.slow
+			a.mu.Unlock()
+		}
+		if in.account != nil {
+			in.account.slow = in.slow
+		}
 		if in.rows != nil || r.rows+len(old.rows) > MaxRows {
 			continue
 		}

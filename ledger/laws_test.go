@@ -32,6 +32,7 @@ func testSpecs() map[string][]Spec {
 		"window-one":  times(with(window(3, 20_000), func(s *Spec) { s.RolloverPPM = 1_000_000 })),
 		"slots":       times(Spec{Kind: Slots, Amount: 24}),
 		"rate":        times(Spec{Kind: Rate, Amount: 500, Per: 100, PerMillis: 1000, Lend: DefaultLend}),
+		"rate-fed":    times(Spec{Kind: Rate, Amount: 500, Per: 100, PerMillis: 1000, Lend: DefaultLend, Feedback: answering(1).Feedback}),
 	}
 }
 
@@ -39,7 +40,7 @@ func testSpecs() map[string][]Spec {
 func swarm(t *rapid.T, names ...string) *world {
 	all := testSpecs()
 	if len(names) == 0 {
-		names = []string{"grant", "grant-soft", "grant-rots", "window", "window-cal", "window-soft", "window-seen", "window-few", "window-one", "slots", "rate"}
+		names = []string{"grant", "grant-soft", "grant-rots", "window", "window-cal", "window-soft", "window-seen", "window-few", "window-one", "slots", "rate", "rate-fed"}
 		names = rapid.SliceOfNDistinct(rapid.SampledFrom(names), 2, 2, rapid.ID[string]).Draw(t, "budgets")
 	}
 	specs := map[string][]Spec{}
@@ -148,6 +149,13 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 		},
 		"wait": func(t *rapid.T) {
 			w.now += Instant(rapid.SampledFrom([]int{10, 200, 1000, 7000, 20_000, 45_000}).Draw(t, "ms"))
+		},
+		"refused by the provider": func(t *rapid.T) {
+			n := w.anyUp(t)
+			if a := n.r.Account(rapid.SampledFrom(w.ids).Draw(t, "id")); a != nil {
+				ago := Instant(rapid.SampledFrom([]int{0, 800, 3000}).Draw(t, "sent ago"))
+				a.Refused(n.clock(), n.clock()-ago, Millis(rapid.SampledFrom([]int{0, 5000, 90_000}).Draw(t, "wait")))
+			}
 		},
 		"crash": func(t *rapid.T) { w.anyUp(t).crash() },
 		"restart": func(t *rapid.T) {
@@ -274,7 +282,7 @@ func TestWindowShareLaws(t *testing.T) {
 // while rights and shares wander, nodes crash, and clocks run apart (but never ahead of time).
 func TestRateLaw(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := swarm(t, "rate")
+		w := swarm(t, rapid.SampledFrom([]string{"rate", "rate-fed"}).Draw(t, "budget"))
 		for _, n := range w.nodes {
 			n.off = Millis(rapid.SampledFrom([]int{0, -1500, 15_000, -25_000}).Draw(t, "skew"))
 		}

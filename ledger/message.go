@@ -27,6 +27,10 @@ type Row struct {
 	// Of instances whose price moves, 0 for all others.
 	Used  Tokens // what calls really use, before the price, tokens per second, smoothed
 	Price Tokens // what the holder multiplies costs by, in parts per million
+
+	// Whole is when the whole of a rate will be in force again, by what the holder saw of the provider's refusals; 0 if it saw
+	// none, or that is past.
+	Whole Instant
 }
 
 // SharedRow is a row that several replicas of one process are given in turn. Where one of them found it, the next looks

@@ -353,6 +353,7 @@ func (r *Replica) revive(now Instant, in *instance, spec Spec, s *State) {
 	a := r.attach(in, spec)
 	a.s = *s
 	a.restore(now)
+	r.recallSlow(now, in)
 	r.nextTurn = min(r.nextTurn, a.end)
 	in.parked = nil
 	if r.bound {

@@ -83,7 +83,8 @@ func (a *Account) retune() {
 func (a *Account) mint() {
 	a.lapseLots()
 	c := &a.accrual
-	dt := min(a.last, a.leaseEnd) - c.at
+	from := c.at
+	dt := min(a.last, a.leaseEnd) - from
 	c.at = max(c.at, a.last)
 	if dt <= 0 {
 		return
@@ -94,6 +95,9 @@ func (a *Account) mint() {
 		return
 	}
 	hi, lo := bits.Mul64(c.perMs, uint64(dt))
+	if f := &a.spec.Feedback; a.slow.whole > from && f.On() {
+		hi, lo = mulPPM(c.perMs, uint64(min(dt, longestMint))*Whole-f.lost(Millis(a.slow.whole-from), Millis(a.slow.whole-from-dt)))
+	}
 	lo, carry := bits.Add64(lo, uint64(c.frac), 0)
 	hi += carry
 	n := Tokens(MaxTokens)
@@ -106,6 +110,17 @@ func (a *Account) mint() {
 	}
 	a.s.Base += n
 	a.rights += n
+}
+
+// longestMint bounds the time that is minted for in one go while the rate is not whole, some 34 years.
+const longestMint = Instant(1 << 40)
+
+// mulPPM returns a × ppm / 10^6 in 128 bits, rounded down.
+func mulPPM(a, ppm uint64) (hi, lo uint64) {
+	hi, lo = bits.Mul64(a, ppm)
+	top := hi / Whole
+	lo, _ = bits.Div64(hi%Whole, lo, Whole)
+	return top, lo
 }
 
 // lapseLots lets borrowed rights lapse whose time is over. Caller holds mu.

@@ -186,6 +186,7 @@ type instance struct {
 	raisedAt    Instant        // when it was last raised
 	dues        map[dueKey]Due // what this node was credited as an heir
 	coming      Shares         // of final records, in this batch
+	slow        slow           // what the generation before knew of refusals by the provider
 
 	// parked is a durable account whose budget the present policy does not have.
 	parked *State
@@ -374,6 +375,7 @@ func (r *Replica) Open(now Instant, id InstanceID) (*Account, error) {
 	}
 	a := r.attach(in, spec)
 	a.last = now
+	r.recallSlow(now, in)
 	r.begin(now, in)
 	return a, nil
 }
@@ -451,6 +453,7 @@ func (r *Replica) Respec(now Instant) {
 		if spec.Kind == Rate {
 			a.retune()
 			a.clampRate()
+			a.slow.whole = min(a.slow.whole, a.last+Instant(spec.Feedback.longest()))
 		} else if a.ready {
 			a.end = a.spec.calendar().endOf(a.s.Window)
 		}

@@ -33,6 +33,7 @@ func (r *Replica) learn(now Instant, row *Row, place *int32) error {
 	}
 	if news {
 		r.batch.news++
+		r.hearSlow(now, in, row, before)
 		r.batch.spreads = append(r.batch.spreads, Spread{row, weightOfNews})
 		if len(in.refusals) > 0 && in.account != nil && row.issuedSince(before) && in.account.Spec().Kind != Rate {
 			in.forgive(row.Holder) // it has more than when it refused
@@ -127,7 +128,7 @@ func (r *Replica) row(now Instant, in *instance, v *View) Row {
 		Surplus: r.cfg.Strategy.Surplus(v),
 		Demand:  Tokens(v.Demand), Unmet: Tokens(v.Unmet), Lent: Tokens(v.Lending),
 		Wanted: Tokens(v.Held) + in.need.All,
-		Used:   v.Used, Price: v.Price,
+		Used:   v.Used, Price: v.Price, Whole: v.Whole,
 	}
 }
 
@@ -170,7 +171,7 @@ func (in *instance) tellNow() bool {
 	a := in.account
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.s.Shares() != in.sent.Shares || a.s.Minted != in.sent.Minted || a.s.Window != in.sent.Window
+	return a.s.Shares() != in.sent.Shares || a.s.Minted != in.sent.Minted || a.s.Window != in.sent.Window || a.slow.own > in.sent.Whole
 }
 
 // viewSelf is a view without peers: there may be thousands, and a row needs none. It is valid until the next
@@ -186,6 +187,12 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 		Used: Tokens(a.used), Price: a.price, MeanCall: Tokens(a.meanCall), Waiting: in.need.First, Lending: float64(a.lending),
 		Borrowed: a.accrual.lent, Held: in.heldNeed(), Reserved: a.s.Reserved, Peers: v.Peers[:0], Rand: r.cfg.Rand.IntN,
 		Members: max(1, r.live),
+	}
+	if ppm := a.part(a.last); ppm < Whole {
+		v.Spec.Per = Part(v.Spec.Per, ppm)
+	}
+	if a.slow.own > a.last {
+		v.Whole = a.slow.own
 	}
 	v.Lapsing = a.accrual.lapsing(a.last + Instant(a.spec.Lend/2))
 	if a.open() {

@@ -42,7 +42,7 @@ type View struct {
 	Self     Holder
 	Seat     bool // this node holds a seat
 	Instance InstanceID
-	Spec     Spec
+	Spec     Spec // of a rate, Per is what is in force
 	Share    Shares
 	Free     Shares // the part of Share that no holder has counted for this window
 	Gather   bool   // free shares are gathered: the limit is small beside the number of members
@@ -55,6 +55,7 @@ type View struct {
 	Lapsing       Tokens
 	Demand, Unmet float64 // tokens per second
 	Used, Price   Tokens  // as a row has them
+	Whole         Instant // likewise
 	Lending       float64 // given for asks, tokens per second
 	MeanCall      Tokens  // of calls here and of asks
 	// Waiting is what the first waiting call needs in all, 0 if none waits; Lack is what all that wait lack beyond
@@ -95,6 +96,6 @@ type Outlook struct {
 	Asking   bool    // an ask is outstanding or will be sent soon
 	Known    bool    // rows of others, or all shares, are known
 	// Demand is what calls ask for over all live holders, Own what they ask for here, in tokens per second and smoothed;
-	// Refill is what a rate brings to live holders, in tokens per second.
+	// Refill is what a rate brings to live holders, in tokens per second, as it is in force.
 	Demand, Own, Refill float64
 }

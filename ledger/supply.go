@@ -58,6 +58,9 @@ type Spec struct {
 
 	// Lend is how long borrowed rights of a Rate live after they were asked for.
 	Lend Millis
+
+	// Feedback is how a Rate answers to a provider that refuses calls.
+	Feedback Feedback
 }
 
 // DefaultLend is the life of borrowed rate rights when the policy does not say: 10 s.

@@ -51,6 +51,7 @@ func Check(p *Policy) []Warning {
 		}
 		p.checkLimits(b, warn)
 		p.checkPrice(b, warn)
+		p.checkFeedback(b, warn)
 	}
 	p.checkClasses(warn)
 	p.checkRules(warn)
@@ -113,6 +114,26 @@ func (p *Policy) checkPrice(b *Budget, warn func(Pos, string, ...any)) {
 		}
 	}
 }
+
+// checkFeedback looks for a rate that is back before the swarm can have heard of what lowered it, and that waits of providers
+// keep down for good.
+func (p *Policy) checkFeedback(b *Budget, warn func(Pos, string, ...any)) {
+	f := &b.Spec.Feedback
+	if !f.On() {
+		return
+	}
+	// The way back from what a refusal takes off at the least.
+	if back := time.Duration(int64(f.Recover)*f.CutPPM/million*f.LeastPPM/million) * time.Millisecond; back < calmFeedback {
+		warn(b.Pos, "budget %q: at its least the rate is back from a refusal after %v, before all nodes have heard of it: write a longer recover, or a larger least or cut",
+			b.Name, back)
+	}
+	if b.Spec.Amount > 0 && float64(b.Spec.Amount) > 60_000*float64(b.Spec.Per)/float64(max(1, b.Spec.PerMillis)) {
+		warn(b.Pos, "budget %q: a refusal lapses what has piled up, which takes more than a minute to come back: write a smaller burst", b.Name)
+	}
+}
+
+// calmFeedback is how long a cut should last: some seconds until it shows what it did.
+const calmFeedback = 5 * time.Second
 
 // checkClasses looks for headroom that nobody uses, and that comes to nothing.
 func (p *Policy) checkClasses(warn func(Pos, string, ...any)) {

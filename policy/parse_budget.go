@@ -63,6 +63,9 @@ func (d *decoder) budget(p *Policy, n *yaml.Node, index int) *Budget {
 	if n := f["price"]; n != nil {
 		d.price(b, n)
 	}
+	if n := f["feedback"]; n != nil {
+		d.feedback(b, n, f["supply"] != nil)
+	}
 	if token != nil {
 		if b.Spec.Kind == ledger.Grant || b.Spec.Kind == ledger.Windowed {
 			b.Spec.HalfLife = token.halfLife

@@ -77,6 +77,9 @@ type Budget struct {
 
 	// Alerts are the fractions of the limit, in parts per million and rising, of which operators want to hear when they are used.
 	Alerts []int64
+	// Low is below which part of its own limit what the provider says is left counts as a refusal, in parts per million; 0 for
+	// never. Spec.Feedback says what a refusal does.
+	Low int64
 
 	Pricing Pricing
 	// Size is the quantile of outputs to reserve for where the ceiling is soft, in parts per million; 1,000,000 is what calls state.

@@ -84,6 +84,8 @@ var budgetShape = &document.Shape{Name: "a budget", Fields: []document.Field{
 	{Name: "alerts", Is: document.Schema{Names: true, Form: document.PercentForm},
 		Doc: "Fractions of the limit: how many instances have used them is a metric, and an alert. Not for rates, which are never used up. Default: none."},
 	{Name: "price", Is: document.Schema{One: priceShape}, Doc: "Multiplies the cost."},
+	{Name: "feedback", Is: document.Schema{One: feedbackShape},
+		Doc: "For a rate: calls that the provider refuses lower it in the whole swarm, and it comes back by itself. {} for the defaults. Absent: refusals change nothing."},
 	{Name: "guarantee", Later: true},
 	{Name: "locality", Later: true},
 }}
@@ -115,6 +117,14 @@ var priceShape = &document.Shape{Name: "price", Fields: []document.Field{
 	{Name: "max", Is: document.Schema{Kind: "number"}, Doc: "The price never rises above this. Needed by a price that moves."},
 	{Name: "response", Is: document.Duration,
 		Doc: "How soon the price follows use, 4s to 24h: it settles in some three times this, and rings if it is below 20s. Default: 20s; of a window its 48th part, if that is more."},
+}}
+
+var feedbackShape = &document.Shape{Name: "feedback", Fields: []document.Field{
+	{Name: "cut", Is: document.Percent, Doc: "What a refusal (429, 503 or 529) takes off the rate in force, 10% to 90%. Default: 30%."},
+	{Name: "least", Is: document.Percent, Doc: "The rate never falls below this part, 1% to 99%. Default: 20%."},
+	{Name: "recover", Is: document.Duration, Doc: "How long the way back from nothing to the whole rate takes, 10s to 24h; from half of it, half of that. Default: 2m."},
+	{Name: "retry_after", Is: document.Duration, Doc: "The most that counts of how long the provider says to wait; the way back begins that much later. Default: 1m."},
+	{Name: "low", Is: document.Percent, Doc: "An answer that says that less than this part of the provider's own limit is left counts as a refusal; 0% to 50%, 0% for never. Default: 2%."},
 }}
 
 var ruleShape = &document.Shape{Name: "a rule", Fields: []document.Field{

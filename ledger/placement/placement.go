@@ -560,7 +560,7 @@ func (Strategy) Weight(v *ledger.View, last, now *ledger.Row, age ledger.Millis)
 		moved = max(moved, math.Abs(float64(d))/limit)
 	}
 	switch {
-	case last.Version == 0, now.Window != last.Window, now.Shares != last.Shares, now.Minted != last.Minted:
+	case last.Version == 0, now.Window != last.Window, now.Shares != last.Shares, now.Minted != last.Minted, now.Whole > last.Whole:
 		return 1 + moved
 	case age < pace:
 		return float64(age - pace)
