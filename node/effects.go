@@ -59,6 +59,8 @@ func (n *Node) measure(e ledger.Event) {
 		n.cameBack(&e)
 	case ledger.GotShares:
 		n.metrics.SharesMoved(telemetry.In)
+	case ledger.Slowed:
+		n.lowered(e.Instance, float64(e.PPM)/ledger.Whole, e.Peer.Node)
 	case ledger.Vouched:
 		n.log.Warn().Str("event", "audit").Str("what", "members remove").Stringer("of", e.Peer).Str("by", e.Said.By).Str("why", e.Said.Why).
 			Time("at", time.UnixMilli(int64(e.Said.At))).Msg("an operator has vouched for the death of a node: its rights are another's from now on")

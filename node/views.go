@@ -120,6 +120,14 @@ func (n *Node) instance(now ledger.Instant, id ledger.InstanceID, spec *ledger.S
 	if a := n.replica.Account(id); a != nil {
 		s := a.State(now)
 		v.Local.Debt, v.Local.Overrun = s.Debt, s.Overrun
+		if spec.Feedback.On() {
+			ppm, whole := a.Part(now)
+			v.Feedback = &api.Feedback{Part: float64(ppm) / ledger.Whole}
+			if ppm < ledger.Whole {
+				t := time.UnixMilli(int64(whole)).UTC()
+				v.Feedback.WholeAt = &t
+			}
+		}
 	}
 	v.Overspend = overspend(spec, &v)
 	if spec.Kind == ledger.Windowed {
@@ -383,7 +391,7 @@ func (n *Node) state() (telemetry.State, bool) {
 	err := n.look(func(now ledger.Instant) {
 		by := n.instances()
 		for _, b := range n.policy.Load().policy.Budgets() {
-			bs := telemetry.BudgetState{Budget: b.Name, Token: b.Token, Price: b.Price, Exhausted: math.Inf(1)}
+			bs := telemetry.BudgetState{Budget: b.Name, Token: b.Token, Price: b.Price, Exhausted: math.Inf(1), Rate: 1}
 			for _, ppm := range b.Alerts {
 				bs.Alerts = append(bs.Alerts, telemetry.AlertState{Fraction: float64(ppm) / 1e6})
 			}
@@ -416,6 +424,8 @@ func (n *Node) state() (telemetry.State, bool) {
 				x := n.engine.Pressure(id)
 				bs.Level, bs.Exhausted = max(bs.Level, x.Level), min(bs.Exhausted, x.Exhausted)
 				bs.Velocity += x.Velocity
+				ppm, _ := a.Part(now)
+				bs.Rate = min(bs.Rate, float64(ppm)/ledger.Whole)
 				bs.Instances++
 				bs.Rights += int64(max(0, s.Balance()))
 				bs.Reserved += int64(s.Reserved)

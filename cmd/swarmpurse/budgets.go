@@ -85,7 +85,7 @@ func printBudgets(w *strings.Builder, list []api.Budget) {
 func appendInstances(t table.Writer, b api.Budget) {
 	for _, i := range b.Instances {
 		t.AppendRow(table.Row{
-			clean(i.Instance), clean(b.Token), clean(b.Ceiling), clean(b.Supply), tokens(i.Limit), tokens(i.Swarm.Spent), tokens(i.Swarm.Reserved),
+			clean(i.Instance), clean(b.Token), clean(b.Ceiling), clean(b.Supply) + lowered(i.Feedback), tokens(i.Limit), tokens(i.Swarm.Spent), tokens(i.Swarm.Reserved),
 			tokens(i.Local.Rights), tokens(i.Swarm.Rights - i.Away), tokens(i.Away), tokens(i.Overspend), number(i.Swarm.Demand), i.Backpressure, number(i.Price), age(i.StalenessMS),
 		})
 	}
@@ -110,7 +110,7 @@ func printBudget(w *strings.Builder, b api.Budget) {
 			window = "until " + instant(*i.WindowEnd)
 		}
 		w.WriteByte('\n')
-		fields(w, "instance", clean(i.Instance), "limit", tokens(i.Limit), "window", window, "overspend", tokens(i.Overspend), "backpressure", pressure(i), "price", number(i.Price), "stale", age(i.StalenessMS))
+		fields(w, "instance", clean(i.Instance), "limit", tokens(i.Limit), "window", window, "overspend", tokens(i.Overspend), "backpressure", pressure(i), "price", number(i.Price), "feedback", feedback(i.Feedback), "stale", age(i.StalenessMS))
 		w.WriteByte('\n')
 		t := tables.New("holder", "→age", "→shares %", "→issued", "→rights", "→reserved", "→spent", "→lapsed", "→debt", "→demand/s", "→unmet/s")
 		row := func(name, age string, x api.Account) {
@@ -144,6 +144,25 @@ func pressure(i api.Instance) string {
 		left = left.Round(time.Second)
 	}
 	return fmt.Sprintf("level %d of 3: at present demand used up in %v", i.Backpressure, left)
+}
+
+// lowered is "" for a rate that is whole.
+func lowered(f *api.Feedback) string {
+	if f == nil || f.Part >= 1 {
+		return ""
+	}
+	return fmt.Sprintf(", at %.0f%%", 100*f.Part)
+}
+
+// feedback is "" for a rate that does not follow its provider.
+func feedback(f *api.Feedback) string {
+	switch {
+	case f == nil:
+		return ""
+	case f.WholeAt == nil:
+		return "the whole rate is in force"
+	}
+	return fmt.Sprintf("%.0f%% of the rate is in force, since the provider refuses calls; all of it from %s on", 100*f.Part, instant(*f.WholeAt))
 }
 
 // age of a row: 0 is this node's own.

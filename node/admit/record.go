@@ -94,7 +94,10 @@ type held struct {
 }
 
 // outcomes are those that nearly all calls have, so that they take no memory of their own.
-var outcomes = [...]string{"", "ok", "error", "cancelled", "released", "expired"}
+var outcomes = [...]string{"", "ok", "error", "cancelled", "released", "expired", OutcomeRefused}
+
+// OutcomeRefused is the outcome of a call that was admitted and then refused by its provider.
+const OutcomeRefused = "refused_upstream"
 
 // outcome returns where an outcome is kept.
 func outcome(s string) *string {

@@ -66,6 +66,10 @@ func (e *Engine) explain(now ledger.Instant, w *Waiter, t *boundTake, need, ahea
 	short := &Shortage{Instance: t.gate.id, Limit: o.Capacity, Remaining: min(o.Swarm, o.Capacity), Own: t.draw.Budget.Personal()}
 	no := func(v Verdict, code string, retry time.Duration, format string, args ...any) refusal {
 		head := fmt.Sprintf("budget %q: asked for %d %s tokens, ", t.gate.id.Name(), need, t.draw.Budget.Token)
+		if ppm, _ := t.account.Part(now); ppm < whole {
+			format += "; the provider refuses calls, so the rate is at %.0f%%"
+			args = append(args, float64(ppm)/whole*100)
+		}
 		if v == Defer {
 			retry = e.promise(now, &t.gate.promises, retry, slot(&spec, &o, need))
 		}

@@ -44,7 +44,7 @@ func (e *Engine) close(now ledger.Instant, id ID, to State, st *Settlement) (Rec
 func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *shard, r *record, repeated bool, err error) {
 	s, i, ok := e.find(id)
 	if !ok {
-		return nil, nil, false, fmt.Errorf("%w %q: it was never made here, or ended so long ago that it is forgotten", ErrUnknownID, e.Format(id))
+		return nil, nil, false, e.forgotten(id)
 	}
 	r = s.rec(i)
 	switch r.state {
@@ -84,11 +84,18 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 		s.active--
 		s.push(&s.done, i)
 	}
-	r.state, r.outcome = to, outcome(st.Outcome)
+	r.state = to
+	if r.outcome == nil { // or its provider has refused it
+		r.outcome = outcome(st.Outcome)
+	}
 	if st.Usage != nil {
 		r.learn(st.Usage.CompletionTokens)
 	}
 	return s, r, false, nil
+}
+
+func (e *Engine) forgotten(id ID) error {
+	return fmt.Errorf("%w %q: it was never made here, or ended so long ago that it is forgotten", ErrUnknownID, e.Format(id))
 }
 
 // used works out what each draw is charged.

@@ -180,4 +180,6 @@ type Admitter interface {
 	Settle(id string, s Settlement) (Receipt, error)
 	// Release gives everything back; for calls that never ran.
 	Release(id string) (Receipt, error)
+	// Feedback takes in what the provider's answer to an admitted call says of its limits, before or after the call ends.
+	Feedback(id string, u Upstream) error
 }

@@ -127,7 +127,8 @@ func (w *watch) look(now ledger.Instant, g *gate, l Ledger) {
 		return
 	}
 	p := &w.budget.Pricing
-	price := p.Next(policy.PPM(g.price.Load()), ledger.Millis(now-w.priced), l.Market(now, g.id), w.budget.SupplyRate(now))
+	part, _ := w.account.Part(now)
+	price := p.Next(policy.PPM(g.price.Load()), ledger.Millis(now-w.priced), l.Market(now, g.id), w.budget.SupplyRate(now)*float64(part)/whole)
 	g.price.Store(int64(price))
 	w.account.SetPrice(ledger.Tokens(price))
 	w.priced, w.dueNext = now, now+ledger.Instant(p.Response)/priceSteps

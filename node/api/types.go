@@ -100,10 +100,12 @@ type Instance struct {
 	Price    float64       `json:"price"`    // what costs are multiplied by at this node now
 	// Backpressure is the level, 0 to 3, and ExhaustedMS the time until the instance is used up at the pace at which calls ask
 	// for it now, absent if it is not. Both as nodes see them whose calls draw on it; 0 at others.
-	Backpressure int     `json:"backpressure"`
-	ExhaustedMS  *int64  `json:"exhausted_in_ms,omitempty"`
-	Local        Account `json:"local"`
-	Swarm        Account `json:"swarm"`
+	Backpressure int    `json:"backpressure"`
+	ExhaustedMS  *int64 `json:"exhausted_in_ms,omitempty"`
+	// Feedback is there for rates that follow their provider.
+	Feedback *Feedback `json:"feedback,omitempty"`
+	Local    Account   `json:"local"`
+	Swarm    Account   `json:"swarm"`
 	// Away is what of the swarm's rights is with holders that are not alive: nobody can spend it until they return.
 	Away ledger.Tokens `json:"away"`
 	// Overspend is what the swarm spent and reserved above the limit and what may roll over, of a rate above what
@@ -114,6 +116,12 @@ type Instance struct {
 	WindowStart *time.Time `json:"window_start,omitempty"`
 	WindowEnd   *time.Time `json:"window_end,omitempty"`
 	Holders     []Holder   `json:"holders,omitempty"` // only from GET /v1/budgets/{name}
+}
+
+// Feedback is what is left of a rate after its provider refused calls.
+type Feedback struct {
+	Part    float64    `json:"part"`               // of the rate that is in force at this node, 0 to 1
+	WholeAt *time.Time `json:"whole_at,omitempty"` // when all of it will be, if no more calls are refused; absent if it is
 }
 
 // Account is the state of one account or a sum of accounts, in tokens of the present window.

@@ -146,13 +146,16 @@ func clip(s string) string {
 
 // authorize puts the right Authorization into an outgoing header. Where the node holds a key, none, a
 // swarmpurse key and a placeholder are swapped for it; a provider's own key passes. Where it holds
-// none, only swarmpurse keys are taken out.
-func authorize(h http.Header, u *Upstream) {
+// none, only swarmpurse keys are taken out. pooled says that the provider's limits are those of all: of the node's key, or of
+// those that callers bring because the node has none.
+func authorize(h http.Header, u *Upstream) (pooled bool) {
 	key := bearer(h)
 	ours := strings.HasPrefix(key, KeyPrefix)
+	pooled = u.Key == ""
 	switch {
 	case u.Key != "" && (ours || len(key) < minProviderKey):
 		h.Set("Authorization", "Bearer "+u.Key)
+		pooled = true
 	case ours:
 		h.Del("Authorization")
 	}
@@ -162,6 +165,7 @@ func authorize(h http.Header, u *Upstream) {
 			h.Del(name)
 		}
 	}
+	return pooled
 }
 
 var hopByHop = []string{

@@ -35,6 +35,7 @@ type exchange struct {
 
 	id       string // of the reservation, "" if there is none
 	ended    bool   // it was settled or released
+	pooled   bool   // the provider's limits that the call runs under are the pool's
 	outcome  outcome
 	ttfb     time.Duration
 	sent     bool // a status was written to the client

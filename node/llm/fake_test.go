@@ -25,7 +25,8 @@ type fakeAdmitter struct {
 	answer  func(*admit.Request) (admit.Answer, error) // nil: admit
 	settle  func(string, admit.Settlement)             // called before a settlement is written down
 	entries []*entry
-	advice  *admit.Advice // nil: calls are admitted as they are
+	heard   []admit.Upstream // by Feedback
+	advice  *admit.Advice    // nil: calls are admitted as they are
 }
 
 // entry is one reservation.
@@ -86,6 +87,13 @@ func (f *fakeAdmitter) Settle(id string, s admit.Settlement) (admit.Receipt, err
 
 func (f *fakeAdmitter) Release(id string) (admit.Receipt, error) {
 	return f.end(id, func(e *entry) { e.freed = true })
+}
+
+func (f *fakeAdmitter) Feedback(id string, u admit.Upstream) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.heard = append(f.heard, u)
+	return nil
 }
 
 // all returns a copy of the entries.

@@ -41,6 +41,7 @@ type metrics struct {
 	settleErrs prometheus.Counter
 	overrun    prometheus.Counter
 	degraded   *prometheus.CounterVec // endpoint
+	refused    *prometheus.CounterVec // upstream
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -58,6 +59,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		tokens:     counter("tokens_total", "Tokens settled, as the upstream reported them or as counted by the proxy.", "endpoint", "direction", "source"),
 		miscount:   counter("prompt_miscount_tokens_total", "How far the counted prompt lay over or under what the upstream reported.", "direction"),
 		degraded:   counter("degraded_total", "Calls that the proxy made cheaper, as admission said: another model, less output, or both.", "endpoint"),
+		refused:    counter("upstream_refusals_total", "Replies by which an upstream refused a call under the pool's own limits, so that a lower rate helps.", "upstream"),
 		unreserved: counter("reservations_ended_total", "Reservations by how they ended: usage, counted, whole, released.", "ending"),
 		duration:   seconds("duration_seconds", "Time from request to the end of the reply.", 0.001, 2.5, 15, "endpoint"),
 		firstByte:  seconds("first_byte_seconds", "Time from request to the first byte for the client.", 0.001, 2.5, 13, "endpoint"),
@@ -75,7 +77,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{m.calls, m.replies, m.tokens, m.miscount, m.unreserved, m.duration,
-		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun, m.degraded} {
+		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun, m.degraded, m.refused} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

@@ -45,6 +45,9 @@ func (x *exchange) reply(ctx context.Context, resp *http.Response) {
 	if decoded || kind == "text/event-stream" {
 		h.Del("Content-Length")
 	}
+	if kind == "text/event-stream" || !refuses(resp.StatusCode) {
+		x.feedback(resp, nil) // of a refusal that is a document, its text counts, too
+	}
 	switch {
 	case kind == "text/event-stream":
 		x.stream(ctx, resp, body)
@@ -181,6 +184,9 @@ func (x *exchange) document(ctx context.Context, resp *http.Response, body io.Re
 		}
 		x.incomplete(ctx)
 		return
+	}
+	if refuses(resp.StatusCode) {
+		x.feedback(resp, held.Bytes())
 	}
 	x.settleDocument(resp.StatusCode, finder.Usage(), held.Bytes(), whole && isJSON)
 	if held.Len() > 0 && x.r.Method != http.MethodHead {

@@ -37,7 +37,7 @@ type Metrics struct {
 	stripes       *stripes
 	local, waited *histogram
 
-	charged, overrun, moved *prometheus.CounterVec // by budget; their children are in table
+	charged, overrun, moved, lowered *prometheus.CounterVec // by budget; their children are in table
 
 	expired, rowsSent, writes, written, scrapeErrors prometheus.Counter
 	settled, asks, asked, rowsIn, dropped            choice
@@ -89,6 +89,9 @@ const (
 	Overflow  = "overflow"
 
 	Applied = "applied"
+
+	Here = "here"
+	Peer = "peer"
 )
 
 // New makes the metrics and registers them. It fails if the registry has one of the names already.
@@ -103,6 +106,7 @@ func New(o Options) (*Metrics, error) {
 	m.charged = r.counters(chargedTokens)
 	m.overrun = r.counters(overrunTokens)
 	m.moved = r.counters(transferredTokens)
+	m.lowered = r.counters(loweredTotal)
 	m.expired = r.counter(reservationsExpired)
 	m.settled = r.choice(settlementsTotal, Settled, Released, Late, Repeated)
 	m.asks = r.choice(asksTotal, Granted, Refused, Unanswered)
@@ -221,7 +225,8 @@ func (c hotCollector) Collect(ch chan<- prometheus.Metric) {
 
 func (m *Metrics) series(budget string) *budgetSeries {
 	return &budgetSeries{m.charged.WithLabelValues(budget), m.overrun.WithLabelValues(budget),
-		m.moved.WithLabelValues(budget, In), m.moved.WithLabelValues(budget, Out)}
+		m.moved.WithLabelValues(budget, In), m.moved.WithLabelValues(budget, Out),
+		m.lowered.WithLabelValues(budget, Here), m.lowered.WithLabelValues(budget, Peer)}
 }
 
 // SetSource sets who is asked for the node's state at a scrape.
@@ -247,6 +252,7 @@ func (m *Metrics) SetPolicy(p PolicyInfo) {
 			m.charged.DeleteLabelValues(b)
 			m.overrun.DeleteLabelValues(b)
 			m.moved.DeletePartialMatch(prometheus.Labels{labelBudget: b})
+			m.lowered.DeletePartialMatch(prometheus.Labels{labelBudget: b})
 		}
 	}
 	m.revision.Set(float64(p.Revision))
@@ -316,6 +322,19 @@ func (m *Metrics) RightsMoved(direction, budget string, tokens int64) {
 		b.in.Add(amount(tokens))
 	} else {
 		b.out.Add(amount(tokens))
+	}
+}
+
+// Lowered counts one fall of a budget's rate since its provider refused calls: seen Here or by a Peer.
+func (m *Metrics) Lowered(budget, by string) {
+	if m == nil {
+		return
+	}
+	b := m.table.Load().budget(budget)
+	if by == Here {
+		b.here.Inc()
+	} else {
+		b.peer.Inc()
 	}
 }
 

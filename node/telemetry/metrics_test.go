@@ -41,6 +41,9 @@ func feed(m *Metrics) {
 	m.RightsMoved(In, "pool", 500)
 	m.RightsMoved(Out, "pool", 70)
 	m.SharesMoved(Out)
+	m.Lowered("pool", Here)
+	m.Lowered("pool", Peer)
+	m.Lowered("pool", Peer)
 	m.Ask(Granted, 3*time.Millisecond)
 	m.Asked(Refused)
 	m.RowsSent(5)
@@ -53,7 +56,7 @@ func feed(m *Metrics) {
 	m.SetSource(func() (State, bool) {
 		return State{
 			ReservationsActive: 3,
-			Budgets:            []BudgetState{{Budget: "pool", Token: "compute", Instances: 1, Limit: 9, Rights: 8, Reserved: 7, Spent: 6, Issued: 5, Lapsed: 4, Debt: 3, Price: 1.25, Level: 2, Velocity: 120, Exhausted: 14, Alerts: []AlertState{{0.8, 3}, {0.95, 1}}, ConservationError: 2}},
+			Budgets:            []BudgetState{{Budget: "pool", Token: "compute", Instances: 1, Limit: 9, Rights: 8, Reserved: 7, Spent: 6, Issued: 5, Lapsed: 4, Debt: 3, Price: 1.25, Level: 2, Velocity: 120, Exhausted: 14, Rate: 0.75, Alerts: []AlertState{{0.8, 3}, {0.95, 1}}, ConservationError: 2}},
 			Queues:             []QueueState{{Class: "batch", Calls: 2, Tokens: 900}},
 			RowsKnown:          11, RowAgeSeconds: 1.5, MembersAlive: 4, MembersFailed: 1, MembersLeft: 2,
 			Guard: GuardState{LeaseSeconds: 432.5, LeaseLasts: 540, Answering: 2, Silent: 1, Wards: 3, Notes: 10, Acked: 9, NoteBytes: 1234, Stored: 8, RefusedNotes: 1,
@@ -160,6 +163,9 @@ func TestWhatIsFedComesOut(t *testing.T) {
 		`swarmpurse_backpressure_level{budget=pool,token=compute}`:                    2,
 		`swarmpurse_budget_velocity_tokens{budget=pool,token=compute}`:                120,
 		`swarmpurse_budget_exhaustion_seconds{budget=pool,token=compute}`:             14,
+		`swarmpurse_budget_rate_ratio{budget=pool,token=compute}`:                     0.75,
+		`swarmpurse_budget_lowered_total{budget=pool,by=here}`:                        1,
+		`swarmpurse_budget_lowered_total{budget=pool,by=peer}`:                        2,
 		`swarmpurse_conservation_error_tokens{budget=pool,token=compute}`:             2,
 		`swarmpurse_lease_seconds{}`:                                                  432.5,
 		`swarmpurse_guardians{state=answering}`:                                       2,

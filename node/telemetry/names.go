@@ -24,6 +24,7 @@ type Metric struct {
 
 const (
 	labelBudget    = "budget"
+	labelBy        = "by"
 	labelClass     = "class"
 	labelCode      = "code"
 	labelDirection = "direction"
@@ -69,6 +70,8 @@ var (
 	budgetVelocity  = Metric{"swarmpurse_budget_velocity_tokens", Gauge, "Tokens per second that calls ask for in the whole swarm, smoothed, of the instances that this node draws on.", []string{labelBudget, labelToken}}
 	budgetExhausted = Metric{"swarmpurse_budget_exhaustion_seconds", Gauge, "Time until a budget is used up at that velocity, of several instances the shortest; +Inf if it is not.", []string{labelBudget, labelToken}}
 	budgetAlerts    = Metric{"swarmpurse_budget_alert_instances", Gauge, "Instances of a budget of which a fraction that the policy's alerts name is spent or reserved, in the whole swarm as this node knows it.", []string{labelBudget, labelToken, labelFraction}}
+	budgetRate      = Metric{"swarmpurse_budget_rate_ratio", Gauge, "Part of a budget's rate that is in force at this node, of several instances the least. Less than 1: its provider refuses calls.", []string{labelBudget, labelToken}}
+	loweredTotal    = Metric{"swarmpurse_budget_lowered_total", Counter, "How often a budget's rate fell since its provider refused calls, by who saw it: here, or a peer.", []string{labelBudget, labelBy}}
 	conservation    = Metric{"swarmpurse_conservation_error_tokens", Gauge, "Absolute difference between tokens issued and tokens accounted for at this node. Anything but 0 is a bug of swarmpurse.", []string{labelBudget, labelToken}}
 
 	transfersTotal    = Metric{"swarmpurse_transfers_total", Counter, "Transfers of rights or shares between this node and others, by direction (in, out).", []string{labelDirection, labelKind}}
@@ -108,7 +111,7 @@ var (
 var all = []Metric{
 	decisionsTotal, admissionSeconds, waitSeconds, classCalls, classBudget, classObjective, classBurn,
 	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
-	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetAlerts, conservation,
+	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, budgetAlerts, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens,

@@ -49,7 +49,7 @@ type table struct {
 	service [][isExcused + 1]atomic.Pointer[counter] // what became of calls
 }
 
-type budgetSeries struct{ charged, overrun, in, out prometheus.Counter }
+type budgetSeries struct{ charged, overrun, in, out, here, peer prometheus.Counter }
 
 func names(in []string, most int) []string {
 	out := make([]string, 0, min(len(in), most)+1)

@@ -47,6 +47,7 @@ type BudgetState struct {
 	Exhausted float64 // seconds, the least of its instances; +Inf if none is
 
 	Alerts []AlertState // by fraction
+	Rate   float64      // the part of a rate that is in force, 0 to 1, the least of its instances
 
 	// ConservationError is the sum over instances of |issued - accounted for|; 0 unless we have a bug.
 	ConservationError int64
@@ -86,7 +87,7 @@ type stateCollector struct {
 
 var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
-	budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetAlerts, conservation, queueDepth, queueTokens,
+	budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, budgetAlerts, conservation, queueDepth, queueTokens,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, rowsKnown, rowAge, members,
 }, guardMetrics...)
 
@@ -140,6 +141,7 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		for _, a := range b.Alerts {
 			send(budgetAlerts, float64(a.Instances), b.Budget, b.Token, strconv.FormatFloat(a.Fraction, 'g', -1, 64))
 		}
+		send(budgetRate, b.Rate, b.Budget, b.Token)
 		send(conservation, float64(b.ConservationError), b.Budget, b.Token)
 	}
 	for _, z := range topSizes(st.Sizes) {
@@ -215,6 +217,7 @@ func mergeBudgets(in []BudgetState) []BudgetState {
 				o.Alerts = append(o.Alerts, a)
 			}
 		}
+		o.Rate = min(o.Rate, b.Rate)
 		o.ConservationError += b.ConservationError
 	}
 	return out

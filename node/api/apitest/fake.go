@@ -151,6 +151,16 @@ func (n *Node) Release(id string) (admit.Receipt, error) {
 	return n.end(id, "released", "", func(ledger.Tokens) ledger.Tokens { return 0 })
 }
 
+// Feedback implements admit.Admitter.
+func (n *Node) Feedback(id string, _ admit.Upstream) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.open[id] == nil {
+		return fmt.Errorf("%w %q", admit.ErrUnknownID, id)
+	}
+	return nil
+}
+
 func (n *Node) end(id, state, outcome string, charge func(ledger.Tokens) ledger.Tokens) (admit.Receipt, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Server is the stand-in. It is an http.Handler and safe for concurrent use.
@@ -19,8 +21,9 @@ type Server struct {
 	counts *counts
 	seq    atomic.Int64
 
-	mu   sync.Mutex // guards dice
-	dice *rand.Rand
+	mu    sync.Mutex // guards all below
+	dice  *rand.Rand
+	limit *rate.Limiter // nil: no limit
 }
 
 // New returns a Server. It starts nothing.
@@ -67,6 +70,10 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, kind string) {
 		s.fail(w, q.tenant, q.model, &badRequest{s.o.ErrorStatus, "an error drawn by the stand-in's error rate", ""})
 		return
 	}
+	if err := s.within(w.Header(), q); err != nil {
+		s.fail(w, q.tenant, q.model, err)
+		return
+	}
 	s.counts.add(q.tenant, q.model, time.Now(), Sums{Calls: 1, PromptTokens: q.prompt})
 	done := false
 	defer func() {
@@ -108,7 +115,9 @@ func writeError(w http.ResponseWriter, b *badRequest) {
 	switch {
 	case b.status == http.StatusTooManyRequests:
 		kind, code = "requests", "rate_limit_exceeded"
-		w.Header().Set("Retry-After-Ms", "100")
+		if w.Header().Get("Retry-After-Ms") == "" {
+			w.Header().Set("Retry-After-Ms", "100")
+		}
 	case b.status >= 500:
 		kind = "server_error"
 	}

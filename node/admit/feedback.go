@@ -1,0 +1,55 @@
+package admit
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
+
+// Upstream is what a provider's answer to a call says of the provider's own limits.
+type Upstream struct {
+	Refused    bool          // it would not run the call now
+	RetryAfter time.Duration // how long it says to wait; 0 if it does not
+	// Left is the least part of any of its limits that it says is left, 0 to 1; only if Known.
+	Left  float64
+	Known bool
+}
+
+// Lowered is a rate that was lowered for what a provider answered.
+type Lowered struct {
+	Instance ledger.InstanceID
+	Budget   string
+	Part     float64 // of the rate that is in force now, 0 to 1
+}
+
+// Feedback takes in what a provider answered to an admitted call: rates that the call draws on are lowered, in the whole
+// swarm, if their policy says that they follow the provider. It returns those that fell for this. ErrUnknownID if this node
+// has no such call. Safe for concurrent use.
+func (e *Engine) Feedback(now ledger.Instant, id ID, u Upstream) ([]Lowered, error) {
+	s, i, ok := e.find(id)
+	if !ok {
+		return nil, e.forgotten(id)
+	}
+	r := s.rec(i)
+	b, at := r.bound, r.at
+	if r.state == Refused {
+		s.mu.Unlock()
+		return nil, fmt.Errorf("%w %q: that call was refused here, so no provider has answered it", ErrUnknownID, e.Format(id))
+	}
+	if u.Refused && r.outcome == nil {
+		r.outcome = outcome(OutcomeRefused)
+	}
+	s.mu.Unlock()
+	var fell []Lowered
+	for j := range b.takes {
+		t := &b.takes[j]
+		if !u.Refused && !(u.Known && u.Left*whole < float64(t.draw.Budget.Low)) {
+			continue
+		}
+		if ppm, down := t.account.Refused(now, at, ledger.Millis(u.RetryAfter.Milliseconds())); down {
+			fell = append(fell, Lowered{t.gate.id, t.draw.Budget.Name, float64(ppm) / whole})
+		}
+	}
+	return fell, nil
+}
