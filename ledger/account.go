@@ -102,7 +102,9 @@ type State struct {
 	Overdrawn Tokens // issued beyond the limit: soft overdraft, and what observe meters
 	In, Out   Tokens // rights moved
 	Spent     Tokens
-	Lapsed    Tokens
+	Lapsed    Tokens // what decayed, expired or was burned; see Lapses
+	Decayed   Tokens // of it, by the half-life
+	Burned    Tokens // of it, by an operator; what a lower limit took back is in Cut
 	Reserved  Tokens
 	Debt      Tokens // overrun not yet paid
 	Overrun   Tokens // overrun ever, over all windows
@@ -129,6 +131,7 @@ type State struct {
 // nothing to the heir's own. So the rows of live holders add up to what all did, and those of the dead can be forgotten.
 type Taken struct {
 	Issued, In, Out, Spent, Lapsed Tokens
+	Decayed, Burned                Tokens // of Lapsed
 }
 
 func (t *Taken) add(o Taken) {
@@ -137,12 +140,15 @@ func (t *Taken) add(o Taken) {
 	t.Out += o.Out
 	t.Spent += o.Spent
 	t.Lapsed += o.Lapsed
+	t.Decayed += o.Decayed
+	t.Burned += o.Burned
 }
 
 // taken is what an heir takes over with an account of which it is credited so many rights. All else counts as spent, as
 // it may have been, but for a rate, of which it is known.
 func (s *State) taken(credited Tokens, rate bool) Taken {
-	t := Taken{Issued: s.Issued(), In: s.In - credited, Out: s.Out, Lapsed: s.Lapsed, Spent: s.owned() - credited}
+	l := s.Lapses()
+	t := Taken{Issued: s.Issued(), In: s.In - credited, Out: s.Out, Lapsed: s.Lapsed, Spent: s.owned() - credited, Decayed: l.Decayed, Burned: l.Burned}
 	if rate {
 		t.Lapsed += s.Balance()
 		t.Spent = s.used()
@@ -154,6 +160,9 @@ func (s *State) taken(credited Tokens, rate bool) Taken {
 // Past sums up the windows that have ended.
 type Past struct {
 	Issued, Spent, Lapsed Tokens
+
+	Decayed, Burned           Tokens // of Lapsed
+	Rolled, Minted, Overdrawn Tokens // of Issued
 }
 
 // Shares is what the holder owns now.
@@ -520,6 +529,8 @@ func (a *Account) Audit() Tokens {
 	off := abs(a.rights - a.s.Balance())
 	off += max(0, -a.rights) + max(0, -a.s.Reserved) + max(0, -a.s.Debt)
 	off += max(0, a.s.used()-a.s.Mark)
+	l := a.s.Lapses()
+	off += max(0, -l.Decayed) + max(0, -l.Expired) + max(0, -l.Burned)
 	if a.spec.Kind == Rate && a.ready {
 		off += max(0, a.rights-a.accrual.lent-a.accrual.cap) + max(0, a.accrual.lent-a.rights)
 		if l := a.accrual.lots; len(l) > 0 && l[0].expires <= a.last {

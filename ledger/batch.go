@@ -128,6 +128,7 @@ func (r *Replica) Commit(now Instant) Effects {
 		}
 	}
 	r.minted.trim()
+	r.burned.trim()
 	r.guardCommit(now)
 	b := &r.batch
 	fx := Effects{Sends: b.sends, Spreads: b.spreads, Grown: b.grown, Events: b.events, News: b.news, Stale: b.stale}

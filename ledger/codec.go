@@ -400,17 +400,19 @@ func (r *reader) level() Tokens {
 
 // Fields of the first version; later ones follow them.
 const (
-	rowFields = 18 // and Free, Lent, Wanted, Used, Price, Whole
+	rowFields = 18 // and Free, Lent, Wanted, Used, Price, Whole, Decayed, Burned
 	askFields = 8  // and Patience, Ahead, Demand
 )
 
 func (w *writer) row(m *Row) {
 	more := 3
-	if m.Used != 0 || m.Price != 0 {
-		more = 5
-	}
-	if m.Whole != 0 {
+	switch {
+	case m.Decayed != 0 || m.Burned != 0:
+		more = 8
+	case m.Whole != 0:
 		more = 6
+	case m.Used != 0 || m.Price != 0:
+		more = 5
 	}
 	w.array(rowFields + more)
 	w.holder(m.Holder)
@@ -424,6 +426,9 @@ func (w *writer) row(m *Row) {
 	}
 	if more > 5 {
 		w.int(int64(m.Whole))
+	}
+	if more > 6 {
+		w.ints(int64(m.Decayed), int64(m.Burned))
 	}
 }
 
@@ -447,9 +452,15 @@ func (r *reader) row() (m Row) {
 	if more > 5 {
 		m.Whole = r.instant()
 	}
-	r.skip(more - min(more, 6))
+	if more > 7 {
+		m.Decayed, m.Burned = r.tokens(), r.tokens()
+	}
+	r.skip(more - min(more, 8))
 	if r.err == nil && (m.Shares > TotalShares || m.Free > m.Shares) {
 		r.fail("a row of %d shares, %d of them free", m.Shares, m.Free)
+	}
+	if r.err == nil && m.Decayed+m.Burned > m.Lapsed {
+		r.fail("a row of %d lapsed, %d of them decayed and %d burned", m.Lapsed, m.Decayed, m.Burned)
 	}
 	return m
 }

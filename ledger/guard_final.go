@@ -134,9 +134,17 @@ func splitDueKey(key string) (id InstanceID, k dueKey, err error) {
 
 func encodeDue(d *Due) []byte {
 	w := newWriter(kindDue)
-	w.array(8)
+	apart := d.Taken.Decayed != 0 || d.Taken.Burned != 0
+	if apart {
+		w.array(10)
+	} else {
+		w.array(8)
+	}
 	w.ints(int64(d.Shares), int64(d.Window), int64(d.Tokens))
 	w.taken(&d.Taken)
+	if apart {
+		w.ints(int64(d.Taken.Decayed), int64(d.Taken.Burned))
+	}
 	return w.done()
 }
 
@@ -147,6 +155,9 @@ func decodeDue(b []byte) (Due, error) {
 	if more > 4 {
 		d.Taken = r.taken()
 	}
-	r.skip(more - min(more, 5))
+	if more > 6 {
+		d.Taken.Decayed, d.Taken.Burned = r.tokens(), r.tokens()
+	}
+	r.skip(more - min(more, 7))
 	return d, r.err
 }

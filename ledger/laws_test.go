@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -184,6 +185,20 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 			}
 			if !repeated {
 				n.mints = append(n.mints, topUp{n.i, id, name})
+			}
+		},
+		"burn": func(t *rapid.T) {
+			n := w.anyUp(t)
+			id := rapid.SampledFrom(w.ids).Draw(t, "id")
+			if k := w.specs[id][0].Kind; k != Grant && k != Windowed {
+				t.Skip("comes back")
+			}
+			amount := Tokens(rapid.SampledFrom([]int{1, 30, 200}).Draw(t, "amount"))
+			switch _, err := n.r.Burn(n.clock(), id, amount, ""); {
+			case err == nil:
+				w.model.burned(n, id, amount)
+			case !errors.Is(err, ErrTooFew):
+				t.Fatalf("burn: %v", err)
 			}
 		},
 		"respec": func(t *rapid.T) {

@@ -31,6 +31,8 @@ type Row struct {
 	// Whole is when the whole of a rate will be in force again, by what the holder saw of the provider's refusals; 0 if it saw
 	// none, or that is past.
 	Whole Instant
+
+	Decayed, Burned Tokens // of Lapsed; what is left of it has expired
 }
 
 // SharedRow is a row that several replicas of one process are given in turn. Where one of them found it, the next looks

@@ -127,6 +127,8 @@ func (m *model) toppedUp(ts []topUp) {
 	}
 }
 
+func (m *model) burned(n *wnode, id InstanceID, amount Tokens) { m.book(n, id).Burned(amount) }
+
 func (m *model) told(n *wnode, msg any)     { m.must(m.disk(n).Told(msg)) }
 func (m *model) wrote(n *wnode, ws []Write) { m.must(m.disk(n).Write(ws)) }
 func (m *model) spread(n *wnode, row *Row)  { m.must(m.disk(n).Spread(row, n.highest)) }

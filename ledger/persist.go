@@ -20,6 +20,7 @@ const (
 	keyBallot  = "ballot"
 	keyVersion = "version"
 	keyMint    = "mints"
+	keyBurn    = "burns"
 )
 
 func entryKey(id InstanceID, peer Holder) string {
@@ -42,7 +43,13 @@ const (
 
 func encodeState(s *State) []byte {
 	w := newWriter(kindState)
-	w.array(36)
+	apart := [...]int64{int64(s.Decayed), int64(s.Burned), int64(s.Taken.Decayed), int64(s.Taken.Burned), int64(s.Past.Decayed),
+		int64(s.Past.Burned), int64(s.Past.Rolled), int64(s.Past.Minted), int64(s.Past.Overdrawn)}
+	if apart == ([len(apart)]int64{}) {
+		w.array(36)
+	} else {
+		w.array(36 + len(apart))
+	}
 	w.ints(int64(s.Genesis), int64(s.SharesIn), int64(s.SharesOut), int64(s.Arriving), int64(s.ArrivingFirst), int64(s.Window))
 	w.bool(s.Issues)
 	w.ints(int64(s.Counted), int64(s.Base), int64(s.Cut), int64(s.Rolled), int64(s.Minted), int64(s.Overdrawn),
@@ -51,6 +58,9 @@ func encodeState(s *State) []byte {
 	w.uint(s.Seats)
 	w.ints(int64(s.Free), int64(s.Kept), int64(s.Held), int64(s.HeldTill))
 	w.taken(&s.Taken)
+	if apart != ([len(apart)]int64{}) {
+		w.ints(apart[:]...)
+	}
 	return w.done()
 }
 
@@ -78,6 +88,12 @@ func decodeState(b []byte) (*State, error) {
 	}
 	if more > 8 {
 		s.Taken = r.taken()
+	}
+	if more > 17 { // those before did not tell apart what lapsed
+		s.Decayed, s.Burned, s.Taken.Decayed, s.Taken.Burned = r.tokens(), r.tokens(), r.tokens(), r.tokens()
+		p := &s.Past
+		p.Decayed, p.Burned, p.Rolled, p.Minted, p.Overdrawn = r.tokens(), r.tokens(), r.tokens(), r.tokens(), r.tokens()
+		more -= 9
 	}
 	r.skip(more - min(more, 9))
 	if r.err != nil {
@@ -185,6 +201,14 @@ func encodeMints(m *mintLog) []byte {
 	return w.done()
 }
 
+func (m *mintLog) load(b []byte) error {
+	d := newReader(b, kindMints)
+	for range d.array(0, 2*maxMints) / 2 {
+		m.add(d.str(maxMintID), d.tokens())
+	}
+	return d.err
+}
+
 // maxMintID bounds the id of a top-up, in bytes.
 const maxMintID = 128
 
@@ -215,11 +239,9 @@ func (r *Replica) Load(now Instant, records []Write) error {
 			r.version, err = decodeVersion(w.Value)
 			r.versionMark = r.version
 		case w.Key == keyMint:
-			d := newReader(w.Value, kindMints)
-			for range d.array(0, 2*maxMints) / 2 {
-				r.minted.add(d.str(maxMintID), d.tokens())
-			}
-			err = d.err
+			err = r.minted.load(w.Value)
+		case w.Key == keyBurn:
+			err = r.burned.load(w.Value)
 		default:
 			if err = r.loadShut(w); err == nil {
 				err = r.loadGone(w)

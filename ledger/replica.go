@@ -89,6 +89,7 @@ type Replica struct {
 	seats   seats
 	ballot  *Ballot
 	minted  mintLog
+	burned  mintLog
 
 	instances map[InstanceID]*instance
 	overdrew  map[InstanceID]overdrew // by earlier generations of this directory
@@ -254,6 +255,7 @@ func NewReplica(c Config) *Replica {
 		cfg: c, self: c.Self,
 		instances: map[InstanceID]*instance{},
 		minted:    mintLog{seen: map[string]Tokens{}},
+		burned:    mintLog{seen: map[string]Tokens{}},
 		nextTurn:  maxInstant,
 		askID:     c.Rand.Uint64() >> 2, // so that asks of an earlier life are not taken for repeats
 	}
@@ -509,7 +511,7 @@ func (r *Replica) Mint(now Instant, inst InstanceID, amount Tokens, id string) (
 	return false, nil
 }
 
-// mintLog remembers the last top-ups by id, so that a repeated one does nothing.
+// mintLog remembers the last top-ups by id, so that a repeated one does nothing; and what was burned, likewise.
 type mintLog struct {
 	seen  map[string]Tokens
 	order []string

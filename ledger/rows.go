@@ -121,6 +121,7 @@ func (in *instance) digest(row *Row) HolderDigest {
 // row builds this node's present row of an instance, without a version.
 func (r *Replica) row(now Instant, in *instance, v *View) Row {
 	s := in.account.State(now)
+	l := s.Lapses()
 	return Row{
 		Holder: r.self, Instance: in.id, Window: s.Window, Shares: s.Shares(), Free: s.Free,
 		Issued: s.Issued() + s.Taken.Issued, Minted: s.Minted, Overdrawn: s.Overdrawn, In: max(0, s.In+s.Taken.In), Out: max(0, s.Out+s.Taken.Out),
@@ -129,6 +130,7 @@ func (r *Replica) row(now Instant, in *instance, v *View) Row {
 		Demand:  Tokens(v.Demand), Unmet: Tokens(v.Unmet), Lent: Tokens(v.Lending),
 		Wanted: Tokens(v.Held) + in.need.All,
 		Used:   v.Used, Price: v.Price, Whole: v.Whole,
+		Decayed: l.Decayed + s.Taken.Decayed, Burned: l.Burned + s.Taken.Burned,
 	}
 }
 

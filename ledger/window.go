@@ -49,6 +49,11 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 			n.Past.Issued += s.Issued() + s.Taken.Issued
 			n.Past.Spent += s.used() + s.Taken.Spent
 			n.Past.Lapsed += s.Lapsed + s.Balance() - n.Rolled + s.Taken.Lapsed
+			n.Past.Decayed += s.Decayed + s.Taken.Decayed
+			n.Past.Burned += s.Burned + s.Cut + s.Taken.Burned
+			n.Past.Rolled += s.Rolled
+			n.Past.Minted += s.Minted
+			n.Past.Overdrawn += s.Overdrawn
 		}
 		n.Mark = chunk
 		if spec.Kind != Rate {
@@ -124,6 +129,7 @@ func (a *Account) decay() bool {
 		return false // the fraction is not lost: decayed stays where it is
 	}
 	a.decayed = a.last
+	a.s.Decayed += n
 	a.lapse(n)
 	return true
 }

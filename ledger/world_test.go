@@ -563,7 +563,7 @@ func (w *world) unrest() string {
 				live := own.Row
 				live.Demand, live.Unmet, live.Surplus = sent.Demand, sent.Unmet, sent.Surplus
 				if w.specs[id][0].HalfLife > 0 {
-					live.Lapsed = sent.Lapsed // never at rest
+					live.Lapsed, live.Decayed = sent.Lapsed, sent.Decayed // never at rest
 				}
 				if live != sent {
 					return fmt.Sprintf("node %d has not sent\n%+v, last\n%+v", n.i, live, sent)

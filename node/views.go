@@ -175,9 +175,10 @@ func overspend(spec *ledger.Spec, v *api.Instance) ledger.Tokens {
 }
 
 func account(r *ledger.Row) api.Account {
+	l := r.Lapses()
 	return api.Account{
 		Shares: r.Shares, Issued: r.Issued, Rights: max(0, r.Balance()), Reserved: r.Reserved, Spent: r.Spent,
-		Lapsed: r.Lapsed, Debt: r.Debt, Demand: float64(r.Demand), Unmet: float64(r.Unmet),
+		Lapsed: r.Lapsed, Decayed: l.Decayed, Expired: l.Expired, Burned: l.Burned, Debt: r.Debt, Demand: float64(r.Demand), Unmet: float64(r.Unmet),
 	}
 }
 
@@ -188,6 +189,9 @@ func add(sum, a *api.Account) {
 	sum.Reserved += a.Reserved
 	sum.Spent += a.Spent
 	sum.Lapsed += a.Lapsed
+	sum.Decayed += a.Decayed
+	sum.Expired += a.Expired
+	sum.Burned += a.Burned
 	sum.Debt += a.Debt
 	sum.Demand += a.Demand
 	sum.Unmet += a.Unmet
@@ -350,6 +354,20 @@ func (n *Node) Status() api.Status {
 	return s
 }
 
+// life is what an account came to since its generation began, and what it took over as an heir.
+func life(s *ledger.State) telemetry.Life {
+	now, past := s.Lapses(), s.Past.Lapses()
+	return telemetry.Life{
+		Shares:  int64(s.Base + s.Taken.Issued + s.Past.Issued - s.Past.Rolled - s.Past.Minted - s.Past.Overdrawn),
+		TopUps:  int64(s.Minted + s.Past.Minted),
+		Rolled:  int64(s.Rolled + s.Past.Rolled),
+		Over:    int64(s.Overdrawn + s.Past.Overdrawn),
+		Decayed: int64(now.Decayed + s.Taken.Decayed + past.Decayed),
+		Expired: int64(now.Expired + s.Taken.Lapsed - s.Taken.Decayed - s.Taken.Burned + past.Expired),
+		Burned:  int64(now.Burned + s.Taken.Burned + past.Burned),
+	}
+}
+
 // unready says why the node is not ready, each with what to do. The loop's.
 func (n *Node) unready() (why []string) {
 	if n.draining.Load() {
@@ -431,7 +449,11 @@ func (n *Node) state() (telemetry.State, bool) {
 				bs.Reserved += int64(s.Reserved)
 				bs.Spent += int64(s.Spent)
 				bs.Issued += int64(s.Issued())
-				bs.Lapsed += int64(s.Lapsed)
+				l := s.Lapses()
+				bs.Decayed += int64(l.Decayed)
+				bs.Expired += int64(l.Expired)
+				bs.Burned += int64(l.Burned)
+				bs.Ever.Add(life(&s))
 				bs.Debt += int64(s.Debt)
 				bs.ConservationError += int64(a.Audit())
 			}

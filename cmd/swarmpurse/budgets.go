@@ -110,7 +110,7 @@ func printBudget(w *strings.Builder, b api.Budget) {
 			window = "until " + instant(*i.WindowEnd)
 		}
 		w.WriteByte('\n')
-		fields(w, "instance", clean(i.Instance), "limit", tokens(i.Limit), "window", window, "overspend", tokens(i.Overspend), "backpressure", pressure(i), "price", number(i.Price), "feedback", feedback(i.Feedback), "stale", age(i.StalenessMS))
+		fields(w, "instance", clean(i.Instance), "limit", tokens(i.Limit), "window", window, "overspend", tokens(i.Overspend), "lapsed", lapses(&i.Swarm), "backpressure", pressure(i), "price", number(i.Price), "feedback", feedback(i.Feedback), "stale", age(i.StalenessMS))
 		w.WriteByte('\n')
 		t := tables.New("holder", "→age", "→shares %", "→issued", "→rights", "→reserved", "→spent", "→lapsed", "→debt", "→demand/s", "→unmet/s")
 		row := func(name, age string, x api.Account) {
@@ -163,6 +163,14 @@ func feedback(f *api.Feedback) string {
 		return "the whole rate is in force"
 	}
 	return fmt.Sprintf("%.0f%% of the rate is in force, since the provider refuses calls; all of it from %s on", 100*f.Part, instant(*f.WholeAt))
+}
+
+// lapses tells apart what lapsed in the present window; "" if nothing did.
+func lapses(x *api.Account) string {
+	if x.Lapsed == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s (decayed %s, expired %s, burned %s)", tokens(x.Lapsed), tokens(x.Decayed), tokens(x.Expired), tokens(x.Burned))
 }
 
 // age of a row: 0 is this node's own.

@@ -24,6 +24,7 @@ type Book struct {
 
 	Uses   []Use // by window, the present one last but for clocks that are behind
 	TopUps ledger.Tokens
+	Burns  ledger.Tokens // that operators asked for
 	lost   []lostSlots
 	accrue accrual
 }
@@ -78,6 +79,9 @@ func (b *Book) Settled(w ledger.Window, n, kept ledger.Tokens) { b.use(w).Used -
 
 // ToppedUp tells that a top-up is durable.
 func (b *Book) ToppedUp(n ledger.Tokens) { b.TopUps += n }
+
+// Burned tells that an operator has n tokens burned here. Whether a crash before it is durable undoes it is not known.
+func (b *Book) Burned(n ledger.Tokens) { b.Burns += n }
 
 // LostSlots tells that the node forgot a call in a crash.
 func (b *Book) LostSlots(n ledger.Tokens, expires ledger.Instant) {
@@ -143,6 +147,9 @@ func (b *Book) Look(r *ledger.Replica, d *Disk, spec ledger.Spec, t Time) error 
 		if p.Closed {
 			b.closed = append(b.closed, p)
 		}
+	}
+	if l := s.Lapses(); l.Decayed < 0 || l.Expired < 0 || l.Burned < 0 {
+		return broken(LapsesAddUp, "%v in %s: %d lapsed, of which %d decayed, %d expired and %d were burned", b.Self, b.ID, s.Lapsed, l.Decayed, l.Expired, l.Burned)
 	}
 	b.Window, b.Shares, b.Given = s.Window, s.Shares(), s.Genesis
 	u := b.use(s.Window)

@@ -22,7 +22,7 @@ func (b *Book) effective() *Book {
 	if b.Final == nil {
 		return b
 	}
-	e := &Book{Self: b.Self, ID: b.ID, Pairs: b.Final.pairs(b), Disk: b.Final.pairs(b), Dues: b.Final.Dues, TopUps: b.TopUps, Final: b.Final}
+	e := &Book{Self: b.Self, ID: b.ID, Pairs: b.Final.pairs(b), Disk: b.Final.pairs(b), Dues: b.Final.Dues, TopUps: b.TopUps, Burns: b.Burns, Final: b.Final}
 	s := b.Final.State
 	if e.There = s != nil; !e.There {
 		return e

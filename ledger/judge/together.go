@@ -96,11 +96,11 @@ func shares(books []*Book) error {
 func window(books []*Book, w ledger.Window, kind ledger.Kind, ceiling ledger.Ceiling) error {
 	id := books[0].ID
 	var all, issued, rolled, minted, over, spent, used, in, out, closed ledger.Tokens
-	var limit, overdraft, rollover, topUps ledger.Tokens
+	var limit, overdraft, rollover, topUps, burned, burns ledger.Tokens
 	var counted ledger.Shares
 	claimed := false
 	for _, b := range books {
-		topUps += b.TopUps
+		topUps, burns = topUps+b.TopUps, burns+b.Burns
 		if b.Final != nil {
 			claimed = true
 			_, due := credited(books, func(d *Due) bool { return d.From == b.Self && d.own() })
@@ -117,6 +117,7 @@ func window(books []*Book, w ledger.Window, kind ledger.Kind, ceiling ledger.Cei
 			issued += s.Base - s.Cut
 			rolled += s.Rolled
 			minted += s.Minted
+			burned += s.Burned
 			over += s.Overdrawn
 			spent += s.Spent + s.Reserved
 			in += s.In
@@ -144,6 +145,9 @@ func window(books []*Book, w ledger.Window, kind ledger.Kind, ceiling ledger.Cei
 	}
 	if closed+(out-in) != all {
 		return broken(RightsConserved, "%s window %d: %d issued, %d found, %d on the way", id, w, all, closed, out-in)
+	}
+	if burned > burns {
+		return broken(BurnedOnWord, "%s window %d: %d of %d", id, w, burned, burns)
 	}
 	if kind == ledger.Rate {
 		return nil

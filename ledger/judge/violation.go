@@ -26,6 +26,8 @@ const (
 	AdmittedIsBooked Invariant = "what callers were told is spent or reserved"
 	OpenIfDurable    Invariant = "an account is open exactly if its issue is durable"
 	MintedOnce       Invariant = "a durable top-up is there, once"
+	LapsesAddUp      Invariant = "what decayed, expired and was burned is what lapsed"
+	BurnedOnWord     Invariant = "no more is burned than operators said"
 	DecidedOnce      Invariant = "at most one value is decided of a generation"
 	HeldIsFinal      Invariant = "what was held is in what is decided"
 	LeaseFirst       Invariant = "nobody else is promised a generation while its lease runs"

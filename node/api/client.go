@@ -123,6 +123,13 @@ func (c *Client) Mint(ctx context.Context, m MintRequest) (MintReceipt, error) {
 	return out, err
 }
 
+// Burn destroys rights of an instance.
+func (c *Client) Burn(ctx context.Context, m BurnRequest) (BurnReceipt, error) {
+	var out BurnReceipt
+	err := c.post(ctx, "/v1/burn", m, &out)
+	return out, err
+}
+
 // Budgets lists all budgets.
 func (c *Client) Budgets(ctx context.Context) ([]Budget, error) {
 	var out budgetList

@@ -209,7 +209,8 @@ func decodeRelease(body []byte) (string, error) {
 	return b.ID, checkID("id", b.ID)
 }
 
-func decodeMint(body []byte) (MintRequest, error) {
+// decodeMint reads the body of a top-up, or of a burn, as the verb says.
+func decodeMint(body []byte, verb string) (MintRequest, error) {
 	var b struct {
 		MintRequest
 		Amount *int64 `json:"amount"`
@@ -219,10 +220,10 @@ func decodeMint(body []byte) (MintRequest, error) {
 	}
 	m := b.MintRequest
 	if m.Budget == "" {
-		return m, badRequest(ErrCodeMissing, "budget", `"budget" is missing: name the budget to top up`)
+		return m, badRequest(ErrCodeMissing, "budget", `"budget" is missing: name the budget whose tokens to %s`, verb)
 	}
 	if b.Amount == nil {
-		return m, badRequest(ErrCodeMissing, "amount", `"amount" is missing: say how many tokens to mint`)
+		return m, badRequest(ErrCodeMissing, "amount", `"amount" is missing: say how many tokens to %s`, verb)
 	}
 	if err := checkAmount("amount", *b.Amount); err != nil {
 		return m, err
@@ -232,7 +233,7 @@ func decodeMint(body []byte) (MintRequest, error) {
 	}
 	m.Amount = ledger.Tokens(*b.Amount)
 	if m.ID == "" {
-		return m, badRequest(ErrCodeMissing, "id", `"id" is missing: send any text that is this top-up's own; sent again it mints nothing, so a retry is safe`)
+		return m, badRequest(ErrCodeMissing, "id", `"id" is missing: send any text that is this request's own; sent again it does not %s again, so a retry is safe`, verb)
 	}
 	if len(m.Key) > maxMintKeys {
 		return m, tooMany("key", len(m.Key), maxMintKeys)

@@ -50,6 +50,7 @@ const (
 	ErrCodeCrossOrigin  = "cross_origin"
 	ErrCodeCancelled    = "cancelled"
 	ErrCodeInternal     = "internal_error"
+	ErrCodeTooFew       = "not_enough_rights"
 	ErrCodeNotOurs      = "unexpected_answer" // made by the Client: the answer is no answer of a node
 	statusClientIsGone  = 499                 // nginx's number for it; nobody reads the answer
 	maxMessageLen       = 8192                // a policy's first mistakes, one a line
@@ -69,7 +70,7 @@ func (e *Error) Hint() string {
 	switch e.Code {
 	case ErrCodeUnknownID:
 		return "a reservation is known only to the node that made it: name that node with --node"
-	case ErrCodeBudget:
+	case ErrCodeBudget, ErrCodeTooFew:
 		return "run: swarmpurse budgets"
 	case ErrCodeMember, ErrCodeNotRemoved:
 		return "run: swarmpurse members"
@@ -136,6 +137,8 @@ func fromNode(err error) *Error {
 		status, code = http.StatusConflict, ErrCodeConflict
 	case errors.Is(err, ErrNotRemoved):
 		status, code = http.StatusConflict, ErrCodeNotRemoved
+	case errors.Is(err, ErrTooFew):
+		status, code = http.StatusConflict, ErrCodeTooFew
 	case errors.Is(err, ErrDisabled):
 		status, code = http.StatusForbidden, ErrCodeDisabled
 	case errors.Is(err, ErrNotReady):

@@ -87,12 +87,31 @@ func (s *Server) mint(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	m, err := decodeMint(body)
+	m, err := decodeMint(body, "mint")
 	if err != nil {
 		return err
 	}
 	m.By = by(r)
 	receipt, err := s.node.Mint(r.Context(), m)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, receipt)
+}
+
+func (s *Server) burn(w http.ResponseWriter, r *http.Request) error {
+	buf := buffers.Get().(*[]byte)
+	defer putBuffer(buf)
+	body, err := s.jsonBody(w, r, buf)
+	if err != nil {
+		return err
+	}
+	m, err := decodeMint(body, "burn")
+	if err != nil {
+		return err
+	}
+	m.By = by(r)
+	receipt, err := s.node.Burn(r.Context(), BurnRequest(m))
 	if err != nil {
 		return err
 	}

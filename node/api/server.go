@@ -107,6 +107,7 @@ func (s *Server) routes(o Options) {
 	s.handle("/v1/settle", methods{"POST": s.settle})
 	s.handle("/v1/release", methods{"POST": s.release})
 	s.handle("/v1/mint", methods{"POST": s.mint})
+	s.handle("/v1/burn", methods{"POST": s.burn})
 	s.handle("/v1/budgets", methods{"GET": s.budgets})
 	s.handle("/v1/budgets/{name}", methods{"GET": s.budget})
 	s.handle("/v1/members", methods{"GET": s.members})

@@ -29,6 +29,8 @@ type Node interface {
 	ApplyPolicy(ctx context.Context, src []byte, by string) (Policy, error)
 	// Mint tops an instance up at this node. ErrUnknownBudget, admit.ErrInvalid.
 	Mint(ctx context.Context, m MintRequest) (MintReceipt, error)
+	// Burn destroys rights of an instance, all that is asked for or none. ErrUnknownBudget, ErrTooFew, admit.ErrInvalid.
+	Burn(ctx context.Context, m BurnRequest) (BurnReceipt, error)
 	Status() Status
 	// SetFaults cuts or slows gossip with named peers and sets the node's clock wrong; ErrDisabled without --faults.
 	SetFaults(f Faults) error
@@ -39,6 +41,7 @@ var (
 	ErrUnknownBudget = errors.New("unknown budget")
 	ErrUnknownMember = errors.New("unknown member")
 	ErrConflict      = errors.New("conflict")
+	ErrTooFew        = errors.New("not enough rights")
 	ErrNotRemoved    = errors.New("not removed")
 	ErrDisabled      = errors.New("disabled")
 	ErrNotReady      = errors.New("not ready")
@@ -131,7 +134,10 @@ type Account struct {
 	Rights   ledger.Tokens `json:"rights"` // what may be spent now (DESIGN: balance)
 	Reserved ledger.Tokens `json:"reserved"`
 	Spent    ledger.Tokens `json:"spent"`
-	Lapsed   ledger.Tokens `json:"lapsed"`
+	Lapsed   ledger.Tokens `json:"lapsed"` // the sum of the next three
+	Decayed  ledger.Tokens `json:"decayed,omitempty"`
+	Expired  ledger.Tokens `json:"expired,omitempty"`
+	Burned   ledger.Tokens `json:"burned,omitempty"` // by operators, and by lower limits
 	Debt     ledger.Tokens `json:"debt,omitempty"`
 	Overrun  ledger.Tokens `json:"overrun,omitempty"`
 	Demand   float64       `json:"demand"` // tokens per second asked for, smoothed
@@ -269,6 +275,21 @@ type MintReceipt struct {
 	Repeated bool          `json:"repeated,omitempty"`
 	// Unheld says that this node has guardians, and a majority of them has not confirmed that it has stored the top-up: until
 	// then it is lost if this node's data directory is.
+	Unheld bool `json:"unheld,omitempty"`
+}
+
+// BurnRequest destroys unspent rights of one instance for good; grants and windows only. What the node that is asked has not
+// itself it asks its peers for. The fields are those of a top-up.
+type BurnRequest MintRequest
+
+// BurnReceipt says what was burned.
+type BurnReceipt struct {
+	Instance string        `json:"instance"`
+	Burned   ledger.Tokens `json:"burned"`
+	Rights   ledger.Tokens `json:"rights"` // what the swarm may still spend, as far as this node knows
+	Repeated bool          `json:"repeated,omitempty"`
+	// Unheld says that a majority of the node's guardians has not confirmed that it knows: until then the rights come back if
+	// this node's data directory is lost.
 	Unheld bool `json:"unheld,omitempty"`
 }
 

@@ -174,7 +174,7 @@ func FuzzDecodeOperatorCalls(f *testing.F) {
 	f.Add([]byte(`{"drop":["n1","*"],"delay":{"n2":"50ms"},"clock":"-30s"}`))
 	f.Add([]byte(`{"id":"a"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		m, err := decodeMint(body)
+		m, err := decodeMint(body, "mint")
 		if err != nil {
 			checkRefusal(t, err)
 		} else if m.Amount <= 0 || m.Amount > ledger.MaxTokens || m.ID == "" || m.Budget == "" || len(m.Key) > maxMintKeys {

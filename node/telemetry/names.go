@@ -63,7 +63,9 @@ var (
 	budgetReserved  = Metric{"swarmpurse_budget_reserved_tokens", Gauge, "Tokens set aside at this node for calls that are not settled.", []string{labelBudget, labelToken}}
 	budgetSpent     = Metric{"swarmpurse_budget_spent_tokens", Gauge, "Tokens spent at this node in the windows that it still keeps.", []string{labelBudget, labelToken}}
 	budgetIssued    = Metric{"swarmpurse_budget_issued_tokens", Gauge, "Tokens minted at this node from its shares in the windows that it still keeps.", []string{labelBudget, labelToken}}
-	budgetLapsed    = Metric{"swarmpurse_budget_lapsed_tokens", Gauge, "Rights of this node gone by decay, expiry, burn or the end of a window.", []string{labelBudget, labelToken}}
+	budgetLapsed    = Metric{"swarmpurse_budget_lapsed_tokens", Gauge, "Rights of this node gone in the windows that it still keeps: decayed, expired or burned.", []string{labelBudget, labelToken, labelKind}}
+	mintedTokens    = Metric{"swarmpurse_minted_tokens_total", Counter, "Tokens minted at this node, by shares, by top-ups, by what windows rolled over and beyond the limit (overdraft), with what it took over as an heir.", []string{labelBudget, labelToken, labelKind}}
+	lapsedTokens    = Metric{"swarmpurse_lapsed_tokens_total", Counter, "Rights of this node that lapsed: decayed by a half-life, expired (with a window, a loan or beyond a burst), or burned by an operator or a lower limit.", []string{labelBudget, labelToken, labelKind}}
 	budgetDebt      = Metric{"swarmpurse_budget_debt_tokens", Gauge, "Overrun that this node has not paid yet.", []string{labelBudget, labelToken}}
 	budgetPrice     = Metric{"swarmpurse_budget_price", Gauge, "What costs are multiplied by at this node now; of several instances the largest.", []string{labelBudget, labelToken}}
 	budgetLevel     = Metric{"swarmpurse_backpressure_level", Gauge, "Level of backpressure, 0 to 3, as this node sees it; of several instances the highest.", []string{labelBudget, labelToken}}
@@ -111,7 +113,7 @@ var (
 var all = []Metric{
 	decisionsTotal, admissionSeconds, waitSeconds, classCalls, classBudget, classObjective, classBurn,
 	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
-	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, budgetAlerts, conservation,
+	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, budgetAlerts, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens,

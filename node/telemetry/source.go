@@ -38,7 +38,10 @@ type BudgetState struct {
 	Reserved  int64
 	Spent     int64
 	Issued    int64
-	Lapsed    int64
+	Decayed   int64 // these three are what lapsed
+	Expired   int64
+	Burned    int64
+	Ever      Life // since the generation began
 	Debt      int64
 	Price     float64 // what costs are multiplied by, the largest of its instances
 
@@ -57,6 +60,23 @@ type BudgetState struct {
 type AlertState struct {
 	Fraction  float64 // of the limit
 	Instances int     // that have used so much
+}
+
+// Life is what accounts minted and what of it lapsed, over all windows.
+type Life struct {
+	Shares, TopUps, Rolled, Over int64 // minted; Over is beyond the limit
+	Decayed, Expired, Burned     int64 // lapsed
+}
+
+// Add adds another's.
+func (l *Life) Add(o Life) {
+	l.Shares += o.Shares
+	l.TopUps += o.TopUps
+	l.Rolled += o.Rolled
+	l.Over += o.Over
+	l.Decayed += o.Decayed
+	l.Expired += o.Expired
+	l.Burned += o.Burned
 }
 
 // SizeState is what was learned of the outputs of one rule and model.
@@ -87,7 +107,7 @@ type stateCollector struct {
 
 var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
-	budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, budgetAlerts, conservation, queueDepth, queueTokens,
+	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, budgetAlerts, conservation, queueDepth, queueTokens,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, rowsKnown, rowAge, members,
 }, guardMetrics...)
 
@@ -132,7 +152,16 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		send(budgetReserved, float64(b.Reserved), b.Budget, b.Token)
 		send(budgetSpent, float64(b.Spent), b.Budget, b.Token)
 		send(budgetIssued, float64(b.Issued), b.Budget, b.Token)
-		send(budgetLapsed, float64(b.Lapsed), b.Budget, b.Token)
+		send(budgetLapsed, float64(b.Decayed), b.Budget, b.Token, "decayed")
+		send(budgetLapsed, float64(b.Expired), b.Budget, b.Token, "expired")
+		send(budgetLapsed, float64(b.Burned), b.Budget, b.Token, "burned")
+		send(mintedTokens, float64(b.Ever.Shares), b.Budget, b.Token, "shares")
+		send(mintedTokens, float64(b.Ever.TopUps), b.Budget, b.Token, "top_up")
+		send(mintedTokens, float64(b.Ever.Rolled), b.Budget, b.Token, "rollover")
+		send(mintedTokens, float64(b.Ever.Over), b.Budget, b.Token, "overdraft")
+		send(lapsedTokens, float64(b.Ever.Decayed), b.Budget, b.Token, "decayed")
+		send(lapsedTokens, float64(b.Ever.Expired), b.Budget, b.Token, "expired")
+		send(lapsedTokens, float64(b.Ever.Burned), b.Budget, b.Token, "burned")
 		send(budgetDebt, float64(b.Debt), b.Budget, b.Token)
 		send(budgetPrice, b.Price, b.Budget, b.Token)
 		send(budgetLevel, float64(b.Level), b.Budget, b.Token)
@@ -203,7 +232,10 @@ func mergeBudgets(in []BudgetState) []BudgetState {
 		o.Reserved += b.Reserved
 		o.Spent += b.Spent
 		o.Issued += b.Issued
-		o.Lapsed += b.Lapsed
+		o.Decayed += b.Decayed
+		o.Expired += b.Expired
+		o.Burned += b.Burned
+		o.Ever.Add(b.Ever)
 		o.Debt += b.Debt
 		o.Price = max(o.Price, b.Price)
 		o.Level, o.Exhausted = max(o.Level, b.Level), min(o.Exhausted, b.Exhausted)

@@ -124,6 +124,8 @@ func (x *search) say(n *node, in input) string {
 		s = "restarts"
 	case topUp:
 		s = fmt.Sprintf("tops up by %d", x.scope.TopUp)
+	case burn:
+		s = fmt.Sprintf("burns %d", x.scope.Burn)
 	case policy:
 		s = fmt.Sprintf("goes over to policy %d", in.arg)
 	case leave:
@@ -133,7 +135,7 @@ func (x *search) say(n *node, in input) string {
 	case offer:
 		s = "ticks and offers " + name(in.to) + " what it has borrowed"
 	}
-	if len(x.ids) > 1 && (in.kind == reserve || in.kind == rights || in.kind == shares || in.kind == topUp) {
+	if len(x.ids) > 1 && (in.kind == reserve || in.kind == rights || in.kind == shares || in.kind == topUp || in.kind == burn) {
 		s += " in " + x.ids[in.budget].Name()
 	}
 	if n.note != "" {
@@ -226,7 +228,7 @@ func account(s *ledger.State) string {
 		n    ledger.Tokens
 	}{
 		{"base", s.Base}, {"cut", s.Cut}, {"rolled", s.Rolled}, {"minted", s.Minted}, {"overdrawn", s.Overdrawn}, {"in", s.In},
-		{"out", s.Out}, {"spent", s.Spent}, {"reserved", s.Reserved}, {"lapsed", s.Lapsed}, {"debt", s.Debt}, {"mark", s.Mark},
+		{"out", s.Out}, {"spent", s.Spent}, {"reserved", s.Reserved}, {"lapsed", s.Lapsed}, {"decayed", s.Decayed}, {"burned", s.Burned}, {"debt", s.Debt}, {"mark", s.Mark},
 		{"balance", s.Balance()}, {"shares arriving", ledger.Tokens(s.Arriving)}, {"counted", ledger.Tokens(s.Counted)}, {"free", ledger.Tokens(s.Free)},
 	} {
 		if f.n != 0 {

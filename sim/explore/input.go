@@ -32,6 +32,7 @@ const (
 	crash        //
 	restart      //
 	topUp        //
+	burn         //
 	policy       // arg: version
 	leave        //
 	digest       // without a batch: it changes nothing
@@ -63,7 +64,7 @@ func (in *input) cost() cost {
 		return costShares
 	case in.moves():
 		return costStep
-	case in.kind == topUp:
+	case in.kind == topUp || in.kind == burn:
 		return costTopUp
 	case in.kind == policy:
 		return costPolicy
@@ -131,6 +132,9 @@ func (t *table) inputs(l *local) []input {
 		}
 		if s.TopUp > 0 {
 			others = append(others, input{kind: topUp, budget: int8(b)})
+		}
+		if s.Burn > 0 {
+			others = append(others, input{kind: burn, budget: int8(b)})
 		}
 	}
 	for v := range s.Specs {

@@ -187,6 +187,16 @@ func (n *node) do(in input, msg any) (err error) {
 			return e
 		}
 		n.topUps = append(n.topUps, in.budget)
+	case burn:
+		_, e := n.r.Burn(n.clock, n.sc.ids[in.budget], n.sc.scope.Burn, "")
+		switch {
+		case errors.Is(e, ledger.ErrTooFew):
+			n.note = "refused: " + e.Error()
+		case e != nil:
+			return e
+		default:
+			n.books[in.budget].Burned(n.sc.scope.Burn)
+		}
 	case policy:
 		n.policy = int(in.arg)
 		n.r.Respec(n.clock)

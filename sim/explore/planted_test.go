@@ -68,6 +68,14 @@ var bugs = []bug{
 		edits: [][2]string{{"\ta.s.Lapsed += n\n\ta.rights -= n", "\tif planted != N {\n\t\ta.s.Lapsed += n\n\t}\n\ta.rights -= n"}},
 	},
 	{
+		name: "what decays is said to be burned", file: "window.go", scope: "decay", depth: 1, by: judge.BurnedOnWord,
+		edits: [][2]string{{"\ta.s.Decayed += n\n", "\tif planted != N {\n\t\ta.s.Decayed += n\n\t} else {\n\t\ta.s.Burned += n\n\t}\n"}},
+	},
+	{
+		name: "what is burned is counted twice", file: "lapse.go", scope: "decay", depth: 1, by: judge.Equations,
+		edits: [][2]string{{"\ta.s.Burned += n\n", "\tif a.s.Burned += n; planted == N {\n\t\ta.s.Burned += n\n\t}\n"}},
+	},
+	{
 		name: "a digest is answered by nobody", file: "rows.go", scope: "digests", depth: 2, by: "then all faults end",
 		edits: [][2]string{{"r.sendLacking(m.From, theirs)", "if planted != N {\n\t\tr.sendLacking(m.From, theirs)\n\t}"}},
 	},

@@ -24,6 +24,7 @@ type Scope struct {
 	Together  bool            // by Steps all clocks go on at once; otherwise each on its own
 	Skew      ledger.Millis   // how far clocks may be apart
 	TopUp     ledger.Tokens   // top-ups of this amount
+	Burn      ledger.Tokens   // burns of this amount, counted as top-ups
 	Leaving   bool            // nodes leave to any peer
 	Rows      bool            // rows travel, too
 	Digests   bool            // nodes tell any peer what they know of rows, and are sent what they lack

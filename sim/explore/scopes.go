@@ -102,9 +102,9 @@ func Scopes() []Scope {
 			Ticks: true, Faults: true, Most: Costs{Calls: 4, Rights: 1, Faults: 1}, Depth: 7, Brief: 4, Rest: 40,
 		},
 		{
-			Name: "decay", About: "rights decay while they are lent, reserved and on the way, and while nodes are down",
-			Founders: 1, Specs: []ledger.Spec{rotting}, Calls: []ledger.Tokens{30}, Used: []int64{0}, Rights: []ledger.Tokens{60},
-			Turns: []ledger.Millis{3000}, Skew: 3000, Faults: true, Most: Costs{Calls: 2, Rights: 2, Steps: 3, Faults: 1}, Depth: 7, Brief: 5, Rest: 40,
+			Name: "decay", About: "rights decay and are burned while they are lent, reserved and on the way, and while nodes are down",
+			Founders: 1, Specs: []ledger.Spec{rotting}, Calls: []ledger.Tokens{30}, Used: []int64{0}, Rights: []ledger.Tokens{60}, Burn: 30,
+			Turns: []ledger.Millis{3000}, Skew: 3000, Faults: true, Most: Costs{Calls: 2, Rights: 2, TopUps: 1, Steps: 3, Faults: 1}, Depth: 7, Brief: 5, Rest: 40,
 		},
 		{
 			Name: "offer", About: "borrowed rights of a rate are offered back, asked for and given on, late and in vain",

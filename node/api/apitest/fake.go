@@ -32,6 +32,7 @@ type Node struct {
 	open      map[string]*call
 	keys      map[string]string // tenant + "\x00" + idempotency key → id
 	mints     map[string]api.MintReceipt
+	burns     map[string]api.BurnReceipt
 	pol       api.Policy
 	lastFault api.Faults
 	forgetful bool
@@ -58,7 +59,7 @@ func New(limit ledger.Tokens) *Node {
 		limit: limit,
 		open:  map[string]*call{},
 		keys:  map[string]string{},
-		mints: map[string]api.MintReceipt{},
+		mints: map[string]api.MintReceipt{}, burns: map[string]api.BurnReceipt{},
 		pol: api.Policy{
 			Revision: 1, Hash: "5f1a", Since: Epoch, By: "start",
 			Source: "apiVersion: swarmpurse/v1\nrevision: 1\n",
@@ -318,6 +319,26 @@ func (n *Node) Mint(_ context.Context, m api.MintRequest) (api.MintReceipt, erro
 	n.limit += m.Amount
 	r := api.MintReceipt{Instance: Instance.Name(), Minted: m.Amount, Limit: n.limit}
 	n.mints[m.ID] = r
+	return r, nil
+}
+
+// Burn implements api.Node.
+func (n *Node) Burn(_ context.Context, m api.BurnRequest) (api.BurnReceipt, error) {
+	if m.Budget != "pot" {
+		return api.BurnReceipt{}, fmt.Errorf("%w %q: the policy has: pot", api.ErrUnknownBudget, m.Budget)
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if r, ok := n.burns[m.ID]; ok {
+		r.Repeated = true
+		return r, nil
+	}
+	if m.Amount > n.limit {
+		return api.BurnReceipt{}, fmt.Errorf("%w: %q has %d rights; %d were to be burned, none was", api.ErrTooFew, m.Budget, n.limit, m.Amount)
+	}
+	n.limit -= m.Amount
+	r := api.BurnReceipt{Instance: Instance.Name(), Burned: m.Amount, Rights: n.limit}
+	n.burns[m.ID] = r
 	return r, nil
 }
 

@@ -1,0 +1,78 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/api"
+)
+
+const (
+	burnTries = 20 * time.Millisecond // between looks whether peers' rights have come
+	burnWaits = 3 * time.Second       // for them
+)
+
+// Burn destroys rights of an instance. What this node lacks it asks peers for, as for a call. See api.Node.
+func (n *Node) Burn(ctx context.Context, m api.BurnRequest) (api.BurnReceipt, error) {
+	b, ok := n.policy.Load().policy.Budget(m.Budget)
+	if !ok {
+		return api.BurnReceipt{}, fmt.Errorf("%w: the policy has none of the name %.64q", api.ErrUnknownBudget, m.Budget)
+	}
+	if len(m.Key) != len(b.Per) {
+		return api.BurnReceipt{}, fmt.Errorf("%w: budget %q is per %v, so key needs %d values, not %d", admit.ErrInvalid, b.Name, b.Per, len(b.Per), len(m.Key))
+	}
+	var rc api.BurnReceipt
+	var with uint64 // the version that it came with
+	until := time.Now().Add(burnWaits)
+	try := func(now ledger.Instant, done func(error)) {
+		id, err := b.Instance(n.replica.Charter().ID, m.Key)
+		if err != nil {
+			done(fmt.Errorf("%w: %w", admit.ErrInvalid, err))
+			return
+		}
+		repeated, err := n.replica.Burn(now, id, m.Amount, m.ID)
+		if errors.Is(err, ledger.ErrTooFew) {
+			n.replica.Waiting(now, id, ledger.Need{First: m.Amount, All: m.Amount, Since: now, Until: now + ledger.Instant(time.Until(until).Milliseconds())})
+			s := n.instance(now, id, &b.Spec, false)
+			done(fmt.Errorf("%w: %q has %d rights at nodes that can be reached, %d of them here; %d were to be burned, none was",
+				api.ErrTooFew, id.Name(), s.Swarm.Rights-s.Away, s.Local.Rights, m.Amount))
+			return
+		}
+		if err != nil {
+			done(mintError(err))
+			return
+		}
+		n.after = append(n.after, func(err error) {
+			if err == nil {
+				with = n.replica.Guarding().Version
+				s := n.instance(n.now(), id, &b.Spec, false)
+				rc = api.BurnReceipt{Instance: id.Name(), Burned: m.Amount, Rights: s.Swarm.Rights, Repeated: repeated}
+				if !repeated {
+					n.log.Info().Str("instance", id.Name()).Int64("tokens", int64(m.Amount)).Str("by", m.By).Str("why", m.Why).Str("id", m.ID).Msg("burned")
+				}
+			}
+			done(err)
+		})
+	}
+	tick := time.NewTicker(burnTries)
+	defer tick.Stop()
+	for {
+		err := n.wait(ctx, try)
+		if err == nil {
+			rc.Unheld = !n.becomesHeld(ctx, with)
+			return rc, nil
+		}
+		if !errors.Is(err, api.ErrTooFew) || !time.Now().Before(until) {
+			return api.BurnReceipt{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return api.BurnReceipt{}, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
