@@ -27,10 +27,18 @@ var variables = []struct {
 	{"model", cel.StringType},
 	{"prompt_tokens", cel.IntType},
 	{"max_output_tokens", cel.IntType},
+	{cachedTokens, cel.IntType},
+	{reasoningTokens, cel.IntType},
 	{"attributes", cel.MapType(cel.StringType, cel.StringType)},
 	{"data", cel.ListType(cel.StringType)},
 	{"tokens", cel.MapType(cel.StringType, cel.IntType)},
 }
+
+// What a call's counts are made of. Only costs see them: they are known when the call has ended.
+const (
+	cachedTokens    = "cached_tokens"    // of prompt_tokens, what the provider had cached
+	reasoningTokens = "reasoning_tokens" // of max_output_tokens, what the model thought
+)
 
 func variableNames() []string {
 	list := make([]string, len(variables))
@@ -164,6 +172,8 @@ func (a *activation) ResolveName(name string) (any, bool) {
 		return types.Int(a.call.PromptTokens), true
 	case "max_output_tokens":
 		return types.Int(a.call.MaxOutputTokens), true
+	case cachedTokens, reasoningTokens:
+		return types.Int(0), true // only costs that are linear see them, and those are not evaluated here
 	case "attributes":
 		return sorted{types.NewStringStringMap(types.DefaultTypeAdapter, a.call.Attributes)}, true
 	case "data":

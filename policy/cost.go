@@ -31,12 +31,20 @@ func (c *Cost) String() string { return c.source }
 // Linear reports whether the cost is priced without CEL, and so without allocating.
 func (c *Cost) Linear() bool { return c.plain }
 
-// linear is c[0] + c[1]·prompt_tokens + c[2]·max_output_tokens, in ints if all constants are, else in
-// doubles, as CEL would compute it.
+// linear is c[0] + c[1]·prompt_tokens + c[2]·max_output_tokens + c[3]·cached_tokens + c[4]·reasoning_tokens, in ints if all
+// constants are, else in doubles, as CEL would compute it.
 type linear struct {
 	double bool
-	i      [3]int64
-	f      [3]float64
+	parts  bool // c[3] or c[4] is not 0
+	i      [5]int64
+	f      [5]float64
+}
+
+// Usage is how many tokens of a model a call takes.
+type Usage struct {
+	Prompt, Output int64
+	Cached         int64 // the part of Prompt that the provider had cached
+	Reasoning      int64 // the part of Output that nobody sees
 }
 
 // maxConst bounds the constants that are compiled to plain Go, so that sums of them stay exact.
@@ -48,7 +56,7 @@ func linearOf(e ast.Expr) (linear, bool) {
 	if !ok {
 		return linear{}, false
 	}
-	for i := range 3 {
+	for i := range l.i {
 		if l.i[i] > maxConst || l.i[i] < -maxConst {
 			return linear{}, false
 		}
@@ -56,6 +64,7 @@ func linearOf(e ast.Expr) (linear, bool) {
 			return linear{}, false
 		}
 	}
+	l.parts = l.i[3] != 0 || l.i[4] != 0 || l.f[3] != 0 || l.f[4] != 0
 	return l, true
 }
 
@@ -66,17 +75,21 @@ func linearTerm(e ast.Expr) (linear, bool) {
 		switch v := e.AsLiteral().(type) {
 		case types.Int:
 			if int64(v) <= maxConst && int64(v) >= -maxConst {
-				return linear{i: [3]int64{int64(v)}}, true
+				return linear{i: [5]int64{int64(v)}}, true
 			}
 		case types.Double:
-			return linear{double: true, f: [3]float64{float64(v)}}, true
+			return linear{double: true, f: [5]float64{float64(v)}}, true
 		}
 	case ast.IdentKind:
 		switch e.AsIdent() {
 		case "prompt_tokens":
-			return linear{i: [3]int64{0, 1, 0}}, true
+			return linear{i: [5]int64{0, 1, 0}}, true
 		case "max_output_tokens":
-			return linear{i: [3]int64{0, 0, 1}}, true
+			return linear{i: [5]int64{0, 0, 1}}, true
+		case cachedTokens:
+			return linear{i: [5]int64{3: 1}}, true
+		case reasoningTokens:
+			return linear{i: [5]int64{4: 1}}, true
 		}
 	case ast.CallKind:
 		call := e.AsCall()
@@ -84,7 +97,7 @@ func linearTerm(e ast.Expr) (linear, bool) {
 		switch {
 		case len(args) == 1 && call.FunctionName() == operators.Negate:
 			if a, ok := linearTerm(args[0]); ok {
-				return a.scale(linear{i: [3]int64{-1}})
+				return a.scale(linear{i: [5]int64{-1}})
 			}
 		case len(args) == 1 && call.FunctionName() == "double" && !call.IsMemberFunction():
 			if a, ok := linearTerm(args[0]); ok {
@@ -100,7 +113,7 @@ func linearTerm(e ast.Expr) (linear, bool) {
 			case operators.Add:
 				return a.plus(b)
 			case operators.Subtract:
-				if b, ok := b.scale(linear{i: [3]int64{-1}}); ok {
+				if b, ok := b.scale(linear{i: [5]int64{-1}}); ok {
 					return a.plus(b)
 				}
 			case operators.Multiply:
@@ -128,7 +141,7 @@ func linearTerm(e ast.Expr) (linear, bool) {
 }
 
 func (l linear) constant() bool {
-	return l.i[1] == 0 && l.i[2] == 0 && l.f[1] == 0 && l.f[2] == 0
+	return [4]int64(l.i[1:]) == [4]int64{} && [4]float64(l.f[1:]) == [4]float64{}
 }
 
 func (l linear) asDouble() linear {
@@ -194,7 +207,54 @@ func add(a, b int64) (int64, bool) {
 	return s, (s > a) == (b > 0)
 }
 
-// at evaluates for counts from 0 to ledger.MaxTokens. over is set when the result does not fit.
+// dearest is the usage of so many tokens that costs most: what must be reserved while it is not known what of the prompt is
+// cached and what of the output is reasoning.
+func (l *linear) dearest(prompt, output int64) Usage {
+	u := Usage{Prompt: prompt, Output: output}
+	if l.i[3] > 0 || l.f[3] > 0 {
+		u.Cached = prompt
+	}
+	if l.i[4] > 0 || l.f[4] > 0 {
+		u.Reasoning = output
+	}
+	return u
+}
+
+// below reports a part of the tokens that would cost less than nothing: "" if there is none.
+func (l *linear) below() string {
+	l2 := l.asDouble()
+	switch {
+	case l2.f[3] < 0 && l2.f[1]+l2.f[3] < -1e-12:
+		return cachedTokens
+	case l2.f[4] < 0 && l2.f[2]+l2.f[4] < -1e-12:
+		return reasoningTokens
+	}
+	return ""
+}
+
+// of evaluates for real usage, parts included.
+func (l *linear) of(u Usage) (n int64, v verdict) {
+	if !l.parts {
+		return l.at(u.Prompt, u.Output)
+	}
+	cached, reasoning := min(u.Cached, u.Prompt), min(u.Reasoning, u.Output)
+	if l.double {
+		return whole(l.f[0] + l.f[1]*float64(u.Prompt) + l.f[2]*float64(u.Output) + l.f[3]*float64(cached) + l.f[4]*float64(reasoning))
+	}
+	s, ok := l.i[0], true
+	for i, count := range [...]int64{u.Prompt, u.Output, cached, reasoning} {
+		p, fits := mul(l.i[i+1], count)
+		var sum bool
+		s, sum = add(s, p)
+		ok = ok && fits && sum
+	}
+	if !ok {
+		return 0, tooLarge
+	}
+	return s, inRange(s)
+}
+
+// at evaluates for counts from 0 to ledger.MaxTokens, with no parts told apart.
 func (l *linear) at(prompt, output int64) (n int64, v verdict) {
 	if l.double {
 		return whole(l.f[0] + l.f[1]*float64(prompt) + l.f[2]*float64(output))
@@ -284,14 +344,14 @@ func fromCEL(v ref.Val) (int64, verdict) {
 
 // of prices one call, where matched is the call that was matched, with its counts replaced; it is nil for
 // linear costs.
-func (c *Cost) of(b *Budget, price PPM, prompt, output int64, matched *activation) (amount, cost ledger.Tokens, err error) {
+func (c *Cost) of(b *Budget, price PPM, u Usage, matched *activation) (amount, cost ledger.Tokens, err error) {
 	var n, m int64
 	var v verdict
 	if c.plain {
-		n, v = c.linear.at(prompt, output)
+		n, v = c.linear.of(u)
 	} else {
 		call := *matched.call
-		call.PromptTokens, call.MaxOutputTokens = prompt, output
+		call.PromptTokens, call.MaxOutputTokens = u.Prompt, u.Output
 		result, err := c.expr.eval(&activation{call: &call, class: matched.class})
 		if err != nil {
 			return 0, 0, c.fail(err)
@@ -302,7 +362,7 @@ func (c *Cost) of(b *Budget, price PPM, prompt, output int64, matched *activatio
 		m, v = priced(n, int64(price))
 	}
 	if v != fine {
-		return 0, 0, c.fail(v.err(b, price, prompt, output))
+		return 0, 0, c.fail(v.err(b, price, u.Prompt, u.Output))
 	}
 	return ledger.Tokens(m), ledger.Tokens(n), nil
 }

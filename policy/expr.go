@@ -32,6 +32,7 @@ type reads struct {
 	attrs  []string   // attributes looked at by name, sorted
 	data   bool
 	counts bool // prompt_tokens, max_output_tokens
+	parts  bool // cached_tokens, reasoning_tokens
 	tokens bool
 	whole  bool // attributes as a whole
 }
@@ -83,6 +84,9 @@ func (d *decoder) compile(n *yaml.Node, what, source string, wants *cel.Type) *e
 	e := &expr{source: source, pos: d.Pos(n), checked: rep, reads: readsOf(rep.Expr())}
 	out := checked.OutputType()
 	switch {
+	case wants != nil && e.reads.parts:
+		d.Report(n, "let costs look at them", "%s looks at %s or %s, which are known only when a call has ended", what, cachedTokens, reasoningTokens)
+		return nil
 	case wants != nil && !out.IsExactType(wants):
 		d.Report(n, "compare something, as in model == \"gpt-4o\"", "%s must be true or false, but is %s", what, typeName(out))
 		return nil
@@ -248,6 +252,8 @@ func readsOf(e ast.Expr) reads {
 			switch id := e.AsIdent(); id {
 			case "prompt_tokens", "max_output_tokens":
 				r.counts = true
+			case cachedTokens, reasoningTokens:
+				r.parts = true
 			case "data":
 				r.data = true
 			case "tokens":

@@ -135,31 +135,41 @@ func (d *Draw) AmountOf(c *Call, output int64, price PPM) (amount, cost ledger.T
 			return c.Tokens[i].Amount, c.Tokens[i].Amount, nil
 		}
 	}
-	return d.at(c.PromptTokens, output, price)
+	u := Usage{Prompt: c.PromptTokens, Output: output}
+	if d.Cost.linear.parts {
+		u = d.Cost.linear.dearest(u.Prompt, u.Output)
+	}
+	return d.at(u, price)
 }
 
 // Settle is what real usage costs at the budget's base price, see SettleAt.
 func (d *Draw) Settle(prompt, completion int64) (ledger.Tokens, error) {
-	return d.SettleAt(prompt, completion, d.Base())
+	return d.SettleAt(Usage{Prompt: prompt, Output: completion}, d.Base())
 }
 
 // SettleAt is what real usage costs: the cost with the provider's count of prompt tokens in place of
-// prompt_tokens and of completion tokens in place of max_output_tokens, times the price (that of the admission), rounded up.
+// prompt_tokens and of completion tokens in place of max_output_tokens, and of parts of them, times the price (that of the
+// admission), rounded up. A part counts at most as much as the whole.
 // All else that the cost looks at is as it was when the call was matched. Errors and allocations are
 // as with AmountAt; a negative count is a *CallError.
-func (d *Draw) SettleAt(prompt, completion int64, price PPM) (ledger.Tokens, error) {
-	amount, _, err := d.at(prompt, completion, price)
+func (d *Draw) SettleAt(u Usage, price PPM) (ledger.Tokens, error) {
+	amount, _, err := d.at(u, price)
 	return amount, err
 }
 
-func (d *Draw) at(prompt, completion int64, price PPM) (amount, cost ledger.Tokens, err error) {
-	if prompt < 0 || prompt > int64(ledger.MaxTokens) {
-		return 0, 0, count("prompt_tokens", prompt)
+func (d *Draw) at(u Usage, price PPM) (amount, cost ledger.Tokens, err error) {
+	const most = int64(ledger.MaxTokens)
+	switch {
+	case u.Prompt < 0 || u.Prompt > most:
+		return 0, 0, count("prompt_tokens", u.Prompt)
+	case u.Output < 0 || u.Output > most:
+		return 0, 0, count("completion_tokens", u.Output)
+	case u.Cached < 0:
+		return 0, 0, count(cachedTokens, u.Cached)
+	case u.Reasoning < 0:
+		return 0, 0, count(reasoningTokens, u.Reasoning)
 	}
-	if completion < 0 || completion > int64(ledger.MaxTokens) {
-		return 0, 0, count("completion_tokens", completion)
-	}
-	return d.Cost.of(d.Budget, price, prompt, completion, d.matched)
+	return d.Cost.of(d.Budget, price, u, d.matched)
 }
 
 // Instance names the instance that is drawn on.

@@ -23,12 +23,12 @@ var unitCosts = map[string]string{
 }
 
 var unitLinear = map[string]linear{
-	"token":        {i: [3]int64{0, 1, 1}},
-	"input_token":  {i: [3]int64{0, 1, 0}},
-	"output_token": {i: [3]int64{0, 0, 1}},
-	"request":      {i: [3]int64{1, 0, 0}},
-	"call":         {i: [3]int64{1, 0, 0}},
-	"slot":         {i: [3]int64{1, 0, 0}},
+	"token":        {i: [5]int64{0, 1, 1}},
+	"input_token":  {i: [5]int64{0, 1, 0}},
+	"output_token": {i: [5]int64{0, 0, 1}},
+	"request":      {i: [5]int64{1, 0, 0}},
+	"call":         {i: [5]int64{1, 0, 0}},
+	"slot":         {i: [5]int64{1, 0, 0}},
 }
 
 func (d *decoder) rules(p *Policy, n *yaml.Node) {
@@ -163,7 +163,15 @@ func (d *decoder) costs(p *Policy, r *rule, n *yaml.Node, drawn []string) map[st
 			continue
 		}
 		c := &Cost{source: source, token: token, rule: r.name, pos: x.pos}
-		if c.linear, c.plain = linearOf(x.checked.Expr()); c.plain {
+		if c.linear, c.plain = linearOf(x.checked.Expr()); !c.plain && x.reads.parts {
+			d.Report(document.Deref(e.Value), "write it as a sum, as in prompt_tokens - 0.9 * cached_tokens + 4 * max_output_tokens; where it depends on the call, write two rules",
+				"%s looks at %s or %s and is not linear in the counts, so what to reserve is not known", what, cachedTokens, reasoningTokens)
+			continue
+		}
+		if c.plain {
+			if part := c.linear.below(); part != "" {
+				d.Report(document.Deref(e.Value), "take off less", "%s: %s would cost less than nothing", what, part)
+			}
 			if c.linear.constant() {
 				if _, v := c.linear.at(0, 0); v != fine {
 					d.Report(document.Deref(e.Value), "", "%s is not a number from 0 to %d", what, maxConst)

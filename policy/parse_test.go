@@ -238,7 +238,7 @@ func TestErrors(t *testing.T) {
 		{"when name", budget + "rules:\n  - when: tenant == \"x\" && modle == \"y\"\n    draw: [b]\n", "p.yaml:7:28: when: \"modle\" is neither a variable nor a function; did you mean \"model\"?"},
 		{"when type", budget + "rules:\n  - when: tenant == 1\n    draw: [b]\n", "p.yaml:7:18: when: == does not take (string, int)"},
 		{"when number", budget + "rules:\n  - when: prompt_tokens\n    draw: [b]\n", "p.yaml:7:11: when must be true or false, but is a number (int); compare something, as in model == \"gpt-4o\""},
-		{"when quoted", budget + "rules:\n  - when: 'tenant == \"ü\" && foo'\n    draw: [b]\n", "p.yaml:7:29: when: \"foo\" is neither a variable nor a function; known: tenant, agent, run, class, model, prompt_tokens, max_output_tokens, attributes, data, tokens"},
+		{"when quoted", budget + "rules:\n  - when: 'tenant == \"ü\" && foo'\n    draw: [b]\n", "p.yaml:7:29: when: \"foo\" is neither a variable nor a function; known: tenant, agent, run, class, model, prompt_tokens, max_output_tokens, cached_tokens, reasoning_tokens, attributes, data, tokens"},
 		{"when literal block", budget + "rules:\n  - when: |\n      tenant == \"x\" &&\n        modle == \"y\"\n    draw: [b]\n", "p.yaml:9:9: when: \"modle\" is neither a variable nor a function; did you mean \"model\"?"},
 		{"when folded block", budget + "rules:\n  - when: >-\n      tenant == \"x\" &&\n      modle == \"y\"\n    draw: [b]\n", "p.yaml:9:7: when: \"modle\" is neither a variable nor a function; did you mean \"model\"?"},
 		{"when over lines", budget + "rules:\n  - when: tenant == \"x\" &&\n      modle == \"y\"\n    draw: [b]\n", "p.yaml:8:7: when: \"modle\" is neither a variable nor a function; did you mean \"model\"?"},

@@ -132,7 +132,7 @@ var ruleShape = &document.Shape{Name: "a rule", Fields: []document.Field{
 	{Name: "when", Is: document.Text, Doc: "CEL: does this rule match the call? Absent: always. Sees tenant, agent, run, class, model, prompt_tokens, max_output_tokens, attributes, data, tokens."},
 	{Name: "draw", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "The budgets that the call draws on, all or nothing."},
 	{Name: "cost", Is: document.Schema{Each: &document.Schema{Kind: "any"}},
-		Doc: "CEL by token type: what the call costs. Default: by the token type's unit."},
+		Doc: "CEL by token type: what the call costs. Sees, beside what when sees, cached_tokens and reasoning_tokens: the parts of prompt_tokens and max_output_tokens that have a weight of their own, known when the call has ended. Default: by the token type's unit."},
 	{Name: "stop", Is: document.Schema{Kind: "boolean"}, Doc: "true: no rule after this one is looked at when it matches."},
 	{Name: "degrade", Is: document.Schema{One: degradeShape}, Doc: "Makes calls cheaper when a budget of this rule runs low, or instead of refusing them."},
 	{Name: "route", Later: true},

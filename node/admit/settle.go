@@ -119,7 +119,7 @@ next:
 			u = st.Estimate
 		}
 		if u != nil {
-			n, err := d.SettleAt(u.PromptTokens, u.CompletionTokens, r.price(j))
+			n, err := d.SettleAt(policy.Usage{Prompt: u.PromptTokens, Output: u.CompletionTokens, Cached: u.CachedTokens, Reasoning: u.ReasoningTokens}, r.price(j))
 			if err != nil {
 				return invalid(fmt.Errorf("usage: %w", err))
 			}

@@ -154,6 +154,8 @@ type Settlement struct {
 type Usage struct {
 	PromptTokens     int64
 	CompletionTokens int64
+	CachedTokens     int64 // of PromptTokens, what it had cached
+	ReasoningTokens  int64 // of CompletionTokens, what the model thought
 }
 
 // Receipt is what a settlement or a release did. Settling twice gives the same receipt as once.

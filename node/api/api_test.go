@@ -121,6 +121,7 @@ func TestUsageForms(t *testing.T) {
 		"embeddings": {api.Usage{PromptTokens: n(10)}, 10},
 		"responses":  {api.Usage{InputTokens: n(7), OutputTokens: n(2)}, 9},
 		"cached":     {api.Usage{InputTokens: n(7), OutputTokens: n(2), CacheCreationTokens: n(30), CacheReadTokens: n(400)}, 439},
+		"parts":      {api.Usage{PromptTokens: n(10), CompletionTokens: n(5), PromptDetails: &api.UsageDetails{CachedTokens: n(8)}, CompletionDetails: &api.UsageDetails{ReasoningTokens: n(4)}}, 15},
 		"both":       {api.Usage{PromptTokens: n(10), CompletionTokens: n(5), InputTokens: n(1), OutputTokens: n(1)}, 15},
 	} {
 		t.Run(name, func(t *testing.T) {

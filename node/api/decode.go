@@ -188,9 +188,11 @@ func (u *Usage) counts() (*admit.Usage, error) {
 	// Gateways that translate between providers send both forms; chat's is the one that is complete.
 	case u.PromptTokens != nil || u.CompletionTokens != nil:
 		out.PromptTokens, out.CompletionTokens = value(u.PromptTokens), value(u.CompletionTokens)
+		out.CachedTokens, out.ReasoningTokens = value(u.PromptDetails.cached()), value(u.CompletionDetails.reasoning())
 	case u.InputTokens != nil || u.OutputTokens != nil:
 		out.PromptTokens = value(u.InputTokens) + value(u.CacheCreationTokens) + value(u.CacheReadTokens)
 		out.CompletionTokens = value(u.OutputTokens)
+		out.CachedTokens, out.ReasoningTokens = value(u.CacheReadTokens)+value(u.InputDetails.cached()), value(u.OutputDetails.reasoning())
 		if err := checkAmount("usage.input_tokens", out.PromptTokens); err != nil {
 			return nil, err
 		}
@@ -198,7 +200,28 @@ func (u *Usage) counts() (*admit.Usage, error) {
 		return nil, badRequest(ErrCodeMissing, "usage",
 			`"usage" holds no count that is known: send the provider's own object, with prompt_tokens and completion_tokens or input_tokens and output_tokens, or state amounts in "used"`)
 	}
+	// Parts that cannot be are passed over: then all is charged as what is dearer, as a rule.
+	if out.CachedTokens < 0 || out.CachedTokens > out.PromptTokens {
+		out.CachedTokens = 0
+	}
+	if out.ReasoningTokens < 0 || out.ReasoningTokens > out.CompletionTokens {
+		out.ReasoningTokens = 0
+	}
 	return &out, nil
+}
+
+func (d *UsageDetails) cached() *int64 {
+	if d == nil {
+		return nil
+	}
+	return d.CachedTokens
+}
+
+func (d *UsageDetails) reasoning() *int64 {
+	if d == nil {
+		return nil
+	}
+	return d.ReasoningTokens
 }
 
 func decodeRelease(body []byte) (string, error) {

@@ -69,6 +69,17 @@ type Usage struct {
 	// Anthropic counts cached input beside input_tokens, not inside it.
 	CacheCreationTokens *int64 `json:"cache_creation_input_tokens,omitempty"`
 	CacheReadTokens     *int64 `json:"cache_read_input_tokens,omitempty"`
+	// What the others count as part of prompt and input, completion and output.
+	PromptDetails     *UsageDetails `json:"prompt_tokens_details,omitempty"`
+	CompletionDetails *UsageDetails `json:"completion_tokens_details,omitempty"`
+	InputDetails      *UsageDetails `json:"input_tokens_details,omitempty"`
+	OutputDetails     *UsageDetails `json:"output_tokens_details,omitempty"`
+}
+
+// UsageDetails tells of parts of a count.
+type UsageDetails struct {
+	CachedTokens    *int64 `json:"cached_tokens,omitempty"`
+	ReasoningTokens *int64 `json:"reasoning_tokens,omitempty"`
 }
 
 // ReleaseRequest is the body of POST /v1/release.

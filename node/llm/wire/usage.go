@@ -12,6 +12,8 @@ const maxUsage = 16 << 10
 // Usage is what a provider counted.
 type Usage struct {
 	PromptTokens, CompletionTokens int64
+	CachedTokens                   int64 // of PromptTokens, what the provider had cached
+	ReasoningTokens                int64 // of CompletionTokens, what the model thought
 }
 
 // UsageFinder watches a JSON document go by and keeps its top-level "usage", in whatever pieces the
@@ -136,6 +138,22 @@ func ParseUsage(v gjson.Result) *Usage {
 	}
 	if !some {
 		return nil
+	}
+	for _, f := range []struct {
+		names [2]string
+		most  int64
+		into  *int64
+	}{
+		{[2]string{"prompt_tokens_details.cached_tokens", "input_tokens_details.cached_tokens"}, u.PromptTokens, &u.CachedTokens},
+		{[2]string{"completion_tokens_details.reasoning_tokens", "output_tokens_details.reasoning_tokens"}, u.CompletionTokens, &u.ReasoningTokens},
+	} {
+		for _, name := range f.names {
+			// A part that cannot be is passed over: then all is charged as what is dearer, as a rule.
+			if n := v.Get(name); n.Type == gjson.Number && n.Num >= 0 && n.Num <= float64(f.most) && n.Num == float64(int64(n.Num)) {
+				*f.into = int64(n.Num)
+				break
+			}
+		}
 	}
 	return &u
 }

@@ -17,7 +17,12 @@ func TestUsageFinder(t *testing.T) {
 	}{
 		{"chat", `{"id":"x","choices":[{"message":{"content":"hi"}}],"usage":{"prompt_tokens":3,"completion_tokens":4,"total_tokens":7}}`, use(3, 4)},
 		{"embedding", `{"data":[[1,2]],"usage":{"prompt_tokens":3,"total_tokens":3}}`, use(3, 0)},
-		{"responses", `{"usage":{"input_tokens":5,"input_tokens_details":{"cached_tokens":1},"output_tokens":6}}`, use(5, 6)},
+		{"responses", `{"usage":{"input_tokens":5,"input_tokens_details":{"cached_tokens":1},"output_tokens":6}}`, &Usage{PromptTokens: 5, CompletionTokens: 6, CachedTokens: 1}},
+		{"parts", `{"usage":{"prompt_tokens":30,"completion_tokens":40,"prompt_tokens_details":{"cached_tokens":20,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":35}}}`,
+			&Usage{PromptTokens: 30, CompletionTokens: 40, CachedTokens: 20, ReasoningTokens: 35}},
+		{"parts of responses", `{"usage":{"input_tokens":30,"output_tokens":40,"input_tokens_details":{"cached_tokens":30},"output_tokens_details":{"reasoning_tokens":0}}}`,
+			&Usage{PromptTokens: 30, CompletionTokens: 40, CachedTokens: 30}},
+		{"parts that cannot be", `{"usage":{"prompt_tokens":3,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":-1}}}`, use(3, 4)},
 		{"spaced", "{ \"usage\" :\n {\"prompt_tokens\" : 3 , \"completion_tokens\":4 } }", use(3, 4)},
 		{"not at the top", `{"choices":[{"usage":{"prompt_tokens":3}}],"x":{"usage":{"prompt_tokens":3}}}`, nil},
 		{"in a text", `{"text":"\"usage\":{\"prompt_tokens\":3}"}`, nil},
