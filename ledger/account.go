@@ -422,6 +422,8 @@ func (a *Account) Settle(now Instant, reserved, used Tokens, w Window) (charged,
 	defer a.mu.Unlock()
 	if a.retired {
 		if a.spec.Kind == Slots {
+			a.s.Reserved -= reserved // its heir may be this node's next generation, see former
+			a.rights += reserved
 			reserved = 0
 		}
 		return reserved, 0

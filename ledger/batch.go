@@ -31,15 +31,27 @@ func (t *touchList) take() []*instance {
 
 // grow adds a change that is applied when it is durable.
 func (r *Replica) grow(in *instance, c change) {
+	r.batch.urgent = true
+	r.growLater(in, c)
+}
+
+// growLater is grow for what nobody waits for.
+func (r *Replica) growLater(in *instance, c change) {
 	in.changes = append(in.changes, c)
-	r.mark(in)
+	r.markLater(in)
 	if c.edge != nil {
 		r.markEdge(in, c.edge)
 	}
 }
 
-// mark has the account's record written with this batch.
+// mark has the account's record written with this batch, and noted at once.
 func (r *Replica) mark(in *instance) {
+	r.batch.urgent = true
+	r.markLater(in)
+}
+
+// markLater is mark for what nobody waits for: guardians may hear of it a little later.
+func (r *Replica) markLater(in *instance) {
 	if !in.dirty {
 		in.dirty = true
 		r.batch.dirty = append(r.batch.dirty, in)
@@ -54,6 +66,7 @@ func (r *Replica) markEdge(in *instance, e *edge) {
 }
 
 func (r *Replica) meta(key string, value []byte) {
+	r.batch.urgent = true
 	r.batch.meta = append(r.batch.meta, Write{key, value})
 }
 
@@ -207,7 +220,7 @@ func (r *Replica) Abort() {
 	r.versionNext = 0
 	r.nextTurn = minInstant
 	r.guard.Abort()
-	b := batch{dirty: r.batch.dirty, edges: r.batch.edges}
+	b := batch{dirty: r.batch.dirty, edges: r.batch.edges, urgent: true}
 	for _, w := range r.batch.meta {
 		if w.Key != keyMint {
 			b.meta = append(b.meta, w)

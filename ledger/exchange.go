@@ -282,9 +282,17 @@ func (r *Replica) repeat(now Instant) {
 			return false // what is held was acknowledged
 		}
 		pause := min(Millis(firstRepeat)<<min(x.e.tries, 10), lastRepeat)
-		if _, ok := r.alive(x.e.peer); ok && !x.e.dirty && due(now, x.e.told, pause) && sent < repeatsATick && r.may() {
+		if x.e.dirty || !due(now, x.e.told, pause) || sent >= repeatsATick || !r.may() {
+			return false
+		}
+		if _, ok := r.alive(x.e.peer); ok {
 			sent++
 			r.tell(now, x.in, x.e, 0)
+		} else if i, ok := r.peer(x.e.peer.Node); ok && r.bound && r.peers[i].Alive && r.peers[i].Holder.Gen > x.e.peer.Gen {
+			sent++ // it goes on as another generation, and may never have heard of the gift
+			r.guard.Ask(x.e.peer, r.peers[i].Holder)
+			x.e.told = now
+			x.e.tries++
 		}
 		return false
 	})
@@ -319,10 +327,18 @@ func (r *Replica) receiveTransfer(now Instant, m *Transfer) error {
 		return fmt.Errorf("%w: a transfer of %d tokens", ErrTooMuch, m.Out)
 	}
 	credit := a.credit(e, m)
+	marks := r.heldOf(now, in)
 	w, ready, lend := a.s.Window, a.ready, a.spec.Lend
 	a.mu.Unlock()
 	if credit != nil {
-		r.grow(in, change{edge: e, apply: credit, lapses: m.Asked + Instant(lend)})
+		grow := r.growLater
+		if in.need.First > 0 { // a call waits for it
+			grow = r.grow
+		}
+		grow(in, change{edge: e, apply: func(s *State, e *Entry) {
+			credit(s, e)
+			marks(s)
+		}, lapses: m.Asked + Instant(lend)})
 		r.activate(in)
 	}
 	// Acknowledge what this batch makes durable. Rights of a window that is over here are acknowledged

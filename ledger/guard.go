@@ -39,6 +39,9 @@ func copies(ws []Write) (rs []guardian.Record) {
 func (r *Replica) guardWrites(ws []Write) []Write {
 	if r.guard.Guarded() {
 		r.guard.Put(copies(ws)...)
+		if !r.batch.urgent {
+			r.guard.Later()
+		}
 	}
 	for _, w := range r.guard.Writes() {
 		ws = append(ws, guardWrite(&w))
@@ -88,6 +91,9 @@ func (r *Replica) receiveGuard(now Instant, m any) error {
 		if r.isShut(m.Of) {
 			return nil
 		}
+	}
+	if _, ok := m.(*guardian.Release); ok {
+		r.guards.released = true // a leaver waits for the claim, within reason
 	}
 	err := r.guard.Receive(r.elapsed, m)
 	r.takeHeld(now)

@@ -215,7 +215,7 @@ func (r *Replica) decided(now Instant, hs []Holder) {
 		}
 		if f != nil && f.heir == r.self {
 			for i := range r.peers {
-				if p := &r.peers[i]; p.Alive && (f.with[p.Holder] || f.word) {
+				if p := &r.peers[i]; p.Alive && (f.with[p.Holder] || f.word || p.Holder == of) { // a leaver waits for it
 					r.guard.Tell(of, p.Holder)
 				}
 			}

@@ -210,8 +210,8 @@ func (r *Replica) takeDues(now Instant, f *final, id InstanceID) (waits bool) {
 		waits = true
 	}
 	if spec.Kind == Slots {
-		// What was reserved below the held mark came back by then.
-		if last < s.HeldTill+slotsSlack {
+		// What was reserved below the held mark came back by then, or the last of those calls was seen to end.
+		if last < s.HeldTill+slotsSlack && !r.former.ended(f.of, id) {
 			waits = true
 		} else {
 			n := max(0, s.owned()-s.Debt) - own.Tokens

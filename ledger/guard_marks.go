@@ -10,8 +10,12 @@ const noBound = Tokens(1) << 62
 // what is only metered is not bound at all.
 func (a *Account) heldBinds() bool { return a.spec.Kind != Rate && a.spec.Ceiling != Observe }
 
-// span is how far the held mark should run ahead: the autonomy's part of present spending, a call at least.
+// span is how far the held mark should run ahead: the autonomy's part of present spending, a call at least. While it is not known
+// what calls take, it is as far as the disk mark.
 func (a *Account) span() Tokens {
+	if a.meanCall == 0 {
+		return a.chunk()
+	}
 	return Tokens(min(max(float64(a.demand)*float64(a.autonomy)/1000, float64(a.meanCall), 1), float64(MaxTokens)))
 }
 
@@ -58,7 +62,11 @@ func (r *Replica) extendHeld(now Instant, in *instance) {
 	switch {
 	case want > a.s.Held && (a.wantMark > a.s.Held || a.s.Held-a.s.used() < span/2 || a.s.Held == a.s.used()) || till > 0:
 		in.raisedAt = now
-		r.grow(in, change{apply: func(s *State, _ *Entry) {
+		grow := r.growLater
+		if a.wantMark > a.s.Held || a.s.Held == a.s.used() || a.wantTill > a.s.HeldTill { // a call waits, or the next one will
+			grow = r.grow
+		}
+		grow(in, change{apply: func(s *State, _ *Entry) {
 			if s.Window == w {
 				s.Held = max(s.Held, want)
 			}
@@ -67,7 +75,23 @@ func (r *Replica) extendHeld(now Instant, in *instance) {
 	case a.s.Held-a.s.used() > 4*span && !r.waits(in) && due(now, in.raisedAt, heldPause):
 		a.s.Held = a.s.used() + span
 		a.lowerHeld()
-		r.mark(in)
+		r.markLater(in)
+	}
+}
+
+// heldOf raises the marks of a stock with the rights that come to it, as far as they are to be used soon: they need not be raised
+// once more when they are here. Caller holds the account's lock.
+func (r *Replica) heldOf(now Instant, in *instance) func(s *State) {
+	a := in.account
+	if a.autonomy == 0 || a.resting || a.spec.Kind == Rate || !a.heldBinds() {
+		return func(*State) {}
+	}
+	in.raisedAt = now
+	mark, held := in.need.All+a.chunk(), in.need.All+a.span()
+	return func(s *State) {
+		most := a.mostMark(s)
+		s.Mark = max(s.Mark, min(s.used()+mark, most))
+		s.Held = max(s.Held, min(s.used()+held, most))
 	}
 }
 

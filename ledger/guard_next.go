@@ -176,6 +176,7 @@ func (r *Replica) Follow(before *Replica) {
 	r.guards.gains = before.guards.gains
 	r.followWord(before.words.own)
 	r.guard.Follow(before.guard)
+	r.former = before.former.and(before)
 	for _, old := range before.order {
 		in, err := r.instance(old.id)
 		if err != nil {
@@ -200,4 +201,41 @@ func (r *Replica) Follow(before *Replica) {
 		})
 		r.rows += len(in.rows)
 	}
+}
+
+// former is the accounts of slots of generations that this very process was before, with calls that ran when those ended.
+type former map[formerKey]*Account
+
+type formerKey struct {
+	of Holder
+	id InstanceID
+}
+
+// and is f with the accounts of the generation that has just ended.
+func (f former) and(before *Replica) former {
+	next := former{}
+	for k, a := range f {
+		if !a.idle() {
+			next[k] = a
+		}
+	}
+	for _, in := range before.order {
+		if a := in.account; a != nil && a.Spec().Kind == Slots {
+			next[formerKey{before.self, in.id}] = a
+		}
+	}
+	return next
+}
+
+// ended reports whether this process has seen all calls end for which a generation before this one had reserved slots.
+func (f former) ended(of Holder, id InstanceID) bool {
+	a := f[formerKey{of, id}]
+	return a != nil && a.idle()
+}
+
+// idle reports that nothing is reserved.
+func (a *Account) idle() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.s.Reserved == 0
 }

@@ -23,18 +23,19 @@ const fewestMembers = 4
 
 // guards is a replica's side of having guardians.
 type guards struct {
-	policy Guards
-	held   uint64      // the version that is held
-	marks  []*instance // whose held marks wait to be held
-	told   Instant     // the end of the lease, as accounts know it
-	finals map[Holder]*final
-	failed time.Duration // since when a guardian has failed; 0 while none has
-	moving bool          // to the next generation
-	over   bool          // this generation was claimed
-	left   bool          // an earlier life of it left for good
-	news   bool          // something that was decided may not be booked yet
-	gains  Gains
-	gone   map[Holder]Instant // generations that are said to be claimed, and since when
+	policy   Guards
+	held     uint64      // the version that is held
+	marks    []*instance // whose held marks wait to be held
+	told     Instant     // the end of the lease, as accounts know it
+	finals   map[Holder]*final
+	failed   time.Duration // since when a guardian has failed; 0 while none has
+	moving   bool          // to the next generation
+	released bool          // a ward has given its lease up since the last tick
+	over     bool          // this generation was claimed
+	left     bool          // an earlier life of it left for good
+	news     bool          // something that was decided may not be booked yet
+	gains    Gains
+	gone     map[Holder]Instant // generations that are said to be claimed, and since when
 }
 
 // SetGuards takes over what the policy says. Guardians are named, once for this generation, as soon as there are four
@@ -84,7 +85,12 @@ func (r *Replica) guardTick(now Instant, slow bool) {
 	}
 	if slow {
 		r.outlive(now)
+	}
+	if slow || r.guards.released {
+		r.guards.released = false
 		r.claimWards()
+	}
+	if slow || r.guards.moving { // calls wait meanwhile
 		r.moveOn(now)
 	}
 	r.guard.Tick(r.elapsed)

@@ -122,6 +122,7 @@ type Replica struct {
 	elapsed time.Duration // by the clock of leases
 	guards  guards
 	words   words
+	former  former
 	past    past // generations with which nothing is open, and no pairwise records are kept
 	bound   bool // this generation has guardians, durably: what is used and told must be held
 	scratch *Scratch
@@ -217,6 +218,7 @@ type batch struct {
 	dirty   []*instance
 	edges   []*edgeRef
 	meta    []Write
+	urgent  bool // somebody waits until guardians hold it
 	mints   []string
 	sends   []Send
 	spreads []Spread

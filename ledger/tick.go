@@ -115,7 +115,7 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		r.extendHeld(now, in)
 		if mark, till := a.extend(); mark > 0 || till > 0 {
 			w := a.s.Window
-			r.grow(in, change{apply: func(s *State, _ *Entry) {
+			r.growLater(in, change{apply: func(s *State, _ *Entry) {
 				if s.Window == w {
 					s.Mark = max(s.Mark, mark)
 				}
@@ -137,7 +137,7 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 	a.mu.Unlock()
 
 	if changed {
-		r.mark(in)
+		r.markLater(in)
 	}
 	if in.unseated && in.foundingBy == 0 && in.account.started() {
 		in.unseated = false

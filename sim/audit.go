@@ -338,15 +338,22 @@ func (a *audit) gave(n *node, id ledger.InstanceID, w ledger.Window, amount ledg
 }
 
 // gaveSlots notes slots that a call was given for the time of its reservation, or gives back if n is negative. Those whose
-// time is over came back without it.
+// time is over came back without it. The generation that gave them may be over by then.
 func (a *audit) gaveSlots(n *node, id ledger.InstanceID, c *call, amount ledger.Tokens) {
-	s := a.side(sideKey{a.w.pool.instance(id), a.w.pool.holder(n.self)})
+	in := a.w.pool.instance(id)
 	if amount > 0 {
+		s := a.side(sideKey{in, a.w.pool.holder(n.self)})
 		s.slots = append(s.slots, slots{c, amount, c.until})
 		s.told += amount
-	} else if i := slices.IndexFunc(s.slots, func(x slots) bool { return x.to == c }); i >= 0 {
-		s.slots = slices.Delete(s.slots, i, i+1)
-		s.told += amount
+		return
+	}
+	for g := n.self; g.Gen >= n.dir; g.Gen-- {
+		s := a.side(sideKey{in, a.w.pool.holder(g)})
+		if i := slices.IndexFunc(s.slots, func(x slots) bool { return x.to == c }); i >= 0 {
+			s.slots = slices.Delete(s.slots, i, i+1)
+			s.told += amount
+			return
+		}
 	}
 }
 

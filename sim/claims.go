@@ -179,6 +179,7 @@ func (a *audit) take(of ledger.Holder, c *claimed) {
 			if k.own() {
 				a.totals(windowKey{k.instance, d.Window}).out -= d.Tokens
 				a.owed[k.instance] -= d.Shares
+				a.comesBack(k, -d.Tokens)
 			}
 			delete(a.dues, k)
 		}
@@ -302,6 +303,20 @@ func (a *audit) due(n *node, id ledger.InstanceID, k dueID, d ledger.Due) {
 		}
 		a.totals(windowKey{k.instance, d.Window}).out += d.Tokens
 		a.owed[k.instance] += d.Shares
+		a.comesBack(k, d.Tokens)
+		if from := a.side(sideKey{k.instance, a.w.pool.holder(k.from)}); !k.to.IsZero() {
+			if from.expire(n.clockNow()); from.told > 0 {
+				a.w.fail("slots come back when their calls have ended", "%s is credited %d of %s, of which callers of %v have %d", n.name, d.Tokens, id, k.from, from.told)
+			}
+		}
+	}
+}
+
+// comesBack books that slots which lie below a final held mark are free again.
+func (a *audit) comesBack(k dueID, n ledger.Tokens) {
+	if s := a.sides[sideKey{k.instance, a.w.pool.holder(k.from)}]; !k.to.IsZero() && s != nil && s.isLive {
+		s.live.Spent -= n
+		a.totals(windowKey{k.instance, s.live.Window}).used -= n
 	}
 }
 

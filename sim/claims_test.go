@@ -63,6 +63,8 @@ func TestClaims(t *testing.T) {
 	less.Tokens--
 	running := []step{writes("pot", whole), is("pot", whole), gives("pot", 300)}
 	ended := append(slices.Clone(running), decides("pot", final(nil)))
+	holds := &call{}
+	lent := []step{writes("pot", whole), is("pot", whole), lends("pot", 1, holds, 1000), decides("pot", final(nil))}
 	gave := []step{writes("pot", whole), notes("pot", ledger.Entry{Out: 5, SharesOut: 7}), bNotes("pot", ledger.Entry{In: 5, SharesIn: 7})}
 	shows := func(e ledger.Entry) step {
 		return func(h *history) {
@@ -109,6 +111,11 @@ func TestClaims(t *testing.T) {
 			inherits("day", nobody, all), "no more is credited than final records show"},
 		{"slots come back that were never there", append(slices.Clone(ended), inherits("pot", nobody, ledger.Due{Tokens: 550})),
 			func(h *history) { inherits("pot", h.a.self, ledger.Due{Tokens: 451})(h) }, "no more is credited than final records show"},
+		{"slots come back while a call has one", append(slices.Clone(lent), inherits("pot", nobody, ledger.Due{Tokens: 600})),
+			func(h *history) { inherits("pot", h.a.self, ledger.Due{Tokens: 400})(h) }, "slots come back when their calls have ended"},
+		{"slots that came back are used twice", append(slices.Clone(lent), inherits("pot", nobody, ledger.Due{Tokens: 600}), lends("pot", -1, holds, 1000),
+			func(h *history) { inherits("pot", h.a.self, ledger.Due{Tokens: 400})(h) }, bIs("pot", ledger.State{Issues: true, In: 1000, Spent: 1000, Mark: 1000})),
+			bIs("pot", ledger.State{Issues: true, In: 1000, Spent: 1001, Lapsed: -1, Mark: 1001}), "no hard budget is exceeded"},
 		{"an heir is credited twice", append(slices.Clone(ended), inherits("pot", nobody, all), inherits("pot", nobody, all)),
 			inherits("pot", nobody, less), "what final records show is credited once"},
 		{"two heirs are credited", append(slices.Clone(ended), inherits("pot", nobody, all), follows), aInherits("pot", nobody, all), "what final records show is credited once"},

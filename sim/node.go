@@ -632,7 +632,7 @@ func (n *node) leave() {
 	}
 	r := n.core.Replica
 	now := n.clockNow()
-	if p := w.byName[l.heir.Node]; p == nil || !n.view.alive(p) {
+	if !n.view.lives(l.heir) { // it died, or goes on as another generation
 		l.heir = n.view.nearest(n)
 		if !l.heir.IsZero() {
 			_ = r.Leave(now, l.heir) // it is live; next tick sees to the rest

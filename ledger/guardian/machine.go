@@ -95,6 +95,7 @@ type Machine struct {
 type batch struct {
 	own     bool
 	next    []Record // of this node's own records, which make the next version
+	later   bool     // nobody waits for them
 	wards   []*ward
 	records []WardRecord
 	rounds  []Round
@@ -235,9 +236,9 @@ func (m *Machine) Writes() []Write {
 // Commit says that the writes are durable, and returns what may be done now.
 func (m *Machine) Commit(now time.Duration) Effects {
 	if m.own != nil && m.Next() > m.own.Version {
-		m.own.wrote(m.Next(), m.batch.next)
+		m.own.wrote(now, m.Next(), m.batch.next, m.batch.later)
 	}
-	m.batch.own, m.batch.next = false, nil
+	m.batch.own, m.batch.next, m.batch.later = false, nil, false
 	m.notes(now)
 	fx := Effects{m.batch.sends, m.batch.decided}
 	for _, w := range m.batch.wards {
@@ -250,7 +251,7 @@ func (m *Machine) Commit(now time.Duration) Effects {
 // Abort forgets the messages of a batch whose writes failed. All else stays as it is and is written with the next: it
 // only binds this node, and nobody heard of it. Its own records are the host's to put again.
 func (m *Machine) Abort() {
-	m.batch.sends, m.batch.next = nil, nil
+	m.batch.sends, m.batch.next, m.batch.later = nil, nil, false
 }
 
 func (m *Machine) send(to Holder, msg any) {

@@ -41,6 +41,45 @@ func TestHeldByAMajority(t *testing.T) {
 	want(t, "with two", o.m.Held(), 2)
 }
 
+// TestLaterVersionsRideTogether: what nobody waits for is noted a tenth of a second later, or with what somebody waits for.
+func TestLaterVersionsRideTogether(t *testing.T) {
+	w := guarded(t, 4, 0)
+	o := w.nodes[0]
+	later := func(key string) {
+		o.put(key, 1)
+		o.m.Later()
+		o.batch()
+	}
+	tick := func(d time.Duration) int {
+		w.pass(d)
+		o.m.Tick(o.clock)
+		o.batch()
+		return len(w.net)
+	}
+	later("b")
+	want(t, "notes at once", len(w.net), 0)
+	want(t, "notes after 60 ms", tick(60*time.Millisecond), 0)
+	later("c")
+	want(t, "notes after 100 ms", tick(40*time.Millisecond), 3)
+	for _, p := range w.net {
+		want(t, "records in one of them", len(p.Message.(*Note).Records), 2)
+	}
+	w.settle()
+	want(t, "held", o.m.Held(), 3)
+	later("d")
+	o.put("e", 1)
+	o.batch()
+	want(t, "notes when somebody waits", len(w.net), 3)
+	w.deliver(nil)
+	want(t, "records in the next batch's", len(o.records()), 5)
+	later("f")
+	w.settle()
+	want(t, "held with the answers only what was noted", o.m.Held(), 5)
+	want(t, "notes later", tick(100*time.Millisecond), 3)
+	w.settle()
+	want(t, "held in the end", o.m.Held(), 6)
+}
+
 // TestFirstVersionCountsFromTheStart: nobody can claim a generation of which no guardian has stored anything.
 func TestFirstVersionCountsFromTheStart(t *testing.T) {
 	w := newWorld(t, 4)

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	repeatNote = time.Second // until a note that was not answered is told again
-	renewals   = 3           // notes in the time of one lease, at least
+	repeatNote = time.Second      // until a note that was not answered is told again
+	lateNote   = time.Second / 10 // for which a version that nobody waits for waits for the next, see Later
+	renewals   = 3                // notes in the time of one lease, at least
 )
 
 // noLease in NoteAck.Sent: the note is acknowledged, and no lease comes of it.
@@ -18,6 +19,7 @@ const noLease = time.Duration(-1)
 // owner is this generation's side of being guarded. Own is what is durable.
 type owner struct {
 	Own
+	urgent   uint64           // the latest version that somebody waits for
 	floor    uint64           // the first version of this life: what changed in which version is known from there on
 	bump     bool             // a version is due though no record changed
 	records  map[string]entry // as they are on disk
@@ -39,6 +41,8 @@ type change struct {
 // standing is what this life knows of one guardian.
 type standing struct {
 	acked   uint64        // it has stored so much
+	noted   uint64        // it was told of so much
+	since   time.Duration // when the first version was written that it was not told of
 	lease   time.Duration // end of what it has granted, by this node's clock; noLease for none
 	sent    time.Duration // when it was told last
 	told    bool          // it was told at all
@@ -191,6 +195,10 @@ func (m *Machine) Release() {
 	}
 }
 
+// Later says that nobody waits until what the batch makes durable is held: it may be noted a little later, together with what
+// comes then. It is for this batch only.
+func (m *Machine) Later() { m.batch.later = true }
+
 // put takes over records of a version.
 func (o *owner) put(version uint64, records []Record) {
 	for _, r := range records {
@@ -203,10 +211,18 @@ func (o *owner) put(version uint64, records []Record) {
 	}
 }
 
-// wrote says that a version is durable.
-func (o *owner) wrote(version uint64, records []Record) {
+// wrote says that a version is durable. later: nobody waits until it is held.
+func (o *owner) wrote(now time.Duration, version uint64, records []Record, later bool) {
 	o.put(version, records)
+	for i := range o.standing {
+		if s := &o.standing[i]; s.noted >= o.Version {
+			s.since = now
+		}
+	}
 	o.Version, o.bump = version, false
+	if !later {
+		o.urgent = version
+	}
 	behind := version
 	for _, s := range o.standing {
 		behind = min(behind, s.acked)
@@ -255,7 +271,7 @@ func (m *Machine) notes(now time.Duration) {
 	for i := range o.standing {
 		s, to := &o.standing[i], o.Set[i]
 		busy := s.busy(now)
-		news := s.acked < o.Version && !s.waiting && !busy
+		news := s.acked < o.Version && !s.waiting && !busy && (s.acked < o.urgent || now-s.since >= lateNote)
 		old := !s.told || now-s.sent >= m.lease/renewals && m.lease > 0
 		again := s.waiting && now-s.sent >= repeatNote
 		if s.refused || !news && !old && !again {
@@ -281,7 +297,7 @@ func (m *Machine) notes(now time.Duration) {
 			m.counts.NoteBytes += size(n.Records)
 			m.send(to, n)
 		}
-		s.sent, s.told, s.waiting = now, true, true
+		s.sent, s.told, s.waiting, s.noted = now, true, true, o.Version
 	}
 }
 

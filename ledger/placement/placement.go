@@ -8,9 +8,10 @@ import (
 
 // Defaults of Strategy.
 const (
-	keepSeconds     = 0.5 // a donor keeps this much of its own demand, but never more than half
-	prefetchSeconds = 1.0 // an asker wants this much of its demand beyond what lacks
-	prefetchStock   = 5.0 // and so much of what does not lapse
+	keepSeconds     = 0.5  // a donor keeps this much of its own demand, but never more than half
+	prefetchSeconds = 1.0  // an asker wants this much of its demand beyond what lacks
+	prefetchStock   = 30.0 // and so much of what does not lapse
+	keepStock       = 10.0 // of which a donor keeps more, too
 	hysteresis      = 0.25
 	damping         = 0.25
 	rowChange       = 0.01 // a row is sent when this part of the limit moved
@@ -27,6 +28,7 @@ const (
 	uselessCalls    = 1.25                  // and who has shares that hold fewer gives them away
 	aheadCalls      = 2.0                   // mean calls that should find their cost here
 	aheadSeconds    = 0.5                   // and seconds of demand, of which are more
+	aheadStock      = 3.0                   // of what does not lapse: it takes notes to guardians, here and at the donor
 	aheadSoonest    = 1000.0                // ms in which own shares may still bring them
 	demandSeconds   = 10.0                  // twice the time over which the ledger smooths demand: what its noise averages over
 )
@@ -38,8 +40,15 @@ var _ ledger.Strategy = Strategy{}
 
 // keep is what a donor holds back for its own callers.
 func keep(v *ledger.View) ledger.Tokens {
-	return min(ledger.Tokens(v.Demand*keepSeconds), v.Givable/2)
+	seconds := keepSeconds
+	if stock(v) {
+		seconds = keepStock
+	}
+	return min(ledger.Tokens(v.Demand*seconds), v.Givable/2)
 }
+
+// stock reports whether rights do not lapse while they lie here, and do not come back.
+func stock(v *ledger.View) bool { return v.Spec.Kind == ledger.Grant || v.Spec.Kind == ledger.Windowed }
 
 // Surplus is what is beyond the holder's own near need; nothing while a call waits here.
 func (Strategy) Surplus(v *ledger.View) ledger.Tokens {
@@ -143,11 +152,16 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 	if v.Spec.Kind == ledger.Rate && len(unknown)+len(later) == 0 && surplus+fragments < need {
 		return nil, need // too little for the call: the refill will bring more than asking for it
 	}
+	prefetch := prefetch(v, surplus)
+	one := need
+	if v.Spec.Kind != ledger.Rate {
+		one += prefetch // rather of one who has it all: what it gives must be noted by both sides before it is used
+	}
 	var picks []int
 	got := ledger.Tokens(0)
 	for k, from := range [...][]donor{rich, unknown, later, poor} {
 		for len(picks) < n && len(from) > 0 && got < need {
-			k0 := choose(v, from, need)
+			k0 := choose(v, from, one)
 			picks = append(picks, from[k0].i)
 			got += max(0, from[k0].has)
 			if k == 2 {
@@ -157,17 +171,29 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 			from = from[:len(from)-1]
 		}
 	}
-	// The prefetch leaves every other asker its part of what is known to be there. It is whole calls: of a rate, what is
-	// left over would lapse.
-	seconds := prefetchSeconds
-	if v.Spec.Kind == ledger.Grant || v.Spec.Kind == ledger.Windowed {
-		seconds = prefetchStock
+	return picks, max(need, v.Lack) + prefetch
+}
+
+// prefetch is what is asked for beyond what lacks. It leaves every other asker its part of what is known to be there, and is
+// whole calls: of a rate, what is left over would lapse.
+func prefetch(v *ledger.View, surplus ledger.Tokens) ledger.Tokens {
+	n := ledger.Tokens(v.Demand * prefetchSeconds)
+	switch v.Spec.Kind {
+	case ledger.Grant, ledger.Windowed:
+		n = ledger.Tokens(v.Demand * prefetchStock)
+	case ledger.Slots:
+		n = swing(v)
 	}
-	prefetch := min(ledger.Tokens(v.Demand*seconds), surplus/ledger.Tokens(max(2, v.Members)))
+	n = min(n, surplus/ledger.Tokens(max(2, v.Members)))
 	if v.Spec.Kind == ledger.Rate && v.MeanCall > 0 {
-		prefetch -= prefetch % v.MeanCall
+		n -= n % v.MeanCall
 	}
-	return picks, max(need, v.Lack) + max(0, prefetch)
+	return max(0, n)
+}
+
+// swing is by how much the slots in use here go up and down by chance.
+func swing(v *ledger.View) ledger.Tokens {
+	return ledger.Tokens(math.Sqrt(float64(v.Reserved) * float64(v.MeanCall)))
 }
 
 // can reports whether a peer's shares of a rate can bring the whole need at once, if it is given time.
@@ -258,7 +284,14 @@ func (Strategy) Accept(v *ledger.View, n ledger.Tokens) bool {
 // atHand is what should be here before calls come: the cost of a few, or half a second of demand if that is more. It is
 // nothing while it is not known what calls cost, nor when what is borrowed would hardly be used before it lapses.
 func atHand(v *ledger.View) ledger.Tokens {
-	n := max(ledger.Tokens(aheadCalls*float64(v.MeanCall)), ledger.Tokens(v.Demand*aheadSeconds))
+	seconds := aheadSeconds
+	if stock(v) {
+		seconds = aheadStock
+	}
+	n := max(ledger.Tokens(aheadCalls*float64(v.MeanCall)), ledger.Tokens(v.Demand*seconds))
+	if v.Spec.Kind == ledger.Slots {
+		n = max(n, swing(v))
+	}
 	if v.Spec.Kind == ledger.Rate && v.Demand*float64(v.Spec.Lend)/2000 < float64(n) {
 		return 0
 	}

@@ -89,17 +89,38 @@ func TestDonorsSpreadAsks(t *testing.T) {
 	}
 }
 
-// What is asked for beyond the need is a second's demand, and no more than the asker's part of the surplus.
+// What is asked for beyond the need is a second's demand, half a minute's of a stock and some slots more, and no more than
+// the asker's part of the surplus.
 func TestPrefetch(t *testing.T) {
 	for _, c := range []struct {
-		demand float64
-		want   ledger.Tokens
-	}{{0, 10}, {20, 110}, {1e9, 10 + 900/3}} {
+		kind     ledger.Kind
+		demand   float64
+		reserved ledger.Tokens
+		want     ledger.Tokens
+	}{
+		{ledger.Grant, 0, 0, 10}, {ledger.Grant, 5, 0, 10 + 150}, {ledger.Windowed, 5, 0, 10 + 150}, {ledger.Grant, 1e9, 0, 10 + 900/3},
+		{ledger.Rate, 20, 0, 10 + 20}, {ledger.Slots, 20, 64, 10 + 8}, {ledger.Slots, 20, 1e9, 10 + 900/3},
+	} {
 		v := grant(peer("a", 600, 600), peer("b", 300, 300))
-		v.Demand = c.demand
+		v.Spec.Kind, v.Demand, v.Reserved, v.MeanCall = c.kind, c.demand, c.reserved, 1
 		if _, want := (Strategy{}).Donors(v, 10, 2); want != c.want {
-			t.Errorf("demand %v: wants %d, not %d", c.demand, want, c.want)
+			t.Errorf("%v, demand %v, %d in use: wants %d, not %d", c.kind, c.demand, c.reserved, want, c.want)
 		}
+	}
+}
+
+// A stock is rather asked of who can give all that is wanted: each gift is noted to guardians by both sides.
+func TestStockOfOneDonor(t *testing.T) {
+	v := grant(peer("a", 50, 50), peer("b", 5000, 5000), peer("c", 60, 60))
+	v.Demand = 10
+	v.Peers[0].Distance, v.Peers[1].Distance, v.Peers[2].Distance = 1, 9, 1
+	asked := [3]int{}
+	for range 300 {
+		picks, _ := (Strategy{}).Donors(v, 20, 1)
+		asked[picks[0]]++
+	}
+	if asked[1] < 150 {
+		t.Errorf("asked %v", asked)
 	}
 }
 
@@ -128,7 +149,8 @@ func TestGive(t *testing.T) {
 	}{
 		{name: "nothing there", from: "a", need: 10, want: 10},
 		{name: "idle: all that is wanted", givable: 100, from: "z", need: 10, want: 60, gives: 60},
-		{name: "busy: keeps half a second of its demand", givable: 100, demand: 60, from: "z", need: 10, want: 90, gives: 70},
+		{name: "busy: keeps half a second of its demand", kind: ledger.Rate, givable: 100, demand: 60, from: "z", need: 10, want: 90, gives: 70},
+		{name: "of a stock ten seconds", kind: ledger.Windowed, givable: 100, demand: 3, from: "z", need: 10, want: 90, gives: 70},
 		{name: "busy: but never more than half", givable: 100, demand: 1e6, from: "z", need: 10, want: 90, gives: 50},
 		{name: "completes a call from what it keeps", givable: 100, demand: 1e6, from: "z", need: 80, want: 90, gives: 80},
 		{name: "a fragment goes to who sorts first", givable: 100, demand: 1e6, from: "a", need: 500, want: 500, gives: 100},
@@ -160,8 +182,8 @@ func TestGiveAhead(t *testing.T) {
 		need, want, gives              ledger.Tokens
 	}{
 		{name: "idle: all that is wanted", givable: 100, need: 10, want: 60, gives: 60},
-		{name: "busy: keeps half a second of its demand", givable: 100, demand: 60, need: 10, want: 90, gives: 70},
-		{name: "nothing of what it keeps", givable: 100, demand: 60, need: 80, want: 90},
+		{name: "busy: keeps ten seconds of its demand", givable: 100, demand: 3, need: 10, want: 90, gives: 70},
+		{name: "nothing of what it keeps", givable: 100, demand: 3, need: 80, want: 90},
 		{name: "no fragment", givable: 100, need: 101, want: 150},
 		{name: "nothing while a call waits", givable: 100, waiting: 200, need: 10, want: 10},
 		{name: "nor while an ask does", givable: 100, held: 200, need: 10, want: 10},
@@ -318,7 +340,7 @@ func TestGiveLaws(t *testing.T) {
 
 func TestSurplus(t *testing.T) {
 	for _, c := range []struct{ givable, demand, waiting, want ledger.Tokens }{
-		{0, 0, 0, 0}, {100, 0, 0, 100}, {100, 60, 0, 70}, {100, 1e6, 0, 50}, {100, 0, 1, 0},
+		{0, 0, 0, 0}, {100, 0, 0, 100}, {100, 3, 0, 70}, {100, 1e6, 0, 50}, {100, 0, 1, 0},
 	} {
 		v := grant()
 		v.Givable, v.Demand, v.Waiting = c.givable, float64(c.demand), c.waiting

@@ -13,7 +13,7 @@ var bugs = []bug{
 	},
 	{
 		name: "after a failed write a gift is not written again", file: "batch.go", scope: "crash", depth: 2, by: judge.DurableFirst,
-		edits: [][2]string{{"b := batch{dirty: r.batch.dirty, edges: r.batch.edges}", "b := batch{dirty: r.batch.dirty, edges: r.batch.edges}\n\tif planted == N {\n\t\tb.edges = nil\n\t}"}},
+		edits: [][2]string{{"b := batch{dirty: r.batch.dirty, edges: r.batch.edges, urgent: true}", "b := batch{dirty: r.batch.dirty, edges: r.batch.edges, urgent: true}\n\tif planted == N {\n\t\tb.edges = nil\n\t}"}},
 	},
 	{
 		name: "what comes is added, not taken as the maximum", file: "transfer.go", scope: "transfer", depth: 5, by: judge.GivenBeforeCome,
