@@ -285,7 +285,7 @@ func (Strategy) Accept(v *ledger.View, n ledger.Tokens) bool {
 // nothing while it is not known what calls cost, nor when what is borrowed would hardly be used before it lapses.
 func atHand(v *ledger.View) ledger.Tokens {
 	seconds := aheadSeconds
-	if stock(v) {
+	if stock(v) && v.MeanCall > 0 {
 		seconds = aheadStock
 	}
 	n := max(ledger.Tokens(aheadCalls*float64(v.MeanCall)), ledger.Tokens(v.Demand*seconds))
