@@ -24,8 +24,10 @@ func (n *Node) compare(now ledger.Instant) {
 	}
 	digest := ledger.Encode(n.replica.Digest())
 	err := n.pool.Send(to, digest)
-	if err == nil {
-		err = n.pool.Send(to, n.have())
+	for _, word := range [][]byte{n.have(), n.haveFrozen()} {
+		if err == nil {
+			err = n.pool.Send(to, word)
+		}
 	}
 	if err != nil {
 		n.log.Debug().Err(err).Str("to", to).Msg("rows not compared; another peer is asked soon")

@@ -14,12 +14,15 @@ import (
 
 // Messages of the node itself. The ledger's kinds are below 32.
 const (
-	msgPolicy   byte = iota + 32 // a policy document
-	msgHave                      // the policy that the sender has: revision and hash
-	msgWant                      // send me your policy
-	msgProposal                  // a charter to vote for
-	msgVote                      // the charter that the sender voted for
-	msgCharter                   // a charter that was made
+	msgPolicy     byte = iota + 32 // a policy document
+	msgHave                        // the policy that the sender has: revision and hash
+	msgWant                        // send me your policy
+	msgProposal                    // a charter to vote for
+	msgVote                        // the charter that the sender voted for
+	msgCharter                     // a charter that was made
+	msgFrozen                      // words of operators on what is frozen
+	msgHaveFrozen                  // the hash of all such words that the sender has
+	msgWantFrozen                  // send me yours
 )
 
 // tell sends one of the node's own messages.
@@ -47,7 +50,11 @@ func (n *Node) take(from string, theirs ledger.CharterID, payload []byte) {
 		return
 	}
 	if f != nil {
-		_ = n.submit(n.inputs, func(now ledger.Instant) { // full: counted; peers tell again what matters
+		ch := n.inputs
+		if k := payload[0]; k == msgFrozen || k == msgHaveFrozen || k == msgWantFrozen {
+			ch = n.looks // it changes nothing of the replica, so it waits for no disk
+		}
+		_ = n.submit(ch, func(now ledger.Instant) { // full: counted; peers tell again what matters
 			if n.listens(from, theirs, payload[0]) {
 				f(now)
 			}
@@ -80,6 +87,20 @@ func (n *Node) decode(from string, payload []byte) (op, error) {
 		return func(ledger.Instant) { n.receiveHave(have) }, nil
 	case msgWant:
 		return func(ledger.Instant) { n.sendPolicy(from) }, nil
+	case msgFrozen:
+		ws, err := wire.DecodeWords(body)
+		if err != nil {
+			return nil, err
+		}
+		return func(ledger.Instant) { n.receiveFrozen(from, ws) }, nil
+	case msgHaveFrozen:
+		have, err := wire.DecodeHaveFrozen(body)
+		if err != nil {
+			return nil, err
+		}
+		return func(ledger.Instant) { n.receiveHaveFrozen(have) }, nil
+	case msgWantFrozen:
+		return func(ledger.Instant) { n.sendFrozen(from) }, nil
 	case msgProposal, msgVote, msgCharter:
 		c, err := ledger.DecodeCharter(body)
 		if err != nil {
@@ -151,7 +172,7 @@ func (d *delegate) LocalState(join bool) []byte {
 }
 
 func (n *Node) pushPull(join bool) []byte {
-	parts := [][]byte{ledger.Encode(n.replica.Digest()), n.have()}
+	parts := [][]byte{ledger.Encode(n.replica.Digest()), n.have(), n.haveFrozen()}
 	if c := n.replica.Charter(); !c.ID.IsZero() {
 		parts = append(parts, append([]byte{msgCharter}, ledger.EncodeCharter(&c)...))
 	}

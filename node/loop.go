@@ -188,7 +188,7 @@ func (n *Node) flush(now ledger.Instant) {
 	for range core.Rounds {
 		decided, pending := n.core.Advance(now)
 		n.answer(decided)
-		if n.held() || !n.core.Ready() || !pending && len(n.extra) == 0 && len(n.after) == 0 {
+		if n.held() || !n.core.Ready() || !pending && len(n.extra) == 0 && len(n.after) == 0 && n.frozen.changes == n.frozen.durable {
 			return
 		}
 		all := n.begin(now)
@@ -206,6 +206,7 @@ func (n *Node) flush(now ledger.Instant) {
 // begin starts a batch and returns what it must make durable.
 func (n *Node) begin(now ledger.Instant) []store.Write {
 	ws := n.core.Writes(now)
+	n.writeFrozen()
 	all := make([]store.Write, 0, len(ws)+len(n.extra))
 	all = append(inBuckets(all, ws), n.extra...)
 	n.ending = n.after

@@ -75,6 +75,7 @@ type Node struct {
 	write      func([]store.Write) error // the store's Commit
 	founding   founding
 	comparer   core.Comparer
+	frozen     frozen
 	rand       *rand.Rand
 	boot       func() time.Duration // the clock that counts suspension
 	charter    ledger.CharterID     // of replica, and of the one that is being loaded
@@ -146,6 +147,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.engine = admit.New(n.now(), admit.Config{Node: o.Name, Gen: n.dir, Rand: newRand()}, n.policy.Load().policy)
+	if err := n.loadFrozen(); err != nil {
+		return err
+	}
 	if err := n.loadLedger(); err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
@@ -70,6 +71,8 @@ func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.Instanc
 	for _, id := range ids {
 		i := n.instance(now, id, &b.Spec, holders)
 		i.Price = n.price(b, id)
+		w, _ := n.frozen.set.Of(freeze.Key{Instance: id.Name()})
+		i.Frozen = w.Frozen
 		x := n.engine.Pressure(id)
 		i.Backpressure = x.Level
 		if ms := x.Exhausted * 1000; ms < math.MaxInt32 { // beyond some weeks it says nothing
@@ -459,7 +462,7 @@ func (n *Node) state() (telemetry.State, bool) {
 			}
 			st.Budgets = append(st.Budgets, bs)
 		}
-		st.Guard = n.guardState()
+		st.Guard, st.Frozen = n.guardState(), n.frozenState()
 		for _, z := range n.engine.Sizes() {
 			st.Sizes = append(st.Sizes, telemetry.SizeState{
 				Rule: z.Rule, Model: z.Model, Calls: z.Calls, Reserved: z.Reserved, Mean: z.Mean, Above: z.Above, Expected: z.Expected,

@@ -85,7 +85,7 @@ func printBudgets(w *strings.Builder, list []api.Budget) {
 func appendInstances(t table.Writer, b api.Budget) {
 	for _, i := range b.Instances {
 		t.AppendRow(table.Row{
-			clean(i.Instance), clean(b.Token), clean(b.Ceiling), clean(b.Supply) + lowered(i.Feedback), tokens(i.Limit), tokens(i.Swarm.Spent), tokens(i.Swarm.Reserved),
+			instanceName(i), clean(b.Token), clean(b.Ceiling), clean(b.Supply) + lowered(i.Feedback), tokens(i.Limit), tokens(i.Swarm.Spent), tokens(i.Swarm.Reserved),
 			tokens(i.Local.Rights), tokens(i.Swarm.Rights - i.Away), tokens(i.Away), tokens(i.Overspend), number(i.Swarm.Demand), i.Backpressure, number(i.Price), age(i.StalenessMS),
 		})
 	}
@@ -110,7 +110,7 @@ func printBudget(w *strings.Builder, b api.Budget) {
 			window = "until " + instant(*i.WindowEnd)
 		}
 		w.WriteByte('\n')
-		fields(w, "instance", clean(i.Instance), "limit", tokens(i.Limit), "window", window, "overspend", tokens(i.Overspend), "lapsed", lapses(&i.Swarm), "backpressure", pressure(i), "price", number(i.Price), "feedback", feedback(i.Feedback), "stale", age(i.StalenessMS))
+		fields(w, "instance", instanceName(i), "limit", tokens(i.Limit), "window", window, "overspend", tokens(i.Overspend), "lapsed", lapses(&i.Swarm), "backpressure", pressure(i), "price", number(i.Price), "feedback", feedback(i.Feedback), "stale", age(i.StalenessMS))
 		w.WriteByte('\n')
 		t := tables.New("holder", "→age", "→shares %", "→issued", "→rights", "→reserved", "→spent", "→lapsed", "→debt", "→demand/s", "→unmet/s")
 		row := func(name, age string, x api.Account) {
@@ -132,6 +132,14 @@ func printBudget(w *strings.Builder, b api.Budget) {
 	if b.Truncated > 0 {
 		fmt.Fprintf(w, "\n%d more instances\n", b.Truncated)
 	}
+}
+
+// instanceName says as well that an operator froze the instance.
+func instanceName(i api.Instance) string {
+	if i.Frozen {
+		return clean(i.Instance) + " (frozen)"
+	}
+	return clean(i.Instance)
 }
 
 // pressure is the level of backpressure, with what it comes from; "" at level 0 of what is not used up.

@@ -69,6 +69,7 @@ type snapshot struct {
 	Status  api.Status   `json:"status"`
 	Budgets []api.Budget `json:"budgets"`
 	Members []api.Member `json:"members"`
+	Frozen  []api.Frozen `json:"frozen"`
 }
 
 func takeSnapshot(ctx context.Context, c *api.Client) (s snapshot, err error) {
@@ -78,7 +79,10 @@ func takeSnapshot(ctx context.Context, c *api.Client) (s snapshot, err error) {
 	if s.Budgets, err = c.Budgets(ctx); err != nil {
 		return s, err
 	}
-	s.Members, err = c.Members(ctx)
+	if s.Members, err = c.Members(ctx); err != nil {
+		return s, err
+	}
+	s.Frozen, err = c.Frozen(ctx)
 	return s, err
 }
 
@@ -94,7 +98,15 @@ func printSnapshot(w *strings.Builder, s snapshot) {
 			fmt.Fprintf(w, "%s %d  ", verdict, n)
 		}
 	}
-	fmt.Fprintf(w, "waiting %d  active %d\n\n", st.Waiting, st.Active)
+	fmt.Fprintf(w, "waiting %d  active %d\n", st.Waiting, st.Active)
+	for i, f := range s.Frozen {
+		if i == maxFrozenShown {
+			fmt.Fprintf(w, "frozen: %d more, see swarmpurse freeze\n", len(s.Frozen)-i)
+			break
+		}
+		fmt.Fprintf(w, "frozen: %s since %s\n", frozenName(f), instant(f.At))
+	}
+	w.WriteByte('\n')
 	budgets := tables.New("instance", "→limit", "→spent", "→reserved", "→rights here", "→rights swarm", "→overspend", "→used", "→level")
 	for _, b := range s.Budgets {
 		for _, i := range b.Instances {
@@ -103,7 +115,7 @@ func printSnapshot(w *strings.Builder, s snapshot) {
 				used = fmt.Sprintf("%.1f%%", 100*float64(i.Swarm.Spent+i.Swarm.Reserved)/float64(i.Limit))
 			}
 			budgets.AppendRow(table.Row{
-				clean(i.Instance), tokens(i.Limit), tokens(i.Swarm.Spent), tokens(i.Swarm.Reserved),
+				instanceName(i), tokens(i.Limit), tokens(i.Swarm.Spent), tokens(i.Swarm.Reserved),
 				tokens(i.Local.Rights), tokens(i.Swarm.Rights - i.Away), tokens(i.Overspend), used, i.Backpressure,
 			})
 		}
@@ -117,6 +129,9 @@ func printSnapshot(w *strings.Builder, s snapshot) {
 	w.WriteString(budgets.Render() + "\n\n")
 	printMembers(w, s.Members)
 }
+
+// maxFrozenShown is how many lines top spends on what is frozen.
+const maxFrozenShown = 5
 
 // topModel is the live table. Bubble Tea calls its methods one at a time.
 type topModel struct {

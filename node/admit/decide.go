@@ -103,6 +103,9 @@ func (e *Engine) refuseUnopened(now ledger.Instant, l Ledger, r *Request) ID {
 			}
 		}
 	}
+	if no := e.stopped(r, w.bound); no != nil {
+		return e.refused(now, r, w.bound, *no, 0)
+	}
 	if w.price() != nil {
 		return 0
 	}

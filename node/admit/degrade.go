@@ -103,7 +103,7 @@ func (e *Engine) degrade(now ledger.Instant, l Ledger, w *Waiter) error {
 	switch {
 	case errors.Is(err, ErrLater):
 		return err
-	case to != nil:
+	case to != nil && !to.frozen():
 		w.bound, w.call = to, &call
 	}
 	return nil // as it is, if what it would be cannot run
@@ -121,7 +121,7 @@ func (e *Engine) recast(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
 		if !b.watches(g, at) || !g.Apply(&call) {
 			continue
 		}
-		if to, err := e.degraded(now, l, b, i, &call); to != nil && err == nil {
+		if to, err := e.degraded(now, l, b, i, &call); to != nil && err == nil && !to.frozen() {
 			w.bound, w.call = to, &call
 			w.takes, w.prices, w.overdraw, w.look, w.disk = nil, nil, false, 0, 0
 			return true
@@ -154,7 +154,7 @@ func (e *Engine) instead(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
 			continue
 		}
 		to, err := e.degraded(now, l, b, i, &call)
-		if to == nil || err != nil {
+		if to == nil || err != nil || to.frozen() {
 			continue
 		}
 		c := Waiter{Request: w.Request, call: &call, bound: to, seq: w.seq, since: w.since}

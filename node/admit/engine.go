@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
@@ -46,6 +47,7 @@ type Engine struct {
 	rev      atomic.Pointer[revision]
 	draining atomic.Bool
 	fenced   atomic.Bool
+	frozen   atomic.Pointer[freeze.View]
 	cursor   atomic.Uint32
 	_        [64]byte // every decision reads what is above: the first shard's lock is on another cache line
 	shards   [numShards]shard
@@ -127,6 +129,11 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 	if r.TTL < 0 || r.TTL > MaxTTL || len(r.IdempotencyKey) > MaxKeyLen || rev.policy.Valid(&r.Call) != nil {
 		return 0, false
 	}
+	if v := e.frozen.Load(); v != nil && len(b.takes) > 0 {
+		if v.Caller(r.Tenant, r.Agent) != nil || b.frozen() {
+			return 0, false
+		}
+	}
 	if c := b.plan.Class; c.ShedAt|c.DeferAt != 0 && yields(c, b.level()) {
 		return 0, false
 	}
@@ -145,7 +152,7 @@ func (e *Engine) tryCheaper(now ledger.Instant, r *Request, b *bound, i int) (ID
 		return e.try(now, r, &r.Call, b)
 	}
 	to := b.cheap[i].Load()
-	if to == nil || len(to.takes) > inline {
+	if to == nil || len(to.takes) > inline || to.frozen() {
 		return 0, false
 	}
 	return e.try(now, r, &call, to)

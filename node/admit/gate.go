@@ -34,6 +34,8 @@ type gate struct {
 
 	// level is that of backpressure. The owner writes it.
 	level atomic.Int32
+	// frozen says that an operator froze the instance. The owner writes it.
+	frozen atomic.Bool
 
 	// The rest is the owner's.
 	lines   []*classLine  // in the order in which their classes came first
@@ -62,6 +64,7 @@ func (e *Engine) gate(id ledger.InstanceID) *gate {
 	for i := range len(id) {
 		g.hash = (g.hash ^ uint32(id[i])) * 16777619
 	}
+	g.freeze(e.frozen.Load())
 	g.closed.Store(open)
 	g.left.Store(whole)
 	e.gates[id] = g

@@ -74,6 +74,7 @@ type queue struct {
 	// Calls that wait at gates by class and tenant, and those that had to make room: the next Pump tells them.
 	classes []*classQueue
 	full    []*Waiter
+	frozen  bool // what is frozen has changed since the last Pump
 }
 
 // clock returns the time that the queue goes by. When the clock was put back, what is left of each wait stays.
@@ -237,6 +238,10 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 		w.ID = e.refused(now, r, b, refusal{verdict: Deny, code: CodeNoRule, reason: "no rule of the policy matches this call, and its default is deny"}, w.waited(now))
 		return true, nil
 	}
+	if no := e.stopped(r, b); no != nil {
+		w.ID = e.refused(now, r, b, *no, w.waited(now))
+		return true, nil
+	}
 	w.bound, w.call, w.deadline = b, &r.Call, w.since+ledger.Instant(latencyBudget(b.plan, r).Milliseconds())
 	if err := e.degrade(now, l, w); err != nil {
 		return false, err
@@ -370,7 +375,7 @@ func (e *Engine) Pump(now ledger.Instant, l Ledger) []*Waiter {
 		decided, e.queue.unopened = e.queue.unopened, nil
 	}
 	e.corrections.apply()
-	decided = e.reopen(now, l, e.displaced(decided))
+	decided = e.reopen(now, l, e.displaced(e.stopWaiting(now, decided)))
 	for i := 0; i < len(e.queue.busy); i++ { // it may grow
 		g := e.queue.busy[i]
 		if fenced {

@@ -108,7 +108,7 @@ type Shortage struct {
 // service: its own budget is used up, it is too large for any, or no rule is for it.
 func (a *Answer) Excused() bool {
 	switch a.Code {
-	case CodeNoRule, CodeTooLarge:
+	case CodeNoRule, CodeTooLarge, CodeFrozen:
 		return true
 	case CodeExhausted, CodeHeadroom:
 		return a.Short != nil && a.Short.Own
@@ -132,6 +132,7 @@ const (
 	CodeBusy      = "too_many_reservations"
 	CodeDisk      = "disk_slow"      // this node's disk has not confirmed what must be durable first
 	CodeGuardians = "guardians_away" // this node's guardians have not confirmed what they must hold first
+	CodeFrozen    = "frozen"         // an operator froze the tenant, the agent or an instance
 )
 
 // Settlement ends a reservation with the real cost.

@@ -158,6 +158,27 @@ func (c *Client) Members(ctx context.Context) ([]Member, error) {
 	return out.Members, err
 }
 
+// Freeze has calls denied in the whole swarm that draw on an instance, or that a tenant or an agent makes.
+func (c *Client) Freeze(ctx context.Context, q FreezeRequest) (FreezeReceipt, error) {
+	var out FreezeReceipt
+	err := c.post(ctx, "/v1/freeze", q, &out)
+	return out, err
+}
+
+// Unfreeze ends that.
+func (c *Client) Unfreeze(ctx context.Context, q FreezeRequest) (FreezeReceipt, error) {
+	var out FreezeReceipt
+	err := c.post(ctx, "/v1/unfreeze", q, &out)
+	return out, err
+}
+
+// Frozen lists what is frozen.
+func (c *Client) Frozen(ctx context.Context) ([]Frozen, error) {
+	var out frozenList
+	err := c.get(ctx, "/v1/freeze", &out)
+	return out.Frozen, err
+}
+
 // Decision tells of a recent decision of that node.
 func (c *Client) Decision(ctx context.Context, id string) (Decision, error) {
 	var out Decision

@@ -300,6 +300,21 @@ func decodeRemove(body []byte) (RemoveRequest, error) {
 	return q, checkLen("why", q.Why, maxWhyLen)
 }
 
+func decodeFreeze(body []byte) (FreezeRequest, error) {
+	var q FreezeRequest
+	if err := decodeJSON(body, &q); err != nil {
+		return q, err
+	}
+	switch {
+	case q.Instance == "" && q.Tenant == "" && q.Agent == "":
+		return q, badRequest(ErrCodeMissing, "", `nothing is named: send "instance", "tenant" or "agent"`)
+	case q.Instance != "" && (q.Tenant != "" || q.Agent != ""):
+		return q, badRequest(ErrCodeInvalid, "instance", `"instance" stands alone: send it without "tenant" and "agent"`)
+	}
+	return q, errors.Join(checkLen("instance", q.Instance, ledger.MaxInstanceIDLen), checkLen("tenant", q.Tenant, policy.MaxFieldLen),
+		checkLen("agent", q.Agent, policy.MaxFieldLen), checkLen("why", q.Why, maxWhyLen))
+}
+
 func decodeFaults(body []byte) (Faults, error) {
 	var f Faults
 	if err := decodeJSON(body, &f); err != nil {

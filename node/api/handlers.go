@@ -164,6 +164,36 @@ func (s *Server) removeMember(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, receipt)
 }
 
+// freezeTo answers /v1/freeze and /v1/unfreeze.
+func (s *Server) freezeTo(on bool) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		buf := buffers.Get().(*[]byte)
+		defer putBuffer(buf)
+		body, err := s.jsonBody(w, r, buf)
+		if err != nil {
+			return err
+		}
+		q, err := decodeFreeze(body)
+		if err != nil {
+			return err
+		}
+		q.By = by(r)
+		receipt, err := s.node.Freeze(r.Context(), q, on)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, receipt)
+	}
+}
+
+func (s *Server) frozen(w http.ResponseWriter, _ *http.Request) error {
+	list := frozenList{Frozen: s.node.Frozen()}
+	if list.Frozen == nil {
+		list.Frozen = []Frozen{}
+	}
+	return writeJSON(w, http.StatusOK, list)
+}
+
 func (s *Server) decision(w http.ResponseWriter, r *http.Request) error {
 	d, err := s.node.Decision(r.PathValue("id"))
 	if err != nil {

@@ -108,6 +108,8 @@ func (s *Server) routes(o Options) {
 	s.handle("/v1/release", methods{"POST": s.release})
 	s.handle("/v1/mint", methods{"POST": s.mint})
 	s.handle("/v1/burn", methods{"POST": s.burn})
+	s.handle("/v1/freeze", methods{"GET": s.frozen, "POST": s.freezeTo(true)})
+	s.handle("/v1/unfreeze", methods{"POST": s.freezeTo(false)})
 	s.handle("/v1/budgets", methods{"GET": s.budgets})
 	s.handle("/v1/budgets/{name}", methods{"GET": s.budget})
 	s.handle("/v1/members", methods{"GET": s.members})

@@ -31,6 +31,11 @@ type Node interface {
 	Mint(ctx context.Context, m MintRequest) (MintReceipt, error)
 	// Burn destroys rights of an instance, all that is asked for or none. ErrUnknownBudget, ErrTooFew, admit.ErrInvalid.
 	Burn(ctx context.Context, m BurnRequest) (BurnReceipt, error)
+	// Freeze has calls denied in the whole swarm that draw on an instance, or that a tenant or an agent makes; on false ends that.
+	// The word is in force here and told to all when the call returns, and durable here unless the receipt says that it is not. admit.ErrInvalid, ErrUnknownBudget,
+	// ErrConflict if too much is frozen, ErrNotReady.
+	Freeze(ctx context.Context, q FreezeRequest, on bool) (FreezeReceipt, error)
+	Frozen() []Frozen
 	Status() Status
 	// SetFaults cuts or slows gossip with named peers and sets the node's clock wrong; ErrDisabled without --faults.
 	SetFaults(f Faults) error
@@ -104,6 +109,7 @@ type Instance struct {
 	// Backpressure is the level, 0 to 3, and ExhaustedMS the time until the instance is used up at the pace at which calls ask
 	// for it now, absent if it is not. Both as nodes see them whose calls draw on it; 0 at others.
 	Backpressure int    `json:"backpressure"`
+	Frozen       bool   `json:"frozen,omitempty"` // by an operator: see GET /v1/freeze
 	ExhaustedMS  *int64 `json:"exhausted_in_ms,omitempty"`
 	// Feedback is there for rates that follow their provider.
 	Feedback *Feedback `json:"feedback,omitempty"`
@@ -291,6 +297,37 @@ type BurnReceipt struct {
 	// Unheld says that a majority of the node's guardians has not confirmed that it knows: until then the rights come back if
 	// this node's data directory is lost.
 	Unheld bool `json:"unheld,omitempty"`
+}
+
+// FreezeRequest is the body of POST /v1/freeze and /v1/unfreeze: an instance, or a tenant, or an agent of a tenant or, without
+// one, of all.
+type FreezeRequest struct {
+	Instance string `json:"instance,omitempty"` // as GET /v1/budgets names it: "gpu-pool", "tenant-day/search"
+	Tenant   string `json:"tenant,omitempty"`
+	Agent    string `json:"agent,omitempty"`
+	Why      string `json:"why,omitempty"`
+	By       string `json:"-"`
+}
+
+// Frozen is what an operator froze.
+type Frozen struct {
+	Instance string    `json:"instance,omitempty"`
+	Tenant   string    `json:"tenant,omitempty"`
+	Agent    string    `json:"agent,omitempty"`
+	At       time.Time `json:"at"`
+	Node     string    `json:"node"` // that was asked
+	By       string    `json:"by,omitempty"`
+	Why      string    `json:"why,omitempty"`
+}
+
+// FreezeReceipt is the word that is in force now.
+type FreezeReceipt struct {
+	Frozen
+	On      bool `json:"frozen"`
+	Changed bool `json:"changed"` // it was not so before, as far as the node knew
+	// Undurable says that the node's disk has not confirmed the word: it is in force and told to all nodes, but this one
+	// forgets it if it is started again before a peer tells it.
+	Undurable bool `json:"undurable,omitempty"`
 }
 
 // Status is the node's own state.

@@ -101,6 +101,10 @@ type budgetList struct {
 	Budgets []Budget `json:"budgets"`
 }
 
+type frozenList struct {
+	Frozen []Frozen `json:"frozen"`
+}
+
 type memberList struct {
 	Members []Member `json:"members"`
 }

@@ -32,7 +32,7 @@ type Bucket uint8
 const (
 	Accounts Bucket = iota + 1 // the ledger's accounts, by instance
 	Meta                       // what the node knows of itself and of peers: charter, versions seen
-	Policy                     // policy documents and revisions
+	Policy                     // policy documents and revisions, and what operators froze
 	Seats                      // founders' seats, votes and decisions on them
 	Guards                     // what guardians keep of their wards, what claims have decided, and this node's own guardians
 )

@@ -62,6 +62,7 @@ func feed(m *Metrics) {
 			Guard: GuardState{LeaseSeconds: 432.5, LeaseLasts: 540, Answering: 2, Silent: 1, Wards: 3, Notes: 10, Acked: 9, NoteBytes: 1234, Stored: 8, RefusedNotes: 1,
 				Begun: 4, Decided: 3, Rejected: 2, Learned: 5, Reclaimed: []TokenAmount{{"compute", 70, 1000}, {"compute", 7, 1}},
 				Stuck: []StuckState{{"compute", "lease", 60, 500}, {"compute", "lease", 6, 5}, {"data", "unguarded", 1, 2}}},
+			Frozen: FrozenState{1, 2, 3},
 			Sizes: []SizeState{
 				{Rule: "all", Model: "gpt", Calls: 99, Reserved: 250, Mean: 200.5, Above: 0.125, Expected: 0.0625},
 				{Rule: "all", Model: "gpt", Calls: 9, Reserved: 7}, // the same by its labels
@@ -125,6 +126,9 @@ func TestWhatIsFedComesOut(t *testing.T) {
 		`swarmpurse_class_burn_rate{class=critical,window=6h}`:                        0,
 		`swarmpurse_budget_alert_instances{budget=pool,fraction=0.8,token=compute}`:   3,
 		`swarmpurse_budget_alert_instances{budget=pool,fraction=0.95,token=compute}`:  1,
+		`swarmpurse_frozen{kind=instance}`:                                            1,
+		`swarmpurse_frozen{kind=tenant}`:                                              2,
+		`swarmpurse_frozen{kind=agent}`:                                               3,
 		`swarmpurse_lease_duration_seconds{}`:                                         540,
 		`swarmpurse_settlements_total{result=settled}`:                                1,
 		`swarmpurse_settlements_total{result=late}`:                                   0,

@@ -89,6 +89,8 @@ var (
 	rowAge          = Metric{"swarmpurse_row_age_seconds", Gauge, "Age of the oldest row of a live member: how stale this node's picture of the swarm may be.", nil}
 	messagesDropped = Metric{"swarmpurse_messages_dropped_total", Counter, "Messages from peers that the node dropped: malformed, or overflow (its queue was full). What the pool drops is in swarmpurse_gossip_dropped_total.", []string{labelReason}}
 
+	frozenKeys = Metric{"swarmpurse_frozen", Gauge, "Instances, tenants and agents that operators froze, by kind.", []string{labelKind}}
+
 	queueDepth  = Metric{"swarmpurse_queue_calls", Gauge, "Calls that wait for tokens now.", []string{labelClass}}
 	queueTokens = Metric{"swarmpurse_queue_tokens", Gauge, "Tokens that the waiting calls ask for.", []string{labelClass}}
 
@@ -116,7 +118,7 @@ var all = []Metric{
 	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, budgetAlerts, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
-	queueDepth, queueTokens,
+	queueDepth, queueTokens, frozenKeys,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected,
 	policyRevision, policyInfo, policyChanges,
 	storeCommits, storeSeconds, storeWrites, storeBytes,

@@ -24,6 +24,7 @@ type State struct {
 	MembersFailed      int
 	MembersLeft        int
 	Guard              GuardState
+	Frozen             FrozenState
 }
 
 // BudgetState is one budget, summed over the instances that the node has an account for. Amounts are
@@ -90,6 +91,9 @@ type SizeState struct {
 // maxFractions bounds the fractions of one budget that metrics tell of.
 const maxFractions = 8
 
+// FrozenState counts what operators froze.
+type FrozenState struct{ Instances, Tenants, Agents int }
+
 // MaxSizes bounds the rules and models that metrics tell of: those with the most calls.
 const MaxSizes = 64
 
@@ -108,7 +112,7 @@ type stateCollector struct {
 var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
 	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, budgetAlerts, conservation, queueDepth, queueTokens,
-	sizeReserved, sizeMean, sizeAbove, sizeExpected, rowsKnown, rowAge, members,
+	sizeReserved, sizeMean, sizeAbove, sizeExpected, rowsKnown, rowAge, members, frozenKeys,
 }, guardMetrics...)
 
 var stateDescs = func() map[string]*prometheus.Desc {
@@ -145,6 +149,9 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	send(members, float64(st.MembersAlive), "alive")
 	send(members, float64(st.MembersFailed), "failed")
 	send(members, float64(st.MembersLeft), "left")
+	send(frozenKeys, float64(st.Frozen.Instances), "instance")
+	send(frozenKeys, float64(st.Frozen.Tenants), "tenant")
+	send(frozenKeys, float64(st.Frozen.Agents), "agent")
 	for _, b := range mergeBudgets(st.Budgets) {
 		send(budgetInstances, float64(b.Instances), b.Budget, b.Token)
 		send(budgetLimit, float64(b.Limit), b.Budget, b.Token)

@@ -1,5 +1,5 @@
 // Package wire is the form of what nodes tell each other beside the ledger's messages: policy documents, the
-// word of which policy one has, and the parts of a push/pull. It imports little, so that its decoders can be
+// word of which policy one has, what operators froze, and the parts of a push/pull. It imports little, so that its decoders can be
 // fuzzed without compiling the rest of a node.
 //
 // A byte for the version, then one msgpack array; fields that a newer version adds at the end are passed over.
@@ -123,6 +123,14 @@ func (r *reader) int() int64 {
 	return n
 }
 
+func (r *reader) hash(into *[32]byte) {
+	b := r.bytes(len(into))
+	if r.err == nil && len(b) != len(into) {
+		r.fail(fmt.Errorf("a hash of %d bytes", len(b)))
+	}
+	copy(into[:], b)
+}
+
 // EncodeDocument is the inverse of DecodeDocument.
 func EncodeDocument(d *Document) []byte { return encode(d.Source, d.By, d.Since.UnixMilli()) }
 
@@ -141,11 +149,7 @@ func EncodeHave(h *Have) []byte { return encode(h.Node, h.Revision, h.Hash[:]) }
 func DecodeHave(b []byte) (Have, error) {
 	r, _ := open(b, 3)
 	h := Have{Node: string(r.bytes(ledger.MaxNameLen)), Revision: r.int()}
-	hash := r.bytes(len(h.Hash))
-	if r.err == nil && len(hash) != len(h.Hash) {
-		r.fail(fmt.Errorf("a hash of %d bytes", len(hash)))
-	}
-	copy(h.Hash[:], hash)
+	r.hash(&h.Hash)
 	return h, r.err
 }
 

@@ -3,8 +3,13 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/swarmpurse/swarmpurse/node/freeze"
 )
 
 func TestRoundTrips(t *testing.T) {
@@ -53,6 +58,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(EncodeDocument(&Document{Source: []byte("x"), By: "y"}))
 	f.Add(EncodeHave(&Have{Node: "n1", Revision: 7}))
 	f.Add(JoinParts([][]byte{[]byte("a"), []byte("bc")}))
+	f.Add(EncodeWords(manyWords()))
+	f.Add(EncodeHaveFrozen(&HaveFrozen{Node: "n1", Hash: [32]byte{1}}))
 	f.Add([]byte{version, 0xdd, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if d, err := DecodeDocument(b); err == nil && len(d.Source)+len(d.By) > len(b) {
@@ -60,6 +67,21 @@ func FuzzDecode(f *testing.F) {
 		}
 		if h, err := DecodeHave(b); err == nil {
 			if again, err := DecodeHave(EncodeHave(&h)); err != nil || again != h {
+				t.Errorf("%+v became %+v, %v", h, again, err)
+			}
+		}
+		if ws, err := DecodeWords(b); err == nil {
+			if again, err := DecodeWords(EncodeWords(ws)); err != nil || !slices.Equal(again, ws) {
+				t.Errorf("%+v became %+v, %v", ws, again, err)
+			}
+			for _, w := range ws {
+				if err := w.Valid(); err != nil {
+					t.Errorf("%+v: %v", w, err)
+				}
+			}
+		}
+		if h, err := DecodeHaveFrozen(b); err == nil {
+			if again, err := DecodeHaveFrozen(EncodeHaveFrozen(&h)); err != nil || again != h {
 				t.Errorf("%+v became %+v, %v", h, again, err)
 			}
 		}
@@ -72,4 +94,61 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%d bytes came out of %d", total, len(b))
 		}
 	})
+}
+
+func manyWords() []freeze.Word {
+	return []freeze.Word{
+		{Key: freeze.Key{Instance: "day/search"}, Frozen: true, At: 1_700_000_000_000, Node: "n1", By: "127.0.0.1:1", Why: "runaway"},
+		{Key: freeze.Key{Tenant: "search"}, At: 2, Node: "n2"},
+		{Key: freeze.Key{Tenant: "search", Agent: "crawler"}, Frozen: true, Node: "n2"},
+	}
+}
+
+func TestWords(t *testing.T) {
+	want := manyWords()
+	got, err := DecodeWords(EncodeWords(want))
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	// A newer version may add fields to a word.
+	longer := encode(append([]any{}, "i", "", "", int64(1), int64(7), "n1", "by", "why", "new")...)
+	if got, err := DecodeWords(encode(longer)); err != nil || len(got) != 1 || got[0].Instance != "i" || !got[0].Frozen {
+		t.Errorf("%+v, %v", got, err)
+	}
+	long := strings.Repeat("x", freeze.MaxField+1)
+	for name, b := range map[string][]byte{
+		"empty":            {},
+		"too many":         append([]byte{version, 0xdd}, 0, 0, 0xff, 0xff),
+		"4 GB":             {version, 0x91, 0xc6, 0xff, 0xff, 0xff, 0xff},
+		"no words in it":   encode("a"),
+		"names nothing":    encode(encode("", "", "", int64(1), int64(7), "n1", "", "")),
+		"names two":        encode(encode("i", "t", "", int64(1), int64(7), "n1", "", "")),
+		"half frozen":      encode(encode("i", "", "", int64(2), int64(7), "n1", "", "")),
+		"before all times": encode(encode("i", "", "", int64(1), int64(-7), "n1", "", "")),
+		"long name":        encode(encode("", long, "", int64(1), int64(7), "n1", "", "")),
+		"one good one bad": encode(encode("i", "", "", int64(1), int64(7), "n1", "", ""), encode("i")),
+		"too few fields":   encode(encode("i", "", "", int64(1), int64(7), "n1", "")),
+	} {
+		if ws, err := DecodeWords(b); !errors.Is(err, ErrMalformed) || ws != nil {
+			t.Errorf("%s: %v, error %v", name, ws, err)
+		}
+	}
+	// Words of any size go in messages that are small enough, and all of them.
+	var all []freeze.Word
+	for i := range freeze.MaxWords {
+		w := want[0]
+		w.Instance, w.Why = fmt.Sprint(i), strings.Repeat("y", freeze.MaxWhy)
+		all = append(all, w)
+	}
+	var back []freeze.Word
+	for _, p := range EncodeWordsInParts(all) {
+		ws, err := DecodeWords(p)
+		if err != nil || len(p) > wordsInParts {
+			t.Fatalf("%d bytes, %v", len(p), err)
+		}
+		back = append(back, ws...)
+	}
+	if !slices.Equal(back, all) {
+		t.Error("words were lost in parts")
+	}
 }

@@ -5,6 +5,7 @@ package apitest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -36,6 +37,7 @@ type Node struct {
 	pol       api.Policy
 	lastFault api.Faults
 	forgetful bool
+	frozen    []api.Frozen
 }
 
 type call struct {
@@ -240,6 +242,7 @@ func (n *Node) Budget(name string) (api.Budget, error) {
 		Instances: []api.Instance{{
 			Price:        1,
 			Backpressure: 2, ExhaustedMS: new(int64(14_000)),
+			Frozen:   slices.ContainsFunc(n.frozen, func(f api.Frozen) bool { return f.Instance == "pot" }),
 			Instance: Instance.Name(), Limit: n.limit, Local: acc, Swarm: acc,
 			Holders: []api.Holder{{Node: "fake", Gen: "1", Alive: true, Version: 7, Account: acc}},
 		}},
@@ -275,6 +278,31 @@ func (n *Node) RemoveMember(_ context.Context, q api.RemoveRequest) (api.RemoveR
 		rc.Back = []api.Back{back}
 	}
 	return rc, nil
+}
+
+// Freeze implements api.Node. Nothing is denied by it.
+func (n *Node) Freeze(_ context.Context, q api.FreezeRequest, on bool) (api.FreezeReceipt, error) {
+	if q.Instance != "" && q.Instance != "pot" {
+		return api.FreezeReceipt{}, fmt.Errorf("%w: the policy has none of the name %q", api.ErrUnknownBudget, q.Instance)
+	}
+	f := api.Frozen{Instance: q.Instance, Tenant: q.Tenant, Agent: q.Agent, At: n.now(), Node: "fake", By: q.By, Why: q.Why}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := slices.IndexFunc(n.frozen, func(o api.Frozen) bool { return o.Instance == f.Instance && o.Tenant == f.Tenant && o.Agent == f.Agent })
+	if i >= 0 {
+		n.frozen = slices.Delete(n.frozen, i, i+1)
+	}
+	if on {
+		n.frozen = append(n.frozen, f)
+	}
+	return api.FreezeReceipt{Frozen: f, On: on, Changed: on != (i >= 0)}, nil
+}
+
+// Frozen implements api.Node.
+func (n *Node) Frozen() []api.Frozen {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.frozen)
 }
 
 // Policy implements api.Node.

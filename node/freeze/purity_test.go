@@ -1,0 +1,14 @@
+package freeze
+
+import (
+	"testing"
+
+	"github.com/swarmpurse/swarmpurse/ledger/purity"
+)
+
+func TestPurity(t *testing.T) {
+	purity.Check(t, purity.Allowed{
+		"cmp": nil, "crypto/sha256": {"New"}, "encoding/binary": nil, "errors": nil, "fmt": {"Errorf", "Sprintf"}, "maps": nil, "slices": nil, "strings": nil,
+		"time": {"UnixMilli"},
+	})
+}
