@@ -50,15 +50,8 @@ func Run(ctx context.Context, sc *scenario.Scenario, o Options) (*result.Result,
 		}
 	}
 	result.Relate(r.Systems)
-	r.Bounds = scenario.Check(judged(sc.Bounds, r), r)
+	r.Bounds = scenario.Check(sc.Bounds, r)
 	return r, nil
-}
-
-// judged are the bounds that can be judged by the systems that were run.
-func judged(bounds []scenario.Bound, r *result.Result) []scenario.Bound {
-	return slices.DeleteFunc(slices.Clone(bounds), func(b scenario.Bound) bool {
-		return b.Beside != "" && r.System(b.Beside) == nil || b.Figure == "goodput" && b.Beside == "" && r.System(result.Omniscient) == nil
-	})
 }
 
 // newsTakes is how long the model of gossip takes to bring something small to all nodes when nothing else is on its

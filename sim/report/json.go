@@ -65,9 +65,10 @@ type jsonTenant struct {
 }
 
 type jsonBound struct {
-	Text string `json:"text"`
-	Got  string `json:"got"`
-	OK   bool   `json:"ok"`
+	Text  string `json:"text"`
+	Got   string `json:"got"`
+	OK    bool   `json:"ok"`
+	Lacks string `json:"not_judged_without,omitempty"` // a system that was not run
 }
 
 type jsonMark struct {

@@ -72,7 +72,7 @@ func (p *Page) judge(label string, r *result.Result) {
 		label += ": "
 	}
 	for _, b := range r.Bounds {
-		if !b.OK {
+		if b.Failed() {
 			p.OK = false
 			p.Notes = append(p.Notes, fmt.Sprintf("%sbound %s, got %s", label, b.Text, b.Got))
 		}

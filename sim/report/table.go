@@ -238,6 +238,8 @@ func boundsTable(runs []*result.Result) Table {
 			switch {
 			case i < 0:
 				row = append(row, Cell{Text: "-"}, Cell{})
+			case r.Bounds[i].Lacks != "":
+				row = append(row, Cell{Text: "-"}, Cell{Text: "not judged without " + r.Bounds[i].Lacks})
 			case r.Bounds[i].OK:
 				row = append(row, Cell{Text: r.Bounds[i].Got}, Cell{"OK", 1})
 			default:

@@ -194,7 +194,19 @@ func parseValue(s string, unit result.Unit) (v float64, advice string, err error
 	return float64(i) / 1e6, "", nil
 }
 
-// Check holds a run to bounds, in their order. What has no value keeps no bound.
+// needs lists the systems beside the swarm without which a bound cannot be judged. Goodput is beside the omniscient one's.
+func (b *Bound) needs() (names []string) {
+	if b.Beside != "" {
+		names = append(names, b.Beside)
+	}
+	if b.Figure == "goodput" {
+		names = append(names, result.Omniscient)
+	}
+	return names
+}
+
+// Check holds a run to bounds, in their order. What has no value keeps no bound; one that needs a system which was not run is
+// not judged.
 func Check(bounds []Bound, r *result.Result) []result.Bound {
 	list := make([]result.Bound, len(bounds))
 	for i, b := range bounds {
@@ -202,17 +214,17 @@ func Check(bounds []Bound, r *result.Result) []result.Bound {
 		if !ok {
 			panic(fmt.Sprintf("BUG: a bound on %q, which Parse does not let through", b.Figure))
 		}
+		if i0 := slices.IndexFunc(b.needs(), func(name string) bool { return r.System(name) == nil }); i0 >= 0 {
+			list[i] = result.Bound{Text: b.Text, Lacks: b.needs()[i0]}
+			continue
+		}
 		got, unit := math.NaN(), figure.Unit
 		if s := r.System(result.Swarm); s != nil {
 			got = figure.Of(s, b.Class)
 		}
 		if b.Beside != "" {
 			unit = result.Fraction
-			other := math.NaN()
-			if s := r.System(b.Beside); s != nil {
-				other = figure.Of(s, b.Class)
-			}
-			got /= other
+			got /= figure.Of(r.System(b.Beside), b.Class)
 		}
 		list[i] = result.Bound{Text: b.Text, Got: unit.Text(got), OK: b.Op == "<=" && got <= b.Value || b.Op == ">=" && got >= b.Value}
 	}
