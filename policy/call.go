@@ -11,6 +11,9 @@ type Call struct {
 	Class  string // "" is the policy's first class that says `default: true`, else its first class
 	Model  string
 
+	// Priority asks for one class better, paid in points: see PriorityToken.
+	Priority bool
+
 	PromptTokens    int64
 	MaxOutputTokens int64
 

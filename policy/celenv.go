@@ -25,6 +25,7 @@ var variables = []struct {
 	{"run", cel.StringType},
 	{"class", cel.StringType},
 	{"model", cel.StringType},
+	{"priority", cel.BoolType},
 	{"prompt_tokens", cel.IntType},
 	{"max_output_tokens", cel.IntType},
 	{cachedTokens, cel.IntType},
@@ -168,6 +169,8 @@ func (a *activation) ResolveName(name string) (any, bool) {
 		return types.String(a.class), true
 	case "model":
 		return types.String(a.call.Model), true
+	case "priority":
+		return types.Bool(a.call.Priority), true
 	case "prompt_tokens":
 		return types.Int(a.call.PromptTokens), true
 	case "max_output_tokens":

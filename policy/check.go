@@ -34,6 +34,9 @@ func Check(p *Policy) []Warning {
 	drawn, used := map[*Budget]bool{}, map[string]bool{}
 	for _, r := range p.rules {
 		for _, w := range r.draws {
+			if w.budget.Token == PriorityToken && (r.when == nil || !r.when.reads.points) {
+				warn(w.pos, "%s takes points of calls that ask for no priority, and lifts none of them: write when: priority", ruleTitle(r))
+			}
 			drawn[w.budget] = true
 		}
 	}

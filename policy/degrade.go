@@ -14,6 +14,9 @@ type Degrade struct {
 	Model     string // that the call is to use; "" leaves it as it is
 	MaxOutput int64  // tokens of output that the call may have at most; 0 leaves it as it is
 
+	// Unlift says that this is no rule's: a call that was to be lifted a class runs in its own, since points lack.
+	Unlift bool
+
 	draws uint32 // of the plan's draws: those of the rule, a bit each
 }
 
@@ -23,6 +26,11 @@ func (g *Degrade) Watches(draw int) bool { return g.draws&(1<<draw) != 0 }
 // Apply makes a call cheaper. It returns false if that changes nothing: the call is as cheap already, or states amounts
 // outright, which would stay what they are.
 func (g *Degrade) Apply(c *Call) bool {
+	if g.Unlift {
+		was := c.Priority
+		c.Priority = false
+		return was
+	}
 	if len(c.Tokens) > 0 {
 		return false
 	}

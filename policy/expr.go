@@ -32,6 +32,7 @@ type reads struct {
 	attrs  []string   // attributes looked at by name, sorted
 	data   bool
 	counts bool // prompt_tokens, max_output_tokens
+	points bool // priority
 	parts  bool // cached_tokens, reasoning_tokens
 	tokens bool
 	whole  bool // attributes as a whole
@@ -252,6 +253,8 @@ func readsOf(e ast.Expr) reads {
 			switch id := e.AsIdent(); id {
 			case "prompt_tokens", "max_output_tokens":
 				r.counts = true
+			case "priority":
+				r.points = true
 			case cachedTokens, reasoningTokens:
 				r.parts = true
 			case "data":

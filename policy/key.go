@@ -16,6 +16,8 @@ type Key struct {
 
 	// Extra holds attributes and data sets, where rules look at them.
 	Extra string
+
+	Priority bool
 }
 
 // Key computes the key of a call. cacheable is false when the plan may depend on more than the key
@@ -41,6 +43,7 @@ func (p *Policy) Key(c *Call) (k Key, cacheable bool) {
 	if r.fields[fieldModel] {
 		k.Model = c.Model
 	}
+	k.Priority = c.Priority && p.points
 	if r.data || len(r.attrs) > 0 {
 		var ok bool
 		if k.Extra, ok = p.extra(c); !ok {

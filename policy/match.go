@@ -20,6 +20,7 @@ type Plan struct {
 	Admit   bool     // whether the call may run at all: some rule matched, or the default is admit
 	Rules   []string // the rules that matched, in order: names, or "rule 3"
 	Draws   []Draw   // empty for a call that is not counted
+	Lifted  bool     // Class is one above what the call named: it pays in points
 
 	Degrades []Degrade // how the call may be made cheaper, in the order of rules
 }
@@ -48,6 +49,10 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 		return nil, &CallError{"class", fmt.Sprintf("unknown class %q; %s", document.Clip(c.Class), document.DidYouMean(c.Class, p.classNames()))}
 	}
 	plan := &Plan{Policy: p, Class: class}
+	if c.Priority && (!p.points || p.better(class) == nil) { // there is nothing to buy
+		as := *c
+		as.Priority, c = false, &as
+	}
 	a := &activation{call: c, class: class.Name}
 	var kept *activation
 	for _, r := range p.rules {
@@ -98,6 +103,7 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 			break
 		}
 	}
+	plan.lift(a.call)
 	plan.Admit = plan.Matched || p.admit
 	return plan, nil
 }

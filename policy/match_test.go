@@ -284,33 +284,33 @@ func TestKey(t *testing.T) {
 	p := mustParse(t, matching)
 	k, ok := p.Key(&Call{Tenant: "t", Agent: "a", Run: "r", Model: "m", PromptTokens: 5,
 		Attributes: map[string]string{"team": "x", "other": "y"}})
-	if want := (Key{"t", "a", "r", "fast", "m", "\x00\x01\x01x"}); k != want || !ok {
-		t.Errorf("%q %v", k, ok)
+	if want := (Key{"t", "a", "r", "fast", "m", "\x00\x01\x01x", false}); k != want || !ok {
+		t.Errorf("%+v %v", k, ok)
 	}
 	// Only what is looked at is in the key.
 	p = mustParse(t, head+"tokens: {c: {unit: token}}\nbudgets: [{name: b, token: c, supply: {grant: 1M}}]\nrules: [{when: 'model == \"x\"', draw: [b]}]\n")
 	k, ok = p.Key(&Call{Tenant: "t", Agent: "a", Run: "r", Class: "standard", Model: "m", Data: []string{"d"}, Attributes: map[string]string{"k": "v"}})
 	if want := (Key{Class: "standard", Model: "m"}); k != want || !ok {
-		t.Errorf("%q %v", k, ok)
+		t.Errorf("%+v %v", k, ok)
 	}
 	for _, when := range []string{"prompt_tokens > 5", "max_output_tokens > 5", `"c" in tokens`, "size(attributes) > 1",
 		`attributes.exists(k, k == "a")`, "attributes[tenant] == model"} {
 		p := mustParse(t, head+"rules: [{when: '"+when+"', stop: true}]\n")
 		if k, ok := p.Key(&Call{}); ok {
-			t.Errorf("%s: %q", when, k)
+			t.Errorf("%s: %+v", when, k)
 		}
 	}
 	// A cost that is not linear is kept in the plan, with what it looks at.
 	k, ok = costPolicy(t, `tenant == "t" ? prompt_tokens : 1`).Key(&Call{Tenant: "t", Model: "m"})
 	if want := (Key{Tenant: "t", Class: "standard"}); k != want || !ok {
-		t.Errorf("%q %v", k, ok)
+		t.Errorf("%+v %v", k, ok)
 	}
 	if _, ok = costPolicy(t, "size(tokens)").Key(&Call{}); ok {
 		t.Error("stated amounts are not in the key")
 	}
 	p = mustParse(t, head+"rules: [{when: 'attributes[\"x\"] == \"a\" && size(data) > 0', stop: true}]\n")
 	if k, ok := p.Key(&Call{Attributes: map[string]string{"x": "v"}, Data: []string{"ab", "c"}}); !ok || k.Extra != "\x01\x01v\x02ab\x01c" {
-		t.Errorf("%q %v", k, ok)
+		t.Errorf("%+v %v", k, ok)
 	}
 	if _, ok := p.Key(&Call{Data: []string{strings.Repeat("x", maxExtra)}}); ok {
 		t.Errorf("a huge key")

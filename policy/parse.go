@@ -155,6 +155,7 @@ func (d *decoder) tokens(p *Policy, n *yaml.Node) {
 		t := &tokenType{name: e.Key.Value, pos: d.Pos(e.Key)}
 		p.tokens = append(p.tokens, t)
 		p.tokenBy[t.name] = t
+		p.points = p.points || t.name == PriorityToken
 		f := d.Mapping(e.Value, tokenShape)
 		if n := f["unit"]; n != nil {
 			if s, ok := d.Text(n, "unit"); ok {

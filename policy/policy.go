@@ -32,6 +32,8 @@ type Policy struct {
 	defaultClass *Class
 	tenants      map[string]int // weights, by name
 
+	points bool // a token type of the name PriorityToken is declared
+
 	reads reads // what rules and per look at: what a Key must hold
 }
 

@@ -129,7 +129,7 @@ var feedbackShape = &document.Shape{Name: "feedback", Fields: []document.Field{
 
 var ruleShape = &document.Shape{Name: "a rule", Fields: []document.Field{
 	{Name: "name", Is: document.Name, Doc: "What decisions call it. Default: its number in the list."},
-	{Name: "when", Is: document.Text, Doc: "CEL: does this rule match the call? Absent: always. Sees tenant, agent, run, class, model, prompt_tokens, max_output_tokens, attributes, data, tokens."},
+	{Name: "when", Is: document.Text, Doc: "CEL: does this rule match the call? Absent: always. Sees tenant, agent, run, class, model, priority (the caller asks for a better class), prompt_tokens, max_output_tokens, attributes, data, tokens."},
 	{Name: "draw", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "The budgets that the call draws on, all or nothing."},
 	{Name: "cost", Is: document.Schema{Each: &document.Schema{Kind: "any"}},
 		Doc: "CEL by token type: what the call costs. Sees, beside what when sees, cached_tokens and reasoning_tokens: the parts of prompt_tokens and max_output_tokens that have a weight of their own, known when the call has ended. Default: by the token type's unit."},

@@ -61,6 +61,7 @@ says why and when to come back.`,
 	f.StringVar(&r.Run, "run", "", "the run that the call belongs to")
 	f.StringVar(&r.Class, "class", "", "priority class (default the policy's)")
 	f.StringVar(&r.Model, "model", "", "the model to be called")
+	f.BoolVar(&r.Priority, "priority", false, "one class better for this call, paid in priority points, if the policy has such")
 	f.Int64Var(&r.PromptTokens, "prompt-tokens", 0, "tokens of the prompt")
 	f.Int64Var(&r.MaxOutputTokens, "max-output-tokens", 0, "tokens that the model may write at most")
 	f.StringArrayVar(&stated, "tokens", nil, "state an amount outright, as `type=amount`; repeatable")

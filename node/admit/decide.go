@@ -34,6 +34,14 @@ func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) (done bool, at 
 			return true, 0
 		case ledger.NoRights:
 			kept := t.gate.kept(w)
+			if w.unpaid(now, l, t, need, kept) {
+				if e.recast(now, l, w, at) {
+					return e.again(now, l, w)
+				}
+				if e.instead(now, l, w, at) {
+					return true, 0
+				}
+			}
 			if !w.overdraw {
 				if now < w.deadline && !w.hopeless(now, l, t, need, kept) {
 					w.rights, w.disk = true, 0

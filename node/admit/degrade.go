@@ -81,7 +81,7 @@ func (e *Engine) degraded(now ledger.Instant, l Ledger, b *bound, i int, call *p
 	if err != nil || !to.plan.Admit {
 		return nil, err
 	}
-	c := &bound{plan: to.plan, takes: to.takes, hash: to.hash, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}}
+	c := &bound{plan: to.plan, takes: to.takes, hash: to.hash, cheap: to.cheap, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}}
 	b.cheap[i].Store(c)
 	return c, nil
 }
@@ -113,21 +113,40 @@ func (e *Engine) degrade(now ledger.Instant, l Ledger, w *Waiter) error {
 // become. The owner's.
 func (e *Engine) recast(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
 	b := w.bound
-	if w.gate != nil || w.Request.AsIs || b.cheaper != nil {
+	if w.gate != nil || b.changed() {
 		return false
 	}
 	for i := range b.plan.Degrades {
-		g, call := &b.plan.Degrades[i], w.Request.Call
-		if !b.watches(g, at) || !g.Apply(&call) {
+		g, call := &b.plan.Degrades[i], *w.call
+		if w.Request.AsIs && !g.Unlift || !b.watches(g, at) || !g.Apply(&call) {
 			continue
 		}
 		if to, err := e.degraded(now, l, b, i, &call); to != nil && err == nil && !to.frozen() {
+			if g.Unlift {
+				if yields(to.plan.Class, to.level()) {
+					continue // it could not run in its own class
+				}
+				w.deadline = w.since + ledger.Instant(latencyBudget(to.plan, w.Request).Milliseconds())
+			}
 			w.bound, w.call = to, &call
 			w.takes, w.prices, w.overdraw, w.look, w.disk = nil, nil, false, 0, 0
 			return true
 		}
 	}
 	return false
+}
+
+// unpaid reports whether a call that was to be lifted lacks points that nobody in reach has: it does not wait for others to give theirs
+// back. Points that peers have come as all rights do.
+func (w *Waiter) unpaid(now ledger.Instant, l Ledger, t *boundTake, need, kept ledger.Tokens) bool {
+	if !w.bound.plan.Lifted || t.draw.Budget.Token != policy.PriorityToken {
+		return false
+	}
+	if l.Outlook(now, t.gate.id, min(need+kept, ledger.MaxTokens)).Swarm >= need+kept {
+		return false
+	}
+	t.account.Missed(need)
+	return true
 }
 
 // again decides on a call that has been made cheaper, in its turn.
@@ -145,12 +164,12 @@ func (e *Engine) again(now ledger.Instant, l Ledger, w *Waiter) (done bool, at i
 // of others. The owner's.
 func (e *Engine) instead(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
 	b := w.bound
-	if w.Request.AsIs || b.cheaper != nil {
+	if b.changed() {
 		return false
 	}
 	for i := range b.plan.Degrades {
-		g, call := &b.plan.Degrades[i], w.Request.Call
-		if !b.watches(g, at) || !g.Apply(&call) {
+		g, call := &b.plan.Degrades[i], *w.call
+		if w.Request.AsIs && !g.Unlift || !b.watches(g, at) || !g.Apply(&call) {
 			continue
 		}
 		to, err := e.degraded(now, l, b, i, &call)
@@ -191,9 +210,12 @@ func (c *Waiter) clear(w *Waiter) bool {
 	return true
 }
 
+// changed reports whether whoever makes the calls of a plan must change them.
+func (b *bound) changed() bool { return b.cheaper != nil && !b.cheaper.by.Unlift }
+
 // advice says how the calls of a plan must be changed; nil if they run as they are.
 func (b *bound) advice() *Advice {
-	if b.cheaper == nil {
+	if !b.changed() {
 		return nil
 	}
 	return &Advice{Model: b.cheaper.by.Model, MaxOutputTokens: b.cheaper.by.MaxOutput}
@@ -201,6 +223,9 @@ func (b *bound) advice() *Advice {
 
 // reason says why the calls of a plan run cheaper.
 func (c *cheaper) reason() string {
+	if c.by.Unlift {
+		return "no points for priority were left: it runs in the class that it named"
+	}
 	var how []string
 	if c.by.Model != "" {
 		how = append(how, fmt.Sprintf("model %q", c.by.Model))

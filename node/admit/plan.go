@@ -90,6 +90,9 @@ func (r *revision) hash(k *policy.Key) uint64 {
 	mix(k.Run)
 	mix(k.Model)
 	mix(k.Extra)
+	if k.Priority {
+		h = ^h
+	}
 	return h
 }
 

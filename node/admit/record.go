@@ -294,7 +294,7 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		}
 		rec := s.fill(i, now, r, b)
 		rec.state, rec.verdict, rec.n = Reserved, Admit, uint8(len(takes))
-		if b.cheaper != nil {
+		if b.changed() {
 			rec.verdict = Degrade
 		}
 		rec.ttl, rec.waited = uint32(ttl), uint32(waited)

@@ -295,7 +295,7 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 	d.Class, d.Answer.Class = p.Class.Name, p.Class.Name
 	switch {
 	case d.Reason != "":
-	case d.Verdict == Degrade:
+	case r.bound.cheaper != nil:
 		d.Reason, d.Advice = r.bound.cheaper.reason(), r.bound.advice()
 	default:
 		d.Reason = admitReason(p, d.Waited)
@@ -323,6 +323,14 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 	return d, nil
 }
 
+// lifted says that points were paid.
+func lifted(p *policy.Plan) string {
+	if !p.Lifted {
+		return ""
+	}
+	return fmt.Sprintf(", in class %q for priority points", p.Class.Name)
+}
+
 func admitReason(p *policy.Plan, waited time.Duration) string {
 	switch {
 	case len(p.Draws) == 0 && !p.Matched:
@@ -330,7 +338,7 @@ func admitReason(p *policy.Plan, waited time.Duration) string {
 	case len(p.Draws) == 0:
 		return "the rules draw on no budget: not counted"
 	case waited > 0:
-		return fmt.Sprintf("rights came after %v", waited)
+		return fmt.Sprintf("rights came after %v", waited) + lifted(p)
 	}
-	return "rights at hand"
+	return "rights at hand" + lifted(p)
 }

@@ -41,6 +41,7 @@ type admitBody struct {
 	Run             string            `json:"run"`
 	Class           string            `json:"class"`
 	Model           string            `json:"model"`
+	Priority        bool              `json:"priority"`
 	PromptTokens    int64             `json:"prompt_tokens"`
 	MaxOutputTokens int64             `json:"max_output_tokens"`
 	Tokens          amountMap         `json:"tokens"`
@@ -118,7 +119,7 @@ func decodeAdmit(body []byte, req *admit.Request) error {
 	}
 	*req = admit.Request{
 		Call: policy.Call{
-			Tenant: b.Tenant, Agent: b.Agent, Run: b.Run, Class: b.Class, Model: b.Model,
+			Tenant: b.Tenant, Agent: b.Agent, Run: b.Run, Class: b.Class, Model: b.Model, Priority: b.Priority,
 			PromptTokens: b.PromptTokens, MaxOutputTokens: b.MaxOutputTokens,
 			Tokens: stated, Data: b.Data, Attributes: b.Attributes,
 		},

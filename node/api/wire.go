@@ -9,6 +9,7 @@ type AdmitRequest struct {
 	Run             string                   `json:"run,omitempty"`
 	Class           string                   `json:"class,omitempty"` // absent: the policy's default class
 	Model           string                   `json:"model,omitempty"`
+	Priority        bool                     `json:"priority,omitempty"` // one class better, for points, as the policy sells them
 	PromptTokens    int64                    `json:"prompt_tokens,omitempty"`
 	MaxOutputTokens int64                    `json:"max_output_tokens,omitempty"`
 	Tokens          map[string]ledger.Tokens `json:"tokens,omitempty"` // by token type: states costs outright

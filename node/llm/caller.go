@@ -18,7 +18,9 @@ const (
 	HeaderAgent  = headerPrefix + "Agent"
 	HeaderRun    = headerPrefix + "Run"
 	HeaderClass  = headerPrefix + "Class"
-	HeaderData   = headerPrefix + "Data" // data sets that the call reads, comma separated
+	// HeaderPriority is "true" for one class better, paid in points.
+	HeaderPriority = headerPrefix + "Priority"
+	HeaderData     = headerPrefix + "Data" // data sets that the call reads, comma separated
 )
 
 // The headers of replies.
@@ -77,6 +79,12 @@ func (p *Proxy) identify(r *http.Request, rt Route, c *policy.Call) *apiError {
 			return err
 		}
 		*f.into = v
+	}
+	if v := r.Header.Get(HeaderPriority); v != "" {
+		var err error
+		if c.Priority, err = strconv.ParseBool(v); err != nil {
+			return invalid("priority", "%s is %q: write true or false", HeaderPriority, clip(v))
+		}
 	}
 	for _, line := range r.Header.Values(HeaderData) {
 		for d := range strings.SplitSeq(line, ",") {

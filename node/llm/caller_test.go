@@ -120,15 +120,18 @@ func TestWhatIsForwarded(t *testing.T) {
 	body := `{ "zz":[1.00 ,2], "model":"gpt-4o","max_tokens":7,"messages":[{"role":"user","content":"h\u0069"}] }`
 	h := echoed(t, b.post(t, chatPath+"?api-version=1&x=%2F", body,
 		"X-Request", "kept", "Connection", "X-Hop", "X-Hop", "dropped", "Api-Key", "sp_dropped",
-		"X-Swarmpurse-Run", "r1", "X-Swarmpurse-Data", "eu/docs, eu/mail"))
+		"X-Swarmpurse-Run", "r1", "X-Swarmpurse-Data", "eu/docs, eu/mail", "X-Swarmpurse-Priority", "true"))
 	if h.Get("Echo-Body") != body || h.Get("Echo-Uri") != "/v1/chat/completions?api-version=1&x=%2F" {
 		t.Errorf("forwarded %q to %q", h.Get("Echo-Body"), h.Get("Echo-Uri"))
 	}
 	if h.Get("X-Request") != "kept" || h.Get("X-Hop") != "" || h.Get("Api-Key") != "" || h.Get("Accept-Encoding") != "identity" {
 		t.Errorf("forwarded %v", h)
 	}
-	if c := b.fake.only(t).req.Call; c.Run != "r1" || len(c.Data) != 2 || c.Data[1] != "eu/mail" {
+	if c := b.fake.only(t).req.Call; c.Run != "r1" || len(c.Data) != 2 || c.Data[1] != "eu/mail" || !c.Priority {
 		t.Errorf("%+v", c)
+	}
+	if resp := b.post(t, chatPath, body, "X-Swarmpurse-Priority", "very"); resp.StatusCode != 400 {
+		t.Errorf("a priority of no meaning: status %d", resp.StatusCode)
 	}
 }
 
