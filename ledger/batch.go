@@ -87,6 +87,9 @@ func (r *Replica) versionsLow() bool { return r.version+versionChunk/2 > r.versi
 // Writes returns what this batch must make durable, in one transaction. It may be empty. No input may be
 // given between it and Commit or Abort; the admission path goes on meanwhile.
 func (r *Replica) Writes(now Instant) []Write {
+	if len(r.batch.dirty)+len(r.batch.edges)+len(r.batch.meta) == 0 && !r.versionsLow() {
+		return r.guardWrites(nil) // rows that came, as a rule
+	}
 	ws := make([]Write, 0, len(r.batch.dirty)+len(r.batch.edges)+len(r.batch.meta)+1)
 	if r.versionsLow() {
 		r.versionNext = r.version + versionChunk

@@ -51,10 +51,10 @@ func (r *Replica) Receive(now Instant, m any) error {
 		return r.learn(now, m, nil)
 	case *SharedRow:
 		return r.learn(now, &m.Row, &m.place)
-	case []*SharedRow:
-		r.reach(m)
+	case *SharedRows:
+		r.reach(*m)
 		var first error
-		for _, x := range m {
+		for _, x := range *m {
 			if err := r.learn(now, &x.Row, &x.place); err != nil && first == nil {
 				first = err
 			}

@@ -42,6 +42,9 @@ type SharedRow struct {
 	place int32
 }
 
+// SharedRows are several that come together, each of another account.
+type SharedRows []*SharedRow
+
 // Balance is the rights that the holder had when it wrote the row.
 func (r *Row) Balance() Tokens {
 	return r.Issued + r.In - r.Out - r.Spent - r.Lapsed - r.Reserved

@@ -13,7 +13,7 @@ func (r *Replica) somePeers() []Peer {
 	if n <= manyPeers {
 		return r.peers
 	}
-	end := 1 + r.cfg.Rand.IntN(n+fewPeers-1)
+	end := 1 + r.dice(n+fewPeers-1)
 	return r.peers[max(0, end-fewPeers):min(n, end)]
 }
 

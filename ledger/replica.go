@@ -126,6 +126,7 @@ type Replica struct {
 	past    past // generations with which nothing is open, and no pairwise records are kept
 	bound   bool // this generation has guardians, durably: what is used and told must be held
 	scratch *Scratch
+	dice    func(n int) int // of Config.Rand
 }
 
 // Peer is a live or dead member, as the failure detector sees it.
@@ -253,7 +254,7 @@ func NewReplica(c Config) *Replica {
 		c.Scratch = &Scratch{}
 	}
 	return &Replica{
-		scratch: c.Scratch, guard: guardian.New(c.Self, c.Directory),
+		scratch: c.Scratch, dice: c.Rand.IntN, guard: guardian.New(c.Self, c.Directory),
 		cfg: c, self: c.Self,
 		instances: map[InstanceID]*instance{},
 		minted:    mintLog{seen: map[string]Tokens{}},

@@ -87,7 +87,7 @@ func (r *Replica) merge(now Instant, in *instance, row *Row, place *int32) (befo
 
 // reach looks at all places where rows will be looked for. Each is a wait for memory that is in no cache where there are
 // many replicas; so they wait together.
-func (r *Replica) reach(rows []*SharedRow) {
+func (r *Replica) reach(rows SharedRows) {
 	var in *instance
 	for _, x := range rows {
 		if in == nil || in.id != x.Instance {
@@ -187,7 +187,7 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 		Now: now, Self: r.self, Instance: in.id, Spec: a.spec, Share: a.s.Shares(), Free: a.s.Free, Window: a.s.Window,
 		Givable: a.givable(), Demand: float64(a.demand), Unmet: float64(a.unmet),
 		Used: Tokens(a.used), Price: a.price, MeanCall: Tokens(a.meanCall), Waiting: in.need.First, Lending: float64(a.lending),
-		Borrowed: a.accrual.lent, Held: in.heldNeed(), Reserved: a.s.Reserved, Peers: v.Peers[:0], Rand: r.cfg.Rand.IntN,
+		Borrowed: a.accrual.lent, Held: in.heldNeed(), Reserved: a.s.Reserved, Peers: v.Peers[:0], Rand: r.dice,
 		Members: max(1, r.live),
 	}
 	if ppm := a.part(a.last); ppm < Whole {
@@ -383,7 +383,7 @@ func (d HolderDigest) compare(h Holder) int { return d.Holder.Compare(h) }
 func (r *Replica) sendLacking(to Holder, theirs []HolderDigest) {
 	own := r.digests()
 	// The answer may be cut short, so it starts anywhere.
-	first, firstRow := r.cfg.Rand.IntN(len(own)), r.cfg.Rand.IntN(max(1, len(r.order)))
+	first, firstRow := r.dice(len(own)), r.dice(max(1, len(r.order)))
 	left := r.rowsLeft()
 	if left == 0 {
 		return
@@ -410,9 +410,9 @@ func (r *Replica) sendLacking(to Holder, theirs []HolderDigest) {
 		if o.Rows <= fewRows {
 			chance = gapChanceFew
 		}
-		if t.Highest < o.Highest && (t.Rows == 0 || r.cfg.Rand.IntN(chance) > 0) {
+		if t.Highest < o.Highest && (t.Rows == 0 || r.dice(chance) > 0) {
 			above = t.Highest
-		} else if t.Highest > o.Highest && r.cfg.Rand.IntN(chance) > 0 {
+		} else if t.Highest > o.Highest && r.dice(chance) > 0 {
 			continue // it knows more than we do
 		}
 		guess := (first + i) % len(own) // where all hold rows of everything

@@ -121,7 +121,7 @@ func (n *node) start() {
 	}
 	n.core = core.Core{
 		Replica: r,
-		Engine:  admit.New(now, admit.Config{Node: n.name, Gen: n.self.Gen, Rand: n.dice, MaxRecords: maxRecords}, w.sc.Policies[n.policy]),
+		Engine:  admit.New(now, admit.Config{Node: n.name, Gen: n.self.Gen, Rand: n.dice, MaxRecords: maxRecords, Shards: 1}, w.sc.Policies[n.policy]),
 	}
 	if n.core.Replica.Charter().ID.IsZero() {
 		if err := n.core.Replica.Found(w.charter); err != nil {
@@ -410,11 +410,11 @@ func (n *node) learn(now ledger.Instant, p *packet) {
 			n.relays = append(n.relays, x)
 		}
 	}
-	rows := n.w.rows[:0]
+	rows := &n.w.rows
+	*rows = (*rows)[:0]
 	for _, x := range n.relays[first:] {
-		rows = append(rows, &x.row)
+		*rows = append(*rows, &x.row)
 	}
-	n.w.rows = rows
 	n.receive(now, rows)
 }
 

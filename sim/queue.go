@@ -16,11 +16,19 @@ type event struct {
 	p    any
 }
 
-func (e *event) compare(o *event) int {
-	if c := cmp.Compare(e.at, o.at); c != 0 {
+// when is what the order of events goes by.
+type when struct {
+	at  micros
+	seq uint64
+}
+
+func (e *event) when() when { return when{e.at, e.seq} }
+
+func (a when) compare(b when) int {
+	if c := cmp.Compare(a.at, b.at); c != 0 {
 		return c
 	}
-	return cmp.Compare(e.seq, o.seq)
+	return cmp.Compare(a.seq, b.seq)
 }
 
 // micros is virtual time in microseconds from the start of the run.
@@ -51,7 +59,7 @@ func (c *calendar) push(e event) {
 	switch ms := int64(e.at / milli); {
 	case ms <= c.at:
 		// Into the bucket at hand, behind all that comes before it.
-		i, _ := slices.BinarySearchFunc(c.now[c.next:], &e, func(a event, b *event) int { return a.compare(b) })
+		i, _ := slices.BinarySearchFunc(c.now[c.next:], when{e.at, e.seq}, func(a event, b when) int { return a.when().compare(b) })
 		c.now = slices.Insert(c.now, c.next+i, e)
 	case ms < c.at+ringSize:
 		b := &c.ring[ms%ringSize]
@@ -78,7 +86,7 @@ func (c *calendar) pop(until micros) (event, bool) {
 			continue
 		}
 		c.now, *b = *b, c.now
-		slices.SortFunc(c.now, func(a, b event) int { return a.compare(&b) })
+		slices.SortFunc(c.now, func(a, b event) int { return a.when().compare(b.when()) })
 	}
 	e := c.now[c.next]
 	if e.at >= until {

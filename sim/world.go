@@ -54,7 +54,7 @@ type world struct {
 	faults  []scenario.Event
 	dice    *rand.Rand // of the world: links, disks, membership
 	scratch ledger.Scratch
-	rows    []*ledger.SharedRow // of the packet at hand
+	rows    ledger.SharedRows // of the packet at hand
 
 	source   workload.Source
 	next     workload.Call // of the source, already planned

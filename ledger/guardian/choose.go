@@ -10,7 +10,7 @@ type Candidate struct {
 
 // Choose picks guardians among live peers: n of them, or 3 if there are fewer than n; nil if there are not even 3. In one's
 // own zone where it can, so that a zone that is cut off goes on; no two on one host nor any on one's own where it can, so
-// that no host takes two of them with it. Beyond that by dice, so that all nodes guard about as many others.
+// that no host takes two of them with it. Beyond that by dice, so that all nodes guard about as many others. It changes cs.
 func Choose(cs []Candidate, n int, zone, host string, dice func(n int) int) []Holder {
 	if len(cs) < n {
 		n = 3
@@ -18,7 +18,6 @@ func Choose(cs []Candidate, n int, zone, host string, dice func(n int) int) []Ho
 	if len(cs) < n {
 		return nil
 	}
-	cs = slices.Clone(cs)
 	var set []Holder
 	hosts := []string{host}
 	for range n {

@@ -22,6 +22,9 @@ type Config struct {
 	// MaxRecords bounds the decisions that are remembered, and so the open reservations. 0 means the
 	// constant MaxRecords, which is the most. Each takes 256 bytes and what it keeps of the call's strings.
 	MaxRecords int
+	// Shards is in how many parts records are kept, each with a lock of its own: a power of two. 0 means 64, which is the
+	// most and takes 47 kB; fewer are for a process that drives many engines from one goroutine.
+	Shards int
 }
 
 // DefaultMaxQueue is how many calls may wait at one node.
@@ -50,7 +53,7 @@ type Engine struct {
 	frozen   atomic.Pointer[freeze.View]
 	cursor   atomic.Uint32
 	_        [64]byte // every decision reads what is above: the first shard's lock is on another cache line
-	shards   [numShards]shard
+	shards   []shard
 
 	corrections corrections
 	sizes       sizes
@@ -81,8 +84,16 @@ func New(now ledger.Instant, c Config, p *policy.Policy) *Engine {
 	if c.MaxRecords <= 0 {
 		c.MaxRecords = MaxRecords
 	}
-	per := min(max(c.MaxRecords/numShards, 2), maxPerShard)
-	e := &Engine{cfg: c, run: uint16(c.Rand.Uint64() ^ c.Gen), gates: map[ledger.InstanceID]*gate{}}
+	if c.Shards <= 0 {
+		c.Shards = numShards
+	}
+	if c.Shards > numShards || c.Shards&(c.Shards-1) != 0 {
+		panic(fmt.Sprintf("BUG: %d shards", c.Shards))
+	}
+	per := min(max(min(c.MaxRecords, MaxRecords)/c.Shards, 2), 1<<slotBits)
+	e := &Engine{
+		cfg: c, run: uint16(c.Rand.Uint64() ^ c.Gen), gates: map[ledger.InstanceID]*gate{}, shards: make([]shard, c.Shards),
+	}
 	for i := range e.shards {
 		e.shards[i].init(now, per)
 	}

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	numShards = 1 << shardBits
-	inline    = 4 // draws kept without an allocation
+	numShards = 1 << shardBits // at the most
+	inline    = 4              // draws kept without an allocation
 )
 
 // MaxRecords bounds the decisions that a node remembers, and so its open reservations.
@@ -235,6 +235,9 @@ func (s *shard) fill(i int32, now ledger.Instant, r *Request, b *bound) *record 
 // find returns the record of id, with its shard locked if it is there.
 func (e *Engine) find(id ID) (*shard, int32, bool) {
 	sh, slot, seq := id.split()
+	if int(sh) >= len(e.shards) {
+		return nil, 0, false
+	}
 	s := &e.shards[sh]
 	s.mu.Lock()
 	if slot < s.len && s.rec(slot).seq&seqMask == seq {
@@ -253,9 +256,9 @@ const (
 	laneStep = numShards / lanes
 )
 
-// turn is the shard at which a plan's records start now.
+// turn is the shard at which a plan's records start now, but for the number of shards.
 func (b *bound) turn(now ledger.Instant, cursor uint32) uint32 {
-	return (uint32(now) + cursor + b.lane.Load()%lanes*laneStep) % numShards
+	return uint32(now) + cursor + b.lane.Load()%lanes*laneStep
 }
 
 // move takes a plan to another lane, at most once in a millisecond: two cores that decide by one plan meet in any lane.
@@ -272,14 +275,15 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 	// The cursor goes past shards that were found full; a shard that another core is at is left to it.
 	cursor := e.cursor.Load()
 	first := b.turn(now, cursor)
-	for try := range uint32(2 * numShards) {
-		sh := (first + try) % numShards
+	n := uint32(len(e.shards))
+	for try := range 2 * n {
+		sh := (first + try) & (n - 1)
 		s := &e.shards[sh]
 		if !s.mu.TryLock() {
 			if try == 0 {
 				b.move(now)
 			}
-			if try < numShards {
+			if try < n {
 				continue
 			}
 			s.mu.Lock()
@@ -327,7 +331,7 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 func (e *Engine) refused(now ledger.Instant, r *Request, b *bound, no refusal, waited ledger.Millis) ID {
 	// Shards take turns: all that are refused at one moment together must not push each other out of one.
 	e.turn++
-	sh := e.turn % numShards
+	sh := e.turn & uint32(len(e.shards)-1)
 	if b != nil {
 		no.class = b.plan.Class.Name
 	} else {
