@@ -25,9 +25,14 @@ func (r *Replica) ahead(now Instant, in *instance) {
 		return
 	}
 	in.aheadAt, in.called = now+aheadPause, false
-	v = r.view(now, in)
+	v = r.viewOf(now, in, r.somePeers())
 	v.Ahead = true
 	picks, want := r.cfg.Strategy.Donors(v, need, 1)
+	if len(picks) == 0 && len(r.peers) > manyPeers {
+		v = r.view(now, in)
+		v.Ahead = true
+		picks, want = r.cfg.Strategy.Donors(v, need, 1)
+	}
 	if len(picks) == 0 {
 		in.aheadAt = now + aheadRefuse
 	}

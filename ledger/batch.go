@@ -149,8 +149,9 @@ func (r *Replica) Commit(now Instant) Effects {
 	b := &r.batch
 	fx := Effects{Sends: b.sends, Spreads: b.spreads, Grown: b.grown, Events: b.events, News: b.news, Stale: b.stale}
 	last := &r.last // its effects are over
-	dirty, edges := again(b.dirty), again(b.edges)
-	r.batch, r.last = batch{dirty: dirty, edges: edges, sends: again(last.Sends), spreads: again(last.Spreads), grown: again(last.Grown), events: again(last.Events)}, fx
+	b.dirty, b.edges, b.meta, b.mints, b.news, b.stale = again(b.dirty), again(b.edges), nil, nil, 0, 0
+	b.sends, b.spreads, b.grown, b.events = again(last.Sends), again(last.Spreads), again(last.Grown), again(last.Events)
+	r.last = fx
 	return fx
 }
 

@@ -7,6 +7,9 @@ package ledger
 // else that a tick does.
 const fewPeers, manyPeers = 32, 128
 
+// lookAgain is how long, in ms, all are not looked at again after none of them had room. What is offered lives for some times that.
+const lookAgain = Instant(3_000)
+
 // somePeers are some that lie side by side, each with the same chance, where there are many.
 func (r *Replica) somePeers() []Peer {
 	n := len(r.peers)
@@ -31,9 +34,11 @@ func (r *Replica) offer(now Instant, in *instance) {
 	}
 	v := r.viewOf(now, in, r.somePeers())
 	i, n := r.cfg.Strategy.Return(v)
-	if i < 0 && len(r.peers) > manyPeers {
+	if i < 0 && len(r.peers) > manyPeers && (now >= in.lookAt || in.lookAt > now+lookAgain) {
 		v = r.view(now, in)
-		i, n = r.cfg.Strategy.Return(v)
+		if i, n = r.cfg.Strategy.Return(v); i < 0 {
+			in.lookAt = now + lookAgain
+		}
 	}
 	if i >= 0 && n > 0 {
 		r.send(v.Peers[i].Holder.Node, &Offer{From: r.self, Instance: in.id, Window: v.Window, Amount: n})

@@ -8,7 +8,7 @@ import (
 
 // TestSomePeersAreFair: of many peers each is looked at as often as any other, and of few all are.
 func TestSomePeersAreFair(t *testing.T) {
-	r := &Replica{cfg: Config{Rand: rand.New(rand.NewPCG(1, 1))}}
+	r := &Replica{dice: rand.New(rand.NewPCG(1, 1)).IntN}
 	for i := range 200 {
 		r.peers = append(r.peers, Peer{Holder: Holder{Node: fmt.Sprintf("n%03d", i), Gen: 1}})
 	}

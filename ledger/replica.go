@@ -56,6 +56,7 @@ type Scratch struct {
 	row     Row // as it is
 	last    Row // as it was told
 	reached uint64
+	rows    []Row
 }
 
 // maxSpares bounds the digests whose memory is kept.
@@ -94,6 +95,7 @@ type Replica struct {
 	instances map[InstanceID]*instance
 	overdrew  map[InstanceID]overdrew // by earlier generations of this directory
 	order     []*instance             // in order of first sight: iteration never follows a map
+	near      *instance               // that was looked up last
 	seq       uint64
 	rows      int
 	peers     []Peer // sorted by holder; never written to
@@ -162,6 +164,7 @@ type instance struct {
 	gifts    []gift    // of shares, lately
 	quiet    Instant   // nobody can be asked until then
 	aheadAt  Instant   // nor for calls to come
+	lookAt   Instant   // all peers are not looked through for one to offer rights to until then
 	tellAt   Instant   // the strategy has no use for the row until then, but for what tellNow names
 	called   bool      // calls came since it was last asked for some to come
 	driftAt  Instant
@@ -336,7 +339,11 @@ func (r *Replica) fence() {
 
 // instance returns the record of id, making one if there is room.
 func (r *Replica) instance(id InstanceID) (*instance, error) {
+	if r.near != nil && r.near.id == id {
+		return r.near, nil
+	}
 	if in, ok := r.instances[id]; ok {
+		r.near = in
 		return in, nil
 	}
 	if len(r.order) >= MaxInstances {

@@ -60,10 +60,7 @@ func (r *Replica) merge(now Instant, in *instance, row *Row, place *int32) (befo
 	if place == nil {
 		i, ok = in.find(row.Holder, -1)
 	} else {
-		own := 0 // this node's own row, which is not among them, counts in a place
-		if r.self.Compare(row.Holder) < 0 {
-			own = 1
-		}
+		own := r.before(row.Holder)
 		i, ok = in.find(row.Holder, int(*place)-own)
 		*place = int32(i + own)
 	}
@@ -95,10 +92,19 @@ func (r *Replica) reach(rows SharedRows) {
 				continue
 			}
 		}
-		if i := int(x.place); i < len(in.rows) {
+		if i := int(x.place) - r.before(x.Holder); 0 <= i && i < len(in.rows) {
 			r.scratch.reached ^= in.rows[i].Version
 		}
 	}
+}
+
+// before is how much higher the place of a holder's row is than where it lies: this node's own row, which is not among them,
+// counts in a place.
+func (r *Replica) before(h Holder) int {
+	if r.self.Compare(h) < 0 {
+		return 1
+	}
+	return 0
 }
 
 // find looks up the row of a holder, first at a place where it may be.
@@ -388,7 +394,8 @@ func (r *Replica) sendLacking(to Holder, theirs []HolderDigest) {
 	if left == 0 {
 		return
 	}
-	var rows []Row
+	rows := r.scratch.rows[:0]
+	defer func() { r.scratch.rows = again(rows) }()
 	next, _ := slices.BinarySearchFunc(theirs, own[first].Holder, HolderDigest.compare)
 	for i := range own {
 		o := own[(first+i)%len(own)]
@@ -425,8 +432,8 @@ func (r *Replica) sendLacking(to Holder, theirs []HolderDigest) {
 				continue
 			}
 			if rows = append(rows, *row); len(rows) == rowsPerMessage {
-				r.send(to.Node, rows)
-				rows = nil
+				r.send(to.Node, slices.Clone(rows))
+				rows = rows[:0]
 			}
 			if left--; left == 0 {
 				break
@@ -437,7 +444,7 @@ func (r *Replica) sendLacking(to Holder, theirs []HolderDigest) {
 		}
 	}
 	if len(rows) > 0 {
-		r.send(to.Node, rows)
+		r.send(to.Node, slices.Clone(rows))
 	}
 }
 

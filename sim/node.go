@@ -611,7 +611,7 @@ func (n *node) sync() {
 		pause += micros(w.dice.Int64N(int64(pause)))
 	}
 	w.plan(w.now+pause, evSync, n, nil)
-	if to := n.view.pick(n, -1, n.dice, 1); len(to) > 0 {
+	if to := n.view.pick(nil, n, -1, n.dice, 1); len(to) > 0 {
 		p := w.nodes[to[0]]
 		n.tellDigest(p)
 		n.send(p, wordSize, evMessage, policyWord(n.policy))

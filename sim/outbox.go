@@ -41,14 +41,41 @@ type item struct {
 
 type packet struct {
 	news []*news
+	few  [8]*news // as a rule it is these
 }
 
+// room empties the packet, for so many rows.
+func (p *packet) room(n int) *packet {
+	if p.news = p.few[:0]; n > len(p.few) {
+		p.news = make([]*news, 0, n)
+	}
+	return p
+}
+
+// wave is a packet that is on its way to some peers after each other.
 type wave struct {
 	packet  *packet
 	peers   []int32 // not yet told
 	size    int
 	due     micros
 	checked bool // for what is still fresh
+	all     [promise.Fanout * promise.Waves]int32
+}
+
+// wave is one to be filled.
+func (w *world) wave() *wave {
+	if n := len(w.waves); n > 0 {
+		x := w.waves[n-1]
+		w.waves = w.waves[:n-1]
+		return x
+	}
+	return &wave{}
+}
+
+// spent takes a wave back that has told all.
+func (w *world) spent(x *wave) {
+	x.packet = nil
+	w.waves = append(w.waves, x)
 }
 
 func (o *outbox) init(n *node) {
@@ -263,6 +290,8 @@ func (o *outbox) run() {
 		o.later = o.later[1:]
 		if len(x.packet.news) > 0 {
 			o.push(x)
+		} else {
+			w.spent(x)
 		}
 	}
 }
@@ -270,7 +299,8 @@ func (o *outbox) run() {
 // first packs the heaviest items and sends them to their first peers. wait: the bucket does not let it yet.
 func (o *outbox) first() (wait micros, sent bool) {
 	w := o.n.w
-	peers := o.n.view.pick(o.n, o.next(&cursor{}).origin, w.dice, promise.Fanout*promise.Waves)
+	var picked [promise.Fanout * promise.Waves]int32
+	peers := o.n.view.pick(picked[:0], o.n, o.next(&cursor{}).origin, w.dice, len(picked))
 	if len(peers) == 0 { // nobody to tell; whoever joins gets the state by push/pull
 		o.drop(cursor{len(o.own), int(o.queued)})
 		return 0, false
@@ -287,13 +317,16 @@ func (o *outbox) first() (wait micros, sent bool) {
 	if wait := o.take(size * min(len(peers), promise.Fanout)); wait > 0 {
 		return wait, false
 	}
-	p := &packet{news: make([]*news, 0, packed.own+packed.relays)}
+	p := (&packet{}).room(packed.own + packed.relays)
 	for c := (cursor{}); c != packed; {
 		p.news = append(p.news, o.next(&c))
 	}
 	o.drop(packed)
 	o.since = w.now
-	o.push(&wave{packet: p, peers: peers, size: size})
+	x := w.wave()
+	x.packet, x.size = p, size
+	x.peers = append(x.all[:0], peers...)
+	o.push(x)
 	return 0, true
 }
 
@@ -304,6 +337,7 @@ func (o *outbox) push(x *wave) {
 		o.n.w.links.packet(o.n, o.n.w.nodes[to], x.size, x.packet)
 	}
 	if x.peers = x.peers[k:]; len(x.peers) == 0 {
+		o.n.w.spent(x)
 		return
 	}
 	if len(o.later) >= maxWaving { // no time for later waves
@@ -320,7 +354,8 @@ func (o *outbox) fresh(x *wave) {
 	if i < 0 {
 		return
 	}
-	p := &packet{news: slices.Clone(x.packet.news[:i])}
+	p := (&packet{}).room(len(x.packet.news) - 1)
+	p.news = append(p.news, x.packet.news[:i]...)
 	for _, y := range x.packet.news[i:] {
 		if is(y) {
 			p.news = append(p.news, y)

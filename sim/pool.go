@@ -253,9 +253,8 @@ func (v *view) lives(h ledger.Holder) bool {
 	return ok && v.peers[i].Alive && v.peers[i].Holder == h
 }
 
-// pick draws up to k different live nodes, none of them n or except.
-func (v *view) pick(n *node, except int32, dice *rand.Rand, k int) []int32 {
-	picks := make([]int32, 0, k)
+// pick adds up to k different live nodes, none of them n or except.
+func (v *view) pick(picks []int32, n *node, except int32, dice *rand.Rand, k int) []int32 {
 	for tries := 0; len(picks) < k && tries < 8*k && len(v.live) > 0; tries++ {
 		i := v.live[dice.IntN(len(v.live))]
 		if i != int32(n.i) && i != except && !slices.Contains(picks, i) {

@@ -54,6 +54,7 @@ type world struct {
 	faults  []scenario.Event
 	dice    *rand.Rand // of the world: links, disks, membership
 	scratch ledger.Scratch
+	waves   []*wave           // to be used again
 	rows    ledger.SharedRows // of the packet at hand
 
 	source   workload.Source
