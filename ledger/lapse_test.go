@@ -71,6 +71,23 @@ func TestWhatLapsed(t *testing.T) {
 	}
 }
 
+// TestDecayKeepsFractions: rights of a small budget decay by whole tokens, and by their half-life all the same.
+func TestDecayKeepsFractions(t *testing.T) {
+	w := scripted(t, 1, 1, one(Spec{Kind: Grant, Amount: 5000, HalfLife: 3_600_000}))
+	w.opened()
+	n := w.nodes[0]
+	from := w.now
+	for w.now < from+3_600_000 {
+		w.now += 1000
+		n.r.Tick(n.clock())
+		n.batch(commit, nil)
+	}
+	if s := n.r.Account(w.ids[0]).State(n.clock()); s.Decayed < 2490 || s.Decayed > 2502 {
+		t.Errorf("%d of 5000 tokens decayed in a half-life", s.Decayed)
+	}
+	w.check()
+}
+
 func burn(t *testing.T, n *wnode, id InstanceID, amount Tokens) {
 	t.Helper()
 	if repeated, err := n.r.Burn(n.clock(), id, amount, ""); err != nil || repeated {

@@ -128,7 +128,13 @@ func (a *Account) decay() bool {
 	if n < max(1, a.rights/1024) {
 		return false // the fraction is not lost: decayed stays where it is
 	}
-	a.decayed = a.last
+	// Whole tokens go: the time in which the fraction beside them decays is taken next time.
+	if a.rights > n {
+		took := -math.Log2(float64(a.rights-n)/float64(a.rights)) * float64(a.spec.HalfLife)
+		a.decayed = min(a.last, a.decayed+Instant(took))
+	} else {
+		a.decayed = a.last
+	}
 	a.s.Decayed += n
 	a.lapse(n)
 	return true
