@@ -164,3 +164,19 @@ func (r *Replica) recallSlow(now Instant, in *instance) {
 		r.hearSlow(now, in, in.rows[i].Row, nil)
 	}
 }
+
+// Forfeit ends a reservation of a Rate with feedback whose call the provider refused: nothing is spent, and what was reserved
+// lapses. Given back it would be spent again at once, on calls that are refused as well, and no rate would hold. It reports
+// whether it did; other reservations end by Settle. Safe for concurrent use; the caller sees to it that it happens once.
+func (a *Account) Forfeit(now Instant, reserved Tokens) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.spec.Kind != Rate || !a.spec.Feedback.On() || a.retired {
+		return false
+	}
+	a.advance(now)
+	a.touch()
+	a.s.Reserved -= reserved
+	a.s.Lapsed += reserved
+	return true
+}

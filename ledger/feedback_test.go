@@ -89,6 +89,36 @@ func TestARefusalEmptiesTheBucket(t *testing.T) {
 	w.check()
 }
 
+// TestARefusedCallGivesNothingBack: else its tokens were spent again at once, and no rate would hold.
+func TestARefusedCallGivesNothingBack(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		spec Spec
+		want Tokens // rights after it has ended
+	}{
+		{"a rate with feedback", answering(900), 600},
+		{"a rate without", Spec{Kind: Rate, Amount: 900, Per: 1, PerMillis: 1_000_000, Lend: 1000}, 900},
+		{"a window", window(900, 3_600_000), 900},
+	} {
+		w := scripted(t, 1, 1, one(tt.spec))
+		w.opened()
+		n := w.nodes[0]
+		a := n.r.Account(w.ids[0])
+		n.reserve(w.ids, []Tokens{300}, false, true)
+		w.round(0)
+		n.reserve(w.ids, []Tokens{300}, false, true)
+		for len(n.open) > 1 {
+			n.settle(1, 0)
+		}
+		n.forfeit(0)
+		expect(t, tt.name+": rights", a.Rights(n.clock()), tt.want)
+		expect(t, tt.name+": reserved", a.State(n.clock()).Reserved, 0)
+		expect(t, tt.name+": spent", a.State(n.clock()).Spent, 0)
+		expect(t, tt.name+": equations", a.Audit(), 0)
+		w.check()
+	}
+}
+
 // TestRefusalsAreTold: a node that sees no refusal hears of it, and works out the same way back; and so does one that
 // opens the instance later. Both sides of a partition come to the same when it is over.
 func TestRefusalsAreTold(t *testing.T) {

@@ -157,6 +157,9 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 				ago := Instant(rapid.SampledFrom([]int{0, 800, 3000}).Draw(t, "sent ago"))
 				a.Refused(n.clock(), n.clock()-ago, Millis(rapid.SampledFrom([]int{0, 5000, 90_000}).Draw(t, "wait")))
 			}
+			if len(n.open) > 0 {
+				n.forfeit(rapid.IntRange(0, len(n.open)-1).Draw(t, "call"))
+			}
 		},
 		"crash": func(t *rapid.T) { w.anyUp(t).crash() },
 		"restart": func(t *rapid.T) {

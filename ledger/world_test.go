@@ -386,6 +386,19 @@ func (n *wnode) settle(k int, part int64) {
 	}
 }
 
+// forfeit ends a call that the provider refused: rates with feedback get nothing back.
+func (n *wnode) forfeit(k int) {
+	res := n.open[k]
+	n.open = slices.Delete(n.open, k, k+1)
+	for _, t := range res.takes {
+		charged := Tokens(0)
+		if !t.Account.Forfeit(n.clock(), t.Amount) {
+			charged, _ = t.Account.Settle(n.clock(), t.Amount, 0, t.Window)
+		}
+		n.w.model.settled(n, t, charged)
+	}
+}
+
 // round lets time pass for everybody: every node ticks, writes, and gets its packets.
 func (w *world) round(dt Millis) {
 	w.now += Instant(dt)

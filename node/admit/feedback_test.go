@@ -43,6 +43,8 @@ func TestFeedback(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newSwarm(t, 2, fedBack, Config{})
 			n := w.nodes[0]
+			n.must(on("m", 0), Admit, CodeOK)
+			full := n.account("pool").Rights(w.now)
 			id := n.must(on("m", 100), Admit, CodeOK)
 			fell, err := n.e.Feedback(w.now, id, tt.u)
 			if err != nil || (len(fell) > 0) != (tt.part < 1) {
@@ -61,6 +63,19 @@ func TestFeedback(t *testing.T) {
 			}
 			if _, err := n.e.Release(w.now, id); err != nil {
 				t.Fatal(err)
+			}
+			want := full
+			switch {
+			case tt.u.Refused:
+				want = 0
+			case tt.part < 1:
+				want = 100 // what had piled up has lapsed, and what the call had reserved has come back
+			}
+			if got := n.account("pool").Rights(w.now); got != want {
+				t.Errorf("%d rights are there, want %d", got, want)
+			}
+			if got := n.account("tenant").Rights(w.now); got != full {
+				t.Errorf("another budget got %d of its rights back, want all %d", got, full)
 			}
 			if d, err := n.e.Lookup(id); err != nil || d.Outcome != tt.outcome {
 				t.Errorf("outcome %q, want %q", d.Outcome, tt.outcome)

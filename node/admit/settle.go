@@ -63,14 +63,17 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 	}
 	// From here on nothing can fail.
 	hs := r.held()
+	forfeit := to == Released && r.outcome != nil && *r.outcome == OutcomeRefused
 	for j := range hs {
 		h, a := &hs[j], r.bound.takes[j].account
-		if r.booked&(1<<j) == 0 {
+		if r.booked&(1<<j) != 0 {
+			if extra := amounts[j] - h.reserved; extra > 0 {
+				// Charged as reserved already: what is above that is still to be booked.
+				_, over := a.Settle(now, 0, extra, h.window)
+				h.charged += over
+			}
+		} else if !forfeit || !a.Forfeit(now, h.reserved) {
 			h.charged, _ = a.Settle(now, h.reserved, amounts[j], h.window)
-		} else if extra := amounts[j] - h.reserved; extra > 0 {
-			// Charged as reserved already: what is above that is still to be booked.
-			_, over := a.Settle(now, 0, extra, h.window)
-			h.charged += over
 		}
 	}
 	if r.flags >= flagAttained {
