@@ -178,5 +178,7 @@ func TestBesideBoundsCanFail(t *testing.T) {
 	}
 	broken(t, "noisy-neighbour", [][2]string{{"policy.rules.0.draw", "[gpu-pool]"}}, 0, "wait_p99[good, alone] <= 120%") // no tenant has a rate of its own
 	broken(t, "backpressure", [][2]string{{"policy.budgets.0.levels", "[3ms, 2ms, 1ms]"}}, 0, "denied >= 3000", "queue <= 45")
+	broken(t, "provider-limit", [][2]string{{"policy.budgets.0.feedback.least", "99%"}}, 0, "refused[blind] <= 1%", "in_budget[critical] >= 97%")
+	broken(t, "provider-limit", [][2]string{{"policy.budgets.0.feedback.recover", "24h"}}, 0, "goodput[blind] >= 97%")
 	broken(t, "thundering-retry", nil, 2*time.Second, "returns[impatient] <= 33%")
 }

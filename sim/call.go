@@ -5,10 +5,12 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/sim/scenario"
 	"github.com/swarmpurse/swarmpurse/sim/workload"
 )
 
@@ -25,6 +27,8 @@ type call struct {
 	offered bool
 	ended   bool
 	unheld  bool // it has waited for guardians
+	refused bool // by the provider, and wait is how long that says to wait
+	wait    ledger.Millis
 	charges []admit.Charge
 	at      ledger.Instant // of the decision, by the node's clock
 	until   ledger.Instant // the reservation's end, by that clock
@@ -153,21 +157,19 @@ func (n *node) decided(c *call) {
 			n.book(c, c.charges[i].Instance, c.charges[i].Amount)
 		}
 		n.checkCharges(c)
-		w.tally.Admitted(&c.Call, w.millis(), local)
-		ends := w.now + micros(c.Runs)*milli
+		runs := c.Runs
+		if wait, ok := w.provider.Take(w.millis(), c.Prompt+c.Output); ok {
+			w.tally.Admitted(&c.Call, w.millis(), local)
+		} else {
+			c.refused, c.wait, runs = true, wait, scenario.RefusalTakes
+		}
+		ends := w.now + micros(runs)*milli
 		w.lastEnd = max(w.lastEnd, ends)
 		w.plan(ends, evSettle, nil, c)
 		return
 	}
 	w.calls--
-	after := d.RetryAfter
-	if w.sc.RetryAfter > 0 {
-		after = w.sc.RetryAfter
-	}
-	if at := w.now + span(after); d.Verdict == admit.Defer && c.tries < w.sc.Retries && at < w.arrivalsEnd {
-		c.tries++
-		w.tally.Returns(ledger.Millis(at / milli))
-		w.plan(at, evCall, nil, c)
+	if d.Verdict == admit.Defer && w.returns(c, d.RetryAfter) {
 		return
 	}
 	if d.Verdict == admit.Defer {
@@ -176,6 +178,53 @@ func (n *node) decided(c *call) {
 		w.tally.Denied(&c.Call)
 	}
 	w.over(c, false)
+}
+
+// returns has a caller come back who was told to, if the scenario says so.
+func (w *world) returns(c *call, after time.Duration) bool {
+	if w.sc.RetryAfter > 0 {
+		after = w.sc.RetryAfter
+	}
+	at := w.now + span(after)
+	if c.tries >= w.sc.Retries || at >= w.arrivalsEnd {
+		return false
+	}
+	c.tries++
+	w.tally.Returns(ledger.Millis(at / milli))
+	w.plan(at, evCall, nil, c)
+	return true
+}
+
+// turnedAway is the end of a call that the provider refused.
+func (n *node) turnedAway(c *call) {
+	w := n.w
+	w.tally.Refused(&c.Call)
+	after := time.Duration(c.wait) * time.Millisecond
+	if !w.sc.Blind {
+		if _, err := n.core.Engine.Feedback(n.clockNow(), c.id, admit.Upstream{Refused: true, RetryAfter: after}); err != nil {
+			w.fail("a refusal can be told", "call %d at %s: %v", c.Seq, n.name, err)
+		}
+	}
+	rc, err := n.core.Engine.Release(n.clockNow(), c.id)
+	if err != nil || rc.Repeated {
+		w.fail("a call ends once", "call %d at %s: %+v, %v", c.Seq, n.name, rc, err)
+		return
+	}
+	w.calls--
+	w.stir("call", n.name)
+	w.judge.settled(n, c, &rc)
+	for i := range rc.Charged {
+		n.book(c, rc.Charged[i].Instance, -c.reserved(rc.Charged[i].Instance))
+	}
+	n.checkCharges(c)
+	c.refused, c.charges = false, nil
+	if !w.returns(c, after) {
+		w.tally.Deferred(&c.Call)
+		w.over(c, false)
+	}
+	if len(n.waiting) > 0 {
+		n.do(event{kind: evGone})
+	}
 }
 
 // book tells the audit what a caller was given by a decision, or refunded if amount is negative.
@@ -207,6 +256,10 @@ func (n *node) settle(c *call) {
 	w := n.w
 	if c.ended {
 		w.fail("a call ends once", "call %d ended twice", c.Seq)
+		return
+	}
+	if c.refused {
+		n.turnedAway(c)
 		return
 	}
 	rc, err := n.core.Engine.Settle(n.clockNow(), c.id, admit.Settlement{

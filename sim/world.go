@@ -63,6 +63,7 @@ type world struct {
 	lastEnd  micros        // when the last of those that run ends, that is
 	stirred  stir          // the last sign that the swarm was not at rest
 	tally    *result.Tally
+	provider scenario.Bucket
 	strategy ledger.Strategy
 	audit    audit
 	judge    judge
@@ -122,6 +123,7 @@ func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, er
 		byName: map[string]*node{}, zones: map[string]int{},
 		dice:        rand.New(rand.NewPCG(sc.Seed, 0x776f726c64)),
 		faults:      scenario.Timeline(sc),
+		provider:    sc.Provider.Bucket(),
 		tally:       result.NewTally(result.Swarm, sc.Policies, sc.Warmup),
 		policyAt:    make([]micros, len(sc.Policies)),
 		arrivalsEnd: span(sc.Duration),

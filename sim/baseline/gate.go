@@ -14,6 +14,8 @@ type call struct {
 	seq      uint64 // order of arrival, of this attempt
 	attempts int    // before this one
 	offered  bool
+	refused  bool          // by the provider
+	wait     ledger.Millis // and how long that says to wait
 	admitted ledger.Millis
 	place    int // in the list of its node's waiting calls
 

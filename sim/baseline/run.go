@@ -32,13 +32,14 @@ type run struct {
 	pool   pool
 	local  bool // decisions take no hop to another node
 
-	binder  *binder
-	tally   *result.Tally
-	judge   judge
-	down    *scenario.Downtime
-	changes []changing
-	end     ledger.Millis // no event after it
-	stop    ledger.Millis // no call from here on
+	binder   *binder
+	tally    *result.Tally
+	provider scenario.Bucket
+	judge    judge
+	down     *scenario.Downtime
+	changes  []changing
+	end      ledger.Millis // no event after it
+	stop     ledger.Millis // no call from here on
 
 	now     ledger.Millis
 	events  events
@@ -61,10 +62,11 @@ type changing struct {
 func newRun(kind string, sc *scenario.Scenario, timeline []scenario.Event, source workload.Source) *run {
 	r := &run{
 		sc: sc, source: source,
-		binder: newBinder(sc.Policies[0]),
-		tally:  result.NewTally(kind, sc.Policies, sc.Warmup),
-		down:   scenario.NewDowntime(sc, timeline),
-		end:    millis(sc.Duration + sc.Rest), stop: millis(sc.Duration),
+		binder:   newBinder(sc.Policies[0]),
+		tally:    result.NewTally(kind, sc.Policies, sc.Warmup),
+		down:     scenario.NewDowntime(sc, timeline),
+		provider: sc.Provider.Bucket(),
+		end:      millis(sc.Duration + sc.Rest), stop: millis(sc.Duration),
 		gates: map[cell]*gate{}, dice: rand.New(rand.NewPCG(sc.Seed, 0x6261636b)), // apart from all other dice
 	}
 	r.tally.Streams(sc.Workload)
@@ -191,8 +193,13 @@ func (r *run) try(c *call) (short int, ok bool) {
 		r.judge.take(r.now, d.in, d.reserved)
 	}
 	c.admitted = r.now
-	r.tally.Admitted(&c.Call, r.now, r.local)
-	r.events.push(event{at: r.now + c.Runs, what: settle, call: c})
+	runs := c.Runs
+	if wait, ok := r.provider.Take(r.now, c.Prompt+c.Output); ok {
+		r.tally.Admitted(&c.Call, r.now, r.local)
+	} else {
+		c.refused, c.wait, runs = true, wait, scenario.RefusalTakes
+	}
+	r.events.push(event{at: r.now + runs, what: settle, call: c})
 	return 0, true
 }
 
@@ -310,6 +317,11 @@ func (r *run) comeBack(c *call, short int) {
 		r.deny(c) // it will never be there
 		return
 	}
+	r.returns(c, at)
+}
+
+// returns has a caller come back at a time, or a little later as nodes tell it.
+func (r *run) returns(c *call, at ledger.Millis) {
 	at = max(at, r.now+soonest)
 	at += ledger.Millis(r.dice.Int64N(int64(min((at-r.now)/4, jitterMost) + 1))) // as nodes do
 	if c.attempts >= r.sc.Retries || at >= r.stop {
@@ -347,10 +359,13 @@ func (r *run) settle(c *call) {
 		if crashed && d.in.spec().Kind != ledger.Slots {
 			continue
 		}
+		if c.refused {
+			d.used = 0
+		}
 		r.pool.give(r.now, c.Node, d)
 		r.judge.give(r.now, d)
 	}
-	if !crashed {
+	if !crashed && !c.refused {
 		r.tally.Settled(&c.Call)
 	}
 	site := r.pool.site(c.Node)
@@ -358,6 +373,12 @@ func (r *run) settle(c *call) {
 		if g := r.gates[cell{site, c.draws[i].in.index}]; g != nil {
 			r.serve(g)
 		}
+	}
+	if c.refused {
+		c.refused = false
+		r.tally.Refused(&c.Call)
+		r.returns(c, r.now+c.wait)
+		return
 	}
 	r.follow(c, true)
 }

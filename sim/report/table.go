@@ -91,7 +91,7 @@ var (
 		"recover", "guard_bytes", "unheld", "successions", "dead", "back", "stuck", "frozen")
 	byClass = figures("offered", "admitted", "in_budget", "wait_p50", "wait_p99")
 	// unless zero everywhere these are left out
-	rare = []string{"degraded", "price_amplitude", "price_settle", "returns", "guard_bytes", "unheld", "successions", "dead", "back", "stuck", "frozen"}
+	rare = []string{"degraded", "refused", "price_amplitude", "price_settle", "returns", "guard_bytes", "unheld", "successions", "dead", "back", "stuck", "frozen"}
 )
 
 func figures(names ...string) []result.Figure {

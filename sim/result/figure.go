@@ -130,6 +130,8 @@ var Figures = []Figure{
 		of: func(s *System) float64 { return float64(s.Deferred) }},
 	{Name: "denied", Title: "denied", What: "calls refused for good", Unit: Calls, Better: -1,
 		of: func(s *System) float64 { return float64(s.Denied) }},
+	{Name: "refused", Title: "refused", What: "refusals by the provider of calls that were admitted", Unit: Calls, Better: -1,
+		of: func(s *System) float64 { return float64(s.Refused) }},
 	{Name: "offered_tokens", Title: "offered tokens", What: "tokens of all calls made, as they would really use", Unit: Tokens,
 		of: func(s *System) float64 { return float64(s.OfferedTokens) }},
 	{Name: "goodput_tokens", Title: "goodput tokens", What: "tokens of calls that were admitted and settled, as really used", Unit: Tokens, Better: 1,

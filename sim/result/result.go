@@ -62,6 +62,7 @@ type System struct {
 	Name                                string
 	Offered, Admitted, Deferred, Denied int64   // calls
 	Degraded                            int64   // of those admitted: as they were told to run cheaper
+	Refused                             int64   // refusals by the provider of calls that were admitted
 	OfferedTokens, GoodputTokens        int64   // goodput: tokens of calls that were admitted and settled, as really used
 	Goodput                             float64 // beside the omniscient system's
 	Overspend                           float64 // largest excess over a hard limit, as a fraction of it

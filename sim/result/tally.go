@@ -148,6 +148,13 @@ func (t *Tally) Degraded(c *workload.Call) {
 	}
 }
 
+// Refused counts a refusal by the provider of a call that was admitted. Then it was not: its caller comes back, or it is deferred.
+func (t *Tally) Refused(c *workload.Call) {
+	if c.At >= t.warmup {
+		t.system.Refused++
+	}
+}
+
 // Deferred counts a call that was refused for the time being and does not come back.
 func (t *Tally) Deferred(c *workload.Call) {
 	if c.At >= t.warmup {

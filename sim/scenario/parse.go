@@ -169,6 +169,9 @@ func (d *decoder) scenario(root *yaml.Node) *Scenario {
 	if n := f["gossip"]; n != nil {
 		s.Gossip.BytesPerSecond = d.bytes(d.Mapping(n, gossipShape)["bytes"], "bytes")
 	}
+	if n := f["provider"]; n != nil {
+		d.provider(s, n)
+	}
 	d.policies(s, f, root)
 	d.workload(s, f["workload"])
 	d.faults(s, f["faults"])

@@ -51,8 +51,12 @@ func (d *decoder) variants(s *Scenario, n *yaml.Node) {
 		if n := f["retry"]; n != nil {
 			v.Retry, _ = d.Duration(n, "retry")
 		}
-		if len(v.Skip) == 0 && v.Retry == 0 {
-			d.Report(document.Deref(item), "say skip or retry", "the run %q beside is the same run", v.Name)
+		v.Blind = d.truth(f["blind"], "blind")
+		if v.Blind && s.Provider == nil {
+			d.Report(document.Deref(item), "say what provider there is", "without a provider the run %q has nothing to be blind to", v.Name)
+		}
+		if len(v.Skip) == 0 && v.Retry == 0 && !v.Blind {
+			d.Report(document.Deref(item), "say skip, retry or blind", "the run %q beside is the same run", v.Name)
 		}
 		s.Beside = append(s.Beside, v)
 	}

@@ -44,7 +44,8 @@ type random struct {
 	calls     float64 // per second, follow-ups included
 	tokens    float64 // that one reserves, about
 	revisions int
-	budgets   []string // supplies
+	budgets   []string   // supplies
+	feeds     *rand.Rand // of providers and what follows them
 }
 
 func (r *random) linef(format string, args ...any) { fmt.Fprintf(r, format+"\n", args...) }
@@ -80,8 +81,14 @@ func (r *random) swarm(seed uint64) {
 }
 
 func (r *random) policy() {
+	own := r.Uint64()
+	guards := rand.New(rand.NewPCG(own, 1)) // of their own, so that a change here changes nothing else
+	r.feeds = rand.New(rand.NewPCG(own, 2)) // likewise
+	if r.feeds.IntN(3) == 0 {
+		gives := int(r.calls * r.tokens * (0.2 + r.feeds.Float64()))
+		r.linef("provider: {rate: %d/s, burst: %d}", gives, 2*gives)
+	}
 	r.linef("policy:\n  apiVersion: swarmpurse/v1\n  revision: 1")
-	guards := rand.New(rand.NewPCG(r.Uint64(), 1)) // of their own, so that a change here changes nothing else
 	r.linef("  guardians: %d\n  lease: %s\n  autonomy: %s", []int{0, 3, 3, 5}[guards.IntN(4)],
 		[]string{"10s", "12s", "20s", "40s", "3m"}[guards.IntN(5)], []string{"1s", "5s", "1m", "5m"}[guards.IntN(4)])
 	r.linef("  tokens: {compute: {unit: token}, requests: {unit: request}, concurrency: {unit: slot}}\n  classes:")
@@ -152,7 +159,12 @@ func (r *random) budget(i int) {
 	if token == "compute" && r.chance(0.2) {
 		price = r.one("0.5", "1.5", "2")
 	}
-	r.linef("    - {name: budget-%d, token: %s, %ssupply: %s, ceiling: %s, price: {base: %s}}", i, token, per, supply, ceiling, price)
+	feedback := ""
+	if strings.HasPrefix(supply, "{rate") && ceiling != "observe" && r.feeds.IntN(2) == 0 {
+		feedback = fmt.Sprintf(", feedback: {cut: %d%%, least: %d%%, recover: %ds, retry_after: %ds}",
+			10+r.feeds.IntN(60), 1+r.feeds.IntN(60), 10+r.feeds.IntN(50), r.feeds.IntN(20))
+	}
+	r.linef("    - {name: budget-%d, token: %s, %ssupply: %s, ceiling: %s, price: {base: %s}%s}", i, token, per, supply, ceiling, price, feedback)
 	r.budgets = append(r.budgets, supply)
 }
 

@@ -32,16 +32,20 @@ type Scenario struct {
 	Retries int // how often a caller who is deferred comes back when it was told to; 0 by default
 	// RetryAfter is when callers come back whatever they are told; 0: when they are told.
 	RetryAfter time.Duration
+	// Provider stands behind admitted calls; nil runs them all. Blind is whether nobody is told of its refusals.
+	Provider *Provider
+	Blind    bool
 	// Beside are other runs of the swarm, which bounds compare with.
 	Beside []Variant
 }
 
-// Variant is the scenario with something changed: without some streams, or with callers who come back after a time of their
-// own.
+// Variant is the scenario with something changed: without some streams, with callers who come back after a time of their
+// own, or where the provider's refusals lower no rate.
 type Variant struct {
 	Name  string
 	Skip  []string
 	Retry time.Duration
+	Blind bool // refusals by the provider lower no rate
 }
 
 // With returns the scenario as the variant has it.
@@ -57,6 +61,7 @@ func (s *Scenario) With(v Variant) *Scenario {
 	if v.Retry > 0 {
 		c.RetryAfter = v.Retry
 	}
+	c.Blind = c.Blind || v.Blind
 	return &c
 }
 

@@ -51,6 +51,8 @@ var scenarioShape = &document.Shape{Name: "the scenario", Fields: []document.Fie
 	{Name: "network", Is: document.Schema{One: networkShape}, Doc: "What links do to packets."},
 	{Name: "disk", Is: document.Schema{One: diskShape}, Doc: "What disks take."},
 	{Name: "gossip", Is: document.Schema{One: gossipShape}, Doc: "What the pool is configured to. Default: as in production."},
+	{Name: "provider", Is: document.Schema{One: providerShape},
+		Doc: "What stands behind admitted calls, and may refuse them. A refused call has used nothing, and its caller comes back as one that was deferred. Default: it runs all calls."},
 	{Name: "policy", Is: document.Schema{Kind: "object"}, Doc: "The policy: the same fields as a policy document, indented below."},
 	{Name: "policy_file", Is: document.Text, Doc: "Instead of policy: a file, seen from the scenario's directory."},
 	{Name: "revisions", Is: document.Schema{Items: &document.Schema{Kind: "object"}},
@@ -68,7 +70,15 @@ var scenarioShape = &document.Shape{Name: "the scenario", Fields: []document.Fie
 var variantShape = &document.Shape{Name: "a run beside", Fields: []document.Field{
 	{Name: "name", Required: true, Is: document.Name, Doc: "What bounds call it."},
 	{Name: "skip", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "Streams that it leaves out."},
+	{Name: "blind", Is: boolean, Doc: "true: what the provider refuses lowers no rate. Default: false."},
 	{Name: "retry", Is: document.Duration, Doc: "Callers who are deferred come back after that, whatever they are told."},
+}}
+
+var providerShape = &document.Shape{Name: "provider", Fields: []document.Field{
+	{Name: "rate", Required: true, Is: calls, Doc: "Tokens, prompt and output alike, that it gives on average, as in 50k/s."},
+	{Name: "burst", Required: true, Is: document.Amount, Doc: "The most of them that piles up."},
+	{Name: "from", Is: document.Duration, Doc: "Before that it runs all calls. Default: 0s."},
+	{Name: "until", Is: document.Duration, Doc: "From then on it runs all calls. Default: never."},
 }}
 
 var zoneShape = &document.Shape{Name: "a zone", Fields: []document.Field{
