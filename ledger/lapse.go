@@ -8,7 +8,7 @@ import (
 // Lapses tells apart where rights went that lapsed. The three add up to Lapsed.
 type Lapses struct {
 	Decayed Tokens // by the token type's half-life
-	Expired Tokens // with a window, with a loan's life, or beyond what a rate's shares may hold
+	Expired Tokens // with a window, with a loan's life, beyond what a rate's shares may hold, or since a provider refused calls
 	Burned  Tokens // by an operator, or by a lower limit
 }
 

@@ -16,6 +16,10 @@ type Upstream struct {
 	Known bool
 }
 
+// Refuses reports whether an HTTP status says that the provider will not run the call now, though it might later: too many
+// requests, unavailable, and Anthropic's own for overloaded.
+func Refuses(status int) bool { return status == 429 || status == 503 || status == 529 }
+
 // Lowered is a rate that was lowered for what a provider answered.
 type Lowered struct {
 	Instance ledger.InstanceID

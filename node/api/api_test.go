@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,35 @@ func TestAdmitSettleRelease(t *testing.T) {
 	d, err := c.Decision(ctx(t), first.ID)
 	if err != nil || d.State != "settled" || d.Overrun != 32 || d.Charged[0].Amount != 432 || d.Outcome != "ok" {
 		t.Errorf("decision: %+v, %v", d, err)
+	}
+}
+
+// TestUpstream: callers that talk to their provider themselves tell what it said of its limits when they end the call.
+func TestUpstream(t *testing.T) {
+	node := apitest.New(1000)
+	_, c := start(t, api.Options{Node: node})
+	left := 0.01
+	for _, end := range []func(id string) (api.Receipt, error){
+		func(id string) (api.Receipt, error) {
+			return c.Refused(ctx(t), id, api.Upstream{Status: 429, RetryAfterMS: 1500})
+		},
+		func(id string) (api.Receipt, error) { return c.Refused(ctx(t), id, api.Upstream{Status: 500}) },
+		func(id string) (api.Receipt, error) {
+			return c.Settle(ctx(t), api.SettleRequest{ID: id, Upstream: &api.Upstream{Status: 200, Remaining: &left}})
+		},
+		func(id string) (api.Receipt, error) { return c.Release(ctx(t), id) },
+	} {
+		a, err := c.Admit(ctx(t), api.AdmitRequest{PromptTokens: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, err := end(a.ID); err != nil || r.Repeated {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	want := []admit.Upstream{{Refused: true, RetryAfter: 1500 * time.Millisecond}, {}, {Left: 0.01, Known: true}}
+	if got := node.Told(); !slices.Equal(got, want) {
+		t.Errorf("told %+v, want %+v", got, want)
 	}
 }
 

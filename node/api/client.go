@@ -116,6 +116,13 @@ func (c *Client) Release(ctx context.Context, id string) (Receipt, error) {
 	return out, err
 }
 
+// Refused gives the reservation of a call back that its provider refused, and tells what that said.
+func (c *Client) Refused(ctx context.Context, id string, u Upstream) (Receipt, error) {
+	var out Receipt
+	err := c.post(ctx, "/v1/release", ReleaseRequest{ID: id, Upstream: &u}, &out)
+	return out, err
+}
+
 // Mint tops an instance up.
 func (c *Client) Mint(ctx context.Context, m MintRequest) (MintReceipt, error) {
 	var out MintReceipt

@@ -133,30 +133,54 @@ type settleBody struct {
 	Used    amountMap `json:"used"`
 	Usage   *Usage    `json:"usage"`
 	Outcome string    `json:"outcome"`
+
+	Upstream *Upstream `json:"upstream"`
 }
 
 // decodeSettle reads and checks the body of POST /v1/settle.
-func decodeSettle(body []byte) (id string, s admit.Settlement, err error) {
+func decodeSettle(body []byte) (id string, s admit.Settlement, u *admit.Upstream, err error) {
 	var b settleBody
 	if err := decodeJSON(body, &b); err != nil {
-		return "", s, err
+		return "", s, nil, err
 	}
 	if err := checkID("id", b.ID); err != nil {
-		return "", s, err
+		return "", s, nil, err
 	}
 	if err := checkLen("outcome", b.Outcome, maxOutcomeLen); err != nil {
-		return "", s, err
+		return "", s, nil, err
 	}
 	if s.Used, err = b.Used.amounts("used"); err != nil {
-		return "", s, err
+		return "", s, nil, err
 	}
 	if b.Usage != nil {
 		if s.Usage, err = b.Usage.counts(); err != nil {
-			return "", s, err
+			return "", s, nil, err
 		}
 	}
 	s.Outcome = b.Outcome
-	return b.ID, s, nil
+	u, err = b.Upstream.read()
+	return b.ID, s, u, err
+}
+
+// read checks what a caller says of its provider; nil if it says nothing.
+func (u *Upstream) read() (*admit.Upstream, error) {
+	if u == nil {
+		return nil, nil
+	}
+	const day = 24 * time.Hour
+	switch {
+	case u.Status < 100 || u.Status > 599:
+		return nil, badRequest(ErrCodeRange, "upstream.status", "\"upstream.status\" is %d: it must be the status of the provider's answer, from 100 to 599", u.Status)
+	case u.RetryAfterMS < 0 || u.RetryAfterMS > day.Milliseconds():
+		return nil, badRequest(ErrCodeRange, "upstream.retry_after_ms", "\"upstream.retry_after_ms\" is %d: it must be between 0 and %d", u.RetryAfterMS, day.Milliseconds())
+	case u.Remaining != nil && !(*u.Remaining >= 0 && *u.Remaining <= 1):
+		return nil, badRequest(ErrCodeRange, "upstream.remaining", "\"upstream.remaining\" is %g: it must be a part of the provider's limit, between 0 and 1", *u.Remaining)
+	}
+	w := &admit.Upstream{Refused: admit.Refuses(u.Status), RetryAfter: time.Duration(u.RetryAfterMS) * time.Millisecond}
+	if u.Remaining != nil {
+		w.Left, w.Known = *u.Remaining, true
+	}
+	return w, nil
 }
 
 // counts reads whichever form the provider uses.
@@ -225,12 +249,16 @@ func (d *UsageDetails) reasoning() *int64 {
 	return d.ReasoningTokens
 }
 
-func decodeRelease(body []byte) (string, error) {
+func decodeRelease(body []byte) (string, *admit.Upstream, error) {
 	var b ReleaseRequest
 	if err := decodeJSON(body, &b); err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return b.ID, checkID("id", b.ID)
+	if err := checkID("id", b.ID); err != nil {
+		return "", nil, err
+	}
+	u, err := b.Upstream.read()
+	return b.ID, u, err
 }
 
 // decodeMint reads the body of a top-up, or of a burn, as the verb says.

@@ -47,8 +47,11 @@ func (s *Server) settle(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, settlement, err := decodeSettle(body)
+	id, settlement, upstream, err := decodeSettle(body)
 	if err != nil {
+		return err
+	}
+	if err := s.feedback(id, upstream); err != nil {
 		return err
 	}
 	receipt, err := s.node.Settle(id, settlement)
@@ -67,8 +70,11 @@ func (s *Server) release(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, err := decodeRelease(body)
+	id, upstream, err := decodeRelease(body)
 	if err != nil {
+		return err
+	}
+	if err := s.feedback(id, upstream); err != nil {
 		return err
 	}
 	receipt, err := s.node.Release(id)
@@ -78,6 +84,14 @@ func (s *Server) release(w http.ResponseWriter, r *http.Request) error {
 	*buf = appendReceipt(body[:0], &receipt)
 	writeBody(w, http.StatusOK, *buf)
 	return nil
+}
+
+// feedback tells the node what a caller says of its provider, if it says anything.
+func (s *Server) feedback(id string, u *admit.Upstream) error {
+	if u == nil {
+		return nil
+	}
+	return s.node.Feedback(id, *u)
 }
 
 func (s *Server) mint(w http.ResponseWriter, r *http.Request) error {

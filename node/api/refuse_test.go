@@ -28,6 +28,10 @@ func TestRefusals(t *testing.T) {
 		status           int
 		code, param, msg string
 	}{
+		{"no status of a provider", "POST /v1/release", `{"id":"a","upstream":{}}`, nil, 400, "out_of_range", "upstream.status", "from 100 to 599"},
+		{"a wait of years", "POST /v1/settle", `{"id":"a","upstream":{"status":429,"retry_after_ms":86400001}}`, nil, 400, "out_of_range", "upstream.retry_after_ms", "between 0 and 86400000"},
+		{"more than all remains", "POST /v1/settle", `{"id":"a","upstream":{"status":200,"remaining":1.5}}`, nil, 400, "out_of_range", "upstream.remaining", "between 0 and 1"},
+		{"a provider's word on nothing", "POST /v1/release", `{"id":"a","upstream":{"status":429}}`, nil, 404, "unknown_id", "", "unknown reservation"},
 		{"empty body", "POST /v1/admit", "", nil, 400, "malformed_json", "", "the body is empty"},
 		{"malformed", "POST /v1/admit", `{"tenant": nope}`, nil, 400, "malformed_json", "", "at byte 13"},
 		{"cut off", "POST /v1/admit", `{"tenant":"a"`, nil, 400, "malformed_json", "", "unexpected end"},

@@ -58,6 +58,16 @@ type SettleRequest struct {
 	Used    map[string]ledger.Tokens `json:"used,omitempty"`    // by token type
 	Usage   *Usage                   `json:"usage,omitempty"`   // the provider's own object, priced by the node
 	Outcome string                   `json:"outcome,omitempty"` // "ok", "error", "cancelled" or a word of yours
+
+	Upstream *Upstream `json:"upstream,omitempty"` // what the provider's answer said of its limits
+}
+
+// Upstream is what a provider's answer says of its own limits, for callers that talk to it themselves: budgets with feedback
+// follow it. The proxy reads it from the answer.
+type Upstream struct {
+	Status       int      `json:"status"`                   // of the answer; 429, 503 and 529 are refusals
+	RetryAfterMS int64    `json:"retry_after_ms,omitempty"` // how long it says to wait
+	Remaining    *float64 `json:"remaining,omitempty"`      // the least part of any of its limits that it says is left, 0 to 1
 }
 
 // Usage is the part of a provider's usage object that is read: OpenAI's chat form (prompt and
@@ -85,7 +95,8 @@ type UsageDetails struct {
 
 // ReleaseRequest is the body of POST /v1/release.
 type ReleaseRequest struct {
-	ID string `json:"id"`
+	ID       string    `json:"id"`
+	Upstream *Upstream `json:"upstream,omitempty"` // what the provider's answer said of its limits
 }
 
 // Receipt is the answer to POST /v1/settle and /v1/release.

@@ -149,11 +149,12 @@ func FuzzDecodeSettle(f *testing.F) {
 		`{"id":"a","usage":{"prompt_tokens":1,"completion_tokens":2,"total_tokens":3,"prompt_tokens_details":{"cached_tokens":0}}}`,
 		`{"id":"a","usage":{"input_tokens":1,"output_tokens":2,"cache_read_input_tokens":9007199254740991}}`,
 		`{"id":"a","usage":null}`, `{"id":"a","usage":{}}`, `{"id":"a","used":{"compute":-1}}`,
+		`{"id":"a","upstream":{"status":429,"retry_after_ms":1500,"remaining":0.25}}`, `{"id":"a","upstream":{"status":0,"remaining":1e400}}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		id, s, err := decodeSettle(body)
+		id, s, told, err := decodeSettle(body)
 		if err != nil {
 			checkRefusal(t, err)
 			return
@@ -162,6 +163,9 @@ func FuzzDecodeSettle(f *testing.F) {
 			t.Errorf("id of %d bytes, outcome of %d", len(id), len(s.Outcome))
 		}
 		checkAmounts(t, s.Used)
+		if told != nil && (told.RetryAfter < 0 || told.RetryAfter > 24*time.Hour || !(told.Left >= 0 && told.Left <= 1)) {
+			t.Errorf("upstream %+v", *told)
+		}
 		if u := s.Usage; u != nil && (u.PromptTokens < 0 || u.CompletionTokens < 0 ||
 			u.PromptTokens > int64(ledger.MaxTokens) || u.CompletionTokens > int64(ledger.MaxTokens)) {
 			t.Errorf("usage %+v", *u)
@@ -192,7 +196,7 @@ func FuzzDecodeOperatorCalls(f *testing.F) {
 		if d, derr := time.ParseDuration(faults.Clock); err == nil && faults.Clock != "" && (derr != nil || d.Abs() > maxFaultClock) {
 			t.Errorf("clock %q", faults.Clock)
 		}
-		if _, err := decodeRelease(body); err != nil {
+		if _, _, err := decodeRelease(body); err != nil {
 			checkRefusal(t, err)
 		}
 	})

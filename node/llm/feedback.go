@@ -12,9 +12,6 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/admit"
 )
 
-// statusOverloaded is Anthropic's own status for a provider that has more calls than it can run.
-const statusOverloaded = 529
-
 // maxRetryAfter bounds what a provider may say, before the policy's own bound.
 const maxRetryAfter = 24 * time.Hour
 
@@ -53,7 +50,7 @@ func (x *exchange) hopeless(h http.Header, body []byte) bool {
 // upstreamOf reads what a reply says of the provider's limits.
 func upstreamOf(resp *http.Response, now time.Time) (u admit.Upstream) {
 	h := resp.Header
-	if refuses(resp.StatusCode) {
+	if admit.Refuses(resp.StatusCode) {
 		u.Refused, u.RetryAfter = true, retryAfter(h, now)
 	}
 	for name := range h {
@@ -72,11 +69,6 @@ func upstreamOf(resp *http.Response, now time.Time) (u admit.Upstream) {
 		}
 	}
 	return u
-}
-
-// refuses reports whether a status says that the provider will not run the call now, though it might later.
-func refuses(status int) bool {
-	return status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable || status == statusOverloaded
 }
 
 // limitOf names the header of the limit that a header of what remains belongs to.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/llm/wire"
 )
 
@@ -45,7 +46,7 @@ func (x *exchange) reply(ctx context.Context, resp *http.Response) {
 	if decoded || kind == "text/event-stream" {
 		h.Del("Content-Length")
 	}
-	if kind == "text/event-stream" || !refuses(resp.StatusCode) {
+	if kind == "text/event-stream" || !admit.Refuses(resp.StatusCode) {
 		x.feedback(resp, nil) // of a refusal that is a document, its text counts, too
 	}
 	switch {
@@ -185,7 +186,7 @@ func (x *exchange) document(ctx context.Context, resp *http.Response, body io.Re
 		x.incomplete(ctx)
 		return
 	}
-	if refuses(resp.StatusCode) {
+	if admit.Refuses(resp.StatusCode) {
 		x.feedback(resp, held.Bytes())
 	}
 	x.settleDocument(resp.StatusCode, finder.Usage(), held.Bytes(), whole && isJSON)

@@ -37,6 +37,7 @@ type Node struct {
 	pol       api.Policy
 	lastFault api.Faults
 	forgetful bool
+	told      []admit.Upstream
 	frozen    []api.Frozen
 }
 
@@ -155,13 +156,21 @@ func (n *Node) Release(id string) (admit.Receipt, error) {
 }
 
 // Feedback implements admit.Admitter.
-func (n *Node) Feedback(id string, _ admit.Upstream) error {
+func (n *Node) Feedback(id string, u admit.Upstream) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.open[id] == nil {
 		return fmt.Errorf("%w %q", admit.ErrUnknownID, id)
 	}
+	n.told = append(n.told, u)
 	return nil
+}
+
+// Told is what Feedback was given, in order.
+func (n *Node) Told() []admit.Upstream {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.told)
 }
 
 func (n *Node) end(id, state, outcome string, charge func(ledger.Tokens) ledger.Tokens) (admit.Receipt, error) {
