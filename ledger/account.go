@@ -359,7 +359,9 @@ func (a *Account) take(n Tokens) Window {
 		a.accrual.spend(n)
 	}
 	a.asked += n
-	a.seen(n)
+	if n > 0 { // of what calls reserve nothing of, only what they move is known
+		a.seen(n)
+	}
 	return a.s.Window
 }
 
@@ -513,6 +515,13 @@ func (a *Account) Rights(now Instant) Tokens {
 		return 0
 	}
 	return max(0, a.rights-a.s.Debt)
+}
+
+// Retired reports whether the account's generation is over: nothing can be charged to it any more. Safe for concurrent use.
+func (a *Account) Retired() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.retired
 }
 
 // State returns a copy of the account's state at now. Safe for concurrent use.

@@ -290,7 +290,7 @@ func TestNewerPeers(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := drawMessage(t)
 		if rows, ok := m.([]Row); ok {
-			rows = append(rows, drawRow(t))[:1] // the row grows, not the list
+			rows = append(rows, drawRow(t))[:1]                                 // the row grows, not the list
 			rows[0].Lapsed, rows[0].Burned = rows[0].Lapsed+1, rows[0].Burned+1 // so that it has all its fields: those at the end are left out when they say nothing
 			m = rows
 		}

@@ -20,7 +20,11 @@ var unitCosts = map[string]string{
 	"request":      "1",
 	"call":         "1",
 	"slot":         "1",
+	ByteUnit:       "0",
 }
+
+// ByteUnit is the unit of what is charged as it flows through the proxy: nothing of it is reserved unless a rule's cost says so.
+const ByteUnit = "byte"
 
 var unitLinear = map[string]linear{
 	"token":        {i: [5]int64{0, 1, 1}},
@@ -29,6 +33,7 @@ var unitLinear = map[string]linear{
 	"request":      {i: [5]int64{1, 0, 0}},
 	"call":         {i: [5]int64{1, 0, 0}},
 	"slot":         {i: [5]int64{1, 0, 0}},
+	ByteUnit:       {},
 }
 
 func (d *decoder) rules(p *Policy, n *yaml.Node) {

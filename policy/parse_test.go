@@ -151,7 +151,7 @@ func TestErrors(t *testing.T) {
 		{"nothing", head + "rules:\n", "p.yaml:3:7: rules must be a list, not nothing; write a list of rules, or leave the field out"},
 
 		{"token list", head + "tokens: [c]\n", "p.yaml:3:9: tokens must be a mapping, not a list; write token types by name, as in compute: {unit: token}"},
-		{"token without unit", head + "tokens: {c: {}}\n", "p.yaml:3:13: a token type lacks the field \"unit\"; add unit: what one is: token, input_token, output_token, request, call or slot have a default cost; any other (read, byte, microdollar) needs a cost in the rule"},
+		{"token without unit", head + "tokens: {c: {}}\n", "p.yaml:3:13: a token type lacks the field \"unit\"; add unit: what one is: token, input_token, output_token, request, call or slot have a default cost, bytes are charged as they flow through the proxy; any other (read, microdollar) needs a cost in the rule"},
 		{"token name", head + "tokens: {a b: {unit: token}}\n", "p.yaml:3:10: a token type's name cannot be \"a b\"; use letters, digits, '-', '_' and '.', with a letter or digit first"},
 		{"token twice", head + "tokens: {c: {unit: token}, c: {unit: read}}\n", "p.yaml:3:28: \"c\" is given twice in tokens, first on line 3"},
 		{"half life", head + "tokens: {c: {unit: token, decay: {half_life: 1}}}\n", "p.yaml:3:46: half_life: duration \"1\" has no unit; write 1ms, 1s or 1m"},

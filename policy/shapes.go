@@ -42,7 +42,7 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 
 var tokenShape = &document.Shape{Name: "a token type", Fields: []document.Field{
 	{Name: "unit", Required: true, Is: document.Text,
-		Doc: "What one is: token, input_token, output_token, request, call or slot have a default cost; any other (read, byte, microdollar) needs a cost in the rule."},
+		Doc: "What one is: token, input_token, output_token, request, call or slot have a default cost, bytes are charged as they flow through the proxy; any other (read, microdollar) needs a cost in the rule."},
 	{Name: "decay", Is: document.Schema{One: decayShape}, Doc: "Unspent rights fade away."},
 }}
 

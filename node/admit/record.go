@@ -89,7 +89,7 @@ const (
 // held is what one instance holds or was charged for a call.
 type held struct {
 	reserved ledger.Tokens
-	charged  ledger.Tokens
+	charged  ledger.Tokens // until it has ended, the part of reserved that was charged on the way: see Pace
 	window   ledger.Window
 }
 

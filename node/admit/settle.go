@@ -72,8 +72,8 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 				_, over := a.Settle(now, 0, extra, h.window)
 				h.charged += over
 			}
-		} else if !forfeit || !a.Forfeit(now, h.reserved) {
-			h.charged, _ = a.Settle(now, h.reserved, amounts[j], h.window)
+		} else if !forfeit || !a.Forfeit(now, h.reserved-h.charged) {
+			h.settle(now, a, amounts[j])
 		}
 	}
 	if r.flags >= flagAttained {
@@ -238,7 +238,7 @@ func (r *record) book(now ledger.Instant, all bool) {
 		if spec := a.Spec(); !all && spec.Ceiling == ledger.Hard && spec.Kind != ledger.Slots {
 			continue
 		}
-		hs[j].charged, _ = a.Settle(now, hs[j].reserved, hs[j].reserved, hs[j].window)
+		hs[j].settle(now, a, hs[j].reserved)
 		r.booked |= 1 << j
 	}
 }

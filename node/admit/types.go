@@ -183,6 +183,9 @@ type Admitter interface {
 	Settle(id string, s Settlement) (Receipt, error)
 	// Release gives everything back; for calls that never ran.
 	Release(id string) (Receipt, error)
+	// Pace charges bytes that a call is about to move to the budgets of bytes that it draws on, and blocks until it may go on. It never
+	// refuses: when rights do not come for some seconds, or ctx ends, the bytes are owed. false means that the call is not paced.
+	Pace(ctx context.Context, id string, bytes int64) bool
 	// Feedback takes in what the provider's answer to an admitted call says of its limits, before or after the call ends.
 	Feedback(id string, u Upstream) error
 }

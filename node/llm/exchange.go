@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -43,6 +44,8 @@ type exchange struct {
 	goneRead int64
 	arrived  *texts      // of a stream, so far
 	giveUp   *time.Timer // cuts the upstream of a client that cannot be written to
+
+	unpaced atomic.Bool // admission said that nothing of it is paced
 
 	cancel context.CancelCauseFunc // ends the upstream call
 }

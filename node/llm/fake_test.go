@@ -26,7 +26,8 @@ type fakeAdmitter struct {
 	settle  func(string, admit.Settlement)             // called before a settlement is written down
 	entries []*entry
 	heard   []admit.Upstream // by Feedback
-	advice  *admit.Advice    // nil: calls are admitted as they are
+	pace    func(context.Context, string, int64) bool
+	advice  *admit.Advice // nil: calls are admitted as they are
 }
 
 // entry is one reservation.
@@ -87,6 +88,13 @@ func (f *fakeAdmitter) Settle(id string, s admit.Settlement) (admit.Receipt, err
 
 func (f *fakeAdmitter) Release(id string) (admit.Receipt, error) {
 	return f.end(id, func(e *entry) { e.freed = true })
+}
+
+func (f *fakeAdmitter) Pace(ctx context.Context, id string, bytes int64) bool {
+	if f.pace == nil {
+		return false
+	}
+	return f.pace(ctx, id, bytes)
 }
 
 func (f *fakeAdmitter) Feedback(id string, u admit.Upstream) error {

@@ -98,6 +98,7 @@ func (x *exchange) request(ctx context.Context) (*http.Request, *apiError) {
 	case x.body != "":
 		req.ContentLength = int64(len(x.body))
 		body := x.body
+		x.pace(len(body))
 		req.Body = io.NopCloser(strings.NewReader(body))
 		if req.Header.Get("Idempotency-Key") == "" && req.Header.Get("X-Idempotency-Key") == "" {
 			// So that a connection which was closed while it idled costs nothing: the transport then
@@ -107,7 +108,7 @@ func (x *exchange) request(ctx context.Context) (*http.Request, *apiError) {
 		}
 	case x.r.Body != nil && x.r.ContentLength != 0 && x.plan == nil:
 		req.ContentLength = x.r.ContentLength
-		req.Body = http.MaxBytesReader(nil, x.r.Body, x.p.o.MaxPassBody)
+		req.Body = &pacedBody{http.MaxBytesReader(nil, x.r.Body, x.p.o.MaxPassBody), x}
 	}
 	return req, nil
 }

@@ -42,6 +42,8 @@ type metrics struct {
 	overrun    prometheus.Counter
 	degraded   *prometheus.CounterVec // endpoint
 	refused    *prometheus.CounterVec // upstream
+	paced      prometheus.Counter
+	pause      prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -72,12 +74,16 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help: "Settlements and releases that failed. The reservation then ends by its time to live."}),
 		overrun: prometheus.NewCounter(prometheus.CounterOpts{Name: "swarmpurse_proxy_overrun_tokens_total",
 			Help: "Real cost above the reservation, over all budgets."}),
+		paced: prometheus.NewCounter(prometheus.CounterOpts{Name: "swarmpurse_proxy_paced_bytes_total",
+			Help: "Bytes of requests and replies that were charged to budgets of bytes."}),
+		pause: prometheus.NewCounter(prometheus.CounterOpts{Name: "swarmpurse_proxy_pause_seconds_total",
+			Help: "Time that those bytes waited for their budgets."}),
 	}
 	if reg == nil {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{m.calls, m.replies, m.tokens, m.miscount, m.unreserved, m.duration,
-		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun, m.degraded, m.refused} {
+		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun, m.degraded, m.refused, m.paced, m.pause} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

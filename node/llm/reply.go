@@ -163,6 +163,7 @@ func (x *exchange) document(ctx context.Context, resp *http.Response, body io.Re
 		if n == 0 {
 			continue
 		}
+		x.pace(n)
 		if isJSON {
 			_, _ = finder.Write(buf[:n])
 			if held.Len()+n <= holdReply && whole {
@@ -261,6 +262,7 @@ func (x *exchange) stream(ctx context.Context, resp *http.Response, body io.Read
 		var n int
 		n, end = x.read(body, buf)
 		if n > 0 {
+			x.pace(n)
 			x.deadline()
 			s.split.Feed(buf[:n], s.event)
 			x.flush()

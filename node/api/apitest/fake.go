@@ -155,6 +155,9 @@ func (n *Node) Release(id string) (admit.Receipt, error) {
 	return n.end(id, "released", "", func(ledger.Tokens) ledger.Tokens { return 0 })
 }
 
+// Pace implements admit.Admitter.
+func (n *Node) Pace(context.Context, string, int64) bool { return false }
+
 // Feedback implements admit.Admitter.
 func (n *Node) Feedback(id string, u admit.Upstream) error {
 	n.mu.Lock()
