@@ -304,7 +304,9 @@ func (a *audit) due(n *node, id ledger.InstanceID, k dueID, d ledger.Due) {
 		a.totals(windowKey{k.instance, d.Window}).out += d.Tokens
 		a.owed[k.instance] += d.Shares
 		a.comesBack(k, d.Tokens)
-		if from := a.side(sideKey{k.instance, a.w.pool.holder(k.from)}); !k.to.IsZero() {
+		// Nothing is held back below Observe.
+		if acc := n.core.Replica.Account(id); !k.to.IsZero() && (acc == nil || acc.Spec().Ceiling != ledger.Observe) {
+			from := a.side(sideKey{k.instance, a.w.pool.holder(k.from)})
 			if from.expire(n.clockNow()); from.told > 0 {
 				a.w.fail("slots come back when their calls have ended", "%s is credited %d of %s, of which callers of %v have %d", n.name, d.Tokens, id, k.from, from.told)
 			}
