@@ -83,5 +83,11 @@ func (id InstanceID) Name() string {
 	return name
 }
 
+// budget is the budget's name. Names of budgets need no escape.
+func (id InstanceID) budget() string {
+	name, _, _ := strings.Cut(id.Name(), "/")
+	return name
+}
+
 // escape is url.PathEscape with '@' escaped too, which ends the path in an InstanceID.
 func escape(s string) string { return strings.ReplaceAll(url.PathEscape(s), "@", "%40") }

@@ -96,6 +96,7 @@ type Replica struct {
 	overdrew  map[InstanceID]overdrew // by earlier generations of this directory
 	order     []*instance             // in order of first sight: iteration never follows a map
 	near      *instance               // that was looked up last
+	counts    map[string]int          // of instances, by budget
 	seq       uint64
 	rows      int
 	peers     []Peer // sorted by holder; never written to
@@ -352,7 +353,23 @@ func (r *Replica) instance(id InstanceID) (*instance, error) {
 	in := &instance{id: id, hash: xxhash.Sum64String(string(id)), edges: map[Holder]*edge{}}
 	r.instances[id] = in
 	r.order = append(r.order, in)
+	if r.counts == nil {
+		r.counts = map[string]int{}
+	}
+	r.counts[id.budget()]++
 	return in, nil
+}
+
+// Count returns how many instances of a budget are known, its own accounts and those of others.
+func (r *Replica) Count(budget string) int { return r.counts[budget] }
+
+// Room reports whether a call may open an account of an instance: it is known already, or fewer than most of its budget are,
+// and fewer in all than a replica holds. Instances never go away, as what was spent of them must not be forgotten.
+func (r *Replica) Room(id InstanceID, most int) bool {
+	if _, ok := r.instances[id]; ok {
+		return true
+	}
+	return r.counts[id.budget()] < most && len(r.order) < MaxInstances
 }
 
 // Open returns this node's account of an instance, making it if there is none: with the founding shares if

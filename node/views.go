@@ -412,7 +412,7 @@ func (n *Node) state() (telemetry.State, bool) {
 	err := n.look(func(now ledger.Instant) {
 		by := n.instances()
 		for _, b := range n.policy.Load().policy.Budgets() {
-			bs := telemetry.BudgetState{Budget: b.Name, Token: b.Token, Price: b.Price, Exhausted: math.Inf(1), Rate: 1}
+			bs := telemetry.BudgetState{Budget: b.Name, Token: b.Token, Known: n.replica.Count(b.Name), Most: max(1, b.Instances), Price: b.Price, Exhausted: math.Inf(1), Rate: 1}
 			for _, ppm := range b.Alerts {
 				bs.Alerts = append(bs.Alerts, telemetry.AlertState{Fraction: float64(ppm) / 1e6})
 			}

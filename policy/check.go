@@ -56,6 +56,7 @@ func Check(p *Policy) []Warning {
 		p.checkPrice(b, warn)
 		p.checkFeedback(b, warn)
 	}
+	p.checkInstances(warn)
 	p.checkClasses(warn)
 	p.checkRules(warn)
 	if len(p.rules) == 0 {
@@ -88,6 +89,17 @@ func (p *Policy) checkLimits(b *Budget, warn func(Pos, string, ...any)) {
 	}
 	if b.pricePPM != million && s.Kind == ledger.Slots {
 		warn(b.Pos, "budget %q: with a price of %v a call takes more or less than one slot", b.Name, b.Price)
+	}
+}
+
+// checkInstances looks whether all instances that may be made are more than a node can know.
+func (p *Policy) checkInstances(warn func(Pos, string, ...any)) {
+	all := 0
+	for _, b := range p.budgets {
+		if all += max(1, b.Instances); all > MaxInstances && b.Instances > 0 {
+			warn(b.Pos, "budget %q: with it calls may make %d instances, and a node knows at most %d of all budgets: write instances: N", b.Name, all, MaxInstances)
+			return
+		}
 	}
 }
 

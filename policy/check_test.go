@@ -95,3 +95,15 @@ func TestCheckObjective(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckInstances: more instances than a node can know.
+func TestCheckInstances(t *testing.T) {
+	const doc = head + "tokens: {r: {unit: request}}\nbudgets:\n  - {name: x, token: r, per: [run], instances: 40000, supply: {grant: 1M}}\n  - {name: y, token: r, per: [agent], supply: {grant: 1M}%s}\nrules: [{draw: [x, y]}]\n"
+	if w := Check(mustParse(t, strings.Replace(doc, "%s", "", 1))); len(w) > 0 {
+		t.Errorf("%v", w)
+	}
+	w := Check(mustParse(t, strings.Replace(doc, "%s", ", instances: 30000", 1)))
+	if len(w) != 1 || w[0].String() != `p.yaml:6:5: warning: budget "y": with it calls may make 70000 instances, and a node knows at most 65536 of all budgets: write instances: N` {
+		t.Errorf("%v", w)
+	}
+}

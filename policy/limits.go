@@ -1,6 +1,9 @@
 package policy
 
-import "github.com/swarmpurse/swarmpurse/policy/document"
+import (
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy/document"
+)
 
 // Limits on documents. They bound what a document from a peer can cost.
 const (
@@ -14,9 +17,10 @@ const (
 	MaxName      = document.MaxName // bytes of a name
 	MaxExpr      = 4096
 	MaxWeight    = 1000
-	MaxLevel     = 3    // of backpressure
-	MaxTenants   = 4096 // tenants that have a weight of their own
-	MaxAlerts    = 8    // fractions of one budget
+	MaxLevel     = 3                   // of backpressure
+	MaxTenants   = 4096                // tenants that have a weight of their own
+	MaxAlerts    = 8                   // fractions of one budget
+	MaxInstances = ledger.MaxInstances // of one budget, and of all together
 
 	// MaxClassQueue is the most that a class's queue may say; a node's own bound is below it.
 	MaxClassQueue = 1_000_000

@@ -51,6 +51,14 @@ func (d *decoder) budget(p *Policy, n *yaml.Node, index int) *Budget {
 	if n := f["per"]; n != nil {
 		d.per(p, b, n)
 	}
+	if len(b.Per) > 0 {
+		b.Instances = defaultInstances
+	}
+	if n := f["instances"]; n != nil {
+		if b.Instances = d.number(n, "instances", MaxInstances); len(b.Per) == 0 {
+			d.Report(document.Deref(n), "add per, or leave it out", "a budget without per has one instance")
+		}
+	}
 	if n := f["supply"]; n != nil {
 		d.supply(p, b, n)
 	}
@@ -254,6 +262,9 @@ func (d *decoder) rate(b *Budget, n *yaml.Node) {
 	}
 	b.Spec.Per = v
 }
+
+// defaultInstances is a part of what a node can know, so that a few budgets with many instances leave room for others.
+const defaultInstances = ledger.MaxInstances / 4
 
 // defaultSize is the quantile of outputs that is reserved below soft ceilings.
 const defaultSize = 950_000

@@ -168,6 +168,8 @@ func TestErrors(t *testing.T) {
 		{"objective as a number", head + "classes: [{name: a, objective: 0.99}]\n", "p.yaml:3:32: objective: fraction \"0.99\" has no percent sign; write it as in 10%"},
 		{"alerts that fall", budget[:len(budget)-2] + ", alerts: [80%, 50%]}\n", "p.yaml:5:60: alerts cannot hold 50% here; write rising fractions of the limit, as in [50%, 80%, 95%]"},
 		{"alerts of a rate", tokens + "budgets:\n  - {name: b, token: c, supply: {rate: 10k/s, burst: 10k}, alerts: [80%]}\n", "p.yaml:5:68: a rate comes back all the time, so no fraction of it is ever used up; leave it out: levels tell how near a rate is to its end"},
+		{"instances of one", budget[:len(budget)-2] + ", instances: 5}\n", "p.yaml:5:57: a budget without per has one instance; add per, or leave it out"},
+		{"no instances", budget[:len(budget)-2] + ", per: [run], instances: 0}\n", "p.yaml:5:69: instances cannot be 0; write a whole number from 1 to 65536"},
 		{"class queue", head + "classes: [{name: a, queue: 0}]\n", "p.yaml:3:28: queue cannot be 0; write a whole number from 1 to 1000000"},
 		{"shed", head + "classes: [{name: a}]\nbackpressure: [{level: 3, shed: [a]}]\n", "p.yaml:4:34: class \"a\" is not sheddable; write sheddable: true in the class, or leave it out here"},
 		{"level", head + "backpressure: [{level: 4, defer: [standard]}]\n", "p.yaml:3:24: level cannot be 4; write a whole number from 1 to 3"},

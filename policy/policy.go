@@ -77,6 +77,8 @@ type Budget struct {
 	// Levels are the times to exhaustion below which backpressure is at level 1, 2 and 3.
 	Levels [MaxLevel]time.Duration
 
+	// Instances is how many instances of a budget with a Per calls may make; further ones are refused.
+	Instances int
 	// Alerts are the fractions of the limit, in parts per million and rising, of which operators want to hear when they are used.
 	Alerts []int64
 	// Low is below which part of its own limit what the provider says is left counts as a refusal, in parts per million; 0 for

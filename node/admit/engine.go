@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
@@ -37,6 +38,8 @@ type Ledger interface {
 	// Open may give ErrLater: then the call waits for a later Pump, as long as any waits for this node's disk.
 	Open(now ledger.Instant, id ledger.InstanceID) (*ledger.Account, error)
 	Waiting(now ledger.Instant, id ledger.InstanceID, need ledger.Need)
+	// Room reports whether Open may be asked for an instance, of whose budget at most most may be known.
+	Room(id ledger.InstanceID, most int) bool
 	Outlook(now ledger.Instant, id ledger.InstanceID, need ledger.Tokens) ledger.Outlook
 	Market(now ledger.Instant, id ledger.InstanceID) ledger.Market
 }
@@ -223,6 +226,9 @@ func (e *Engine) plan(now ledger.Instant, l Ledger, r *Request) (*bound, error) 
 	if err != nil {
 		return nil, invalid(err)
 	}
+	if w := e.frozenCaller(r, p); w != nil {
+		return nil, &deniedError{p, refusal{verdict: Deny, code: CodeFrozen, reason: w.Reason()}}
+	}
 	b, err := e.bind(now, l, p, r.Model)
 	if err != nil {
 		return nil, err
@@ -234,6 +240,21 @@ func (e *Engine) plan(now ledger.Instant, l Ledger, r *Request) (*bound, error) 
 	return b, nil
 }
 
+// deniedError says that a call is denied, whatever its budgets have, before anything is opened for it.
+type deniedError struct {
+	plan *policy.Plan
+	no   refusal
+}
+
+func (e *deniedError) Error() string { return e.no.reason }
+
+// crowded denies a call that would make one instance too many of a budget.
+func crowded(p *policy.Plan, b *policy.Budget, id ledger.InstanceID) error {
+	return &deniedError{p, refusal{verdict: Deny, code: CodeInstances, reason: fmt.Sprintf(
+		"budget %q: %q would be one instance more than there may be (%d, or %d of all budgets): use fewer values of %s, or raise instances in the policy",
+		b.Name, id.Name(), b.Instances, ledger.MaxInstances, strings.Join(b.Per, ", "))}}
+}
+
 // bind finds the accounts that a plan draws on. The owner's.
 func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string) (*bound, error) {
 	if len(e.gates)+len(p.Draws) > maxGates {
@@ -243,18 +264,25 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string
 	charter := l.Charter().ID
 	takes := make([]ledger.Take, len(p.Draws))
 	draws := make(map[*ledger.Account]*policy.Draw, len(p.Draws))
-	for i := range p.Draws {
+	ids := make([]ledger.InstanceID, len(p.Draws))
+	for i := range p.Draws { // before any is opened: a call that is refused leaves nothing behind
 		d := &p.Draws[i]
 		id, err := d.Instance(charter)
 		if err != nil {
 			return nil, invalid(err)
 		}
-		a, err := l.Open(now, id)
+		if ids[i] = id; len(d.Budget.Per) > 0 && !l.Room(id, d.Budget.Instances) {
+			return nil, crowded(p, d.Budget, id)
+		}
+	}
+	for i := range p.Draws {
+		d := &p.Draws[i]
+		a, err := l.Open(now, ids[i])
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrNotReady, err)
 		}
 		if draws[a] != nil {
-			panic(fmt.Sprintf("BUG: a plan draws on %q twice", id))
+			panic(fmt.Sprintf("BUG: a plan draws on %q twice", ids[i]))
 		}
 		takes[i].Account, draws[a] = a, d
 	}

@@ -3,6 +3,7 @@ package admit
 import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/freeze"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // SetFrozen takes over what operators froze; nil is nothing. Calls that draw on it are denied from then on: those to come at
@@ -30,6 +31,14 @@ func (b *bound) frozen() bool {
 	return false
 }
 
+// frozenCaller is the word that stops whoever makes a call by that plan; nil if there is none. Such a call opens no instance.
+func (e *Engine) frozenCaller(r *Request, p *policy.Plan) *freeze.Word {
+	if v := e.frozen.Load(); v != nil && len(p.Draws) > 0 {
+		return v.Caller(r.Tenant, r.Agent)
+	}
+	return nil
+}
+
 // stopped refuses a call whose caller, or an instance that it draws on, is frozen; nil if none is. A call that draws on nothing
 // is nobody's to stop. The owner's.
 func (e *Engine) stopped(r *Request, b *bound) *refusal {
@@ -37,7 +46,7 @@ func (e *Engine) stopped(r *Request, b *bound) *refusal {
 	if v == nil || len(b.plan.Draws) == 0 {
 		return nil
 	}
-	w := v.Caller(r.Tenant, r.Agent)
+	w := e.frozenCaller(r, b.plan)
 	for i := 0; w == nil && i < len(b.takes); i++ {
 		w = v.Instance(b.takes[i].gate.id.Name())
 	}

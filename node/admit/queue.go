@@ -231,6 +231,11 @@ func (e *Engine) Offer(now ledger.Instant, l Ledger, r *Request) (ID, *Waiter, e
 func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err error) {
 	r := w.Request
 	b, err := e.planOf(now, l, w)
+	var denied *deniedError
+	if errors.As(err, &denied) {
+		w.ID = e.refused(now, r, &bound{plan: denied.plan}, denied.no, w.waited(now))
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}

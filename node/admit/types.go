@@ -130,9 +130,10 @@ const (
 	CodeFenced    = "fenced"   // the node may not act until peers have answered
 	CodeDraining  = "draining" // the node is shutting down
 	CodeBusy      = "too_many_reservations"
-	CodeDisk      = "disk_slow"      // this node's disk has not confirmed what must be durable first
-	CodeGuardians = "guardians_away" // this node's guardians have not confirmed what they must hold first
-	CodeFrozen    = "frozen"         // an operator froze the tenant, the agent or an instance
+	CodeDisk      = "disk_slow"          // this node's disk has not confirmed what must be durable first
+	CodeGuardians = "guardians_away"     // this node's guardians have not confirmed what they must hold first
+	CodeFrozen    = "frozen"             // an operator froze the tenant, the agent or an instance
+	CodeInstances = "too_many_instances" // the call would make one more instance of a budget than there may be
 )
 
 // Settlement ends a reservation with the real cost.

@@ -19,6 +19,8 @@ func (m meanwhile) Open(_ ledger.Instant, id ledger.InstanceID) (*ledger.Account
 	return nil, admit.ErrLater
 }
 
+func (m meanwhile) Room(id ledger.InstanceID, most int) bool { return m.c.Replica.Room(id, most) }
+
 func (m meanwhile) Waiting(_ ledger.Instant, id ledger.InstanceID, n ledger.Need) {
 	m.c.needs.add(id, n)
 }

@@ -90,7 +90,7 @@ func refusal(a *admit.Answer) *apiError {
 	switch a.Code {
 	case admit.CodeQueueFull, admit.CodeBusy, admit.CodeFenced, admit.CodeDraining:
 		e.Type = "requests"
-	case admit.CodeNoRule, admit.CodeFrozen:
+	case admit.CodeNoRule, admit.CodeFrozen, admit.CodeInstances:
 		// The provider's word for "your plan does not allow this", which clients do not retry.
 		e.Type = "insufficient_quota"
 	}

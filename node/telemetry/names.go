@@ -71,6 +71,8 @@ var (
 	budgetLevel     = Metric{"swarmpurse_backpressure_level", Gauge, "Level of backpressure, 0 to 3, as this node sees it; of several instances the highest.", []string{labelBudget, labelToken}}
 	budgetVelocity  = Metric{"swarmpurse_budget_velocity_tokens", Gauge, "Tokens per second that calls ask for in the whole swarm, smoothed, of the instances that this node draws on.", []string{labelBudget, labelToken}}
 	budgetExhausted = Metric{"swarmpurse_budget_exhaustion_seconds", Gauge, "Time until a budget is used up at that velocity, of several instances the shortest; +Inf if it is not.", []string{labelBudget, labelToken}}
+	budgetKnown     = Metric{"swarmpurse_budget_known_instances", Gauge, "Instances of a budget that this node knows of in the swarm.", []string{labelBudget, labelToken}}
+	budgetMost      = Metric{"swarmpurse_budget_most_instances", Gauge, "Instances of a budget that there may be, by the policy; calls that would make more are denied.", []string{labelBudget, labelToken}}
 	budgetAlerts    = Metric{"swarmpurse_budget_alert_instances", Gauge, "Instances of a budget of which a fraction that the policy's alerts name is spent or reserved, in the whole swarm as this node knows it.", []string{labelBudget, labelToken, labelFraction}}
 	budgetRate      = Metric{"swarmpurse_budget_rate_ratio", Gauge, "Part of a budget's rate that is in force at this node, of several instances the least. Less than 1: its provider refuses calls.", []string{labelBudget, labelToken}}
 	loweredTotal    = Metric{"swarmpurse_budget_lowered_total", Counter, "How often a budget's rate fell since its provider refused calls, by who saw it: here, or a peer.", []string{labelBudget, labelBy}}
@@ -115,7 +117,7 @@ var (
 var all = []Metric{
 	decisionsTotal, admissionSeconds, waitSeconds, classCalls, classBudget, classObjective, classBurn,
 	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
-	budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, budgetAlerts, conservation,
+	budgetInstances, budgetKnown, budgetMost, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, budgetAlerts, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens, frozenKeys,

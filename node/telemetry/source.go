@@ -34,6 +34,8 @@ type BudgetState struct {
 	Token  string // the token type
 
 	Instances int
+	Known     int // of the swarm, as far as this node knows
+	Most      int // that there may be
 	Limit     int64
 	Rights    int64
 	Reserved  int64
@@ -110,7 +112,7 @@ type stateCollector struct {
 }
 
 var stateMetrics = append([]Metric{
-	reservationsActive, budgetInstances, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
+	reservationsActive, budgetInstances, budgetKnown, budgetMost, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
 	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, budgetAlerts, conservation, queueDepth, queueTokens,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, rowsKnown, rowAge, members, frozenKeys,
 }, guardMetrics...)
@@ -154,6 +156,8 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	send(frozenKeys, float64(st.Frozen.Agents), "agent")
 	for _, b := range mergeBudgets(st.Budgets) {
 		send(budgetInstances, float64(b.Instances), b.Budget, b.Token)
+		send(budgetKnown, float64(b.Known), b.Budget, b.Token)
+		send(budgetMost, float64(b.Most), b.Budget, b.Token)
 		send(budgetLimit, float64(b.Limit), b.Budget, b.Token)
 		send(budgetRights, float64(b.Rights), b.Budget, b.Token)
 		send(budgetReserved, float64(b.Reserved), b.Budget, b.Token)
@@ -234,6 +238,8 @@ func mergeBudgets(in []BudgetState) []BudgetState {
 		}
 		o := &out[i]
 		o.Instances += b.Instances
+		o.Known += b.Known
+		o.Most += b.Most
 		o.Limit += b.Limit
 		o.Rights += b.Rights
 		o.Reserved += b.Reserved
