@@ -213,6 +213,8 @@ func TestClientRefusals(t *testing.T) {
 			1, "tokens", map[string]string{"Retry-After-Ms": "", "X-Should-Retry": "false", "X-Ratelimit-Limit-Tokens": ""}},
 		{"a budget that is short", admit.Answer{ID: "d7", Verdict: admit.Deny, Code: admit.CodeExhausted, Reason: "10 left", Short: &admit.Shortage{Limit: 500, Remaining: 10}},
 			1, "tokens", map[string]string{"X-Ratelimit-Limit-Tokens": "500", "X-Ratelimit-Remaining-Tokens": "10"}},
+		{"frozen", admit.Answer{ID: "d7", Verdict: admit.Deny, Code: admit.CodeFrozen, Reason: "tenant \"search\" is frozen by an operator"},
+			1, "insufficient_quota", map[string]string{"X-Should-Retry": "false"}},
 		{"no rule", admit.Answer{ID: "d7", Verdict: admit.Deny, Code: admit.CodeNoRule, Reason: "no rule matches"},
 			1, "insufficient_quota", map[string]string{"X-Should-Retry": "false"}},
 		{"too late for a client to wait", admit.Answer{ID: "d7", Verdict: admit.Defer, Code: admit.CodeQueueFull, Reason: "come back tomorrow", RetryAfter: 24 * time.Hour},
