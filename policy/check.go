@@ -87,6 +87,9 @@ func (p *Policy) checkLimits(b *Budget, warn func(Pos, string, ...any)) {
 	if t := p.tokenBy[b.Token]; t.halfLife > 0 && (s.Kind == ledger.Rate || s.Kind == ledger.Slots) {
 		warn(b.Pos, "budget %q: the decay of token type %q does not touch a supply of kind %s", b.Name, t.name, s.Kind)
 	}
+	if b.Unit == ByteUnit && (b.pricePPM != million || b.Pricing.Mode != FixedPrice) {
+		warn(b.Pos, "budget %q: its price does not touch bytes, which are charged as they flow: leave it out, or change the rate", b.Name)
+	}
 	if b.pricePPM != million && s.Kind == ledger.Slots {
 		warn(b.Pos, "budget %q: with a price of %v a call takes more or less than one slot", b.Name, b.Price)
 	}

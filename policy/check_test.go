@@ -107,3 +107,31 @@ func TestCheckInstances(t *testing.T) {
 		t.Errorf("%v", w)
 	}
 }
+
+// TestCheckPointsAndBytes: points that lift nobody, and prices of what is charged as it flows.
+func TestCheckPointsAndBytes(t *testing.T) {
+	p := mustParse(t, head+`tokens: {priority: {unit: point}, b: {unit: byte}}
+classes: [{name: good, weight: 9}, {name: rest}]
+budgets:
+  - {name: points, token: priority, supply: {grant: 9}}
+  - {name: line, token: b, supply: {rate: 1M/s, burst: 1M}, price: {base: 2}}
+rules:
+  - {name: all, draw: [points, line], cost: {priority: 1}}
+  - {name: asked, when: priority, draw: [points], cost: {priority: 1}}
+`)
+	var got []string
+	for _, w := range Check(p) {
+		got = append(got, w.String())
+	}
+	for _, want := range []string{
+		`rule "all" takes points of calls that ask for no priority, and lifts none of them: write when: priority`,
+		`budget "line": its price does not touch bytes, which are charged as they flow: leave it out, or change the rate`,
+	} {
+		if !strings.Contains(strings.Join(got, "\n"), want) {
+			t.Errorf("no warning %s in\n%s", want, strings.Join(got, "\n"))
+		}
+	}
+	if all := strings.Join(got, "\n"); strings.Contains(all, `rule "asked" takes points`) {
+		t.Errorf("warned of points that calls ask for:\n%s", all)
+	}
+}

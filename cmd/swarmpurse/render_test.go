@@ -6,6 +6,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/swarmpurse/swarmpurse/node/api"
 )
 
 // TestClean: text from elsewhere cannot drive the terminal.
@@ -55,5 +57,15 @@ func TestReadFileIsBounded(t *testing.T) {
 	a.stdin = strings.NewReader("1234")
 	if src, err := a.readFile("-", 4); err != nil || string(src) != "1234" {
 		t.Errorf("%q, %v", src, err)
+	}
+}
+
+// TestLapses: what lapsed is told apart, and nothing is said when nothing did.
+func TestLapses(t *testing.T) {
+	if s := lapses(&api.Account{Issued: 9, Spent: 9}); s != "" {
+		t.Errorf("%q", s)
+	}
+	if s, want := lapses(&api.Account{Lapsed: 1700, Decayed: 1000, Expired: 400, Burned: 300}), "1,700 (decayed 1,000, expired 400, burned 300)"; s != want {
+		t.Errorf("%q, want %q", s, want)
 	}
 }
