@@ -50,12 +50,12 @@ func (r *Replica) Receive(now Instant, m any) error {
 	case *Row:
 		return r.learn(now, m, nil)
 	case *SharedRow:
-		return r.learn(now, &m.Row, &m.place)
+		return r.learn(now, &m.Row, &m.hint)
 	case *SharedRows:
 		r.reach(*m)
 		var first error
 		for _, x := range *m {
-			if err := r.learn(now, &x.Row, &x.place); err != nil && first == nil {
+			if err := r.learn(now, &x.Row, &x.hint); err != nil && first == nil {
 				first = err
 			}
 		}

@@ -111,12 +111,13 @@ func (p *Peer) directory() Holder {
 
 // nameGuardians chooses this generation's guardians. All that it owns is written with them, in its first version.
 func (r *Replica) nameGuardians() {
-	cs := make([]guardian.Candidate, 0, len(r.peers))
+	cs := r.scratch.candidates[:0]
 	for _, p := range r.peers {
 		if p.Alive && !p.Passing && p.Holder.Gen != 0 && p.Holder.Node != r.self.Node && !r.guard.Gone(p.directory()) {
 			cs = append(cs, guardian.Candidate{Holder: p.directory(), Zone: p.Zone, Host: p.Host})
 		}
 	}
+	r.scratch.candidates = cs
 	set := guardian.Choose(cs, r.guards.policy.Guardians, r.cfg.Zone, r.cfg.Host, r.dice)
 	if set == nil || r.guard.Guard(set, nil) != nil {
 		return

@@ -39,8 +39,11 @@ type Row struct {
 // first.
 type SharedRow struct {
 	Row
-	place int32
+	hint
 }
+
+// hint is where a row, and its holder among the peers, was found last.
+type hint struct{ place, peer int32 }
 
 // SharedRows are several that come together, each of another account.
 type SharedRows []*SharedRow

@@ -56,7 +56,9 @@ type Scratch struct {
 	row     Row // as it is
 	last    Row // as it was told
 	reached uint64
-	rows    []Row
+
+	candidates []guardian.Candidate
+	rows       []Row
 }
 
 // maxSpares bounds the digests whose memory is kept.

@@ -11,8 +11,8 @@ import (
 // learn merges a row from a peer. Merge keeps, of two rows of one holder and instance, the one with the
 // higher version: a maximum, so idempotent, commutative and associative. News travels on.
 //
-// place, if there is one, says at which place the row was found that was learned from it last, and is set.
-func (r *Replica) learn(now Instant, row *Row, place *int32) error {
+// at, if there is one, says where the row was found when it was learned last, and is set.
+func (r *Replica) learn(now Instant, row *Row, at *hint) error {
 	if row.Holder.Node == r.self.Node && row.Holder.Gen >= r.self.Gen {
 		if row.Holder.Gen > r.self.Gen || row.Version > r.version {
 			r.fence()
@@ -27,7 +27,7 @@ func (r *Replica) learn(now Instant, row *Row, place *int32) error {
 	if err != nil {
 		return err
 	}
-	before, news, err := r.merge(now, in, row, place)
+	before, news, err := r.merge(now, in, row, at)
 	if err == nil && !news {
 		r.batch.stale++
 	}
@@ -54,15 +54,15 @@ func (r *Replica) learn(now Instant, row *Row, place *int32) error {
 const weightOfNews = 0.5
 
 // merge keeps the row if it is news, and returns the one before it, if there was one.
-func (r *Replica) merge(now Instant, in *instance, row *Row, place *int32) (before *Row, news bool, err error) {
+func (r *Replica) merge(now Instant, in *instance, row *Row, at *hint) (before *Row, news bool, err error) {
 	var i int
 	var ok bool
-	if place == nil {
+	if at == nil {
 		i, ok = in.find(row.Holder, -1)
 	} else {
 		own := r.before(row.Holder)
-		i, ok = in.find(row.Holder, int(*place)-own)
-		*place = int32(i + own)
+		i, ok = in.find(row.Holder, int(at.place)-own)
+		at.place = int32(i + own)
 	}
 	if ok {
 		k := &in.rows[i]
@@ -70,7 +70,7 @@ func (r *Replica) merge(now Instant, in *instance, row *Row, place *int32) (befo
 			return before, false, nil
 		}
 		k.Row, k.at = row, now
-		r.replaced(in, i, before)
+		r.replaced(in, i, before, at)
 		return before, true, nil
 	}
 	if r.rows >= MaxRows {
@@ -78,7 +78,7 @@ func (r *Replica) merge(now Instant, in *instance, row *Row, place *int32) (befo
 	}
 	r.rows++
 	in.rows = slices.Insert(in.rows, i, known{row, now})
-	r.replaced(in, i, nil)
+	r.replaced(in, i, nil, at)
 	return nil, true, nil
 }
 

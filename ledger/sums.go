@@ -73,27 +73,30 @@ func (r *Replica) addUp(in *instance, w Window) rowSums {
 }
 
 // replaced has the sums show that the row at a place has come instead of another, nil if there was none.
-func (r *Replica) replaced(in *instance, place int, before *Row) {
+func (r *Replica) replaced(in *instance, place int, before *Row, at *hint) {
 	s := &in.sums
 	if !s.known || s.places != r.places {
 		s.known = false
 		return
 	}
 	row := in.rows[place].Row
-	alive := r.aliveAt(row.Holder, place)
+	alive := r.aliveAt(row.Holder, at)
 	if before != nil {
 		s.add(before, alive, -1)
 	}
 	s.add(row, alive, 1)
 }
 
-// aliveAt is alive, where the holder's row is at a place. Peers lie as rows do, with this node among them.
-func (r *Replica) aliveAt(h Holder, place int) bool {
-	for i := place; i <= place+1 && i < len(r.peers); i++ {
-		if p := &r.peers[i]; p.Holder == h {
-			return p.Alive
-		}
+// aliveAt is alive, for a holder that may be where it was among the peers of another replica.
+func (r *Replica) aliveAt(h Holder, at *hint) bool {
+	if at == nil {
+		_, ok := r.alive(h)
+		return ok
 	}
-	_, ok := r.alive(h)
-	return ok
+	if i := int(at.peer); i < len(r.peers) && r.peers[i].Holder == h {
+		return r.peers[i].Alive
+	}
+	i, ok := r.peer(h.Node)
+	at.peer = int32(i)
+	return ok && r.peers[i].Holder == h && r.peers[i].Alive
 }

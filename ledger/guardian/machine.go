@@ -80,6 +80,7 @@ type Machine struct {
 	claims []*claim
 	rounds []Round // sorted by generation
 	lease  time.Duration
+	quiet  time.Duration // until when there is nothing to note unless something comes; 0 while that is not known
 
 	partBytes int      // of records in a message
 	fetches   []*fetch // in order of their beginning
@@ -144,6 +145,7 @@ func (m *Machine) Receive(now time.Duration, msg any) error {
 }
 
 func (m *Machine) receive(now time.Duration, msg any) error {
+	m.quiet = 0
 	switch msg := msg.(type) {
 	case *Note:
 		return m.note(now, msg)
@@ -237,6 +239,7 @@ func (m *Machine) Writes() []Write {
 func (m *Machine) Commit(now time.Duration) Effects {
 	if m.own != nil && m.Next() > m.own.Version {
 		m.own.wrote(now, m.Next(), m.batch.next, m.batch.later)
+		m.quiet = 0
 	}
 	m.batch.own, m.batch.next, m.batch.later = false, nil, false
 	m.notes(now)

@@ -179,7 +179,7 @@ func (m *Machine) Refusals() (n int) {
 }
 
 // SetLease says for how long notes ask for a lease from now on.
-func (m *Machine) SetLease(d time.Duration) { m.lease = min(max(d, 0), MaxLease) }
+func (m *Machine) SetLease(d time.Duration) { m.lease, m.quiet = min(max(d, 0), MaxLease), 0 }
 
 // Released reports that the lease of this generation was given up, perhaps in an earlier life.
 func (m *Machine) Released() bool { return m.own != nil && m.own.Released }
@@ -188,7 +188,7 @@ func (m *Machine) Released() bool { return m.own != nil && m.own.Released }
 func (m *Machine) Release() {
 	if m.own != nil && !m.own.Released {
 		m.own.Released = true
-		m.batch.own = true
+		m.batch.own, m.quiet = true, 0
 		for i := range m.own.standing {
 			m.own.standing[i].told = false // they hear of it at once
 		}
@@ -262,7 +262,7 @@ func (o *owner) since(version uint64) []Record {
 // notes tells guardians what is new, and renews the lease.
 func (m *Machine) notes(now time.Duration) {
 	o := m.own
-	if o == nil || o.Version < o.floor {
+	if now < m.quiet || o == nil || o.Version < o.floor {
 		return // the set, or the first version of this life, is not durable yet
 	}
 	if _, over := m.Decision(m.self); over {
@@ -299,6 +299,36 @@ func (m *Machine) notes(now time.Duration) {
 		}
 		s.sent, s.told, s.waiting, s.noted = now, true, true, o.Version
 	}
+	m.quiet = o.next(now, m.lease)
+}
+
+// next is when there will be something to note as things are, 0 for at once.
+func (o *owner) next(now, lease time.Duration) time.Duration {
+	next := now + MaxLease
+	for i := range o.standing {
+		s := &o.standing[i]
+		if s.refused {
+			continue
+		}
+		if !s.told {
+			return 0
+		}
+		if lease > 0 {
+			next = min(next, s.sent+lease/renewals)
+		}
+		switch {
+		case s.waiting:
+			next = min(next, s.sent+repeatNote)
+		case s.acked >= o.Version:
+		case s.busy(now):
+			next = min(next, s.heard+fetchIdle)
+		case s.acked < o.urgent:
+			return 0
+		default:
+			next = min(next, s.since+lateNote)
+		}
+	}
+	return next
 }
 
 // acked takes a guardian's acknowledgement.

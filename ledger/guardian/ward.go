@@ -212,6 +212,7 @@ func (m *Machine) learn(now time.Duration, d *Decided) error {
 		return err
 	}
 	v := d.Value
+	m.quiet = 0 // it may be this generation that goes on after all
 	if w.Decided && *w.Value != v {
 		return fmt.Errorf("two decisions on %v: version %d for %v, and version %d for %v",
 			d.Of, w.Value.Version, w.Value.Heir, v.Version, v.Heir)

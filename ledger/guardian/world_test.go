@@ -180,6 +180,9 @@ func (w *world) pass(d time.Duration) {
 // tick has nodes tick and write, and settles.
 func (w *world) tick(ns ...*node) {
 	for _, n := range ns {
+		if err := n.m.CheckQuiet(n.clock); err != nil {
+			w.t.Error(err)
+		}
 		n.m.Tick(n.clock)
 	}
 	w.settle()

@@ -52,6 +52,7 @@ var ignored = map[string]string{
 	"ledger.guards.gone":      "keeps rows away, which do not travel where generations are claimed",
 	"ledger.guards.gains":     "counts for metrics",
 	"guardian.Machine.counts": "counts for metrics",
+	"guardian.Machine.quiet":  "follows from what is known of guardians",
 	"guardian.Machine.ends":   "follows from the wards",
 	"guardian.ward.sorted":    "follows from the records",
 	"guardian.ward.bytes":     "follows from the records",
