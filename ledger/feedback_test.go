@@ -46,6 +46,8 @@ func TestRefusals(t *testing.T) {
 		{"of a call that was sent with what is in force now", []refused{{1000, 900, 0}, {2000, 2000, 0}}, 2000, 497_000},
 		{"of one that was sent a while ago counts by what was in force then", []refused{{1000, 900, 0}, {21_000, 2000, 0}}, 21_000, 497_000},
 		{"never below the least", []refused{{1000, 900, 0}, {2000, 2000, 0}, {3000, 3000, 0}, {4000, 4000, 0}, {5000, 5000, 0}, {6000, 6000, 0}}, 6000, 200_000},
+		{"from the least the way back begins at once", []refused{{1000, 900, 0}, {2000, 2000, 0}, {3000, 3000, 0}, {4000, 4000, 0}, {5000, 5000, 0}, {6000, 6000, 0}}, 16_000, 300_000},
+		{"what puts it off by less than a second is not worth telling", []refused{{1000, 900, 0}, {2000, 2000, 0}, {3000, 3000, 0}, {4000, 4000, 0}, {5000, 5000, 0}, {6000, 6000, 0}, {6400, 6400, 0}}, 16_400, 304_000},
 		{"below what it said while it says to wait", []refused{{1000, 900, 10_000}}, 1000, 600_000},
 		{"as it said once the wait is over", []refused{{1000, 900, 10_000}}, 11_000, 700_000},
 		{"a long wait counts as the policy's most", []refused{{1000, 900, 900_000}}, 21_000, 700_000},
@@ -147,6 +149,39 @@ func TestRefusalsAreTold(t *testing.T) {
 		t.Errorf("after an overload that all saw %d ppm are in force, want about 0.7 times 0.7", low)
 	}
 	w.check()
+}
+
+// TestWhoOpensLaterKnows: rows that came before the account did say what is in force.
+func TestWhoOpensLaterKnows(t *testing.T) {
+	w := scripted(t, 2, 2, one(answering(90_000)))
+	a, b := w.nodes[0], w.nodes[1]
+	a.open1(w.ids[0])
+	for range 10 {
+		w.round(60)
+	}
+	a.r.Account(w.ids[0]).Refused(a.clock(), a.clock(), 0)
+	w.round(60)
+	if b.r.Account(w.ids[0]) != nil {
+		t.Fatal("it was opened already")
+	}
+	b.open1(w.ids[0])
+	expect(t, "at the one", b.part(), a.part())
+}
+
+// TestBorrowedRightsLapseWithTheOthers: what peers lent is of the same provider.
+func TestBorrowedRightsLapseWithTheOthers(t *testing.T) {
+	w := scripted(t, 2, 2, one(answering(1000)))
+	w.opened()
+	a, b := w.nodes[0], w.nodes[1]
+	a.r.GiveRights(a.clock(), w.ids[0], b.self, 200, b.clock())
+	w.round(1)
+	acc := b.r.Account(w.ids[0])
+	expect(t, "with a loan", acc.Rights(b.clock()), 700)
+	acc.Refused(b.clock(), b.clock(), 0)
+	expect(t, "after a refusal", acc.Rights(b.clock()), 0)
+	expect(t, "equations", acc.Audit(), 0)
+	w.round(2000)
+	expect(t, "equations, when the loan has ended", acc.Audit(), 0)
 }
 
 // TestAWrongClockLowersForAWhileOnly: a row that says the rate is away for years has it away for as long as a refusal can.
