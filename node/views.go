@@ -464,8 +464,13 @@ func (n *Node) state() (telemetry.State, bool) {
 		}
 		st.Guard, st.Frozen = n.guardState(), n.frozenState()
 		for _, z := range n.engine.Sizes() {
+			costs := make([]telemetry.CostState, len(z.Costs))
+			for i, c := range z.Costs {
+				costs[i] = telemetry.CostState(c)
+			}
 			st.Sizes = append(st.Sizes, telemetry.SizeState{
-				Rule: z.Rule, Model: z.Model, Calls: z.Calls, Reserved: z.Reserved, Mean: z.Mean, Above: z.Above, Expected: z.Expected,
+				Costs: costs,
+				Rule:  z.Rule, Model: z.Model, Calls: z.Calls, Reserved: z.Reserved, Mean: z.Mean, Above: z.Above, Expected: z.Expected,
 			})
 		}
 		for class, q := range n.engine.Queued() {

@@ -92,7 +92,7 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 		r.outcome = outcome(st.Outcome)
 	}
 	if st.Usage != nil {
-		r.learn(st.Usage.CompletionTokens)
+		e.learn(r, st.Usage.CompletionTokens)
 	}
 	return s, r, false, nil
 }

@@ -2,6 +2,7 @@ package admit
 
 import (
 	"math/bits"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -45,6 +46,7 @@ type size struct {
 	since  int     // calls since the quantile was taken
 	mean   float64 // of late
 	above  float64 // the part of them above what was learned, of late
+	costs  []cost  // by budget, in the order in which they came; at most policy.MaxDraws
 }
 
 // of returns the size for a rule and model, making it.
@@ -160,25 +162,83 @@ func (t *boundTake) amount(c *policy.Call, price policy.PPM) (amount, cost ledge
 	return t.draw.AmountOf(c, output, price)
 }
 
-// learn takes in how long the output of a call was.
-func (r *record) learn(output int64) {
-	var last *size
-	for i := range r.bound.takes {
-		if z := r.bound.takes[i].size; z != nil && z != last {
-			z.learn(output)
-			last = z
+// watchedQuantile is the quantile that outputs are held to where no reservation follows them, in parts per million.
+const watchedQuantile = 950_000
+
+// learn takes in how long the output of a call was, and what it came to at each draw. Outputs below hard ceilings are learned,
+// too: no reservation follows them, but that a model has become longer shows.
+func (e *Engine) learn(r *record, output int64) {
+	var learned [policy.MaxDraws]*size
+	n := 0
+	var rule string // of the last z that was looked up
+	var watched *size
+	hs := r.held()
+	for i := range hs {
+		t := &r.bound.takes[i]
+		z := t.size
+		switch d := t.draw; {
+		case z != nil:
+		case d.Budget.Spec.Kind == ledger.Slots:
+			continue
+		case watched != nil && d.Rule == rule:
+			z = watched
+		default:
+			z = e.sizes.of(sizeKey{d.Rule, r.model, watchedQuantile})
+			rule, watched = d.Rule, z
 		}
+		if !slices.Contains(learned[:n], z) {
+			z.learn(output)
+			learned[n] = z
+			n++
+		}
+		z.charge(t.draw.Budget.Name, float64(hs[i].charged))
 	}
+}
+
+// cost is what calls came to at one budget: of late, and as a rule.
+type cost struct {
+	budget      string
+	calls       int
+	late, usual float64
+}
+
+const (
+	lateCalls  = 64
+	usualCalls = 2048
+)
+
+// charge takes in what a call came to at a budget.
+func (z *size) charge(budget string, tokens float64) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	i := slices.IndexFunc(z.costs, func(c cost) bool { return c.budget == budget })
+	if i < 0 {
+		if i = len(z.costs); i == policy.MaxDraws {
+			return
+		}
+		z.costs = append(z.costs, cost{budget: budget})
+	}
+	c := &z.costs[i]
+	c.calls = min(c.calls+1, usualCalls)
+	c.late += (tokens - c.late) / float64(min(c.calls, lateCalls))
+	c.usual += (tokens - c.usual) / float64(c.calls)
 }
 
 // Size is what was learned of the outputs of one rule and model.
 type Size struct {
 	Rule, Model string
 	Calls       int     // that it rests on
-	Reserved    int64   // tokens of output that are reserved for a call that states more or none; -1 until enough have ended
+	Reserved    int64   // the quantile: tokens of output that are reserved below soft ceilings for a call that states more or none; -1 until enough have ended
 	Mean        float64 // of late
 	Above       float64 // the part of calls, of late, that put out more than was reserved: more than Expected means that they have become longer
 	Expected    float64
+	Costs       []Cost // by budget
+}
+
+// Cost is what calls of one rule and model came to at one budget, in its tokens: the mean of some 64 calls, and of some 2,048.
+type Cost struct {
+	Budget      string
+	Late, Usual float64
 }
 
 // Sizes lists what was learned, in the order in which rules and models were met. Safe for concurrent use.
@@ -193,6 +253,10 @@ func (e *Engine) Sizes() []Size {
 			Rule: k.rule, Model: k.model, Calls: z.n, Reserved: z.learned.Load(), Mean: z.mean, Above: z.above,
 			Expected: float64(whole-k.quantile) / whole,
 		})
+		for _, c := range z.costs {
+			s := &list[len(list)-1]
+			s.Costs = append(s.Costs, Cost{c.budget, c.late, c.usual})
+		}
 		z.mu.Unlock()
 	}
 	return list

@@ -118,8 +118,69 @@ func TestSizeOfReservations(t *testing.T) {
 	if len(sizes) != 2 || sizes[0].Model != "short" || sizes[0].Calls != 101 || sizes[0].Reserved < 100 || sizes[1].Reserved != -1 {
 		t.Errorf("%+v", sizes)
 	}
+	var budgets []string
+	for _, c := range sizes[0].Costs {
+		if budgets = append(budgets, c.Budget); c.Usual < 105 || c.Usual > 110 || c.Late < 105 || c.Late > 120 { // the last one cost 510
+			t.Errorf("%+v", c)
+		}
+	}
+	if !slices.Equal(budgets, []string{"soft", "hard", "stated"}) || len(sizes[1].Costs) > 0 {
+		t.Errorf("costs are known of %v and %+v", budgets, sizes[1].Costs)
+	}
 	if n.r.Conservation() != 0 {
 		t.Error("the equation does not close")
+	}
+}
+
+const unsized = preamble + `
+budgets:
+  - {name: hard, token: compute, supply: {rate: 100k/s, burst: 1M}}
+  - {name: dear, token: compute, supply: {rate: 100k/s, burst: 1M}, price: {base: 3}}
+  - {name: calls, token: concurrency, supply: {slots: 5}}
+rules:
+  - {name: all, draw: [hard, dear, calls]}
+`
+
+// TestDriftBelowHardCeilings: nothing is reserved by what outputs came to, but that a model has become longer and dearer is seen,
+// model by model.
+func TestDriftBelowHardCeilings(t *testing.T) {
+	n := one(t, unsized)
+	call := func(name string, output int64) {
+		t.Helper()
+		id := n.must(model(name, 0, 1000), Admit, CodeOK)
+		n.settle(id, Settlement{Usage: &Usage{CompletionTokens: output}})
+	}
+	of := func(name string) Size {
+		t.Helper()
+		i := slices.IndexFunc(n.e.Sizes(), func(z Size) bool { return z.Model == name && z.Rule == "all" })
+		if i < 0 {
+			t.Fatalf("nothing is known of %s: %+v", name, n.e.Sizes())
+		}
+		return n.e.Sizes()[i]
+	}
+	for range 300 {
+		call("a", 100)
+		call("b", 40)
+	}
+	for range 64 {
+		call("a", 300)
+		call("b", 40)
+	}
+	a, b := of("a"), of("b")
+	if a.Above < 2*a.Expected || b.Above > 0.05 || a.Calls != 364 {
+		t.Errorf("%+v\n%+v", a, b)
+	}
+	if len(a.Costs) != 2 || a.Costs[0].Budget != "hard" || a.Costs[1].Budget != "dear" {
+		t.Fatalf("%+v", a.Costs)
+	}
+	for i, price := range []float64{1, 3} {
+		// Most of the late mean is the new cost; of the usual one, 64 calls of 364.
+		if c := a.Costs[i]; c.Late < price*200 || c.Late > price*300 || c.Usual < price*130 || c.Usual > price*140 {
+			t.Errorf("%+v", c)
+		}
+		if c := b.Costs[i]; math.Abs(c.Late-price*40) > 0.01 || math.Abs(c.Usual-price*40) > 0.01 {
+			t.Errorf("%+v", c)
+		}
 	}
 }
 

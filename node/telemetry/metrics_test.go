@@ -64,7 +64,8 @@ func feed(m *Metrics) {
 				Stuck: []StuckState{{"compute", "lease", 60, 500}, {"compute", "lease", 6, 5}, {"data", "unguarded", 1, 2}}},
 			Frozen: FrozenState{1, 2, 3},
 			Sizes: []SizeState{
-				{Rule: "all", Model: "gpt", Calls: 99, Reserved: 250, Mean: 200.5, Above: 0.125, Expected: 0.0625},
+				{Rule: "all", Model: "gpt", Calls: 99, Reserved: 250, Mean: 200.5, Above: 0.125, Expected: 0.0625,
+					Costs: []CostState{{"pool", 420, 210}, {"pool", 1, 2}}},
 				{Rule: "all", Model: "gpt", Calls: 9, Reserved: 7}, // the same by its labels
 				{Rule: "all", Model: "new", Calls: 5, Reserved: -1},
 			},
@@ -202,6 +203,8 @@ func TestWhatIsFedComesOut(t *testing.T) {
 		`swarmpurse_output_reserved_tokens{model=gpt,rule=all}`:                       250,
 		`swarmpurse_output_mean_tokens{model=gpt,rule=all}`:                           200.5,
 		`swarmpurse_output_above_reserved_ratio{model=gpt,rule=all}`:                  0.125,
+		`swarmpurse_call_cost_tokens{budget=pool,model=gpt,rule=all}`:                 420,
+		`swarmpurse_call_cost_usual_tokens{budget=pool,model=gpt,rule=all}`:           210,
 		`swarmpurse_output_above_expected_ratio{model=gpt,rule=all}`:                  0.0625,
 		`swarmpurse_queue_calls{class=batch}`:                                         2,
 		`swarmpurse_queue_tokens{class=batch}`:                                        900,

@@ -96,10 +96,13 @@ var (
 	queueDepth  = Metric{"swarmpurse_queue_calls", Gauge, "Calls that wait for tokens now.", []string{labelClass}}
 	queueTokens = Metric{"swarmpurse_queue_tokens", Gauge, "Tokens that the waiting calls ask for.", []string{labelClass}}
 
-	sizeReserved = Metric{"swarmpurse_output_reserved_tokens", Gauge, "Tokens of output that are reserved below soft ceilings for a call that states more or none, as learned by rule and model.", []string{labelRule, labelModel}}
+	sizeReserved = Metric{"swarmpurse_output_reserved_tokens", Gauge, "Tokens of output that 95 % of calls, or what the budget's size says, put out at most, as learned by rule and model. Below soft ceilings that is reserved for a call that states more or none.", []string{labelRule, labelModel}}
 	sizeMean     = Metric{"swarmpurse_output_mean_tokens", Gauge, "Tokens of output of a call, the mean of some 64, by rule and model.", []string{labelRule, labelModel}}
-	sizeAbove    = Metric{"swarmpurse_output_above_reserved_ratio", Gauge, "Part of calls, of some 64, that put out more than is reserved, by rule and model. Well above swarmpurse_output_above_expected_ratio: the model has become longer.", []string{labelRule, labelModel}}
+	sizeAbove    = Metric{"swarmpurse_output_above_reserved_ratio", Gauge, "Part of calls, of some 64, that put out more than swarmpurse_output_reserved_tokens, by rule and model. Well above swarmpurse_output_above_expected_ratio: the model has become longer.", []string{labelRule, labelModel}}
 	sizeExpected = Metric{"swarmpurse_output_above_expected_ratio", Gauge, "What swarmpurse_output_above_reserved_ratio should be at most: what the budget's size leaves.", []string{labelRule, labelModel}}
+
+	costLate  = Metric{"swarmpurse_call_cost_tokens", Gauge, "What a call is charged at a budget, in its tokens: the mean of some 64 calls, by rule, model and budget.", []string{labelRule, labelModel, labelBudget}}
+	costUsual = Metric{"swarmpurse_call_cost_usual_tokens", Gauge, "The same, the mean of some 2,048. Well below swarmpurse_call_cost_tokens: the model has become dearer, by longer outputs or prompts, or by a price.", []string{labelRule, labelModel, labelBudget}}
 
 	policyRevision = Metric{"swarmpurse_policy_revision", Gauge, "Revision of the policy in force.", nil}
 	policyInfo     = Metric{"swarmpurse_policy_info", Gauge, "Always 1; the label names the policy in force by the first 12 digits of its hash.", []string{"hash"}}
@@ -121,7 +124,7 @@ var all = []Metric{
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens, frozenKeys,
-	sizeReserved, sizeMean, sizeAbove, sizeExpected,
+	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual,
 	policyRevision, policyInfo, policyChanges,
 	storeCommits, storeSeconds, storeWrites, storeBytes,
 	buildInfo, scrapeErrors,

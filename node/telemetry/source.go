@@ -88,6 +88,13 @@ type SizeState struct {
 	Calls                 int
 	Reserved              int64
 	Mean, Above, Expected float64
+	Costs                 []CostState // by budget
+}
+
+// CostState is what calls of one rule and model came to at a budget: of late, and as a rule.
+type CostState struct {
+	Budget      string
+	Late, Usual float64
 }
 
 // maxFractions bounds the fractions of one budget that metrics tell of.
@@ -114,7 +121,7 @@ type stateCollector struct {
 var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetKnown, budgetMost, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
 	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, budgetAlerts, conservation, queueDepth, queueTokens,
-	sizeReserved, sizeMean, sizeAbove, sizeExpected, rowsKnown, rowAge, members, frozenKeys,
+	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual, rowsKnown, rowAge, members, frozenKeys,
 }, guardMetrics...)
 
 var stateDescs = func() map[string]*prometheus.Desc {
@@ -189,11 +196,28 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		send(sizeMean, z.Mean, z.Rule, z.Model)
 		send(sizeAbove, z.Above, z.Rule, z.Model)
 		send(sizeExpected, z.Expected, z.Rule, z.Model)
+		for _, c := range topCosts(z.Costs) {
+			send(costLate, c.Late, z.Rule, z.Model, c.Budget)
+			send(costUsual, c.Usual, z.Rule, z.Model, c.Budget)
+		}
 	}
 	for _, q := range mergeQueues(st.Queues) {
 		send(queueDepth, float64(q.Calls), q.Class)
 		send(queueTokens, float64(q.Tokens), q.Class)
 	}
+}
+
+// maxCosts bounds the budgets of one rule and model that metrics tell of.
+const maxCosts = 8
+
+// topCosts are the first ones, each budget once.
+func topCosts(in []CostState) (out []CostState) {
+	for _, c := range in {
+		if c.Budget = labelValue(c.Budget); len(out) < maxCosts && !slices.ContainsFunc(out, func(o CostState) bool { return o.Budget == c.Budget }) {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // topSizes are those of the most calls, each pair of labels once.
