@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -60,23 +61,41 @@ reservation is charged as it stands. Settling twice charges once.`,
 }
 
 func newReleaseCommand(a *app) *cobra.Command {
-	return a.withClient(&cobra.Command{
+	var status int
+	var wait time.Duration
+	c := &cobra.Command{
 		Use:   "release ID",
 		Short: "Give a reservation back whole, for a call that never ran",
-		Args:  cobra.ExactArgs(1),
+		Long: `Give a reservation back whole, for a call that never ran.
+
+If the provider refused it, say so with --status (429, 503 or 529), and with --retry-after how long it says to
+wait: budgets with feedback lower their rate for it, in the whole swarm, and what was reserved of them lapses.`,
+		Example: "  swarmpurse release ID --status 429 --retry-after 20s",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if wait != 0 && status == 0 {
+				return usageError("--retry-after goes with --status: write --status 429")
+			}
 			client, ctx, done, err := a.client(cmd, 0)
 			if err != nil {
 				return err
 			}
 			defer done()
-			receipt, err := client.Release(ctx, args[0])
+			var receipt api.Receipt
+			if status != 0 {
+				receipt, err = client.Refused(ctx, args[0], api.Upstream{Status: status, RetryAfterMS: wait.Milliseconds()})
+			} else {
+				receipt, err = client.Release(ctx, args[0])
+			}
 			if err != nil {
 				return err
 			}
 			return a.printReceipt(receipt)
 		},
-	})
+	}
+	c.Flags().IntVar(&status, "status", 0, "the HTTP `status` of the provider's answer, as in 429")
+	c.Flags().DurationVar(&wait, "retry-after", 0, "how long the provider says to wait; with --status")
+	return a.withClient(c)
 }
 
 func (a *app) printReceipt(r api.Receipt) error {

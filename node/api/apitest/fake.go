@@ -254,11 +254,20 @@ func (n *Node) Budget(name string) (api.Budget, error) {
 		Instances: []api.Instance{{
 			Price:        1,
 			Backpressure: 2, ExhaustedMS: new(int64(14_000)),
+			Feedback: n.feedback(),
 			Frozen:   slices.ContainsFunc(n.frozen, func(f api.Frozen) bool { return f.Instance == "pot" }),
 			Instance: Instance.Name(), Limit: n.limit, Local: acc, Swarm: acc,
 			Holders: []api.Holder{{Node: "fake", Gen: "1", Alive: true, Version: 7, Account: acc}},
 		}},
 	}, nil
+}
+
+// feedback is nil until a provider has refused a call; n.mu is held.
+func (n *Node) feedback() *api.Feedback {
+	if !slices.ContainsFunc(n.told, func(u admit.Upstream) bool { return u.Refused }) {
+		return nil
+	}
+	return &api.Feedback{Part: 0.7, WholeAt: new(Epoch.Add(36 * time.Second))}
 }
 
 // Members implements api.Node.
