@@ -40,6 +40,7 @@ type dueID struct {
 type credit struct {
 	heir ledger.Holder
 	ledger.Due
+	freed ledger.Tokens // slots in use by the books, that are free again by it
 }
 
 // own reports whether what is due is what the generation owned, and not what was on its way from it.
@@ -179,7 +180,7 @@ func (a *audit) take(of ledger.Holder, c *claimed) {
 			if k.own() {
 				a.totals(windowKey{k.instance, d.Window}).out -= d.Tokens
 				a.owed[k.instance] -= d.Shares
-				a.comesBack(k, -d.Tokens)
+				a.comesBack(k, -d.freed)
 			}
 			delete(a.dues, k)
 		}
@@ -279,7 +280,7 @@ func (a *audit) due(n *node, id ledger.InstanceID, k dueID, d ledger.Due) {
 		}
 		return
 	}
-	a.dues[k] = credit{n.self, d}
+	a.dues[k] = credit{heir: n.self, Due: d}
 	c := a.claims[k.from]
 	if c == nil {
 		a.w.fail("what is credited was decided", "%s is credited %+v of %v", n.name, d, k.from)
@@ -303,7 +304,7 @@ func (a *audit) due(n *node, id ledger.InstanceID, k dueID, d ledger.Due) {
 		}
 		a.totals(windowKey{k.instance, d.Window}).out += d.Tokens
 		a.owed[k.instance] += d.Shares
-		a.comesBack(k, d.Tokens)
+		a.dues[k] = credit{n.self, d, a.comesBack(k, d.Tokens)}
 		// Nothing is held back below Observe.
 		if acc := n.core.Replica.Account(id); !k.to.IsZero() && (acc == nil || acc.Spec().Ceiling != ledger.Observe) {
 			from := a.side(sideKey{k.instance, a.w.pool.holder(k.from)})
@@ -314,12 +315,16 @@ func (a *audit) due(n *node, id ledger.InstanceID, k dueID, d ledger.Due) {
 	}
 }
 
-// comesBack books that slots which lie below a final held mark are free again.
-func (a *audit) comesBack(k dueID, n ledger.Tokens) {
-	if s := a.sides[sideKey{k.instance, a.w.pool.holder(k.from)}]; !k.to.IsZero() && s != nil && s.isLive {
-		s.live.Spent -= n
-		a.totals(windowKey{k.instance, s.live.Window}).used -= n
+// comesBack books that slots which lie below a final held mark are free again, and returns how many of them were in use.
+func (a *audit) comesBack(k dueID, n ledger.Tokens) ledger.Tokens {
+	s := a.sides[sideKey{k.instance, a.w.pool.holder(k.from)}]
+	if k.to.IsZero() || s == nil || !s.isLive {
+		return 0
 	}
+	n = min(n, s.live.Spent+s.live.Reserved) // the rest lies between that and the mark
+	s.live.Spent -= n
+	a.totals(windowKey{k.instance, s.live.Window}).used -= n
+	return n
 }
 
 // claimable judges what a claim could decide on now of a generation that runs: it must show what callers were told.

@@ -157,6 +157,19 @@ func (w *world) inherited(in, h int32, most *ledger.Shares) string {
 	return ""
 }
 
+// forgotten reports that no node which runs knows what was decided of a generation, nor can find it out: its heir and a majority
+// of its guardians have lost their disks. It takes an operator's word.
+func (w *world) forgotten(of ledger.Holder) bool {
+	for _, n := range w.nodes {
+		if n.up {
+			if d := n.ward(of); d != nil && d.Decided {
+				return false
+			}
+		}
+	}
+	return w.stranded(of) == "lost guardians"
+}
+
 // unclosed finds a live account that has not settled yet with a generation that was claimed.
 func (w *world) unclosed() (detail string) {
 	for _, n := range w.nodes {
@@ -165,7 +178,7 @@ func (w *world) unclosed() (detail string) {
 		}
 		n.core.Replica.EachAccount(func(acc *ledger.Account) {
 			n.core.Replica.EachEntry(acc.ID(), func(peer ledger.Holder, e ledger.Entry) {
-				if c := w.audit.claims[peer]; c != nil && !e.Closed && detail == "" {
+				if c := w.audit.claims[peer]; c != nil && !e.Closed && detail == "" && !w.forgotten(peer) {
 					detail = fmt.Sprintf("%s has not settled %s with %v, which was claimed by %v", n.name, acc.ID().Name(), peer, c.value.Heir)
 				}
 			})

@@ -101,11 +101,14 @@ func window(books []*Book, w ledger.Window, kind ledger.Kind, ceiling ledger.Cei
 	claimed := false
 	for _, b := range books {
 		topUps, burns = topUps+b.TopUps, burns+b.Burns
+		back := ledger.Tokens(0)
 		if b.Final != nil {
 			claimed = true
 			_, due := credited(books, func(d *Due) bool { return d.From == b.Self && d.own() })
 			out += due(w)
 			closed -= due(w)
+			_, freed := credited(books, func(d *Due) bool { return d.From == b.Self && d.To == b.Self })
+			back = freed(w) // slots whose calls have ended since
 		}
 		for k := range b.Uses {
 			u := &b.Uses[k]
@@ -119,7 +122,7 @@ func window(books []*Book, w ledger.Window, kind ledger.Kind, ceiling ledger.Cei
 			minted += s.Minted
 			burned += s.Burned
 			over += s.Overdrawn
-			spent += s.Spent + s.Reserved
+			spent += s.Spent + s.Reserved - min(back, s.Spent+s.Reserved)
 			in += s.In
 			out += s.Out
 			closed += s.Spent + s.Reserved + s.Lapsed + s.Balance()
