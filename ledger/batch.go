@@ -212,7 +212,7 @@ func (r *Replica) commit(now Instant, in *instance, version uint64) {
 	a.mu.Unlock()
 	clear(in.changes)
 	in.changes = in.changes[:0]
-	in.coming = 0
+	in.coming, in.arriving = 0, 0
 	in.dirty = false
 }
 
@@ -244,7 +244,7 @@ func (r *Replica) Abort() {
 		}
 		clear(in.changes)
 		in.changes = in.changes[:0]
-		in.coming = 0
+		in.coming, in.arriving = 0, 0
 		if !in.account.started() && in.account.fresh() {
 			r.begin(in.account.latest(), in)
 		} else if in.foundingBy != 0 {

@@ -326,7 +326,7 @@ func (r *Replica) receiveTransfer(now Instant, m *Transfer) error {
 		a.mu.Unlock()
 		return fmt.Errorf("%w: a transfer of %d tokens", ErrTooMuch, m.Out)
 	}
-	credit := a.credit(e, m)
+	credit, rights := a.credit(e, m)
 	marks := r.heldOf(now, in)
 	w, ready, lend := a.s.Window, a.ready, a.spec.Lend
 	a.mu.Unlock()
@@ -339,6 +339,7 @@ func (r *Replica) receiveTransfer(now Instant, m *Transfer) error {
 			credit(s, e)
 			marks(s)
 		}, lapses: m.Asked + Instant(lend)})
+		in.arriving += rights
 		r.activate(in)
 	}
 	// Acknowledge what this batch makes durable. Rights of a window that is over here are acknowledged
@@ -484,8 +485,8 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 		return
 	}
 	self := r.viewSelf(now, in)
-	lack := need.All - self.Rights
-	first := need.First - self.Rights
+	lack := need.All - self.Rights - in.arriving
+	first := need.First - self.Rights - in.arriving
 	for _, o := range in.asks {
 		lack -= o.want
 		first -= o.want

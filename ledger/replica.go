@@ -195,6 +195,7 @@ type instance struct {
 	raisedAt    Instant        // when it was last raised
 	dues        map[dueKey]Due // what this node was credited as an heir
 	coming      Shares         // of final records, in this batch
+	arriving    Tokens         // rights that came and wait for the disk
 	slow        slow           // what the generation before knew of refusals by the provider
 
 	// parked is a durable account whose budget the present policy does not have.

@@ -134,18 +134,21 @@ func (a *Account) giveShares(e *edge, n Shares, now Instant) Shares {
 }
 
 // credit returns the change that books what a transfer tells above what is booked when the change is
-// applied, which is when it is durable; nil if there is nothing to book now. Caller holds mu.
-func (a *Account) credit(e *edge, t *Transfer) func(*State, *Entry) {
+// applied, which is when it is durable, and the rights in it; nil if there is nothing to book now. Caller holds mu.
+func (a *Account) credit(e *edge, t *Transfer) (change func(*State, *Entry), rights Tokens) {
 	in := e.In
 	if e.Window != a.s.Window {
 		in = 0
 	}
 	moreRights := a.ready && t.Window == a.s.Window && t.Out > in
+	if moreRights {
+		rights = t.Out - in
+	}
 	if !moreRights && t.SharesOut <= e.SharesIn {
-		return nil
+		return nil, 0
 	}
 	windowed := a.spec.Kind == Windowed
-	return func(s *State, e *Entry) { s.come(e, t, windowed, moreRights) }
+	return func(s *State, e *Entry) { s.come(e, t, windowed, moreRights) }, rights
 }
 
 // come books what a giver tells, as far as it is not booked.
