@@ -91,6 +91,10 @@ func (r *Replica) receiveGuard(now Instant, m any) error {
 		if r.isShut(m.Of) {
 			return nil
 		}
+	case *guardian.Decided:
+		if !r.heardOf(now, m) {
+			return nil
+		}
 	}
 	if _, ok := m.(*guardian.Release); ok {
 		r.guards.released = true // a leaver waits for the claim, within reason

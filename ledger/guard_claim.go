@@ -214,6 +214,7 @@ func (r *Replica) decided(now Instant, hs []Holder) {
 			r.event(Event{Kind: Vouched, Peer: of, Said: f.said})
 		}
 		if f != nil && f.heir == r.self {
+			r.tellAll(of)
 			for i := range r.peers {
 				if p := &r.peers[i]; p.Alive && (f.with[p.Holder] || f.word || p.Holder == of) { // a leaver waits for it
 					r.guard.Tell(of, p.Holder)

@@ -31,6 +31,7 @@ type guards struct {
 	failed   time.Duration // since when a guardian has failed; 0 while none has
 	moving   bool          // to the next generation
 	released bool          // a ward has given its lease up since the last tick
+	tells    []telling     // decisions that everybody is told
 	over     bool          // this generation was claimed
 	left     bool          // an earlier life of it left for good
 	news     bool          // something that was decided may not be booked yet
@@ -93,6 +94,7 @@ func (r *Replica) guardTick(now Instant, slow bool) {
 	if slow || r.guards.moving { // calls wait meanwhile
 		r.moveOn(now)
 	}
+	r.goOnTelling()
 	r.guard.Tick(r.elapsed)
 	r.takeHeld(now)
 	r.wordTick(now)

@@ -143,3 +143,25 @@ func TestGiftToOneThatWentOn(t *testing.T) {
 		}
 	}
 }
+
+// TestGiftToTheDead: a node dies before it has heard of a gift, so its final records say nothing of the giver. Its heir tells
+// everybody that it was claimed, and the giver asks for the records and takes the gift back, without waiting for a digest.
+func TestGiftToTheDead(t *testing.T) {
+	w := guardedWorld(t, 9, 1, Spec{Kind: Grant, Amount: 1000})
+	x, to := w.nodes[0], (*wnode)(nil)
+	for _, p := range w.nodes[1:] {
+		if !slices.ContainsFunc(p.r.Guardians(), func(g Holder) bool { return g.Node == x.self.Node }) {
+			to = p // x is none of those who decide on it
+		}
+	}
+	w.rounds(10, 100)
+	to.crash()
+	if n := x.r.GiveRights(x.clock(), w.ids[0], to.self, 100, x.clock()); n != 100 {
+		t.Fatalf("%d given", n)
+	}
+	for ms := 0; w.own(x).In < 100; ms += 100 { // without digests
+		if w.round(100); ms > 60_000 {
+			t.Fatalf("the giver has back %d after a minute", w.own(x).In)
+		}
+	}
+}

@@ -307,6 +307,16 @@ func (m *Machine) Tell(of, whom Holder) {
 	}
 }
 
+// Say tells a node what was decided of a generation, without its records: who has a use for them asks.
+func (m *Machine) Say(of, whom Holder) {
+	if v, ok := m.Decision(of); ok {
+		m.send(whom, &Decided{Of: of, From: m.dir, To: whom, Value: v, More: true})
+	}
+}
+
+// Knows reports whether anything is kept here of a generation.
+func (m *Machine) Knows(of Holder) bool { return m.find(of) != nil }
+
 // Decisions lists the generations that are known to be claimed.
 func (m *Machine) Decisions() (hs []Holder) {
 	for _, w := range m.wards {
