@@ -81,7 +81,7 @@ var guardBugs = []bug{
 	},
 	{
 		name: "what was on its way between two that were claimed goes to the heirs of both", file: "guard_heirs.go", test: "TestHeirScopes", scope: "both", depth: 6, by: judge.GivenBeforeCome,
-		edits: [][2]string{{"for _, peer := range fa.peers() {", "for _, peer := range r.guard.Decisions() {\n\t\tif oa := r.final(peer).accounts[id]; planted == N && oa != nil {\n\t\t\tout, come := oa.entry(f.of), fa.entry(peer)\n\t\t\tr.due(in, f, dueKey{peer, f.of}, Due{Shares: out.SharesOut - come.SharesIn, Window: out.Window, Tokens: out.Out - come.In}, late, window)\n\t\t}\n\t}\n\tfor _, peer := range fa.peers() {"}},
+		edits: [][2]string{{"for _, peer := range fa.peers() {", "for _, peer := range r.guard.Decisions() {\n\t\tif pf := r.final(peer); planted == N && pf != nil && pf.accounts[id] != nil {\n\t\t\toa := pf.accounts[id]\n\t\t\tout, come := oa.entry(f.of), fa.entry(peer)\n\t\t\tr.due(in, f, dueKey{peer, f.of}, Due{Shares: out.SharesOut - come.SharesIn, Window: out.Window, Tokens: out.Out - come.In}, late, window)\n\t\t}\n\t}\n\tfor _, peer := range fa.peers() {"}},
 	},
 	{
 		name: "guarding ends with fewer than four members", file: "guard_own.go", test: "TestHeirScopes", scope: "members", depth: 3, by: judge.BelowHeld,
