@@ -169,6 +169,9 @@ func TestGuardianBoundsCanFail(t *testing.T) {
 	broken(t, "founders-replaced", [][2]string{{"policy.guardians", "0"}}, 0, "stuck <= 0", "back <= 30s", "in_budget[late] >= 95%")
 	broken(t, "founders-replaced", [][2]string{{"policy.lease", "60s"}}, 0, "back <= 30s")
 	broken(t, "founders-replaced", [][2]string{{"faults.0.skip", "true"}, {"faults.1.skip", "true"}, {"faults.2.skip", "true"}}, 0, "dead >= 10%")
+	broken(t, "dead-tenth", [][2]string{{"policy.guardians", "0"}}, 0, "stuck <= 25%", "back <= 52s", "in_budget[after] >= 92%")
+	broken(t, "dead-tenth", [][2]string{{"policy.lease", "50s"}}, 0, "back <= 52s")
+	broken(t, "dead-tenth", [][2]string{{"faults.0.skip", "true"}}, 0, "dead >= 5%")
 }
 
 // TestBesideBoundsCanFail: bounds beside another run of the swarm are not kept without what they show.
