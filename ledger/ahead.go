@@ -54,7 +54,7 @@ func (r *Replica) ask(now Instant, in *instance, v *View, picks []int, need, wan
 		in.asks = append(in.asks, outstanding{id: r.askID, to: p.Holder, want: want, at: now, ahead: v.Ahead})
 		r.send(p.Holder.Node, &Ask{
 			ID: r.askID, From: r.self, Instance: in.id, Window: window, Need: need, Want: max(want, need), At: now,
-			Patience: min(v.Patience, maxPatience), Ahead: v.Ahead, Demand: Tokens(v.Demand),
+			Patience: min(v.Patience, maxPatience), Ahead: v.Ahead, Demand: Tokens(v.Demand), Floor: v.Floor,
 		})
 	}
 }

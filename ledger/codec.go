@@ -267,13 +267,14 @@ func encodeMessage(m any) []byte {
 		return w.done()
 	case *Ask:
 		w := newWriter(kindAsk)
-		w.array(askFields + 3)
+		w.array(askFields + 4)
 		w.uint(m.ID)
 		w.holder(m.From)
 		w.str(string(m.Instance))
 		w.ints(int64(m.Window), int64(m.Need), int64(m.Want), int64(m.At), int64(m.Patience))
 		w.bool(m.Ahead)
 		w.int(int64(m.Demand))
+		w.bool(m.Floor)
 		return w.done()
 	case *Hold:
 		w := newWriter(kindHold)
@@ -494,7 +495,10 @@ func Decode(b []byte) (any, error) {
 		if more > 2 {
 			a.Demand = r.tokens()
 		}
-		r.skip(more - 3)
+		if more > 3 {
+			a.Floor = r.bool()
+		}
+		r.skip(more - 4)
 		m = a
 	case kindOffer:
 		more := r.record(5)

@@ -85,7 +85,7 @@ func drawMessage(t *rapid.T) any {
 		}
 		return rows
 	case 1:
-		return &Ask{ID: rapid.Uint64().Draw(t, "id"), From: drawHolder(t), Instance: drawID(t), Window: drawWindow(t), Need: drawTokens(t), Want: drawTokens(t), At: drawInstant(t), Patience: drawPatience(t), Ahead: rapid.Bool().Draw(t, "ahead"), Demand: drawTokens(t)}
+		return &Ask{ID: rapid.Uint64().Draw(t, "id"), From: drawHolder(t), Instance: drawID(t), Window: drawWindow(t), Need: drawTokens(t), Want: drawTokens(t), At: drawInstant(t), Patience: drawPatience(t), Ahead: rapid.Bool().Draw(t, "ahead"), Demand: drawTokens(t), Floor: rapid.Bool().Draw(t, "floor")}
 	case 2:
 		return &Refuse{ID: rapid.Uint64().Draw(t, "id"), From: drawHolder(t), Instance: drawID(t), Donors: holders(MaxHints)}
 	case 3:

@@ -147,7 +147,7 @@ func (r *Replica) answer(now Instant, in *instance, m *Ask) {
 			if r.serve(now, in, m, min(m.Want, v.Borrowed, v.Givable)) {
 				return
 			}
-		case len(in.held) == 0 && r.serve(now, in, m, r.cfg.Strategy.Give(v, m)):
+		case (len(in.held) == 0 || m.Floor && !in.held[0].ask.Floor) && r.serve(now, in, m, r.cfg.Strategy.Give(v, m)):
 			return
 		}
 		if m.Need > 0 && m.Patience > 0 && len(in.held) < maxHeld && r.cfg.Strategy.Hold(v, m) {
@@ -463,6 +463,7 @@ type Need struct {
 	All   Tokens  // what all need together
 	Since Instant // when the first came
 	Until Instant // how long it can wait
+	Floor bool    // the first is within its tenant's guarantee, and so is All: peers give for it before their own calls
 }
 
 // Waiting tells the replica what the calls that wait at an instance need, and asks donors for what lacks. It is
@@ -498,7 +499,7 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 		first = min(lack, need.First)
 	}
 	v := r.view(now, in)
-	v.Lack, v.Patience = lack, Millis(max(0, need.Until-now))
+	v.Lack, v.Patience, v.Floor = lack, Millis(max(0, need.Until-now)), need.Floor
 	picks, want := r.cfg.Strategy.Donors(v, first, maxAsks-len(in.asks))
 	if len(picks) == 0 {
 		in.quiet = now + askPause

@@ -14,7 +14,11 @@ func (r *Replica) hold(now Instant, in *instance, m *Ask) {
 	if slices.ContainsFunc(in.held, func(h heldAsk) bool { return h.ask.ID == m.ID && h.ask.From == m.From }) {
 		return // it came twice
 	}
-	in.held = append(in.held, heldAsk{m, now, now + Instant(m.Patience)})
+	at := len(in.held)
+	for m.Floor && at > 0 && !in.held[at-1].ask.Floor {
+		at--
+	}
+	in.held = slices.Insert(in.held, at, heldAsk{m, now, now + Instant(m.Patience)})
 	r.activate(in)
 	r.send(m.From.Node, &Hold{ID: m.ID, From: r.self, Instance: m.Instance, For: m.Patience})
 }
@@ -37,7 +41,7 @@ func (r *Replica) serveHeld(now Instant, in *instance) {
 			n++ // rights of a window that is over are of no use to it
 			continue
 		}
-		if v.Waiting > 0 && in.need.Since < h.since || v.Givable < h.ask.Need ||
+		if !in.before(&h) || v.Givable < h.ask.Need ||
 			!r.serve(now, in, h.ask, min(h.ask.Want, v.Givable)) {
 			break
 		}
@@ -45,7 +49,7 @@ func (r *Replica) serveHeld(now Instant, in *instance) {
 	}
 	in.held = slices.Delete(in.held, 0, n)
 	aside := Tokens(0)
-	if len(in.held) > 0 && (in.need.First == 0 || in.held[0].since <= in.need.Since) {
+	if len(in.held) > 0 && in.before(&in.held[0]) {
 		aside = in.held[0].ask.Need
 	}
 	a.mu.Lock()
@@ -53,12 +57,25 @@ func (r *Replica) serveHeld(now Instant, in *instance) {
 	a.mu.Unlock()
 }
 
-// heldNeed is what the asks that are held need together.
-func (in *instance) heldNeed() (sum Tokens) {
+// heldNeed is what the asks that are held need together; only those that go first for a guarantee, or all.
+func (in *instance) heldNeed(first bool) (sum Tokens) {
 	for _, h := range in.held {
-		sum += h.ask.Need
+		if h.ask.Floor || !first {
+			sum += h.ask.Need
+		}
 	}
 	return sum
+}
+
+// before reports whether a held ask comes before the calls that wait here.
+func (in *instance) before(h *heldAsk) bool {
+	if in.need.First == 0 {
+		return true
+	}
+	if h.ask.Floor != in.need.Floor {
+		return h.ask.Floor
+	}
+	return h.since <= in.need.Since
 }
 
 // receiveHold notes that a donor keeps an ask of ours.

@@ -73,6 +73,7 @@ type Ask struct {
 	Patience Millis  // how long the call can wait: so long the donor may keep the ask until it has the rights
 	Ahead    bool    // no call waits: this is for those to come, as far as the donor has no use for it
 	Demand   Tokens  // the asker's, of a second: its row may not have come yet
+	Floor    bool    // the call is within its tenant's guarantee: it goes before the donor's own calls that are not
 }
 
 // Offer tells of borrowed rights of a rate that its sender has no use for. Whoever has asks for them, with a need of 0.

@@ -193,7 +193,8 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 		Now: now, Self: r.self, Instance: in.id, Spec: a.spec, Share: a.s.Shares(), Free: a.s.Free, Window: a.s.Window,
 		Givable: a.givable(), Demand: float64(a.demand), Unmet: float64(a.unmet),
 		Used: Tokens(a.used), Price: a.price, MeanCall: Tokens(a.meanCall), Waiting: in.need.First, Lending: float64(a.lending),
-		Borrowed: a.accrual.lent, Held: in.heldNeed(), Reserved: a.s.Reserved, Peers: v.Peers[:0], Rand: r.dice,
+		Borrowed: a.accrual.lent, Held: in.heldNeed(false), HeldFirst: in.heldNeed(true), FirstWaits: in.need.First > 0 && in.need.Floor,
+		Reserved: a.s.Reserved, Peers: v.Peers[:0], Rand: r.dice,
 		Members: max(1, r.live),
 	}
 	if ppm := a.part(a.last); ppm < Whole {

@@ -63,6 +63,9 @@ type View struct {
 	Waiting, Lack Tokens
 	Patience      Millis
 	Ahead         bool   // no call waits: this is for those to come
+	Floor         bool   // set for Donors: the call is within its tenant's guarantee, see Ask
+	FirstWaits    bool   // the first call that waits here is
+	HeldFirst     Tokens // what asks wait for that are held here and are
 	Held          Tokens // what asks wait for that are held here
 	Reserved      Tokens
 	Window        Window

@@ -49,12 +49,16 @@ func Check(p *Policy) []Warning {
 		}
 	}
 	for _, b := range p.budgets {
+		if b.Meters != nil {
+			continue
+		}
 		if !drawn[b] {
 			warn(b.Pos, "no rule draws on budget %q, so it caps nothing", b.Name)
 		}
 		p.checkLimits(b, warn)
 		p.checkPrice(b, warn)
 		p.checkFeedback(b, warn)
+		checkGuarantees(b, warn)
 	}
 	p.checkInstances(warn)
 	p.checkClasses(warn)
@@ -150,6 +154,39 @@ func (p *Policy) checkFeedback(b *Budget, warn func(Pos, string, ...any)) {
 	}
 }
 
+// checkGuarantees looks for floors that leave nothing to others, that a moving price eats away, and that come to less than a
+// token.
+func checkGuarantees(b *Budget, warn func(Pos, string, ...any)) {
+	sum := int64(0)
+	for i := range b.Guarantees {
+		g := &b.Guarantees[i]
+		sum += g.PPM
+		if ledger.Part(b.Spec.Amount, g.PPM) == 0 || b.Spec.Kind == ledger.Rate && ledger.Part(b.Spec.Per, g.PPM) == 0 {
+			warn(b.Pos, "budget %q: a guarantee of %s comes to less than one token", b.Name, percent(g.PPM))
+		}
+	}
+	switch {
+	case len(b.Guarantees) == 0:
+		return
+	case b.Guarantees[0].Tenant == "":
+		if b.Pricing.Mode != HybridPrice {
+			warn(b.Pos, "budget %q: each tenant has an instance of its own that no other can take from, so without a hybrid price its guarantee does nothing", b.Name)
+		}
+		return
+	case sum > maxGuaranteed:
+		warn(b.Pos, "budget %q: its guarantees come to %s of the supply, so while those tenants want it others get %s", b.Name, percent(sum), percent(million-sum))
+	}
+	if b.Pricing.Mode == DynamicPrice {
+		warn(b.Pos, "budget %q: what is guaranteed buys less while the price is up: write mode: hybrid, then it is paid at the base price", b.Name)
+	}
+	if b.Pricing.Mode == HybridPrice && sum > b.Pricing.Target {
+		warn(b.Pos, "budget %q: guarantees of %s of the supply pay the base price, so no price can bring use down to the target of %s", b.Name, percent(sum), percent(b.Pricing.Target))
+	}
+}
+
+// maxGuaranteed is how much may be guaranteed before others are likely to starve.
+const maxGuaranteed = 900_000
+
 // calmFeedback is how long a cut should last: some seconds until it shows what it did.
 const calmFeedback = 5 * time.Second
 
@@ -165,7 +202,7 @@ func (p *Policy) checkClasses(warn func(Pos, string, ...any)) {
 				c.Name, percent(c.Objective), float64(million)/float64(million-c.Objective), float64(FastBurn)/10)
 		}
 		for _, b := range p.budgets {
-			if c.Headroom > 0 && b.Spec.Ceiling != ledger.Observe && ledger.Part(b.Spec.Amount, c.Headroom) == 0 {
+			if c.Headroom > 0 && b.Meters == nil && b.Spec.Ceiling != ledger.Observe && ledger.Part(b.Spec.Amount, c.Headroom) == 0 {
 				warn(b.Pos, "budget %q: the headroom of class %q is less than one token of %d, so nothing is left to better classes", b.Name, c.Name, b.Spec.Amount)
 			}
 		}

@@ -22,6 +22,8 @@ const (
 	MaxAlerts    = 8                   // fractions of one budget
 	MaxInstances = ledger.MaxInstances // of one budget, and of all together
 
+	MaxGuarantees = 16 // of one budget
+
 	// MaxClassQueue is the most that a class's queue may say; a node's own bound is below it.
 	MaxClassQueue = 1_000_000
 

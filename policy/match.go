@@ -30,7 +30,8 @@ type Draw struct {
 	Budget *Budget
 	Values []string // of the budget's per, in its order; none is empty
 	Cost   *Cost
-	Rule   string // the rule that said so
+	Rule   string     // the rule that said so
+	Floor  *Guarantee // the caller's in that budget, nil for none
 
 	matched *activation // what a cost that is not linear looks at; nil for linear ones
 }
@@ -104,6 +105,7 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 		}
 	}
 	plan.lift(a.call)
+	plan.meter(c)
 	plan.Admit = plan.Matched || p.admit
 	return plan, nil
 }

@@ -86,6 +86,7 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 	if n := f["rules"]; n != nil {
 		d.rules(p, n)
 	}
+	d.meters(p)
 	if n := f["default"]; n != nil {
 		switch s, ok := d.Text(n, "default"); {
 		case !ok:

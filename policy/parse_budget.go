@@ -68,8 +68,11 @@ func (d *decoder) budget(p *Policy, n *yaml.Node, index int) *Budget {
 	if n := f["alerts"]; n != nil {
 		d.alerts(b, n)
 	}
+	if n := f["guarantee"]; n != nil {
+		d.guarantee(b, n, f["per"] != nil)
+	}
 	if n := f["price"]; n != nil {
-		d.price(b, n)
+		d.price(b, n, f["guarantee"] != nil)
 	}
 	if n := f["feedback"]; n != nil {
 		d.feedback(b, n, f["supply"] != nil)
@@ -315,7 +318,7 @@ func (d *decoder) ceiling(b *Budget, n *yaml.Node) {
 // maxPrice bounds all prices.
 const maxPrice = 1_000_000
 
-func (d *decoder) price(b *Budget, n *yaml.Node) {
+func (d *decoder) price(b *Budget, n *yaml.Node, guarantee bool) {
 	f := d.Mapping(n, priceShape)
 	if f == nil {
 		return
@@ -325,11 +328,11 @@ func (d *decoder) price(b *Budget, n *yaml.Node) {
 		if s, ok := d.Text(v, "mode"); ok {
 			i := slices.Index(priceModes, s)
 			if i < 0 {
-				d.Report(document.Deref(v), "write fixed or dynamic", "unknown price mode %q", document.Clip(s))
+				d.Report(document.Deref(v), "write fixed, dynamic or hybrid", "unknown price mode %q", document.Clip(s))
 				return
 			}
-			if b.Pricing.Mode = PriceMode(i); b.Pricing.Mode == HybridPrice {
-				d.Report(document.Deref(v), "write dynamic", "price mode %q is not supported by this version", s)
+			if b.Pricing.Mode = PriceMode(i); b.Pricing.Mode == HybridPrice && !guarantee {
+				d.Report(document.Deref(v), "add guarantee: {TENANT: 20%}, or write dynamic", "a hybrid price is the base price up to a guarantee, and budget %q has none", b.Name)
 			}
 		}
 	}

@@ -90,6 +90,11 @@ type Budget struct {
 	Size           int64
 	OverdraftPrice PPM // what the price is multiplied by for a call that overdraws a soft ceiling
 
+	// Guarantees are floors of tenants, in the order of the document. Meters is set in what counts the calls of a tenant with one:
+	// the budget that has it.
+	Guarantees []Guarantee
+	Meters     *Budget
+
 	pricePPM int64 // Price, exactly
 	per      []attr
 	index    int

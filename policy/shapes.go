@@ -88,7 +88,8 @@ var budgetShape = &document.Shape{Name: "a budget", Fields: []document.Field{
 	{Name: "price", Is: document.Schema{One: priceShape}, Doc: "Multiplies the cost."},
 	{Name: "feedback", Is: document.Schema{One: feedbackShape},
 		Doc: "For a rate: calls that the provider refuses lower it in the whole swarm, and it comes back by itself. {} for the defaults. Absent: refusals change nothing."},
-	{Name: "guarantee", Later: true},
+	{Name: "guarantee", Is: document.Schema{Kind: "string", Form: document.PercentForm, Other: &document.Schema{Each: &document.Percent}},
+		Doc: "Floors of tenants, as parts of a rate or of a window's amount by time: {search: 20%}. Others use what the tenant does not; when it comes back its calls go first until they have that much. One part, as in 20%, for a budget that is per tenant: so far a hybrid price is the base price."},
 	{Name: "locality", Later: true},
 }}
 
@@ -111,8 +112,8 @@ var ceilingShape = &document.Shape{Name: "ceiling", Fields: []document.Field{
 }}
 
 var priceShape = &document.Shape{Name: "price", Fields: []document.Field{
-	{Name: "mode", Is: document.Schema{Kind: "string", Words: priceModes[:HybridPrice]},
-		Doc: "fixed: the price does not move. dynamic: it moves with use, for supplies with a rate or a window. Default: fixed."},
+	{Name: "mode", Is: document.Schema{Kind: "string", Words: priceModes},
+		Doc: "fixed: the price does not move. dynamic: it moves with use, for supplies with a rate or a window. hybrid: so it does, but calls within a guarantee pay base. Default: fixed."},
 	{Name: "base", Required: true, Is: document.Schema{Kind: "number"}, Doc: "What costs are multiplied by, above 0 and at most 1000000, at most 6 digits after the point."},
 	{Name: "target", Is: document.Percent, Doc: "The part of the supply that calls should use: above it the price rises, below it falls. Default: 80%."},
 	{Name: "min", Is: document.Schema{Kind: "number"}, Doc: "The price never falls below this. Default: base."},

@@ -138,10 +138,14 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 		case p.Hinted, p.Row == nil && p.Founder, p.Row != nil && p.Row.Window != v.Window && p.Row.Shares > 0:
 			unknown = append(unknown, donor{i, 0, p.Distance})
 		case whole:
-			if eta := waits(v, p.Row.Shares, p.Row.Wanted+need-b); eta <= float64(v.Patience) && eta < soon {
+			ahead := p.Row.Wanted
+			if v.Floor {
+				ahead = 0 // it goes first there
+			}
+			if eta := waits(v, p.Row.Shares, ahead+need-b); eta <= float64(v.Patience) && eta < soon {
 				later = append(later, donor{i, -ledger.Tokens(eta), p.Distance})
 			}
-		case b >= least && (b <= v.Rights || v.Spec.Kind != ledger.Rate && b >= need):
+		case b >= least && (b <= v.Rights || v.Floor || v.Spec.Kind != ledger.Rate && b >= need):
 			poor = append(poor, donor{i, b, p.Distance})
 			fragments += b
 		}
@@ -170,6 +174,9 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 			from[k0] = from[len(from)-1]
 			from = from[:len(from)-1]
 		}
+	}
+	if v.Floor {
+		return picks, max(need, v.Lack)
 	}
 	return picks, max(need, v.Lack) + prefetch
 }
@@ -234,7 +241,10 @@ func (Strategy) Hold(v *ledger.View, ask *ledger.Ask) bool {
 			return false
 		}
 		ahead := v.Held
-		if v.Waiting > 0 {
+		if ask.Floor {
+			ahead = v.HeldFirst
+		}
+		if v.Waiting > 0 && (!ask.Floor || v.FirstWaits) {
 			ahead += v.Waiting - min(v.Waiting, v.Rights)
 		}
 		return waits(v, v.Share, ahead+ask.Need-v.Givable) <= float64(min(ask.Patience, v.Spec.Lend/2))
@@ -345,6 +355,9 @@ func (Strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 	}
 	if v.Spec.Kind == ledger.Rate && has < ask.Need && saves(v, v.Share, ask.Need) {
 		return 0 // the whole need will be there soon: see Hold
+	}
+	if ask.Floor && !v.FirstWaits {
+		return min(has, max(ask.Want, ask.Need)) // before the calls that wait here, or may come
 	}
 	first := ask.From.Compare(v.Self) < 0
 	if v.Waiting > 0 {

@@ -107,7 +107,7 @@ func (e *Engine) refuseUnopened(now ledger.Instant, l Ledger, r *Request) ID {
 		d := &p.Draws[i]
 		if id, err := d.Instance(charter); err == nil {
 			if a, err := l.Open(now, id); err == nil {
-				w.bound.takes = append(w.bound.takes, boundTake{d, a, e.gate(id), e.size(d, r.Model)})
+				w.bound.takes = append(w.bound.takes, boundTake{draw: d, account: a, gate: e.gate(id), size: e.size(d, r.Model)})
 			}
 		}
 	}
@@ -219,6 +219,11 @@ func (e *Engine) refuse(now ledger.Instant, l Ledger, w *Waiter, at int, ahead l
 	}
 	t, need := &w.bound.takes[at], w.takes[at].Amount
 	w.takes[at].Account.Missed(need)
+	for i := range w.bound.takes {
+		if w.bound.takes[i].draw.Budget.Meters != nil {
+			w.takes[i].Account.Missed(w.takes[i].Amount)
+		}
+	}
 	spec := t.account.Spec()
 	spare := w.spare(&spec)
 	o := l.Outlook(now, t.gate.id, min(need+ahead+spare, ledger.MaxTokens))

@@ -67,6 +67,7 @@ type Engine struct {
 	// The owner's.
 	watched     []*gate
 	nextWatched int
+	nextFloor   int            // of those, whose floors are brought up to date next
 	watchedAt   ledger.Instant // when Watch looked for those that are due
 	watchedBy   *policy.Policy // by which it did
 	watchDue    ledger.Instant // when it does again
@@ -291,7 +292,7 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string
 		g := e.gate(t.Account.ID())
 		d := draws[t.Account]
 		e.watch(now, l, g, d.Budget, t.Account, watched(p, d))
-		b.takes = append(b.takes, boundTake{d, t.Account, g, e.size(d, model)})
+		b.takes = append(b.takes, boundTake{d, t.Account, g, e.size(d, model), e.floorOf(now, l, g, p, d, charter)})
 		b.hash += g.hash
 	}
 	return b, nil

@@ -45,6 +45,7 @@ type gate struct {
 	told    ledger.Tokens // what the ledger was told that the first call needs
 	busy    bool          // on the queue's list
 	watch   *watch        // nil if decisions are told nothing of the instance
+	floors  []*floor      // of tenants with a guarantee that called here
 
 	promises promises // to callers who were refused here
 }
@@ -138,6 +139,9 @@ func (g *gate) first(limit int64) *classLine {
 
 // before reports whether a line is served before another.
 func (g *gate) before(a, b *classLine) bool {
+	if x := a.favored != nil; x != (b.favored != nil) {
+		return x
+	}
 	if x, y := a.tag(g), b.tag(g); x != y {
 		return x < y
 	}
@@ -151,6 +155,14 @@ func (g *gate) passes(w *Waiter) bool {
 	l := g.first(class.Headroom + 1)
 	if l == nil {
 		return true
+	}
+	if len(g.floors) > 0 {
+		if g.favors(class.Headroom) {
+			return false
+		}
+		if w.first(g) {
+			return true
+		}
 	}
 	own := g.line(class.Name)
 	if own != nil && own.n > 0 {
@@ -217,6 +229,9 @@ func (g *gate) kept(w *Waiter) (n ledger.Tokens) {
 func (g *gate) ahead(w *Waiter) (sum ledger.Tokens) {
 	plan, tenant, need := w.bound.plan, w.Request.Tenant, w.needs(g)
 	weight := float64(max(1, plan.Policy.TenantWeight(tenant)))
+	if w.first(g) {
+		return g.aheadOfFirst(w)
+	}
 	begin := g.virtual
 	own := g.line(plan.Class.Name)
 	if own != nil {
@@ -286,6 +301,9 @@ func (g *gate) asker() *Waiter {
 
 // wanted is what some of the calls need that may have it, the asker's included.
 func (g *gate) wanted(asker *Waiter) ledger.Tokens {
+	if asker.first(g) {
+		return g.wantedFirst(asker)
+	}
 	sum, left := asker.needs(g), askedTogether-1
 	for _, l := range g.lines {
 		if l.n == 0 || l.head().scant {

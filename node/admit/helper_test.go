@@ -375,6 +375,10 @@ func (l *classLine) check(g *gate, fail func(string, ...any)) {
 		need += sum
 		n += len(b.calls)
 	}
+	was := l.favored
+	if l.favor(g.floors); was != l.favored {
+		fail("tenant %v goes first in the line of %s, want %v", was, l.class, l.favored)
+	}
 	if n != l.n || need != l.need || len(l.by) != len(l.heap)+len(l.rest) || len(l.rest) > maxRest {
 		fail("the line of %s counts %d calls that need %d, there are %d that need %d; %d tenants, %d wait and %d rest",
 			l.class, l.n, l.need, n, need, len(l.by), len(l.heap), len(l.rest))

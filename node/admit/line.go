@@ -25,10 +25,12 @@ type classLine struct {
 	heap []*backlog    // tenants with calls that wait, the one with the least attained first
 	// rest are tenants without calls that wait, which have attained more than the others: they must not gain by coming
 	// back. At most maxRest.
-	rest  []*backlog
-	by    map[string]*backlog // those of heap and rest
-	level float64             // what the tenant had attained that was the last to have no call any more
-	seq   uint64
+	rest []*backlog
+	// favored is the tenant with calls that wait that goes first for its guarantee, nil if none does: see favor.
+	favored *backlog
+	by      map[string]*backlog // those of heap and rest
+	level   float64             // what the tenant had attained that was the last to have no call any more
+	seq     uint64
 }
 
 // backlog is the calls of one tenant in a line.
@@ -70,7 +72,12 @@ func (l *classLine) attained(tenant string) float64 {
 }
 
 // head is the call that is next.
-func (l *classLine) head() *Waiter { return l.heap[0].calls[0] }
+func (l *classLine) head() *Waiter {
+	if l.favored != nil {
+		return l.favored.calls[0]
+	}
+	return l.heap[0].calls[0]
+}
 
 // tag is the virtual time at which the next call will have been served.
 func (l *classLine) tag(g *gate) float64 { return l.start + tokens(l.head().needs(g))/l.weight }
@@ -127,6 +134,7 @@ func (l *classLine) insert(g *gate, w *Waiter) {
 		l.up(b.at)
 	}
 	w.line = l
+	l.favor(g.floors)
 }
 
 // remove takes a call out.
@@ -147,6 +155,7 @@ func (l *classLine) remove(g *gate, w *Waiter) {
 	l.n--
 	l.need -= need
 	w.line = nil
+	defer l.favor(g.floors)
 	if len(b.calls) > 0 {
 		return
 	}

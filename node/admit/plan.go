@@ -27,12 +27,13 @@ type boundTake struct {
 	draw    *policy.Draw
 	account *ledger.Account
 	gate    *gate
-	size    *size // nil where what calls state is reserved
+	size    *size  // nil where what calls state is reserved
+	floor   *floor // nil where the caller has no guarantee
 }
 
 // price is what the draw multiplies costs by now.
 func (t *boundTake) price() policy.PPM {
-	if p := t.gate.price.Load(); p != 0 {
+	if p := t.gate.price.Load(); p != 0 && !(t.floor != nil && t.draw.Budget.Pricing.Mode == policy.HybridPrice && t.floor.under.Load()) {
 		return policy.PPM(p)
 	}
 	return t.draw.Base()

@@ -92,6 +92,17 @@ func (b *bound) level() int {
 	return int(level)
 }
 
+// pressing is that level but for budgets in which the caller has had less than its guarantee: there it makes way for nobody.
+func (b *bound) pressing() int {
+	level := int32(0)
+	for i := range b.takes {
+		if t := &b.takes[i]; !t.first() {
+			level = max(level, t.gate.level.Load())
+		}
+	}
+	return int(level)
+}
+
 // yields reports whether newcomers of a class make way at a level.
 func yields(c *policy.Class, level int) bool {
 	return c.ShedAt > 0 && level >= c.ShedAt || c.DeferAt > 0 && level >= c.DeferAt
@@ -101,7 +112,7 @@ func yields(c *policy.Class, level int) bool {
 // would fall with it and all would come at once.
 func (e *Engine) shed(now ledger.Instant, w *Waiter) *refusal {
 	class := w.bound.plan.Class
-	level := w.bound.level()
+	level := w.bound.pressing()
 	if !yields(class, level) {
 		return nil
 	}
@@ -109,7 +120,7 @@ func (e *Engine) shed(now ledger.Instant, w *Waiter) *refusal {
 		w.takes[i].Account.Turned(w.takes[i].Amount)
 	}
 	at := 0
-	for int(w.bound.takes[at].gate.level.Load()) < level {
+	for t := &w.bound.takes[at]; int(t.gate.level.Load()) < level || t.first(); t = &w.bound.takes[at] {
 		at++
 	}
 	g := w.bound.takes[at].gate

@@ -254,6 +254,11 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 	if err := w.price(); err != nil {
 		return false, err
 	}
+	for i := range b.takes {
+		if t := &b.takes[i]; t.floor != nil {
+			t.gate.refresh(now)
+		}
+	}
 	if no := e.shed(now, w); no != nil {
 		w.ID = e.refused(now, r, w.bound, *no, w.waited(now))
 		return true, nil
@@ -380,6 +385,7 @@ func (e *Engine) Pump(now ledger.Instant, l Ledger) []*Waiter {
 		decided, e.queue.unopened = e.queue.unopened, nil
 	}
 	e.corrections.apply()
+	e.refreshFloors(now)
 	decided = e.reopen(now, l, e.displaced(e.stopWaiting(now, decided)))
 	for i := 0; i < len(e.queue.busy); i++ { // it may grow
 		g := e.queue.busy[i]
@@ -403,6 +409,7 @@ func (e *Engine) Pump(now ledger.Instant, l Ledger) []*Waiter {
 func (e *Engine) serve(now ledger.Instant, l Ledger, g *gate, decided []*Waiter) []*Waiter {
 	limit := int64(open) // somebody goes on waiting here whose class has that headroom
 	for {
+		g.refresh(now)
 		line := g.first(limit)
 		if line == nil {
 			break
@@ -446,7 +453,7 @@ func (e *Engine) tell(now ledger.Instant, l Ledger, g *gate) {
 		keep := w.takes[w.at(g)].Account.Headroom(w.bound.plan.Class.Headroom)
 		need = ledger.Need{
 			First: min(w.needs(g)+keep, ledger.MaxTokens), All: min(g.wanted(w)+keep, ledger.MaxTokens),
-			Since: w.since, Until: max(w.deadline, w.disk),
+			Since: w.since, Until: max(w.deadline, w.disk), Floor: w.first(g),
 		}
 	} else if g.n == 0 && len(g.keepers) > 0 {
 		w := g.keepers[0]

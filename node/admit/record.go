@@ -313,6 +313,9 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 			if prices[j] != b.takes[j].draw.Base() {
 				short[j] = prices[j].Short()
 			}
+			if f := b.takes[j].floor; f != nil {
+				f.take(takes[j].Amount)
+			}
 		}
 		s.active++
 		s.counts[rec.verdict]++

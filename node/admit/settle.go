@@ -75,6 +75,9 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 		} else if !forfeit || !a.Forfeit(now, h.reserved-h.charged) {
 			h.settle(now, a, amounts[j])
 		}
+		if f := r.bound.takes[j].floor; f != nil {
+			f.end(h)
+		}
 	}
 	if r.flags >= flagAttained {
 		e.corrections.add(r)

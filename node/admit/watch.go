@@ -97,6 +97,7 @@ func (e *Engine) lookAt(now ledger.Instant, l Ledger, p *policy.Policy) {
 			}
 			w.account.SetPrice(0)
 			g.watch = nil
+			g.forgetFloors()
 			g.level.Store(0)
 			e.watched = slices.Delete(e.watched, e.nextWatched, e.nextWatched+1)
 			continue
@@ -120,6 +121,8 @@ func (w *watch) look(now ledger.Instant, g *gate, l Ledger) {
 		}
 		g.left.Store(left)
 	}
+	part, _ := w.account.Part(now)
+	g.tuneFloors(now, l, w.budget, part)
 	if !w.moves() {
 		return
 	}
@@ -127,7 +130,6 @@ func (w *watch) look(now ledger.Instant, g *gate, l Ledger) {
 		return
 	}
 	p := &w.budget.Pricing
-	part, _ := w.account.Part(now)
 	price := p.Next(policy.PPM(g.price.Load()), ledger.Millis(now-w.priced), l.Market(now, g.id), w.budget.SupplyRate(now)*float64(part)/whole)
 	g.price.Store(int64(price))
 	w.account.SetPrice(ledger.Tokens(price))
