@@ -83,6 +83,22 @@ func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.Instanc
 	return v
 }
 
+// floorState is what the guarantees of one budget come to at this node.
+type floorState struct {
+	rate  float64 // tokens per second
+	total int64   // tokens admitted within them
+}
+
+// floors adds up how guarantees stand here, by the budget that counts them. The loop's.
+func (n *Node) floors() map[string]floorState {
+	by := map[string]floorState{}
+	for _, f := range n.engine.Floors() {
+		s := by[f.Budget]
+		by[f.Budget] = floorState{s.rate + f.Rate, s.total + int64(f.Total)}
+	}
+	return by
+}
+
 // price is what an instance multiplies costs by here now. The loop's.
 func (n *Node) price(b *policy.Budget, id ledger.InstanceID) float64 {
 	if p := n.engine.Price(id); p > 0 {
@@ -216,7 +232,7 @@ func (n *Node) Decision(id string) (api.Decision, error) {
 		WaitedMS: float64(d.Waited.Microseconds()) / 1000, Reserved: charges(d.Reserved), Price: d.Price, State: d.State.String(),
 		Charged: charges(d.Charged), Outcome: d.Outcome, Overrun: d.Overrun,
 	}
-	v.Backpressure = d.Level
+	v.Backpressure, v.Guaranteed = d.Level, d.Guaranteed
 	if a := d.Advice; a != nil {
 		v.Advice = &api.Advice{Model: a.Model, MaxOutputTokens: a.MaxOutputTokens}
 	}
@@ -410,9 +426,12 @@ func (n *Node) state() (telemetry.State, bool) {
 		}
 	}
 	err := n.look(func(now ledger.Instant) {
-		by := n.instances()
+		by, floors := n.instances(), n.floors()
 		for _, b := range n.policy.Load().policy.Budgets() {
-			bs := telemetry.BudgetState{Budget: b.Name, Token: b.Token, Known: n.replica.Count(b.Name), Most: max(1, b.Instances), Price: b.Price, Exhausted: math.Inf(1), Rate: 1}
+			bs := telemetry.BudgetState{
+				Budget: b.Name, Token: b.Token, Known: n.replica.Count(b.Name), Most: max(1, b.Instances), Price: b.Price, Exhausted: math.Inf(1), Rate: 1,
+				Guarantee: b.Meters != nil || len(b.Guarantees) > 0 && b.Guarantees[0].Tenant == "", Floor: floors[b.Name].rate, Guaranteed: floors[b.Name].total,
+			}
 			for _, ppm := range b.Alerts {
 				bs.Alerts = append(bs.Alerts, telemetry.AlertState{Fraction: float64(ppm) / 1e6})
 			}

@@ -61,7 +61,7 @@ func TestShippedBoundsCanFail(t *testing.T) {
 		t.Skip("takes some seconds")
 	}
 	for _, f := range scenario.Shipped() {
-		if f.Name == "fragmentation" || !*allBounds && !slices.Contains([]string{"flash-crowd", "hot-spot", "partition", "trace-replay"}, f.Name) {
+		if f.Name == "fragmentation" || f.Name == "guarantee" || !*allBounds && !slices.Contains([]string{"flash-crowd", "hot-spot", "partition", "trace-replay"}, f.Name) {
 			continue // a thousand nodes, or long runs
 		}
 		sc, err := f.Parse()
@@ -143,7 +143,7 @@ func broken(t *testing.T, name string, sets [][2]string, retry time.Duration, bo
 
 // TestEconomyBoundsCanFail: a price that responds too soon swings, one that hardly responds does not bring use down, and
 // where batch work is not shed critical calls wait; calls that do not run cheaper are refused; and so are calls that find the
-// budget set aside for the worst case of others.
+// budget set aside for the worst case of others; a tenant without a guarantee shares the shortage.
 func TestEconomyBoundsCanFail(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")
@@ -155,6 +155,8 @@ func TestEconomyBoundsCanFail(t *testing.T) {
 		{"price-shock", "policy.budgets.0.price.target", "20%", "goodput >= 80%"},
 		{"degrade", "policy.rules.0.degrade.below", "1%", "in_budget >= 97%"},
 		{"worst-case", "policy.budgets.0.ceiling.size", "100%", "in_budget >= 95%"},
+		{"guarantee", "policy.budgets.0.guarantee.search", "0.1%", "in_budget[back] >= 93%"},
+		{"guarantee", "policy.budgets.0.guarantee.search", "0.1%", "in_budget[back, omniscient] >= 150%"},
 	} {
 		broken(t, c.scenario, [][2]string{{"nodes", "20"}, {c.path, c.value}}, 0, c.broken)
 	}

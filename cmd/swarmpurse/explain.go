@@ -43,9 +43,12 @@ func level(n int) string {
 }
 
 func printDecision(w *strings.Builder, d api.Decision) {
-	expires, overrun := "", ""
+	expires, overrun, guarantee := "", "", ""
 	if d.Expires != nil {
 		expires = instant(*d.Expires)
+	}
+	if d.Guaranteed {
+		guarantee = "within its tenant's"
 	}
 	if d.Overrun > 0 {
 		overrun = tokens(d.Overrun)
@@ -69,6 +72,7 @@ func printDecision(w *strings.Builder, d api.Decision) {
 		"policy", fmt.Sprintf("revision %d", d.Revision),
 		"waited", millis(d.WaitedMS),
 		"backpressure", level(d.Backpressure),
+		"guarantee", guarantee,
 		"expires", expires,
 		"overrun", overrun,
 	)

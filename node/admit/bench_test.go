@@ -343,8 +343,8 @@ func BenchmarkBaseline(b *testing.B) {
 // what is left.
 const economy = preamble + `
 budgets:
-  - {name: tenant, token: compute, per: [tenant], supply: {rate: 1000T/s, burst: 1000T}, ceiling: {soft: 10%}, price: {mode: dynamic, base: 1.5, max: 8}}
-  - {name: pool, token: compute, supply: {window: 24h, amount: 9000T}, price: {mode: dynamic, base: 1.5, max: 8}}
+  - {name: tenant, token: compute, per: [tenant], supply: {rate: 1000T/s, burst: 1000T}, ceiling: {soft: 10%}, price: {mode: hybrid, base: 1.5, max: 8}, guarantee: 20%}
+  - {name: pool, token: compute, supply: {window: 24h, amount: 9000T}, price: {mode: hybrid, base: 1.5, max: 8}, guarantee: {tenant-0: 20%}}
   - {name: agent, token: compute, per: [agent], supply: {rate: 1000T/s, burst: 1000T}}
 rules:
   - {draw: [tenant], degrade: {below: 1%, model: mini}}

@@ -18,12 +18,14 @@ type floor struct {
 	reserved atomic.Int64 // for calls that have ended since then, and what they used
 	charged  atomic.Int64
 	total    atomic.Int64 // admitted within the floor, in all
+	large    atomic.Int64 // a large call of late: so much may always pile up
 
 	// The rest is the owner's.
 	guarantee *policy.Guarantee
 	meter     ledger.InstanceID // that tells what the tenant asks for where
 	rate      float64           // tokens per ms, at this node
 	level     float64           // what the tenant may still have; below 0 once a call was larger
+	free      bool              // the tenant asks for less than its floor in the whole swarm: whatever comes here is within it
 	ended     ratio             // what calls of late used of what was reserved for them
 	at        ledger.Instant
 }
@@ -77,13 +79,16 @@ func (e *Engine) floorOf(now ledger.Instant, l Ledger, g *gate, p *policy.Plan, 
 func (f *floor) tune(now ledger.Instant, l Ledger, b *policy.Budget, inForce int64) {
 	part := 1.0
 	o := l.Outlook(now, f.meter, 0)
+	rate := b.FloorRate(f.guarantee, now) * float64(inForce) / whole
 	if o.Own < 1 { // its first call here is not kept waiting because nobody knows of it yet
 		f.level = max(f.level, 1)
 	}
 	if o.Demand > o.Own {
 		part = o.Own / o.Demand
 	}
-	f.rate = b.FloorRate(f.guarantee, now) * float64(inForce) / whole * part / 1000
+	f.large.Store(f.large.Load() * 19 / 20)
+	f.free = part < 1 && o.Demand <= rate
+	f.rate = rate * part / 1000
 }
 
 // refresh brings a floor up to date.
@@ -91,21 +96,28 @@ func (f *floor) refresh(now ledger.Instant) {
 	f.ended.of = f.ended.of*floorFades + float64(f.reserved.Swap(0))
 	f.ended.to = f.ended.to*floorFades + float64(f.charged.Swap(0))
 	f.level += f.rate*float64(min(max(0, now-f.at), floorPile)) - float64(f.used.Swap(0))*f.ended.part()
-	f.level = min(f.level, f.rate*floorPile)
+	f.level = min(f.level, max(f.rate*floorPile, float64(f.large.Load())*f.ended.part()))
+	if f.free {
+		f.level = max(f.level, 1)
+	}
 	f.at = now
 	f.quota.Store(int64(f.level / max(f.ended.part(), 1e-3)))
 	f.under.Store(f.level > 0)
 }
 
-// take counts a call that was admitted, if it was within the floor. Safe for concurrent use.
-func (f *floor) take(n ledger.Tokens) {
+// take counts a call that was admitted, and reports whether it was within the floor. Safe for concurrent use.
+func (f *floor) take(n ledger.Tokens) bool {
 	if !f.under.Load() {
-		return
+		return false
 	}
 	f.total.Add(int64(n))
+	if int64(n) > f.large.Load() {
+		f.large.Store(int64(n))
+	}
 	if f.used.Add(int64(n)) >= f.quota.Load() {
 		f.under.Store(false)
 	}
+	return true
 }
 
 // end counts what a call used of what was reserved for it. Safe for concurrent use.

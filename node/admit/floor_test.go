@@ -169,6 +169,12 @@ func TestHybridPrice(t *testing.T) {
 	n.setPrice(3)
 	n.e.gates[n.account("own", "x").ID()].price.Store(5e6)
 	pays(call("other", 100), 300, 3)
+	if d, err := n.e.Lookup(n.must(call("other", 1), Admit, CodeOK)); err != nil || d.Guaranteed {
+		t.Errorf("%+v, %v", d, err)
+	}
+	if d, err := n.e.Lookup(n.must(call("search", 0), Admit, CodeOK)); err != nil || !d.Guaranteed {
+		t.Errorf("%+v, %v", d, err)
+	}
 	pays(call("search", 100), 100, 1)
 	pays(call("search", 300), 300, 1) // of 400 that piled up 10 and 100 were used
 	pays(call("search", 100), 300, 3)

@@ -83,6 +83,7 @@ type flags uint8
 const (
 	flagLate     flags = 1 << iota // it was ended after its TTL
 	flagLevel                      // two bits: the level of backpressure when it was decided
+	flagFloor    flags = 1 << 3    // it was within its tenant's guarantee in one of its budgets
 	flagAttained flags = 1 << 4    // it was charged to its tenant at its first draw; at the second, the bit above, and so on
 )
 
@@ -313,8 +314,8 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 			if prices[j] != b.takes[j].draw.Base() {
 				short[j] = prices[j].Short()
 			}
-			if f := b.takes[j].floor; f != nil {
-				f.take(takes[j].Amount)
+			if f := b.takes[j].floor; f != nil && f.take(takes[j].Amount) {
+				rec.flags |= flagFloor
 			}
 		}
 		s.active++

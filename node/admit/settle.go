@@ -256,6 +256,7 @@ type Details struct {
 	Charged                          []Charge
 	Outcome                          string
 	Overrun                          ledger.Tokens
+	Guaranteed                       bool // it was admitted within its tenant's guarantee in one of its budgets
 }
 
 // Answer returns what the caller of a decision is told. Safe for concurrent use.
@@ -283,7 +284,7 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 		},
 		At: r.at, Expires: r.expires(), State: r.state,
 		Tenant: r.tenant, Agent: r.agent, Run: r.run, Model: r.model,
-		Overrun: r.overrun(),
+		Overrun: r.overrun(), Guaranteed: r.flags&flagFloor != 0,
 	}
 	if r.outcome != nil {
 		d.Outcome = *r.outcome

@@ -71,9 +71,10 @@ type Decision struct {
 	Reserved []Charge  `json:"reserved"`
 	// Price is what costs were multiplied by when the call was admitted, by budget.
 	Price        map[string]float64 `json:"price,omitempty"`
-	Backpressure int                `json:"backpressure"`     // when it was decided
-	Advice       *Advice            `json:"advice,omitempty"` // how a degraded call had to be changed
-	State        string             `json:"state"`            // reserved, settled, released, expired, refused
+	Backpressure int                `json:"backpressure"`         // when it was decided
+	Guaranteed   bool               `json:"guaranteed,omitempty"` // it was within its tenant's guarantee in one of its budgets
+	Advice       *Advice            `json:"advice,omitempty"`     // how a degraded call had to be changed
+	State        string             `json:"state"`                // reserved, settled, released, expired, refused
 	Charged      []Charge           `json:"charged,omitempty"`
 	Outcome      string             `json:"outcome,omitempty"`
 	Expires      *time.Time         `json:"expires,omitempty"`

@@ -73,6 +73,8 @@ var (
 	budgetExhausted = Metric{"swarmpurse_budget_exhaustion_seconds", Gauge, "Time until a budget is used up at that velocity, of several instances the shortest; +Inf if it is not.", []string{labelBudget, labelToken}}
 	budgetKnown     = Metric{"swarmpurse_budget_known_instances", Gauge, "Instances of a budget that this node knows of in the swarm.", []string{labelBudget, labelToken}}
 	budgetMost      = Metric{"swarmpurse_budget_most_instances", Gauge, "Instances of a budget that there may be, by the policy; calls that would make more are denied.", []string{labelBudget, labelToken}}
+	guaranteeRate   = Metric{"swarmpurse_guarantee_rate_tokens", Gauge, "Tokens per second that go before all others at this node for a tenant's guarantee: the part of it that the tenant's demand here is of its demand in the swarm. The budget is the one that counts its calls.", []string{labelBudget, labelToken}}
+	guaranteed      = Metric{"swarmpurse_guaranteed_tokens_total", Counter, "Tokens of calls that were admitted at this node within a tenant's guarantee, as reserved.", []string{labelBudget, labelToken}}
 	budgetAlerts    = Metric{"swarmpurse_budget_alert_instances", Gauge, "Instances of a budget of which a fraction that the policy's alerts name is spent or reserved, in the whole swarm as this node knows it.", []string{labelBudget, labelToken, labelFraction}}
 	budgetRate      = Metric{"swarmpurse_budget_rate_ratio", Gauge, "Part of a budget's rate that is in force at this node, of several instances the least. Less than 1: its provider refuses calls.", []string{labelBudget, labelToken}}
 	loweredTotal    = Metric{"swarmpurse_budget_lowered_total", Counter, "How often a budget's rate fell since its provider refused calls, by who saw it: here, or a peer.", []string{labelBudget, labelBy}}
@@ -120,7 +122,7 @@ var (
 var all = []Metric{
 	decisionsTotal, admissionSeconds, waitSeconds, classCalls, classBudget, classObjective, classBurn,
 	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
-	budgetInstances, budgetKnown, budgetMost, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, budgetAlerts, conservation,
+	budgetInstances, budgetKnown, budgetMost, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, guaranteeRate, guaranteed, budgetAlerts, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens, frozenKeys,

@@ -55,6 +55,10 @@ type BudgetState struct {
 	Alerts []AlertState // by fraction
 	Rate   float64      // the part of a rate that is in force, 0 to 1, the least of its instances
 
+	Guarantee  bool    // it is a tenant's guarantee, or has one for each
+	Floor      float64 // tokens per second that go first here, over its instances
+	Guaranteed int64   // tokens admitted within it
+
 	// ConservationError is the sum over instances of |issued - accounted for|; 0 unless we have a bug.
 	ConservationError int64
 }
@@ -120,7 +124,7 @@ type stateCollector struct {
 
 var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetKnown, budgetMost, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
-	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, budgetAlerts, conservation, queueDepth, queueTokens,
+	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, guaranteeRate, guaranteed, budgetAlerts, conservation, queueDepth, queueTokens,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual, rowsKnown, rowAge, members, frozenKeys,
 }, guardMetrics...)
 
@@ -189,6 +193,10 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 			send(budgetAlerts, float64(a.Instances), b.Budget, b.Token, strconv.FormatFloat(a.Fraction, 'g', -1, 64))
 		}
 		send(budgetRate, b.Rate, b.Budget, b.Token)
+		if b.Guarantee {
+			send(guaranteeRate, b.Floor, b.Budget, b.Token)
+			send(guaranteed, float64(b.Guaranteed), b.Budget, b.Token)
+		}
 		send(conservation, float64(b.ConservationError), b.Budget, b.Token)
 	}
 	for _, z := range topSizes(st.Sizes) {
@@ -287,6 +295,9 @@ func mergeBudgets(in []BudgetState) []BudgetState {
 			}
 		}
 		o.Rate = min(o.Rate, b.Rate)
+		o.Guarantee = o.Guarantee || b.Guarantee
+		o.Floor += b.Floor
+		o.Guaranteed += b.Guaranteed
 		o.ConservationError += b.ConservationError
 	}
 	return out

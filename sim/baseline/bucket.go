@@ -59,6 +59,9 @@ func (b *bucket) full() ledger.Tokens { return b.part.of(b.spec.Amount) }
 // most is the most that one call can ever get of that part.
 func (b bucket) most(p part) ledger.Tokens {
 	b.part = p
+	if b.spec.Ceiling == ledger.Observe {
+		return ledger.MaxTokens
+	}
 	n := b.full() + b.overdraft()
 	if b.spec.Kind == ledger.Windowed {
 		n += b.rollover()

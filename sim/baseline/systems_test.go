@@ -194,3 +194,12 @@ func TestWhatCannotRun(t *testing.T) {
 		}
 	}
 }
+
+// TestObservedFitsAnything: a budget that only observes keeps no call back, however large.
+func TestObservedFitsAnything(t *testing.T) {
+	s := &ledger.Spec{Kind: ledger.Rate, Amount: 10, Per: 1, PerMillis: 1000, Ceiling: ledger.Observe}
+	b := bucket{spec: s}
+	if n := b.most(part{}); n != ledger.MaxTokens || b.left() != ledger.MaxTokens {
+		t.Errorf("at most %d", n)
+	}
+}
