@@ -61,7 +61,7 @@ func TestShippedBoundsCanFail(t *testing.T) {
 		t.Skip("takes some seconds")
 	}
 	for _, f := range scenario.Shipped() {
-		if f.Name == "fragmentation" || f.Name == "guarantee" || !*allBounds && !slices.Contains([]string{"flash-crowd", "hot-spot", "partition", "trace-replay"}, f.Name) {
+		if f.Name == "fragmentation" || !*allBounds && !slices.Contains([]string{"flash-crowd", "hot-spot", "partition", "trace-replay"}, f.Name) {
 			continue // a thousand nodes, or long runs
 		}
 		sc, err := f.Parse()
