@@ -79,7 +79,7 @@ func (d *decoder) meters(p *Policy) {
 			}
 			m := &Budget{
 				Name: b.Name + ":" + g.Tenant, Token: b.Token, Unit: b.Unit, Per: b.Per, Spec: b.Spec, Price: b.Price, Pos: b.Pos,
-				Levels: b.Levels, Size: b.Size, OverdraftPrice: million, Meters: b,
+				Levels: b.Levels, Size: b.Size, Instances: b.Instances, OverdraftPrice: million, Meters: b,
 				pricePPM: b.pricePPM, per: b.per, index: len(p.budgets),
 			}
 			base := PPM(b.pricePPM)
