@@ -68,7 +68,7 @@ func (e *Engine) floorOf(now ledger.Instant, l Ledger, g *gate, p *policy.Plan, 
 	}
 	f := &floor{tenant: d.Floor.Tenant, guarantee: d.Floor, meter: meter, at: now}
 	f.tune(now, l, d.Budget, whole)
-	f.level = f.rate * floorPile
+	f.level = max(f.rate*floorPile, 1) // its first call goes first even where it asks for much elsewhere
 	g.floors = append(g.floors, f)
 	g.refresh(now)
 	return f
