@@ -71,18 +71,28 @@ func (r *Replica) seated(h Holder) bool {
 }
 
 // learnSeats takes over later hand-overs. Only the holder of a seat passes it on, so the higher serial is
-// the truth; the seat that this node holds changes only by its own doing.
+// the truth; the seat that this node holds changes only by its own doing. A generation that took a seat, told it, and ended before its
+// guardians had heard of that leaves an heir that takes it with the same serial.
 func (r *Replica) learnSeats(ss []Seat) {
 	for _, s := range ss {
 		if s.Index < 0 || s.Index >= len(r.seats.of) {
 			continue
 		}
 		have := &r.seats.of[s.Index]
-		if s.Serial > have.Serial && have.Holder != r.self && s.Holder != r.self {
+		if have.Holder == r.self || s.Holder == r.self {
+			continue
+		}
+		if s.Serial > have.Serial || s.Serial == have.Serial && s.Holder != have.Holder && r.over(have.Holder) && !r.over(s.Holder) {
 			*have = s
 			r.places++
 		}
 	}
+}
+
+// over reports whether a generation is known to be claimed.
+func (r *Replica) over(h Holder) bool {
+	_, claimed := r.guard.Decision(h)
+	return claimed
 }
 
 // Leave hands everything on to a peer: rights, shares and seats, now and with every tick what comes back

@@ -95,9 +95,9 @@ func TestProviderLowersTheRate(t *testing.T) {
 	}
 	// look counts calls per second at the provider, by node, and what became of them.
 	type seen struct {
-		byNode           [3]float64
-		served, refused  float64
-		admitted, ofThem float64
+		byNode          [3]float64
+		served, refused float64
+		admitted        float64
 	}
 	look := func(over time.Duration) (x seen) {
 		before, served0, refused0 := model.Stats(), served.Load(), refusedThere.Load()
