@@ -171,7 +171,9 @@ func TestGuardianBoundsCanFail(t *testing.T) {
 	broken(t, "founders-replaced", [][2]string{{"policy.guardians", "0"}}, 0, "stuck <= 0", "back <= 30s", "in_budget[late] >= 95%")
 	broken(t, "founders-replaced", [][2]string{{"policy.lease", "60s"}}, 0, "back <= 30s")
 	broken(t, "founders-replaced", [][2]string{{"faults.0.skip", "true"}, {"faults.1.skip", "true"}, {"faults.2.skip", "true"}}, 0, "dead >= 10%")
-	broken(t, "dead-tenth", [][2]string{{"policy.guardians", "0"}}, 0, "stuck <= 25%", "back <= 52s", "in_budget[after] >= 92%")
+	broken(t, "dead-tenth", [][2]string{{"policy.guardians", "0"}}, 0, "stuck <= 25%", "back <= 52s")
+	// With a tenth it depends on who dies: without guardians 93.2, 86.9 and 96.0 % with seeds 1 to 3, with them 98.0, 92.4 and 95.0 %.
+	broken(t, "dead-tenth", [][2]string{{"policy.guardians", "0"}, {"faults.0.fraction", "20%"}}, 0, "in_budget[after] >= 92%")
 	broken(t, "dead-tenth", [][2]string{{"policy.lease", "50s"}}, 0, "back <= 52s")
 	broken(t, "dead-tenth", [][2]string{{"faults.0.skip", "true"}}, 0, "dead >= 5%")
 }
