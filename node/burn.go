@@ -18,12 +18,9 @@ const (
 
 // Burn destroys rights of an instance. What this node lacks it asks peers for, as for a call. See api.Node.
 func (n *Node) Burn(ctx context.Context, m api.BurnRequest) (api.BurnReceipt, error) {
-	b, ok := n.policy.Load().policy.Budget(m.Budget)
-	if !ok {
-		return api.BurnReceipt{}, fmt.Errorf("%w: the policy has none of the name %.64q", api.ErrUnknownBudget, m.Budget)
-	}
-	if len(m.Key) != len(b.Per) {
-		return api.BurnReceipt{}, fmt.Errorf("%w: budget %q is per %v, so key needs %d values, not %d", admit.ErrInvalid, b.Name, b.Per, len(b.Per), len(m.Key))
+	b, err := n.keyed(m.Budget, m.Key)
+	if err != nil {
+		return api.BurnReceipt{}, err
 	}
 	var rc api.BurnReceipt
 	var with uint64 // the version that it came with

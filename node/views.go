@@ -251,18 +251,27 @@ func charges(cs []admit.Charge) []api.Charge {
 	return out
 }
 
+// keyed returns a budget of the policy in force, of which key is to name an instance.
+func (n *Node) keyed(name string, key []string) (*policy.Budget, error) {
+	b, ok := n.policy.Load().policy.Budget(name)
+	if !ok {
+		return nil, fmt.Errorf("%w: the policy has none of the name %.64q", api.ErrUnknownBudget, name)
+	}
+	if len(key) != len(b.Per) {
+		return nil, fmt.Errorf("%w: budget %q is per %v, so key needs %d values, not %d", admit.ErrInvalid, b.Name, b.Per, len(b.Per), len(key))
+	}
+	return b, nil
+}
+
 // Mint tops an instance up here. See api.Node.
 func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, error) {
-	b, ok := n.policy.Load().policy.Budget(m.Budget)
-	if !ok {
-		return api.MintReceipt{}, fmt.Errorf("%w: the policy has none of the name %.64q", api.ErrUnknownBudget, m.Budget)
-	}
-	if len(m.Key) != len(b.Per) {
-		return api.MintReceipt{}, fmt.Errorf("%w: budget %q is per %v, so key needs %d values, not %d", admit.ErrInvalid, b.Name, b.Per, len(b.Per), len(m.Key))
+	b, err := n.keyed(m.Budget, m.Key)
+	if err != nil {
+		return api.MintReceipt{}, err
 	}
 	var rc api.MintReceipt
 	var with uint64 // the version that it came with
-	err := n.wait(ctx, func(now ledger.Instant, done func(error)) {
+	err = n.wait(ctx, func(now ledger.Instant, done func(error)) {
 		id, err := b.Instance(n.replica.Charter().ID, m.Key)
 		if err != nil {
 			done(fmt.Errorf("%w: %w", admit.ErrInvalid, err))
