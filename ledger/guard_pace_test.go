@@ -112,16 +112,20 @@ func TestSlotsComeBackWithTheirCalls(t *testing.T) {
 	}
 }
 
+// unguardedBy returns a node that x is none of the guardians of, so that x decides nothing of it.
+func (w *world) unguardedBy(x *wnode) *wnode {
+	i := slices.IndexFunc(w.nodes, func(p *wnode) bool {
+		return p != x && !slices.ContainsFunc(p.r.Guardians(), func(g Holder) bool { return g.Node == x.self.Node })
+	})
+	return w.nodes[i]
+}
+
 // TestGiftToOneThatWentOn: its peer goes on as another generation before it has heard of a gift. The giver asks what became of
 // the one before, and takes it back, without waiting for a digest.
 func TestGiftToOneThatWentOn(t *testing.T) {
 	w := guardedWorld(t, 9, 1, Spec{Kind: Grant, Amount: 1000})
-	x, to := w.nodes[0], (*wnode)(nil)
-	for _, p := range w.nodes[1:] {
-		if !slices.ContainsFunc(p.r.Guardians(), func(g Holder) bool { return g.Node == x.self.Node }) {
-			to = p // x is none of those who decide on it
-		}
-	}
+	x := w.nodes[0]
+	to := w.unguardedBy(x)
 	w.rounds(10, 100)
 	lost := false
 	w.lossy = func() bool { return lost }
@@ -148,12 +152,8 @@ func TestGiftToOneThatWentOn(t *testing.T) {
 // everybody that it was claimed, and the giver asks for the records and takes the gift back, without waiting for a digest.
 func TestGiftToTheDead(t *testing.T) {
 	w := guardedWorld(t, 9, 1, Spec{Kind: Grant, Amount: 1000})
-	x, to := w.nodes[0], (*wnode)(nil)
-	for _, p := range w.nodes[1:] {
-		if !slices.ContainsFunc(p.r.Guardians(), func(g Holder) bool { return g.Node == x.self.Node }) {
-			to = p // x is none of those who decide on it
-		}
-	}
+	x := w.nodes[0]
+	to := w.unguardedBy(x)
 	w.rounds(10, 100)
 	to.crash()
 	if n := x.r.GiveRights(x.clock(), w.ids[0], to.self, 100, x.clock()); n != 100 {

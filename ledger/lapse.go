@@ -43,7 +43,7 @@ func (r *Replica) Burn(now Instant, inst InstanceID, amount Tokens, id string) (
 		return false, err
 	}
 	if k := a.Spec().Kind; k != Grant && k != Windowed {
-		return false, fmt.Errorf("%w: %q is a %s; only of grants and windows can tokens be burned: a %s brings them back", ErrNoTopUp, inst.Name(), k, k)
+		return false, fmt.Errorf("%w: %q is a %s, which brings back what is taken; only grants and windows are", ErrNoTopUp, inst.Name(), k)
 	}
 	if done, ok := r.burned.seen[id]; ok && id != "" {
 		if done != amount {

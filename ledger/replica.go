@@ -24,7 +24,7 @@ var (
 	ErrFull      = errors.New("too many instances")
 	ErrNoCharter = errors.New("the cluster has no charter yet")
 	ErrUnknown   = errors.New("unknown instance")
-	ErrNoTopUp   = errors.New("this supply takes no top-ups")
+	ErrNoTopUp   = errors.New("this supply is neither topped up nor burned")
 	ErrTooMuch   = errors.New("amount out of range")
 	ErrRetired   = errors.New("retired: what this generation of the node had is another's")
 	ErrFenced    = errors.New("fenced: peers know a later state of this node")
@@ -521,7 +521,7 @@ func (r *Replica) Mint(now Instant, inst InstanceID, amount Tokens, id string) (
 	in := r.instances[inst]
 	spec := a.Spec()
 	if spec.Kind != Grant && spec.Kind != Windowed {
-		return false, fmt.Errorf("%w: %q is a %s; only grants and windows do", ErrNoTopUp, inst.Name(), spec.Kind)
+		return false, fmt.Errorf("%w: %q is a %s; only grants and windows are", ErrNoTopUp, inst.Name(), spec.Kind)
 	}
 	if done, ok := r.minted.seen[id]; ok && id != "" {
 		if done != amount {
