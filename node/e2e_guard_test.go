@@ -50,10 +50,11 @@ func (p *proc) generation() string {
 	return st.Generation
 }
 
-// use has some nodes spend what there is until a time, or until callers have got so much.
+// use has some nodes spend what there is until a time, or until callers have got so much. Its calls are large, so that a
+// machine on which few calls a second are made uses up what there is all the same.
 func (s *swarm) use(b *bank, want int64, until time.Time, nodes ...int) {
 	s.t.Helper()
-	h := hammer{budget: "pot", token: "compute", workers: 3, wait: "500ms", sizes: mixed, pause: 5 * time.Millisecond, nodes: nodes}
+	h := hammer{budget: "pot", token: "compute", workers: 3, wait: "500ms", sizes: large, pause: 5 * time.Millisecond, nodes: nodes}
 	for b.admitted.Load() < want && time.Now().Before(until) {
 		h.span = min(time.Second, time.Until(until))
 		h.run(s, b)

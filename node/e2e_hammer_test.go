@@ -67,6 +67,9 @@ func mixed(r *rand.Rand) int64 {
 	return 20 + r.Int64N(400)
 }
 
+// large are mixed calls of five times the size.
+func large(r *rand.Rand) int64 { return 5 * mixed(r) }
+
 // twoThirds is real usage below what was reserved.
 func twoThirds(r *rand.Rand, size int64) int64 { return size/3 + r.Int64N(size/3+1) }
 

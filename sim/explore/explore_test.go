@@ -13,12 +13,13 @@ var (
 	most   = flag.Duration("explore.time", 0, "stop a scope after so long; 0: no limit")
 )
 
-// holds explores a scope and wants no promise to be broken. brief is its depth where the race detector makes it slow.
+// holds explores a scope and wants no promise to be broken. brief is its depth with -short, as under the race
+// detector, which makes a search ten times slower.
 func holds(t *testing.T, brief int, run func(Limits) (Result, error)) {
 	t.Helper()
 	began := time.Now()
 	lim := Limits{Depth: *depth, States: *states}
-	if lim.Depth == 0 && slow {
+	if lim.Depth == 0 && testing.Short() {
 		lim.Depth = brief
 	}
 	if *most > 0 {

@@ -31,6 +31,9 @@ type bug struct {
 // fewest actions with which it can be found.
 func findsAll(t *testing.T, bugs []bug, test string) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("only without -short: they are built and searched for apart")
+	}
 	binary := buildPlanted(t, bugs)
 	for i, b := range bugs {
 		t.Run(b.name, func(t *testing.T) {
