@@ -3,6 +3,9 @@ package main
 import (
 	"os"
 	"runtime/debug"
+	"sync"
+
+	"github.com/swarmpurse/swarmpurse/sim/hugepage"
 )
 
 const (
@@ -13,12 +16,13 @@ const (
 	simMemory = 7 << 30
 )
 
-// simulateInMemory sets the garbage collector for simulations, unless the environment does.
-func simulateInMemory() {
+// simulateInMemory sets the garbage collector for simulations, unless the environment does, and asks for huge pages.
+var simulateInMemory = sync.OnceFunc(func() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(simGC)
 	}
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(simMemory)
 	}
-}
+	hugepage.Heap(simMemory)
+})
