@@ -277,6 +277,7 @@ func (r *Replica) loadSeat(w Write) error {
 		if seat.Holder == r.self {
 			r.seats.used[seat.Index] = map[uint64]Tokens{}
 		}
+		r.seats.since[seat.Index] = r.guard.Next() // what guardians have of it is not known any more
 	}
 	if _, ok := strings.CutPrefix(w.Key, keyPass); ok {
 		m, err := Decode(w.Value)
@@ -285,7 +286,6 @@ func (r *Replica) loadSeat(w Write) error {
 			return fmt.Errorf("%w: not a seat's hand-over: %v", ErrWire, err)
 		}
 		r.seats.pass[p.Seat.Index] = p
-		r.seats.since[p.Seat.Index] = r.guard.Next()
 	}
 	return nil
 }

@@ -198,3 +198,58 @@ func TestLeaveHandsOnWhatComesBackLater(t *testing.T) {
 	}
 	w.check()
 }
+
+// TestSeatIsTakenOnceHeld: whoever takes a seat crashes with it on its disk, and before its guardians have heard of it. It
+// neither acknowledges the seat then nor tells of it before they have: when its directory is lost, the giver has it still.
+func TestSeatIsTakenOnceHeld(t *testing.T) {
+	specs := map[string][]Spec{"old": {{Kind: Grant, Amount: 1000}}, "new": {{Kind: Grant, Amount: 1000}}}
+	w := newWorld(5, 1, 1, specs)
+	w.fatalf, w.logf, w.guards = t.Fatalf, t.Logf, testGuards
+	w.ids[0], w.ids[1] = w.ids[1], w.ids[0] // rounds open the first only
+	for _, x := range w.nodes {
+		x.r.SetGuards(x.clock(), w.guards)
+	}
+	w.rounds(30, 100)
+	giver, taker := w.nodes[0], w.nodes[1]
+	if err := giver.r.Leave(giver.clock(), taker.self); err != nil {
+		t.Fatal(err)
+	}
+	for k := 0; taker.r.Seats()[0].Holder != taker.self; k++ {
+		if k > 100 {
+			t.Fatal("the seat does not come")
+		}
+		w.now += 50
+		for _, x := range w.nodes {
+			x.r.Tick(x.clock())
+			x.batch(commit, nil)
+		}
+		net := w.net
+		w.net = nil
+		for _, p := range net {
+			if w.receive(p); taker.r.Seats()[0].Holder == taker.self {
+				break
+			}
+		}
+	}
+	taker.batch(crashAfter, nil)
+	w.net = nil
+	taker.start(9)
+	giver.side, taker.side = 1, 1 // nobody else hears
+	w.members()
+	w.rounds(20, 100) // in which the giver tells of it again
+	expect(t, "seats that the taker tells of", len(taker.r.Digest().Seats), 0)
+	taker.lose()
+	giver.side, taker.side = 0, 0
+	w.members()
+	w.rounds(60, 1000)
+	var owned Shares
+	for _, x := range w.nodes {
+		x.open1(w.ids[1])
+	}
+	w.rounds(60, 500)
+	for _, x := range w.nodes {
+		s := x.r.Account(w.ids[1]).State(x.clock())
+		owned += s.Shares()
+	}
+	expect(t, "shares of what nobody had opened", owned, TotalShares)
+}

@@ -79,13 +79,16 @@ func (m *Machine) begin(now time.Duration, c *claim) {
 	}
 }
 
-// goOn begins a higher ballot when the present one has not come to an end in time.
+// goOn begins a higher ballot when the present one has not come to an end in time. One whose records still come has time; when
+// they come no more, whoever had them may be gone, and the next ballot finds another.
 func (m *Machine) goOn(now time.Duration, c *claim) {
-	if c.value != nil && !c.told {
-		m.propose(now, c)
-	}
-	if f := m.fetching(c.of); now >= c.next && (f == nil || c.value == nil || f.version != c.value.Version) {
+	f := m.fetching(c.of)
+	comes := f != nil && c.value != nil && f.version == c.value.Version
+	switch {
+	case now >= c.next && !comes:
 		m.begin(now, c)
+	case c.value != nil && !c.told:
+		m.propose(now, c)
 	}
 }
 

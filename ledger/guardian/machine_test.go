@@ -457,3 +457,55 @@ func TestRolledBackGuardian(t *testing.T) {
 
 // renews is how many notes there are in the time of one lease, at least.
 const renews = 3
+
+// TestNothingIsToldOfWhatGaveWay: a guardian stores a note, and in the same batch goes back to the lower version of a value. It
+// acknowledges and promises only what is on its disk.
+func TestNothingIsToldOfWhatGaveWay(t *testing.T) {
+	ballot := func(round uint64) Ballot { return Ballot{Round: round, By: Holder{Node: "n2", Gen: 1}} }
+	first := []Record{{Key: "a", Value: []byte{1}}}
+	for name, then := range map[string]func(o, g *node) []any{
+		"accepted": func(o, g *node) []any {
+			return []any{&Accept{Of: o.self, To: g.self, Ballot: ballot(1), Value: Value{Version: 1, Heir: ballot(1).By}, Records: first}}
+		},
+		"decided": func(o, g *node) []any {
+			return []any{&Decided{Of: o.self, From: ballot(1).By, To: g.self, Value: Value{Version: 1, Heir: ballot(1).By}, Records: first}}
+		},
+		"promised, accepted": func(o, g *node) []any {
+			return []any{
+				&Prepare{Of: o.self, To: g.self, Ballot: ballot(1), Owner: true},
+				&Accept{Of: o.self, To: g.self, Ballot: ballot(2), Value: Value{Version: 1, Heir: ballot(1).By}, Records: first},
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := guarded(t, 4, 0)
+			o, g := w.nodes[0], w.nodes[1]
+			o.put("a", 2)
+			o.batch()
+			net := w.net
+			w.net = nil
+			for _, p := range net {
+				if p.To.Node == g.self.Node {
+					if err := g.m.Receive(g.clock, p.Message); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			for _, m := range then(o, g) {
+				if err := g.m.Receive(g.clock, m); err != nil {
+					t.Fatal(err)
+				}
+			}
+			g.batch()
+			want(t, "stored", w.version(g, o), 1)
+			for _, p := range w.net {
+				switch m := p.Message.(type) {
+				case *NoteAck:
+					t.Errorf("version %d is acknowledged", m.Version)
+				case *Promise:
+					t.Errorf("version %d is promised", m.Stored.Version)
+				}
+			}
+		})
+	}
+}

@@ -93,11 +93,12 @@ func (m *Machine) fetching(of Holder) *fetch {
 // fetch goes on from the first records of a version, instead of what else was being fetched of that generation.
 func (m *Machine) fetch(now time.Duration, f *fetch) {
 	if old := m.fetching(f.of); old != nil {
-		if old.since == f.since && old.version == f.version {
-			old.from, old.note, old.then = f.from, f.note, f.then
+		if old.since != f.since || old.version != f.version {
+			m.drop(old)
+		} else {
+			m.refetch(old, f)
 			return
 		}
-		m.drop(old)
 	}
 	if f.bytes = int(size(f.records)); m.staged+f.bytes > MaxBytes || len(m.fetches) >= maxFetches {
 		return // who wanted it asks again
@@ -106,6 +107,20 @@ func (m *Machine) fetch(now time.Duration, f *fetch) {
 	m.staged += f.bytes
 	m.fetches = append(m.fetches, f)
 	m.ask(now, f)
+}
+
+// refetch goes on with a fetch for another reason. It turns to another node only if that one shows that it has records of this version,
+// and the one before does not or is silent: whoever knows no more than what was decided would draw it away from those who have it.
+func (m *Machine) refetch(old, f *fetch) {
+	old.note, old.then = f.note, f.then
+	if f.from == old.from || len(f.records) == 0 || len(old.records) > 0 && old.tries < 2 {
+		return
+	}
+	old.from, old.tries = f.from, 0
+	if n := int(size(f.records)); len(f.records) > len(old.records) && m.staged+n-old.bytes <= MaxBytes {
+		m.staged += n - old.bytes
+		old.records, old.bytes = slices.Clone(f.records), n
+	}
 }
 
 func (m *Machine) ask(now time.Duration, f *fetch) {

@@ -212,3 +212,70 @@ func TestLongFetchIsPaced(t *testing.T) {
 	}
 	want(t, "version after four seconds", w.version(g, o), 1)
 }
+
+// TestClaimGoesOnWithoutItsSource: whoever promised the version that a claim chose dies before it has told all of its records.
+// Another guardian has them, too.
+func TestClaimGoesOnWithoutItsSource(t *testing.T) {
+	w, o := inParts(t, 4, 9)
+	w.settle()
+	for i := range 9 {
+		o.put(fmt.Sprintf("k%02d", i), 2)
+	}
+	o.batch()
+	for range 12 {
+		w.deliver(to("n1")) // which stays at the first version
+		o.batch()
+	}
+	c, dies, has := w.nodes[1], w.nodes[2], w.nodes[3]
+	want(t, "the claimant's version", w.version(c, o), 1)
+	want(t, "the others'", [2]uint64{w.version(dies, o), w.version(has, o)}, [2]uint64{2, 2})
+	o.m, w.net = nil, nil
+	w.pass(2 * lease)
+	c.claim(o)
+	c.batch()
+	w.deliver(to("n3"))
+	w.deliver(nil) // a promise of the second version, with some of its records
+	dies.m = nil
+	for range 60 {
+		w.pass(time.Second)
+		w.tick(c, has)
+	}
+	want(t, "records of what is decided", len(decidedRecords(has, o)), 9)
+}
+
+func decidedRecords(n, of *node) []Record {
+	rs, _ := n.m.Records(of.self)
+	return rs
+}
+
+// TestFetchStaysWithWhoHasIt: whoever knows a decision and not its records tells of it, again and again. Its word does not draw the fetch
+// of the records away from one that has them.
+func TestFetchStaysWithWhoHasIt(t *testing.T) {
+	w, o := inParts(t, 6, 9)
+	w.settle()
+	has, lacks, wants := w.nodes[1], w.nodes[4], w.nodes[5]
+	o.m = nil
+	w.pass(2 * lease)
+	has.claim(o)
+	w.settle()
+	say := func(n *node, to *node) {
+		n.m.Tell(o.self, to.self)
+		n.batch()
+		w.deliver(nil)
+		for range 20 { // but for the records, of which wants is told only
+			w.deliver(func(p packet) bool { return p.To.Node == lacks.self.Node && p.from == has })
+		}
+	}
+	has.m.Say(o.self, lacks.self)
+	has.batch()
+	w.deliver(nil)
+	for range 30 {
+		say(lacks, wants)
+		say(has, wants)
+		say(lacks, wants)
+		w.pass(time.Second)
+		wants.m.Tick(wants.clock)
+		wants.batch()
+	}
+	want(t, "records that came", len(decidedRecords(wants, o)), 9)
+}

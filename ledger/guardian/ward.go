@@ -127,8 +127,20 @@ func (m *Machine) store(w *ward, since, version uint64, records []Record) {
 	m.touch(w)
 }
 
-// replace takes over all records of the version of a value, whichever are stored.
+// replace takes over all records of the version of a value, whichever are stored. What this batch was to tell of a later one that
+// gives way is not told: it will never be on the disk, and whoever waits for it asks again.
 func (m *Machine) replace(w *ward, version uint64, records []Record) {
+	if version < w.Version {
+		m.batch.sends = slices.DeleteFunc(m.batch.sends, func(s Send) bool {
+			switch msg := s.Message.(type) {
+			case *NoteAck:
+				return msg.To == w.Of && msg.Version > version
+			case *Promise:
+				return msg.Of == w.Of && msg.Stored.Version > version
+			}
+			return false
+		})
+	}
 	m.store(w, 0, version, records)
 }
 

@@ -131,10 +131,7 @@ func (g *Guards) Told(msg any) error {
 		ok = g.rounds[m.Of] >= m.Ballot.Round
 	case *guardian.Promise:
 		w := g.Ward(m.Of)
-		ok = m.Ballot.Compare(w.Promised) <= 0 && m.Accepted.Compare(w.Accepted) <= 0
-		// What was stored may have given way in the same batch to the lower version of a value that this guardian accepted after
-		// the promise. Then it accepts nothing of that ballot any more, or has accepted what that ballot proposes.
-		ok = ok && (m.Stored.Version <= w.Version || w.Accepted.Compare(m.Ballot) >= 0)
+		ok = m.Ballot.Compare(w.Promised) <= 0 && m.Accepted.Compare(w.Accepted) <= 0 && m.Stored.Version <= w.Version
 	case *guardian.Accepted:
 		ok = m.Ballot.Compare(g.Ward(m.Of).Accepted) <= 0
 	case *guardian.Decided:
