@@ -63,6 +63,7 @@ func Check(p *Policy) []Warning {
 	p.checkInstances(warn)
 	p.checkClasses(warn)
 	p.checkRules(warn)
+	p.checkUpstreams(warn)
 	if len(p.rules) == 0 {
 		fate := "refused"
 		if p.admit {

@@ -44,7 +44,7 @@ func (p *Policy) Key(c *Call) (k Key, cacheable bool) {
 		k.Model = c.Model
 	}
 	k.Priority = c.Priority && p.points
-	if r.data || len(r.attrs) > 0 {
+	if r.data && len(c.Data) > 0 || len(r.attrs) > 0 {
 		var ok bool
 		if k.Extra, ok = p.extra(c); !ok {
 			return Key{}, false
@@ -144,8 +144,8 @@ func validExtras(c *Call) error {
 		return &CallError{"data", fmt.Sprintf("data names %d data sets, at most %d are allowed", len(c.Data), MaxData)}
 	}
 	for _, v := range c.Data {
-		if len(v) > MaxFieldLen {
-			return tooLong("a name in data", len(v), MaxFieldLen)
+		if err := validDataSet(v); err != nil {
+			return err
 		}
 	}
 	if len(c.Attributes) > MaxAttributes {

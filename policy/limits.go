@@ -24,6 +24,11 @@ const (
 
 	MaxGuarantees = 16 // of one budget
 
+	MaxUpstreams = 64
+	MaxDataSets  = 1024 // data sets that are bound to zones
+	MaxZones     = 32   // of one data set, budget or upstream
+	MaxPatterns  = 256  // models, and data sets, of one upstream
+
 	// MaxClassQueue is the most that a class's queue may say; a node's own bound is below it.
 	MaxClassQueue = 1_000_000
 

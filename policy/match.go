@@ -22,6 +22,11 @@ type Plan struct {
 	Draws   []Draw   // empty for a call that is not counted
 	Lifted  bool     // Class is one above what the call named: it pays in points
 
+	// Place is where alone the call may be decided and run; nil: anywhere.
+	Place *Place
+	// Route says where the call may be sent; nil if the policy has no upstreams.
+	Route *Route
+
 	Degrades []Degrade // how the call may be made cheaper, in the order of rules
 }
 
@@ -55,6 +60,7 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 		as.Priority, c = false, &as
 	}
 	a := &activation{call: c, class: class.Name}
+	by := InOrder
 	var kept *activation
 	for _, r := range p.rules {
 		if r.when != nil {
@@ -100,11 +106,16 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 			g.draws = own
 			plan.Degrades = append(plan.Degrades, g)
 		}
+		if by == InOrder {
+			by = r.route
+		}
 		if r.stop {
 			break
 		}
 	}
 	plan.lift(a.call)
+	plan.locate(c)
+	plan.route(c, by)
 	plan.meter(c)
 	plan.Admit = plan.Matched || p.admit
 	return plan, nil

@@ -74,6 +74,11 @@ func (d *decoder) budget(p *Policy, n *yaml.Node, index int) *Budget {
 	if n := f["price"]; n != nil {
 		d.price(b, n, f["guarantee"] != nil)
 	}
+	if n := f["locality"]; n != nil {
+		if n := d.Mapping(n, localityShape)["zones"]; n != nil {
+			b.Zones = d.zones(n)
+		}
+	}
 	if n := f["feedback"]; n != nil {
 		d.feedback(b, n, f["supply"] != nil)
 	}

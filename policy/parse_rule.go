@@ -64,7 +64,7 @@ func (d *decoder) rules(p *Policy, n *yaml.Node) {
 		var draws []*yaml.Node
 		if n := f["draw"]; n != nil {
 			draws = d.Items(n, "draw", "write a list of budgets, or leave the field out", MaxDraws)
-		} else if f["stop"] == nil {
+		} else if f["stop"] == nil && f["route"] == nil {
 			d.Report(item, "write draw: [BUDGET, …], or stop: true for calls that are to run uncounted", "%s does nothing", ruleTitle(r))
 		}
 		d.draws(p, r, draws, f["cost"])
@@ -72,6 +72,9 @@ func (d *decoder) rules(p *Policy, n *yaml.Node) {
 			if d.degrade(r, n); len(r.draws) == 0 {
 				d.Report(document.Deref(n), "put it into the rule that draws on the budget that runs low", "%s draws on no budget, so degrade never does anything", ruleTitle(r))
 			}
+		}
+		if n := f["route"]; n != nil {
+			d.route(p, r, n)
 		}
 		p.rules = append(p.rules, r)
 	}

@@ -32,6 +32,9 @@ type Policy struct {
 	defaultClass *Class
 	tenants      map[string]int // weights, by name
 
+	upstreams []*Upstream
+	datasets  []*dataSet
+
 	points bool // a token type of the name PriorityToken is declared
 
 	reads reads // what rules and per look at: what a Key must hold
@@ -95,6 +98,9 @@ type Budget struct {
 	Guarantees []Guarantee
 	Meters     *Budget
 
+	// Zones are those in which alone calls may run that draw on it, in the order of the document; nil for all.
+	Zones []string
+
 	pricePPM int64 // Price, exactly
 	per      []attr
 	index    int
@@ -126,6 +132,8 @@ type rule struct {
 	stop  bool
 
 	degrade *Degrade // nil: calls run as they are, or not at all
+	route   RouteBy
+	routeAt Pos
 }
 
 type draw struct {

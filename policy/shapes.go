@@ -37,7 +37,33 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 	{Name: "flags", Later: true},
 	{Name: "rollout", Later: true},
 	{Name: "shadow", Later: true},
-	{Name: "upstreams", Later: true},
+	{Name: "data", Is: document.Schema{Keys: document.PatternForm, Each: &document.Schema{One: dataShape}},
+		Doc: "Data sets that are bound to zones, by name, or by how names begin, as in \"eu/*\"; the longest that fits counts."},
+	{Name: "upstreams", Is: document.Schema{List: upstreamShape},
+		Doc: "Where calls may run: providers and local models, as nodes know them by --upstream NAME=URL. With it, calls run at these only, and only where their zones, class and data allow. Default: calls are not routed."},
+}}
+
+var dataShape = &document.Shape{Name: "a data set", Fields: []document.Field{
+	{Name: "zones", Required: true, Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "Calls that name the data set are decided at nodes of these zones, and run at upstreams that lie in them; nowhere else."},
+}}
+
+var upstreamShape = &document.Shape{Name: "an upstream", Fields: []document.Field{
+	{Name: "name", Required: true, Is: document.Name, Doc: "What nodes call it: --upstream NAME=URL."},
+	{Name: "zones", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "The zones in which it may run a call. Data that is bound to zones goes there only if all of these are among them. Absent: anywhere, so no bound data goes there."},
+	{Name: "models", Is: document.Schema{Names: true, Form: document.PatternForm}, Doc: "Models that it has, by name, or by how names begin, as in gpt-4*. Absent: all."},
+	{Name: "classes", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "The classes whose calls may go there. Absent: all."},
+	{Name: "data", Is: document.Schema{Names: true, Form: document.PatternForm}, Doc: "The data sets that may go there, by name, or by how names begin. Absent: all that its zones allow."},
+	{Name: "price", Is: document.Schema{One: upstreamPriceShape}, Doc: "What it takes, in money per million tokens."},
+	{Name: "latency", Is: document.Duration, Doc: "How long it takes to begin its answer, as stated; nodes go by what they measure, and come back to this when that is old. Absent: it is tried and measured."},
+}}
+
+var upstreamPriceShape = &document.Shape{Name: "price", Fields: []document.Field{
+	{Name: "input", Required: true, Is: document.Schema{Kind: "number"}, Doc: "Money per million tokens of the prompt, 0 to 1000000, at most 6 digits after the point."},
+	{Name: "output", Required: true, Is: document.Schema{Kind: "number"}, Doc: "Money per million tokens of output."},
+}}
+
+var localityShape = &document.Shape{Name: "locality", Fields: []document.Field{
+	{Name: "zones", Required: true, Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "The zones in whose nodes, and at upstreams in which, calls may run that draw on the budget."},
 }}
 
 var tokenShape = &document.Shape{Name: "a token type", Fields: []document.Field{
@@ -90,7 +116,8 @@ var budgetShape = &document.Shape{Name: "a budget", Fields: []document.Field{
 		Doc: "For a rate: calls that the provider refuses lower it in the whole swarm, and it comes back by itself. {} for the defaults. Absent: refusals change nothing."},
 	{Name: "guarantee", Is: document.Schema{Kind: "string", Form: document.PercentForm, Other: &document.Schema{Each: &document.Percent}},
 		Doc: "Floors of tenants, as parts of a rate or of a window's amount by time: {search: 20%}. Others use what the tenant does not; when it comes back its calls go first until they have that much. One part, as in 20%, for a budget that is per tenant: so far a hybrid price is the base price."},
-	{Name: "locality", Later: true},
+	{Name: "locality", Is: document.Schema{One: localityShape},
+		Doc: "Binds calls that draw on the budget to zones, as data sets do."},
 }}
 
 var supplyShape = &document.Shape{Name: "supply", Fields: []document.Field{
@@ -138,7 +165,8 @@ var ruleShape = &document.Shape{Name: "a rule", Fields: []document.Field{
 		Doc: "CEL by token type: what the call costs. Sees, beside what when sees, cached_tokens and reasoning_tokens: the parts of prompt_tokens and max_output_tokens that have a weight of their own, known when the call has ended. Default: by the token type's unit."},
 	{Name: "stop", Is: document.Schema{Kind: "boolean"}, Doc: "true: no rule after this one is looked at when it matches."},
 	{Name: "degrade", Is: document.Schema{One: degradeShape}, Doc: "Makes calls cheaper when a budget of this rule runs low, or instead of refusing them."},
-	{Name: "route", Later: true},
+	{Name: "route", Is: document.Schema{Kind: "string", Words: routeWords[1:]},
+		Doc: "Which of the upstreams that may take the call it goes to: the cheapest by price, the fastest by latency, or by locality one in the node's own zone. The first rule that says so counts. Default: the first of them, in their order."},
 }}
 
 var degradeShape = &document.Shape{Name: "degrade", Fields: []document.Field{

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 
@@ -35,6 +36,7 @@ type Schema struct {
 	Names bool    // array of strings, without repeats
 	One   *Shape  // mapping
 	Each  *Schema // mapping from names to it
+	Keys  string  // regular expression of those names; "": NameForm
 	Other *Schema // or this
 }
 
@@ -45,7 +47,9 @@ const (
 	DelayForm    = `^([0-9]+d)?([0-9.]+(us|µs|ms|s|m|h))*$`
 	PercentForm  = `^[0-9_]+(\.[0-9_]+)?%$`
 	RateForm     = `^[0-9_]+(\.[0-9_]+)?[kKMGBT]?/(s|m|h|d)$`
-	AmountForm   = `^[0-9_]+(\.[0-9_]+)?[kKMGBT]?$`
+	// PatternForm is a name, or how names begin: with a star at the end. It may hold what a name of YAML may not.
+	PatternForm = `^[^@*\s]*\*?$`
+	AmountForm  = `^[0-9_]+(\.[0-9_]+)?[kKMGBT]?$`
 )
 
 // Schemas of scalars.
@@ -125,7 +129,7 @@ func (s Schema) json() map[string]any {
 		m = s.One.json()
 	case s.Each != nil:
 		m = map[string]any{"type": "object", "minProperties": 1,
-			"propertyNames": map[string]any{"pattern": NameForm}, "additionalProperties": s.Each.json()}
+			"propertyNames": map[string]any{"pattern": cmp.Or(s.Keys, NameForm)}, "additionalProperties": s.Each.json()}
 	case s.Kind == "amount":
 		m = map[string]any{"anyOf": []any{
 			map[string]any{"type": "integer", "minimum": 1, "maximum": int64(ledger.MaxTokens)},
