@@ -69,7 +69,7 @@ func (n *Node) admit(ctx context.Context, r *admit.Request) (admit.Answer, error
 func (n *Node) offer(ctx context.Context, r *admit.Request) (admit.Answer, error) {
 	// The caller may go before the loop is done, so the loop works on a copy.
 	c := *r
-	c.Tokens, c.Data, c.Attributes = slices.Clone(r.Tokens), slices.Clone(r.Data), maps.Clone(r.Attributes)
+	c.Tokens, c.Data, c.Digests, c.Attributes = slices.Clone(r.Tokens), slices.Clone(r.Data), slices.Clone(r.Digests), maps.Clone(r.Attributes)
 	p := &pending{n: n, done: make(chan struct{})}
 	err := n.submit(n.looks, func(now ledger.Instant) {
 		id, w, err := n.core.Offer(now, &c)

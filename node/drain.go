@@ -217,6 +217,8 @@ func (n *Node) Reload(ctx context.Context) error {
 		errs = append(errs, err)
 	} else if err := n.proxy.Reload(ups); err != nil {
 		errs = append(errs, err)
+	} else {
+		n.engine.SetReach(reachOf(ups))
 	}
 	if file := n.opts.PolicyFile; file != "" {
 		p, err := readPolicy(file)

@@ -27,6 +27,7 @@ const childEnv = "SWARMPURSE_TEST_NODE"
 // settings are what of node.Options a test sets.
 type settings struct {
 	Name, Cluster, Gossip, HTTP, Data, Policy, Keyring string
+	Zone                                               string
 	Join, Upstreams                                    []string
 	Expect                                             int
 	Debug                                              bool
@@ -64,7 +65,7 @@ func (s *settings) options(log io.Writer) node.Options {
 	}
 	return node.Options{
 		Name: s.Name, Cluster: s.Cluster, Gossip: s.Gossip, HTTP: s.HTTP, Data: s.Data, PolicyFile: s.Policy,
-		KeyringFile: s.Keyring, Join: s.Join, Upstreams: s.Upstreams, BootstrapExpect: s.Expect, Drain: s.Drain, Faults: true, GossipTuning: &tuning,
+		KeyringFile: s.Keyring, Zone: s.Zone, Join: s.Join, Upstreams: s.Upstreams, BootstrapExpect: s.Expect, Drain: s.Drain, Faults: true, GossipTuning: &tuning,
 		Logger: zerolog.New(log).Level(level).With().Timestamp().Logger(),
 	}
 }

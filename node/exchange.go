@@ -224,6 +224,7 @@ func (n *Node) meet(now ledger.Instant) {
 			Directory: dir, Zone: m.Zone, Host: m.Tags[tagHost], Passing: dir == 0 || m.Tags[tagDraining] != "",
 		})
 	}
+	n.engine.SetNeighbors(neighborsOf(members))
 	n.comparer.Members(now, live)
 	n.replica.SetPeers(peers)
 	n.met = now

@@ -146,7 +146,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.loadPolicy(); err != nil {
 		return err
 	}
-	n.engine = admit.New(n.now(), admit.Config{Node: o.Name, Gen: n.dir, Rand: newRand()}, n.policy.Load().policy)
+	n.engine = admit.New(n.now(), admit.Config{Node: o.Name, Gen: n.dir, Rand: newRand(), Zone: o.Zone}, n.policy.Load().policy)
+	n.engine.SetReach(reachOf(ups))
 	if err := n.loadFrozen(); err != nil {
 		return err
 	}

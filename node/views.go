@@ -233,9 +233,7 @@ func (n *Node) Decision(id string) (api.Decision, error) {
 		Charged: charges(d.Charged), Outcome: d.Outcome, Overrun: d.Overrun,
 	}
 	v.Backpressure, v.Guaranteed = d.Level, d.Guaranteed
-	if a := d.Advice; a != nil {
-		v.Advice = &api.Advice{Model: a.Model, MaxOutputTokens: a.MaxOutputTokens}
-	}
+	v.Advice, v.Data = api.AdviceOf(&d.Answer), dataOf(d.Data)
 	if d.State == admit.Reserved {
 		t := time.UnixMilli(int64(d.Expires)).UTC()
 		v.Expires = &t
@@ -499,6 +497,11 @@ func (n *Node) state() (telemetry.State, bool) {
 			st.Sizes = append(st.Sizes, telemetry.SizeState{
 				Costs: costs,
 				Rule:  z.Rule, Model: z.Model, Calls: z.Calls, Reserved: z.Reserved, Mean: z.Mean, Above: z.Above, Expected: z.Expected,
+			})
+		}
+		for _, u := range n.engine.Upstreams(now) {
+			st.Upstreams = append(st.Upstreams, telemetry.UpstreamState{
+				Upstream: u.Name, Calls: u.Chosen, Cost: float64(u.Cost) / 1e6, Latency: u.Latency.Seconds(), Known: u.Measured || u.Latency > 0, Avoided: u.Avoided, Reach: u.Reach,
 			})
 		}
 		for class, q := range n.engine.Queued() {

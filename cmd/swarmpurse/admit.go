@@ -65,7 +65,7 @@ says why and when to come back.`,
 	f.Int64Var(&r.PromptTokens, "prompt-tokens", 0, "tokens of the prompt")
 	f.Int64Var(&r.MaxOutputTokens, "max-output-tokens", 0, "tokens that the model may write at most")
 	f.StringArrayVar(&stated, "tokens", nil, "state an amount outright, as `type=amount`; repeatable")
-	f.StringArrayVar(&r.Data, "data", nil, "a data `set` that the call reads; repeatable")
+	f.StringArrayVar(&r.Data, "data", nil, "a data `set` that the call reads, as in eu/docs or with a digest as in eu/docs@sha256:9f86d081; repeatable")
 	f.StringToStringVar(&r.Attributes, "attribute", nil, "what else the policy's rules may look at, as `name=value`; repeatable")
 	f.StringVar(&r.Wait, "wait", "", "how long the call may queue (default as long as its class allows)")
 	f.StringVar(&r.TTL, "ttl", "", "how long the reservation lives unsettled (default 2m)")
@@ -84,7 +84,9 @@ func (a *app) refused(answer api.AdmitAnswer) error {
 	if answer.ID == "" {
 		hint = "swarmpurse budgets"
 	}
-	if answer.Decision == "defer" && answer.RetryAfterMS > 0 {
+	if x := answer.Advice; x != nil && x.HTTP != "" {
+		hint = fmt.Sprintf("run it there: --node %s; or see: %s", clean(x.HTTP), hint)
+	} else if answer.Decision == "defer" && answer.RetryAfterMS > 0 {
 		hint = fmt.Sprintf("retry in %v, or run: %s", time.Duration(answer.RetryAfterMS)*time.Millisecond, hint)
 	} else {
 		hint = "run: " + hint
@@ -106,7 +108,7 @@ func printAnswer(w *strings.Builder, x api.AdmitAnswer) {
 	)
 }
 
-// advice writes how a degraded call must be changed.
+// advice writes how a degraded call must be changed, where it goes, and who else can decide on it.
 func advice(a *api.Advice) string {
 	if a == nil {
 		return ""
@@ -117,6 +119,16 @@ func advice(a *api.Advice) string {
 	}
 	if a.MaxOutputTokens > 0 {
 		how = append(how, fmt.Sprintf("at most %d tokens of output", a.MaxOutputTokens))
+	}
+	if a.Upstream != "" {
+		how = append(how, "upstream "+clean(a.Upstream))
+	}
+	if a.Node != "" {
+		ask := fmt.Sprintf("ask %s in zone %s", clean(a.Node), clean(a.Zone))
+		if a.HTTP != "" {
+			ask += " at " + clean(a.HTTP)
+		}
+		how = append(how, ask)
 	}
 	return strings.Join(how, ", ")
 }

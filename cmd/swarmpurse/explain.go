@@ -12,14 +12,33 @@ import (
 )
 
 func newExplainCommand(a *app) *cobra.Command {
-	return a.withClient(&cobra.Command{
-		Use:   "explain ID",
+	var data string
+	var limit int
+	var swarm bool
+	c := &cobra.Command{
+		Use:   "explain [ID]",
 		Short: "Show why a call was admitted or refused, and what became of it",
 		Long: `Show one decision: who asked, which rules matched, what was reserved at which budgets, and how it ended.
+With --data, list the decisions on calls that named a data set instead, the newest first.
 
-A node remembers its own last some ten thousand decisions: ask the node that decided.`,
-		Args: cobra.ExactArgs(1),
+A node remembers its own last some ten thousand decisions: ask the node that decided. Of calls that named data sets it
+remembers 65,536, whatever else it decides on, but for 32 MiB of names at most, and since it started.`,
+		Example: `  swarmpurse explain n1-1k3v9q2c0001
+  swarmpurse explain --data eu/docs --swarm`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			switch {
+			case data != "" && len(args) > 0:
+				return usageError("name a decision or --data, not both")
+			case data == "" && (swarm || cmd.Flags().Changed("limit")):
+				return usageError("--swarm and --limit go with --data")
+			case data == "" && len(args) == 0:
+				return usageError("name a decision, as in swarmpurse explain ID, or a data set, as in --data eu/docs")
+			case limit < 1:
+				return usageError("--limit is %d: write a number from 1 on", limit)
+			case data != "":
+				return a.lineage(cmd, data, limit, swarm)
+			}
 			client, ctx, done, err := a.client(cmd, 0)
 			if err != nil {
 				return err
@@ -31,7 +50,12 @@ A node remembers its own last some ten thousand decisions: ask the node that dec
 			}
 			return a.print(d, func(w *strings.Builder) { printDecision(w, d) })
 		},
-	})
+	}
+	f := c.Flags()
+	f.StringVar(&data, "data", "", "list the decisions that touched this data `set`")
+	f.IntVar(&limit, "limit", 100, "how many of them at most, of each node")
+	f.BoolVar(&swarm, "swarm", false, "ask all members that are alive, not only the node")
+	return a.withClient(c)
 }
 
 // level is "" at level 0, which is the rule.
@@ -68,6 +92,7 @@ func printDecision(w *strings.Builder, d api.Decision) {
 		"run", clean(d.Run),
 		"class", clean(d.Class),
 		"model", clean(d.Model),
+		"data", clean(strings.Join(d.Data, ", ")),
 		"rules", clean(strings.Join(d.Rules, ", ")),
 		"policy", fmt.Sprintf("revision %d", d.Revision),
 		"waited", millis(d.WaitedMS),

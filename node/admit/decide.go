@@ -202,7 +202,7 @@ func (e *Engine) behind(now ledger.Instant, l Ledger, w *Waiter, at int) (done b
 
 // finish records an admission.
 func (e *Engine) finish(now ledger.Instant, ttl ledger.Millis, w *Waiter) {
-	id, ok := e.admitted(now, ttl, w.Request, w.bound, w.takes, w.prices, w.waited(now))
+	id, ok := e.admitted(now, ttl, w.Request, w.bound, w.takes, w.prices, w.waited(now), e.send(now, w.Request, w.call, w.bound))
 	if !ok {
 		id = e.refused(now, w.Request, w.bound, refusal{
 			verdict: Defer, code: CodeBusy, retry: e.promise(now, &e.promises, time.Second, nodeSlot),

@@ -73,15 +73,15 @@ func watched(p *policy.Plan, draw *policy.Draw) bool {
 
 // degraded returns the bound plan of a call that is made cheaper by the i-th of its plan's Degrades, making it. It is nil if
 // no rule lets that call run. The owner's.
-func (e *Engine) degraded(now ledger.Instant, l Ledger, b *bound, i int, call *policy.Call) (*bound, error) {
+func (e *Engine) degraded(now ledger.Instant, l Ledger, b *bound, i int, r *Request, call *policy.Call) (*bound, error) {
 	if c := b.cheap[i].Load(); c != nil {
 		return c, nil
 	}
-	to, err := e.plan(now, l, &Request{Call: *call})
+	to, err := e.plan(now, l, &Request{Call: *call, Forward: r.Forward})
 	if err != nil || !to.plan.Admit {
 		return nil, err
 	}
-	c := &bound{plan: to.plan, takes: to.takes, hash: to.hash, cheap: to.cheap, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}}
+	c := &bound{plan: to.plan, takes: to.takes, hash: to.hash, targets: to.targets, placed: to.placed, cheap: to.cheap, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}}
 	b.cheap[i].Store(c)
 	return c, nil
 }
@@ -99,11 +99,11 @@ func (e *Engine) degrade(now ledger.Instant, l Ledger, w *Waiter) error {
 	if !w.bound.plan.Degrades[i].Apply(&call) {
 		return nil
 	}
-	to, err := e.degraded(now, l, w.bound, i, &call)
+	to, err := e.degraded(now, l, w.bound, i, w.Request, &call)
 	switch {
 	case errors.Is(err, ErrLater):
 		return err
-	case to != nil && !to.frozen():
+	case to != nil && e.runs(to, w.Request):
 		w.bound, w.call = to, &call
 	}
 	return nil // as it is, if what it would be cannot run
@@ -121,7 +121,7 @@ func (e *Engine) recast(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
 		if w.Request.AsIs && !g.Unlift || !b.watches(g, at) || !g.Apply(&call) {
 			continue
 		}
-		if to, err := e.degraded(now, l, b, i, &call); to != nil && err == nil && !to.frozen() {
+		if to, err := e.degraded(now, l, b, i, w.Request, &call); to != nil && err == nil && e.runs(to, w.Request) {
 			if g.Unlift {
 				if yields(to.plan.Class, to.level()) {
 					continue // it could not run in its own class
@@ -172,8 +172,8 @@ func (e *Engine) instead(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
 		if w.Request.AsIs && !g.Unlift || !b.watches(g, at) || !g.Apply(&call) {
 			continue
 		}
-		to, err := e.degraded(now, l, b, i, &call)
-		if to == nil || err != nil || to.frozen() {
+		to, err := e.degraded(now, l, b, i, w.Request, &call)
+		if to == nil || err != nil || !e.runs(to, w.Request) {
 			continue
 		}
 		c := Waiter{Request: w.Request, call: &call, bound: to, seq: w.seq, since: w.since}

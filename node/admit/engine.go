@@ -20,6 +20,8 @@ type Config struct {
 	// MaxQueue bounds the calls that wait, 0 means DefaultMaxQueue. The last quarter is for the classes of
 	// the greatest weight.
 	MaxQueue int
+	// Zone is where the node runs; "" for nowhere.
+	Zone string
 	// MaxRecords bounds the decisions that are remembered, and so the open reservations. 0 means the
 	// constant MaxRecords, which is the most. Each takes 256 bytes and what it keeps of the call's strings.
 	MaxRecords int
@@ -60,6 +62,9 @@ type Engine struct {
 
 	corrections corrections
 	sizes       sizes
+	meters      meters
+	lineage     lineage
+	nearest     map[string]Neighbor // by zone; the owner's
 
 	gates map[ledger.InstanceID]*gate
 	queue queue
@@ -110,7 +115,10 @@ func (e *Engine) Policy() *policy.Policy { return e.rev.Load().policy }
 
 // SetPolicy changes the policy for the calls to come; calls that wait keep the plan that they came with, and
 // reservations are settled by the plan that made them. Safe for concurrent use.
-func (e *Engine) SetPolicy(p *policy.Policy) { e.rev.Store(newRevision(p)) }
+func (e *Engine) SetPolicy(p *policy.Policy) {
+	e.meters.keep(p)
+	e.rev.Store(newRevision(p))
+}
 
 // Rebind forgets what plans are bound to: after the charter was made, accounts are others. Safe for
 // concurrent use.
@@ -149,6 +157,9 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 			return 0, false
 		}
 	}
+	if b.placed && !e.mayRun(b, r) {
+		return 0, false
+	}
 	if c := b.plan.Class; c.ShedAt|c.DeferAt != 0 && yields(c, b.level()) {
 		return 0, false
 	}
@@ -167,7 +178,7 @@ func (e *Engine) tryCheaper(now ledger.Instant, r *Request, b *bound, i int) (ID
 		return e.try(now, r, &r.Call, b)
 	}
 	to := b.cheap[i].Load()
-	if to == nil || len(to.takes) > inline || to.frozen() {
+	if to == nil || len(to.takes) > inline || !e.runs(to, r) {
 		return 0, false
 	}
 	return e.try(now, r, &call, to)
@@ -195,7 +206,11 @@ func (e *Engine) try(now ledger.Instant, r *Request, call *policy.Call, b *bound
 	if why, _ := ledger.Reserve(now, now+ledger.Instant(ttl), takes, false); why != ledger.Enough {
 		return 0, false
 	}
-	return e.admitted(now, ttl, r, b, takes, prices[:len(takes)], 0)
+	var to *target
+	if len(b.targets) > 0 {
+		to = e.send(now, r, call, b)
+	}
+	return e.admitted(now, ttl, r, b, takes, prices[:len(takes)], 0, to)
 }
 
 func (r *Request) ttl() ledger.Millis {
@@ -220,6 +235,9 @@ func (e *Engine) plan(now ledger.Instant, l Ledger, r *Request) (*bound, error) 
 	key, cacheable := rev.policy.Key(&r.Call)
 	if cacheable {
 		if b := rev.get(&key); b != nil {
+			if no := e.astray(b.plan, r); no != nil {
+				return nil, &deniedError{b.plan, *no}
+			}
 			return b, nil
 		}
 	}
@@ -229,6 +247,9 @@ func (e *Engine) plan(now ledger.Instant, l Ledger, r *Request) (*bound, error) 
 	}
 	if w := e.frozenCaller(r, p); w != nil {
 		return nil, &deniedError{p, refusal{verdict: Deny, code: CodeFrozen, reason: w.Reason()}}
+	}
+	if no := e.astray(p, r); no != nil {
+		return nil, &deniedError{p, *no}
 	}
 	b, err := e.bind(now, l, p, r.Model)
 	if err != nil {
@@ -261,7 +282,7 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string
 	if len(e.gates)+len(p.Draws) > maxGates {
 		e.forgetGates()
 	}
-	b := &bound{plan: p, cheap: make([]atomic.Pointer[bound], len(p.Degrades))}
+	b := &bound{plan: p, cheap: make([]atomic.Pointer[bound], len(p.Degrades)), targets: e.targets(p), placed: p.Place != nil || p.Route != nil}
 	charter := l.Charter().ID
 	takes := make([]ledger.Take, len(p.Draws))
 	draws := make(map[*ledger.Account]*policy.Draw, len(p.Draws))

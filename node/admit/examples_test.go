@@ -60,6 +60,9 @@ func bindings() []binding {
 		{"data", "agent-reads", policy.Call{Agent: "crawler", Data: []string{"us/wiki", "us/mail"}}, Usage{}, false, 100},
 		{"data", "eu-docs", policy.Call{Data: []string{"eu/docs"}}, Usage{}, false, 5000},
 
+		{"locality", "pool", policy.Call{Class: "batch", Model: "gpt-4o-mini", PromptTokens: 20_000}, Usage{PromptTokens: 20_000}, false, 10},
+		{"locality", "eu-reads", policy.Call{Class: "batch", Data: []string{"eu/docs", "eu/mail"}}, Usage{}, false, 250},
+
 		{"bandwidth", "pool", policy.Call{Tenant: "search", PromptTokens: 10_000}, Usage{PromptTokens: 10_000}, false, 20},
 		{"priority", "pool", policy.Call{Tenant: "search", PromptTokens: 10_000}, Usage{PromptTokens: 10_000}, false, 5},
 	}
@@ -71,7 +74,7 @@ func TestExamplesBind(t *testing.T) {
 	for _, c := range bindings() {
 		bound[c.example+" "+c.budget] = true
 		t.Run(c.example+" "+c.budget, func(t *testing.T) {
-			n := one(t, example(t, c.example))
+			n := in(t, "eu-west", example(t, c.example))
 			call, ran := c.call, 0
 			for {
 				if c.call.Tenant == "*" { // another tenant each time

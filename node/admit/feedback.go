@@ -14,6 +14,9 @@ type Upstream struct {
 	// Left is the least part of any of its limits that it says is left, 0 to 1; only if Known.
 	Left  float64
 	Known bool
+	// Latency is how long the answer took to begin; 0 if that is not said.
+	Latency     time.Duration
+	Unreachable bool // there was no answer, and nothing can have run
 }
 
 // Refuses reports whether an HTTP status says that the provider will not run the call now, though it might later: too many
@@ -40,6 +43,9 @@ func (e *Engine) Feedback(now ledger.Instant, id ID, u Upstream) ([]Lowered, err
 	if r.state == Refused {
 		s.mu.Unlock()
 		return nil, fmt.Errorf("%w %q: that call was refused here, so no provider has answered it", ErrUnknownID, e.Format(id))
+	}
+	if n := r.note; n != nil && n.to != nil {
+		n.to.meter.heard(now, &u)
 	}
 	if u.Refused && r.outcome == nil {
 		r.outcome = outcome(OutcomeRefused)

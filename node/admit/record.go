@@ -68,7 +68,7 @@ type record struct {
 	bound *bound
 	many  *many // instead of few and prices when n > inline
 	// The first cache line ends here. What follows is only written when a decision is made.
-	no *refusal // why it was refused
+	note *note // why it was refused, where it was sent, what data it named; nil for none of these
 
 	tenant, agent, run, model string
 	outcome                   *string // nil until it has ended
@@ -228,7 +228,7 @@ func (s *shard) fill(i int32, now ledger.Instant, r *Request, b *bound) *record 
 	s.seq = max(s.seq+1, uint64(max(now, 0)))
 	rec.seq, rec.at = s.seq, now
 	rec.flags, rec.booked, rec.waited = flags(b.level())*flagLevel, 0, 0
-	rec.bound, rec.many, rec.no = b, nil, nil
+	rec.bound, rec.many, rec.note = b, nil, nil
 	rec.tenant, rec.agent, rec.run, rec.model, rec.outcome = r.Tenant, r.Agent, r.Run, r.Model, nil
 	return rec
 }
@@ -272,7 +272,8 @@ func (b *bound) move(now ledger.Instant) {
 
 // admitted records a reservation of what takes hold. If too many are open it gives the tokens back and returns
 // false.
-func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *bound, takes []ledger.Take, prices []policy.PPM, waited ledger.Millis) (ID, bool) {
+func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *bound, takes []ledger.Take, prices []policy.PPM, waited ledger.Millis, to *target) (ID, bool) {
+	note := noteOf(r, to)
 	// The cursor goes past shards that were found full; a shard that another core is at is left to it.
 	cursor := e.cursor.Load()
 	first := b.turn(now, cursor)
@@ -302,7 +303,7 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		if b.changed() {
 			rec.verdict = Degrade
 		}
-		rec.ttl, rec.waited = uint32(ttl), uint32(waited)
+		rec.ttl, rec.waited, rec.note = uint32(ttl), uint32(waited), note
 		h, short := rec.few[:], rec.prices[:]
 		if len(takes) > inline {
 			rec.many = new(many)
@@ -321,8 +322,14 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		s.active++
 		s.counts[rec.verdict]++
 		s.schedule(i, now+ledger.Instant(ttl))
-		id := makeID(sh, i, rec.seq)
+		id, verdict := makeID(sh, i, rec.seq), rec.verdict
 		s.mu.Unlock()
+		if to != nil {
+			to.meter.chosen.Add(1)
+		}
+		if note != nil && note.data {
+			e.touched(now, id, r, b, verdict, CodeOK, note)
+		}
 		return id, true
 	}
 	for j := range takes {
@@ -341,16 +348,21 @@ func (e *Engine) refused(now ledger.Instant, r *Request, b *bound, no refusal, w
 	} else {
 		no.class = r.Class
 	}
+	n := &note{no: no, data: len(r.Data) > 0}
 	s := &e.shards[sh]
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	i := s.alloc(true)
 	rec := s.fill(i, now, r, b)
-	rec.state, rec.verdict, rec.n, rec.no = Refused, no.verdict, 0, &no
+	rec.state, rec.verdict, rec.n, rec.note = Refused, no.verdict, 0, n
 	rec.ttl, rec.waited = 0, uint32(waited)
 	s.counts[no.verdict]++
 	s.push(&s.refused, i)
-	return makeID(sh, i, rec.seq)
+	id := makeID(sh, i, rec.seq)
+	s.mu.Unlock()
+	if n.data {
+		e.touched(now, id, r, b, no.verdict, no.code, n)
+	}
+	return id
 }
 
 // Counts returns how many decisions were made by verdict, and how many reservations have tokens set aside.

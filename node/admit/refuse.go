@@ -16,6 +16,7 @@ type refusal struct {
 	retry   time.Duration
 	class   string // of the call; set when it is recorded
 	short   *Shortage
+	nearest *Neighbor // that may decide on it
 }
 
 // valid checks what of a request is not the policy's business.

@@ -96,6 +96,9 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 	}
 	if st.Usage != nil {
 		e.learn(r, st.Usage.CompletionTokens)
+		if n := r.note; n != nil && n.to != nil {
+			n.to.meter.cost.Add(n.to.upstream.Cost(st.Usage.PromptTokens, st.Usage.CompletionTokens))
+		}
 	}
 	return s, r, false, nil
 }
@@ -256,20 +259,30 @@ type Details struct {
 	Charged                          []Charge
 	Outcome                          string
 	Overrun                          ledger.Tokens
-	Guaranteed                       bool // it was admitted within its tenant's guarantee in one of its budgets
+	Data                             []Datum // that the call named
+	Guaranteed                       bool    // it was admitted within its tenant's guarantee in one of its budgets
 }
 
 // Answer returns what the caller of a decision is told. Safe for concurrent use.
 func (e *Engine) Answer(id ID) (Answer, error) {
-	d, err := e.Lookup(id)
+	d, _, err := e.lookup(id)
 	return d.Answer, err
 }
 
 // Lookup returns a decision that is still remembered. Safe for concurrent use.
 func (e *Engine) Lookup(id ID) (Details, error) {
+	d, touched, err := e.lookup(id)
+	if touched {
+		d.Data = e.lineage.of(id)
+	}
+	return d, err
+}
+
+// lookup reports whether the call named data sets instead of looking for them.
+func (e *Engine) lookup(id ID) (d Details, touched bool, err error) {
 	s, i, ok := e.find(id)
 	if !ok {
-		return Details{}, fmt.Errorf("%w %q: the last %d decisions are remembered", ErrUnknownID, e.Format(id), MaxRecords)
+		return Details{}, false, fmt.Errorf("%w %q: the last %d decisions are remembered", ErrUnknownID, e.Format(id), MaxRecords)
 	}
 	r := *s.rec(i)
 	if r.many != nil {
@@ -277,7 +290,8 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 		r.many = &many
 	}
 	s.mu.Unlock()
-	d := Details{
+	touched = r.note != nil && r.note.data
+	d = Details{
 		Answer: Answer{
 			ID: e.Format(id), Verdict: r.verdict, Code: CodeOK, Node: e.cfg.Node, Waited: r.waitedFor(),
 			Level: int(r.flags / flagLevel % 4),
@@ -289,13 +303,18 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 	if r.outcome != nil {
 		d.Outcome = *r.outcome
 	}
-	if no := r.no; no != nil {
+	if n := r.note; n != nil && n.to != nil {
+		d.Answer.Upstream = n.to.upstream
+	}
+	if r.state == Refused {
+		no := &r.note.no
+		d.Nearest = no.nearest
 		d.Reason, d.Code, d.RetryAfter, d.Short = no.reason, no.code, no.retry, no.short
 		d.Answer.Class = no.class
 	}
 	if r.bound == nil { // refused before it was matched
 		d.Class, d.Revision = d.Answer.Class, e.Policy().Revision()
-		return d, nil
+		return d, touched, nil
 	}
 	p := r.bound.plan
 	d.Revision, d.Rules = p.Policy.Revision(), p.Rules
@@ -309,7 +328,7 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 	}
 	hs := r.held()
 	if len(hs) == 0 {
-		return d, nil
+		return d, touched, nil
 	}
 	d.Price = make(map[string]float64, len(hs))
 	d.Reserved = make([]Charge, len(hs))
@@ -327,7 +346,7 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 			d.Charged[j] = charged(&r.bound.takes[j], &h)
 		}
 	}
-	return d, nil
+	return d, touched, nil
 }
 
 // lifted says that points were paid.

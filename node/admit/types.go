@@ -25,6 +25,12 @@ type Request struct {
 	// belongs to its tenant.
 	IdempotencyKey string
 
+	// Digests are of the data sets of the call, in their order, "" for those without one; nil for none.
+	Digests []string
+
+	// Forward says that whoever asks sends the call to an upstream that the node knows; others are told where it may go.
+	Forward bool
+
 	// AsIs says that the call cannot be changed by whoever asks, so that it must not be degraded.
 	AsIs bool
 }
@@ -83,11 +89,13 @@ type Answer struct {
 	RetryAfter time.Duration      // Defer: when to come back; 0 for Deny
 	Revision   int64              // of the policy that decided
 	Node       string
-	Class      string        // that the call ran in
-	Advice     *Advice       // Degrade: how the call must be changed; what is reserved is for the call so changed
-	Short      *Shortage     // Defer and Deny for want of rights: the budget that lacks them
-	Waited     time.Duration // how long the call was queued
-	Level      int           // of backpressure, 0 to policy.MaxLevel: the highest of what the call draws on, when it was decided
+	Class      string           // that the call ran in
+	Advice     *Advice          // Degrade: how the call must be changed; what is reserved is for the call so changed
+	Upstream   *policy.Upstream // where the call goes, if the policy routes calls
+	Nearest    *Neighbor        // Deny for its zones: the nearest node that may decide on it, if one is known
+	Short      *Shortage        // Defer and Deny for want of rights: the budget that lacks them
+	Waited     time.Duration    // how long the call was queued
+	Level      int              // of backpressure, 0 to policy.MaxLevel: the highest of what the call draws on, when it was decided
 }
 
 // Advice is how a degraded call must be changed before it runs.
@@ -108,7 +116,7 @@ type Shortage struct {
 // service: its own budget is used up, it is too large for any, or no rule is for it.
 func (a *Answer) Excused() bool {
 	switch a.Code {
-	case CodeNoRule, CodeTooLarge, CodeFrozen:
+	case CodeNoRule, CodeTooLarge, CodeFrozen, CodeLocality:
 		return true
 	case CodeExhausted, CodeHeadroom:
 		return a.Short != nil && a.Short.Own
@@ -118,22 +126,24 @@ func (a *Answer) Excused() bool {
 
 // Codes of answers. Append only.
 const (
-	CodeOK        = "ok"
-	CodeNoRule    = "no_rule"          // no rule matches and the policy's default is deny
-	CodeExhausted = "budget_exhausted" // the swarm has no such rights now
-	CodeTooLarge  = "exceeds_limit"    // the call asks for more than the budget can ever hold
-	CodeNoRights  = "rights_elsewhere" // rights exist in the swarm but could not be had in time
-	CodeHeadroom  = "headroom"         // what is left is for better classes
-	CodeShed      = "shed"             // the class makes way for others at this level of backpressure
-	CodePressure  = "backpressure"     // so it does, and may come back
-	CodeQueueFull = "queue_full"
-	CodeFenced    = "fenced"   // the node may not act until peers have answered
-	CodeDraining  = "draining" // the node is shutting down
-	CodeBusy      = "too_many_reservations"
-	CodeDisk      = "disk_slow"          // this node's disk has not confirmed what must be durable first
-	CodeGuardians = "guardians_away"     // this node's guardians have not confirmed what they must hold first
-	CodeFrozen    = "frozen"             // an operator froze the tenant, the agent or an instance
-	CodeInstances = "too_many_instances" // the call would make one more instance of a budget than there may be
+	CodeOK         = "ok"
+	CodeNoRule     = "no_rule"          // no rule matches and the policy's default is deny
+	CodeExhausted  = "budget_exhausted" // the swarm has no such rights now
+	CodeTooLarge   = "exceeds_limit"    // the call asks for more than the budget can ever hold
+	CodeNoRights   = "rights_elsewhere" // rights exist in the swarm but could not be had in time
+	CodeHeadroom   = "headroom"         // what is left is for better classes
+	CodeShed       = "shed"             // the class makes way for others at this level of backpressure
+	CodePressure   = "backpressure"     // so it does, and may come back
+	CodeQueueFull  = "queue_full"
+	CodeFenced     = "fenced"   // the node may not act until peers have answered
+	CodeDraining   = "draining" // the node is shutting down
+	CodeBusy       = "too_many_reservations"
+	CodeDisk       = "disk_slow"          // this node's disk has not confirmed what must be durable first
+	CodeGuardians  = "guardians_away"     // this node's guardians have not confirmed what they must hold first
+	CodeFrozen     = "frozen"             // an operator froze the tenant, the agent or an instance
+	CodeLocality   = "locality"           // what the call reads or draws on is bound to zones in which this node is not
+	CodeNoUpstream = "no_upstream"        // no upstream may take the call, or none that this node knows
+	CodeInstances  = "too_many_instances" // the call would make one more instance of a budget than there may be
 )
 
 // Settlement ends a reservation with the real cost.

@@ -87,9 +87,13 @@ func decodeAdmit(body []byte, req *admit.Request) error {
 		return tooMany("data", len(b.Data), policy.MaxData)
 	}
 	for i, d := range b.Data {
-		if len(d) > policy.MaxFieldLen {
-			return checkLen(fmt.Sprintf("data[%d]", i), d, policy.MaxFieldLen)
+		if most := policy.MaxFieldLen + 1 + policy.MaxDigestLen; len(d) > most {
+			return checkLen(fmt.Sprintf("data[%d]", i), d, most)
 		}
+	}
+	names, digests, err := splitData(b.Data)
+	if err != nil {
+		return err
 	}
 	if len(b.Attributes) > policy.MaxAttributes {
 		return tooMany("attributes", len(b.Attributes), policy.MaxAttributes)
@@ -121,9 +125,10 @@ func decodeAdmit(body []byte, req *admit.Request) error {
 		Call: policy.Call{
 			Tenant: b.Tenant, Agent: b.Agent, Run: b.Run, Class: b.Class, Model: b.Model, Priority: b.Priority,
 			PromptTokens: b.PromptTokens, MaxOutputTokens: b.MaxOutputTokens,
-			Tokens: stated, Data: b.Data, Attributes: b.Attributes,
+			Tokens: stated, Data: names, Attributes: b.Attributes,
 		},
-		Wait: wait, TTL: ttl, IdempotencyKey: b.IdempotencyKey,
+		Digests: digests,
+		Wait:    wait, TTL: ttl, IdempotencyKey: b.IdempotencyKey,
 	}
 	return nil
 }
@@ -173,10 +178,15 @@ func (u *Upstream) read() (*admit.Upstream, error) {
 		return nil, badRequest(ErrCodeRange, "upstream.status", "\"upstream.status\" is %d: it must be the status of the provider's answer, from 100 to 599", u.Status)
 	case u.RetryAfterMS < 0 || u.RetryAfterMS > day.Milliseconds():
 		return nil, badRequest(ErrCodeRange, "upstream.retry_after_ms", "\"upstream.retry_after_ms\" is %d: it must be between 0 and %d", u.RetryAfterMS, day.Milliseconds())
+	case u.LatencyMS != nil && !(*u.LatencyMS >= 0 && *u.LatencyMS <= float64(day.Milliseconds())):
+		return nil, badRequest(ErrCodeRange, "upstream.latency_ms", "\"upstream.latency_ms\" is %g: it must be between 0 and %d", *u.LatencyMS, day.Milliseconds())
 	case u.Remaining != nil && !(*u.Remaining >= 0 && *u.Remaining <= 1):
 		return nil, badRequest(ErrCodeRange, "upstream.remaining", "\"upstream.remaining\" is %g: it must be a part of the provider's limit, between 0 and 1", *u.Remaining)
 	}
 	w := &admit.Upstream{Refused: admit.Refuses(u.Status), RetryAfter: time.Duration(u.RetryAfterMS) * time.Millisecond}
+	if u.LatencyMS != nil && u.Status < 300 { // how fast a failure comes says nothing
+		w.Latency = time.Duration(*u.LatencyMS * float64(time.Millisecond))
+	}
 	if u.Remaining != nil {
 		w.Left, w.Known = *u.Remaining, true
 	}

@@ -30,8 +30,8 @@ func appendAnswer(b []byte, a *admit.Answer) []byte {
 		b = appendPrices(b, a.Price)
 		b = append(b, '}')
 	}
-	if a.Advice != nil {
-		b = appendAdvice(append(b, `,"advice":`...), a.Advice)
+	if v := AdviceOf(a); v != nil {
+		b = appendAdvice(append(b, `,"advice":`...), v)
 	}
 	b = append(b, `,"reason":`...)
 	b = appendString(b, a.Reason)
@@ -52,18 +52,33 @@ func appendAnswer(b []byte, a *admit.Answer) []byte {
 	return append(b, '}', '\n')
 }
 
-func appendAdvice(b []byte, a *admit.Advice) []byte {
+func appendAdvice(b []byte, a *Advice) []byte {
 	b = append(b, '{')
-	if a.Model != "" {
-		b = append(b, `"model":`...)
-		b = appendString(b, a.Model)
-	}
-	if a.MaxOutputTokens > 0 {
-		if a.Model != "" {
+	first := len(b)
+	name := func(s string) {
+		if len(b) > first {
 			b = append(b, ',')
 		}
-		b = append(b, `"max_output_tokens":`...)
+		b = append(appendString(b, s), ':')
+	}
+	text := func(field, s string) {
+		if s != "" {
+			name(field)
+			b = appendString(b, s)
+		}
+	}
+	text("model", a.Model)
+	if a.MaxOutputTokens > 0 {
+		name("max_output_tokens")
 		b = strconv.AppendInt(b, a.MaxOutputTokens, 10)
+	}
+	text("upstream", a.Upstream)
+	text("node", a.Node)
+	text("http", a.HTTP)
+	text("zone", a.Zone)
+	if a.RTTMS > 0 {
+		name("rtt_ms")
+		b = strconv.AppendFloat(b, a.RTTMS, 'f', -1, 64)
 	}
 	return append(b, '}')
 }

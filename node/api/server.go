@@ -114,6 +114,7 @@ func (s *Server) routes(o Options) {
 	s.handle("/v1/budgets/{name}", methods{"GET": s.budget})
 	s.handle("/v1/members", methods{"GET": s.members})
 	s.handle("/v1/members/{name}/remove", methods{"POST": s.removeMember})
+	s.handle("/v1/decisions", methods{"GET": s.decisions})
 	s.handle("/v1/decisions/{id}", methods{"GET": s.decision})
 	s.handle("/v1/policy", methods{"GET": s.policy, "PUT": s.putPolicy})
 	s.handle("/v1/status", methods{"GET": s.status})

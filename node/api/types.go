@@ -15,6 +15,8 @@ type Node interface {
 
 	// Decision tells of a recent decision of this node: the last some ten thousands are kept.
 	Decision(id string) (Decision, error) // admit.ErrUnknownID
+	// Lineage tells of recent decisions of this node on calls that named a data set, at most limit of them.
+	Lineage(data string, limit int) Lineage
 
 	Budgets() []Budget
 	// Budget tells of one budget with its instances; ErrUnknownBudget.
@@ -73,7 +75,8 @@ type Decision struct {
 	Price        map[string]float64 `json:"price,omitempty"`
 	Backpressure int                `json:"backpressure"`         // when it was decided
 	Guaranteed   bool               `json:"guaranteed,omitempty"` // it was within its tenant's guarantee in one of its budgets
-	Advice       *Advice            `json:"advice,omitempty"`     // how a degraded call had to be changed
+	Advice       *Advice            `json:"advice,omitempty"`     // how a degraded call had to be changed, where it was sent, which node to ask
+	Data         []string           `json:"data,omitempty"`       // that the call named, with the digests given
 	State        string             `json:"state"`                // reserved, settled, released, expired, refused
 	Charged      []Charge           `json:"charged,omitempty"`
 	Outcome      string             `json:"outcome,omitempty"`

@@ -13,7 +13,7 @@ type AdmitRequest struct {
 	PromptTokens    int64                    `json:"prompt_tokens,omitempty"`
 	MaxOutputTokens int64                    `json:"max_output_tokens,omitempty"`
 	Tokens          map[string]ledger.Tokens `json:"tokens,omitempty"` // by token type: states costs outright
-	Data            []string                 `json:"data,omitempty"`
+	Data            []string                 `json:"data,omitempty"`   // data sets that the call reads: "eu/docs", with a digest "eu/docs@sha256:9f86…"
 	Attributes      map[string]string        `json:"attributes,omitempty"`
 	Wait            string                   `json:"wait,omitempty"` // absent: the class's latency budget; "0s": not at all
 	TTL             string                   `json:"ttl,omitempty"`  // absent: two minutes; at most an hour
@@ -23,11 +23,11 @@ type AdmitRequest struct {
 // AdmitAnswer is the answer to POST /v1/admit, with status 200 for admit and degrade and 429 for
 // defer and deny.
 type AdmitAnswer struct {
-	ID           string                   `json:"id,omitempty"`     // names the reservation, and the decision
-	Decision     string                   `json:"decision"`         // admit, degrade, defer, deny
-	Reserved     map[string]ledger.Tokens `json:"reserved"`         // by budget name
-	Price        map[string]float64       `json:"price,omitempty"`  // by budget name: what the cost was multiplied by
-	Advice       *Advice                  `json:"advice,omitempty"` // with degrade
+	ID           string                   `json:"id,omitempty"`    // names the reservation, and the decision
+	Decision     string                   `json:"decision"`        // admit, degrade, defer, deny
+	Reserved     map[string]ledger.Tokens `json:"reserved"`        // by budget name
+	Price        map[string]float64       `json:"price,omitempty"` // by budget name: what the cost was multiplied by
+	Advice       *Advice                  `json:"advice,omitempty"`
 	Reason       string                   `json:"reason"`
 	Code         string                   `json:"code"`
 	RetryAfterMS int64                    `json:"retry_after_ms,omitempty"` // with defer
@@ -40,10 +40,18 @@ type AdmitAnswer struct {
 // Admitted reports whether the call may run.
 func (a AdmitAnswer) Admitted() bool { return a.Decision == "admit" || a.Decision == "degrade" }
 
-// Advice is how a degraded call must be changed before it runs: what is reserved is for the call so changed.
+// Advice is what the caller is to do. A degraded call must be changed before it runs (Model, MaxOutputTokens): what is reserved is for the
+// call so changed. Upstream is where an admitted call goes, if the policy routes calls: nowhere else, if it names data that is bound to zones. Node and what
+// follows is, of a call that this node may not decide on, the nearest that may.
 type Advice struct {
 	Model           string `json:"model,omitempty"`             // the model to use
 	MaxOutputTokens int64  `json:"max_output_tokens,omitempty"` // the most to generate, over all choices
+	Upstream        string `json:"upstream,omitempty"`          // by its name in the policy
+
+	Node  string  `json:"node,omitempty"`
+	HTTP  string  `json:"http,omitempty"` // where its API is
+	Zone  string  `json:"zone,omitempty"`
+	RTTMS float64 `json:"rtt_ms,omitempty"` // to it, by coordinates
 }
 
 // PolicyRef names the policy that decided.
@@ -67,6 +75,7 @@ type SettleRequest struct {
 type Upstream struct {
 	Status       int      `json:"status"`                   // of the answer; 429, 503 and 529 are refusals
 	RetryAfterMS int64    `json:"retry_after_ms,omitempty"` // how long it says to wait
+	LatencyMS    *float64 `json:"latency_ms,omitempty"`     // how long the answer took to begin: rules that route by latency follow it
 	Remaining    *float64 `json:"remaining,omitempty"`      // the least part of any of its limits that it says is left, 0 to 1
 }
 

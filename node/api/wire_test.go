@@ -44,6 +44,12 @@ func TestAnswerIsItsType(t *testing.T) {
 		if rapid.Bool().Draw(t, "degraded") {
 			a.Advice = &admit.Advice{Model: rapid.String().Draw(t, "model"), MaxOutputTokens: rapid.Int64Range(0, 1<<53).Draw(t, "output")}
 		}
+		if rapid.Bool().Draw(t, "routed") {
+			a.Upstream = &policy.Upstream{Name: rapid.String().Draw(t, "upstream")}
+		}
+		if rapid.Bool().Draw(t, "elsewhere") {
+			a.Nearest = &admit.Neighbor{Name: "n2", Zone: rapid.String().Draw(t, "zone"), HTTP: "http://x", RTT: time.Duration(rapid.Int64Range(0, 1e9).Draw(t, "rtt"))}
+		}
 		out := appendAnswer(nil, &a)
 		var got AdmitAnswer
 		dec := json.NewDecoder(bytes.NewReader(out))
@@ -56,9 +62,7 @@ func TestAnswerIsItsType(t *testing.T) {
 			RetryAfterMS: int64(math.Ceil(float64(a.RetryAfter) / 1e6)), Policy: PolicyRef{a.Revision}, Node: a.Node,
 			WaitedMS: float64(a.Waited.Microseconds()) / 1000, Backpressure: a.Level,
 		}
-		if a.Advice != nil {
-			want.Advice = (*Advice)(a.Advice)
-		}
+		want.Advice = AdviceOf(&a)
 		if len(want.Price) == 0 {
 			want.Price = nil
 		}

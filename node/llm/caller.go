@@ -20,13 +20,16 @@ const (
 	HeaderClass  = headerPrefix + "Class"
 	// HeaderPriority is "true" for one class better, paid in points.
 	HeaderPriority = headerPrefix + "Priority"
-	HeaderData     = headerPrefix + "Data" // data sets that the call reads, comma separated
+	// HeaderData names the data sets that the call reads, comma separated, with digests or without: "eu/docs@sha256:9f86…, eu/mail".
+	HeaderData = headerPrefix + "Data"
 )
 
 // The headers of replies.
 const (
 	HeaderDecision = headerPrefix + "Decision" // id of the decision, for `swarmpurse explain`
 	HeaderNode     = headerPrefix + "Node"
+	HeaderUpstream = headerPrefix + "Upstream" // that the policy chose for the call
+	HeaderNearest  = headerPrefix + "Nearest"  // of a call that this node may not decide on: the nearest that may, "n3 http://10.1.2.3:7070"
 	// HeaderBackpressure is 0 to 3: how near the budgets that the call draws on are to their end.
 	HeaderBackpressure = headerPrefix + "Backpressure"
 	HeaderPrice        = headerPrefix + "Price" // "compute=1.5", comma separated
@@ -57,7 +60,8 @@ func bearer(h http.Header) string {
 
 // identify fills in who calls: the key decides, then path and headers, which must not contradict it
 // or one another. The error is ready to be sent.
-func (p *Proxy) identify(r *http.Request, rt Route, c *policy.Call) *apiError {
+func (p *Proxy) identify(r *http.Request, rt Route, req *admit.Request) *apiError {
+	c := &req.Call
 	for _, f := range []struct {
 		name, header string
 		path         string
@@ -86,18 +90,27 @@ func (p *Proxy) identify(r *http.Request, rt Route, c *policy.Call) *apiError {
 			return invalid("priority", "%s is %q: write true or false", HeaderPriority, clip(v))
 		}
 	}
+	var digests []string
+	given := false
 	for _, line := range r.Header.Values(HeaderData) {
 		for d := range strings.SplitSeq(line, ",") {
 			if d = strings.TrimSpace(d); d == "" {
 				continue
 			}
-			if err := checkName("data", d); err != nil {
-				return err
+			name, digest, err := policy.SplitData(d)
+			if err != nil {
+				return invalid("data", "%s: %v", HeaderData, err)
 			}
-			if c.Data = append(c.Data, d); len(c.Data) > maxDataSets {
+			if c.Data = append(c.Data, name); len(c.Data) > maxDataSets {
 				return invalid("data", "%s names more than %d data sets", HeaderData, maxDataSets)
 			}
+			digests = append(digests, digest)
+			given = given || digest != ""
 		}
+	}
+
+	if given {
+		req.Digests = digests
 	}
 
 	key := bearer(r.Header)

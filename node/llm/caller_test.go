@@ -219,7 +219,7 @@ func TestOptions(t *testing.T) {
 		"not an http":            {Admitter: &fakeAdmitter{}, Upstreams: with("ftp://x/")},
 		"user, query":            {Admitter: &fakeAdmitter{}, Upstreams: with("http://a:b@x/")},
 		"given twice":            {Admitter: &fakeAdmitter{}, Upstreams: append(with("http://x/"), with("http://x/")...)},
-		"the name must be":       {Admitter: &fakeAdmitter{}, Upstreams: []llm.Upstream{{Name: "x", URL: ok}}},
+		"the name must be":       {Admitter: &fakeAdmitter{}, Upstreams: []llm.Upstream{{Name: "x y", URL: ok}}},
 		"header cannot carry":    {Admitter: &fakeAdmitter{}, Upstreams: []llm.Upstream{{Name: llm.OpenAI, URL: ok, Key: "x\n"}}},
 		"Options.MaxBody is":     {Admitter: &fakeAdmitter{}, MaxBody: -1},
 		"Options.CallTimeout is": {Admitter: &fakeAdmitter{}, CallTimeout: 1 << 60},
@@ -232,7 +232,7 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Reload([]llm.Upstream{{Name: "x", URL: ok}}); err == nil {
+	if err := p.Reload([]llm.Upstream{{Name: "-x", URL: ok}}); err == nil {
 		t.Error("a wrong reload was taken")
 	}
 	if err := p.Reload(nil); err != nil {

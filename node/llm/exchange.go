@@ -25,8 +25,9 @@ type exchange struct {
 	rc    *http.ResponseController
 	start time.Time
 
-	up      *Upstream
-	rest    string // the escaped path after /v1
+	ups     map[string]*Upstream // as they were when the call came
+	up      *Upstream            // that it goes to; nil until it is admitted
+	rest    string               // the escaped path after /v1
 	ep      wire.Endpoint
 	req     admit.Request
 	plan    *wire.Plan // of counted calls
@@ -36,11 +37,13 @@ type exchange struct {
 
 	id       string // of the reservation, "" if there is none
 	ended    bool   // it was settled or released
+	routed   bool   // the policy chose the upstream
 	pooled   bool   // the provider's limits that the call runs under are the pool's
 	outcome  outcome
 	ttfb     time.Duration
-	sent     bool // a status was written to the client
-	gone     bool // the client cannot be written to
+	answered time.Duration // until the upstream's answer began
+	sent     bool          // a status was written to the client
+	gone     bool          // the client cannot be written to
 	goneRead int64
 	arrived  *texts      // of a stream, so far
 	giveUp   *time.Timer // cuts the upstream of a client that cannot be written to
@@ -173,7 +176,7 @@ func (x *exchange) admit() *apiError {
 	defer x.p.m.stage("admit", time.Now())
 	o := &x.p.o
 	x.req.Wait = admit.UseClassDefault
-	x.req.AsIs = !x.changeable()
+	x.req.AsIs, x.req.Forward = !x.changeable(), true
 	x.req.TTL = min(o.CallTimeout+o.Drain.Time+time.Minute, admit.MaxTTL)
 	a, err := o.Admitter.Admit(x.r.Context(), &x.req)
 	switch {
@@ -204,6 +207,10 @@ func (x *exchange) admit() *apiError {
 		return refusal(&a)
 	}
 	x.id = a.ID
+	if err := x.choose(&a); err != nil {
+		x.release(outNoUpstream)
+		return err
+	}
 	if x.r.Context().Err() != nil {
 		x.release(outLeft)
 		return left()
@@ -211,6 +218,24 @@ func (x *exchange) admit() *apiError {
 	if x.plan != nil {
 		x.build(a.Advice)
 	}
+	return nil
+}
+
+// choose finds the upstream that the decision names, or the one for calls that are not routed.
+func (x *exchange) choose(a *admit.Answer) *apiError {
+	if a.Upstream == nil {
+		if x.up = unrouted(x.ups); x.up == nil {
+			return unavailable(http.StatusServiceUnavailable, outNoUpstream, "no_upstream",
+				"This node has %d upstreams, and the policy does not say which one the call goes to: declare them under upstreams in the policy, or start the node with --upstream %s=URL.", len(x.ups), OpenAI)
+		}
+		return nil
+	}
+	if x.up = x.ups[a.Upstream.Name]; x.up == nil { // they were changed while the call waited
+		return unavailable(http.StatusServiceUnavailable, outNoUpstream, "no_upstream",
+			"This node does not know any more where upstream %q is. Retry.", a.Upstream.Name).with("Retry-After", "1")
+	}
+	x.routed = true
+	x.w.Header().Set(HeaderUpstream, x.up.Name)
 	return nil
 }
 

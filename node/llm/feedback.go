@@ -18,19 +18,30 @@ const maxRetryAfter = 24 * time.Hour
 // feedback tells admission what the reply says of the provider's limits; body is what of an error is at hand. A caller's own
 // provider key has limits of its own, which are none of the pool's.
 func (x *exchange) feedback(resp *http.Response, body []byte) {
-	if x.id == "" || !x.pooled {
+	if x.id == "" {
 		return
 	}
-	u := upstreamOf(resp, time.Now())
+	var u admit.Upstream
+	if x.pooled {
+		u = upstreamOf(resp, time.Now())
+	}
 	if u.Refused && x.hopeless(resp.Header, body) {
 		return
 	}
-	if !u.Refused && !u.Known {
+	if x.routed && resp.StatusCode < 300 { // how fast a failure comes says nothing
+		u.Latency = max(1, x.answered)
+	}
+	if !u.Refused && !u.Known && u.Latency == 0 {
 		return
 	}
 	if u.Refused {
 		x.p.m.refused.WithLabelValues(x.up.Name).Inc()
 	}
+	x.tell(u)
+}
+
+// tell has admission hear of the upstream.
+func (x *exchange) tell(u admit.Upstream) {
 	if err := x.p.o.Admitter.Feedback(x.id, u); err != nil {
 		x.p.o.Logger.Warn().Err(err).Str("id", x.id).Msg("what the upstream says of its limits could not be taken in")
 	}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/swarmpurse/swarmpurse/node/admit"
 )
 
 // newTransport returns the transport for upstreams: many connections to few hosts, kept alive.
@@ -66,12 +68,15 @@ func (x *exchange) forward() *apiError {
 		// The transport may still be reading the client's body when this handler returns.
 		defer req.Body.Close()
 	}
+	began := time.Now()
 	resp, err := x.p.o.Transport.RoundTrip(req)
+	x.answered = time.Since(began)
 	if err != nil {
 		return x.unreachable(ctx, err, written.Load())
 	}
 	defer resp.Body.Close()
 	x.p.m.replies.WithLabelValues(x.up.Name, statusClass(resp.StatusCode)).Inc()
+	x.p.m.latency.WithLabelValues(x.up.Name).Observe(x.answered.Seconds())
 	x.reply(ctx, resp)
 	return nil
 }
@@ -137,6 +142,9 @@ func (x *exchange) unreachable(ctx context.Context, err error, written bool) *ap
 	if written {
 		x.settleWhole(out)
 	} else {
+		if x.routed && cause == nil && x.r.Context().Err() == nil {
+			x.tell(admit.Upstream{Unreachable: true})
+		}
 		x.release(out)
 	}
 	if big := (*http.MaxBytesError)(nil); errors.As(err, &big) {

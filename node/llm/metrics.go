@@ -40,8 +40,9 @@ type metrics struct {
 	buffered   prometheus.Gauge
 	settleErrs prometheus.Counter
 	overrun    prometheus.Counter
-	degraded   *prometheus.CounterVec // endpoint
-	refused    *prometheus.CounterVec // upstream
+	degraded   *prometheus.CounterVec   // endpoint
+	refused    *prometheus.CounterVec   // upstream
+	latency    *prometheus.HistogramVec // upstream
 	paced      prometheus.Counter
 	pause      prometheus.Counter
 }
@@ -66,6 +67,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		duration:   seconds("duration_seconds", "Time from request to the end of the reply.", 0.001, 2.5, 15, "endpoint"),
 		firstByte:  seconds("first_byte_seconds", "Time from request to the first byte for the client.", 0.001, 2.5, 13, "endpoint"),
 		overhead:   seconds("stage_seconds", "Time before forwarding: prepare (read, parse and count), admit (decide and wait).", 0.00001, 4, 12, "stage"),
+		latency:    seconds("upstream_seconds", "Time from forwarding a call to the first of the upstream's answer, whatever its status.", 0.001, 2.5, 13, "upstream"),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "swarmpurse_proxy_in_flight",
 			Help: "Calls in the proxy now."}),
 		buffered: prometheus.NewGauge(prometheus.GaugeOpts{Name: "swarmpurse_proxy_buffered_bytes",
@@ -83,7 +85,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{m.calls, m.replies, m.tokens, m.miscount, m.unreserved, m.duration,
-		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun, m.degraded, m.refused, m.paced, m.pause} {
+		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun, m.degraded, m.refused, m.latency, m.paced, m.pause} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}

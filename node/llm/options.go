@@ -12,11 +12,12 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // Upstream is one provider that calls are forwarded to.
 type Upstream struct {
-	// Name is the dialect and the first part of the path: "openai" serves /openai/v1/.
+	// Name is what policies call it. Where the policy routes no calls, they go to the one of the name "openai", else to the only one.
 	Name string
 	// URL is what /openai/v1 maps to, for example http://host/v1. No query, no user, no fragment.
 	URL *url.URL
@@ -24,7 +25,7 @@ type Upstream struct {
 	Key string
 }
 
-// OpenAI is the one name of an upstream that exists so far.
+// OpenAI is the dialect that all upstreams speak, and the first part of the path: /openai/v1/. It is also the name of the upstream for calls that are not routed.
 const OpenAI = "openai"
 
 // Caller is what a swarmpurse key stands for.
@@ -155,13 +156,24 @@ func (o *Options) complete() error {
 	return nil
 }
 
+// unrouted is the upstream of calls that the policy does not route; nil if it is not clear which.
+func unrouted(ups map[string]*Upstream) *Upstream {
+	if u := ups[OpenAI]; u != nil || len(ups) != 1 {
+		return u
+	}
+	for _, u := range ups {
+		return u
+	}
+	return nil
+}
+
 // checkUpstreams validates a set of upstreams and returns it by name.
 func checkUpstreams(ups []Upstream) (map[string]*Upstream, error) {
 	m := make(map[string]*Upstream, len(ups))
 	for _, u := range ups {
 		switch {
-		case u.Name != OpenAI:
-			return nil, fmt.Errorf("upstream %q: the name must be %q, as in --upstream %s=http://host/v1", u.Name, OpenAI, OpenAI)
+		case !validName(u.Name):
+			return nil, fmt.Errorf("upstream %q: the name must be letters, digits, '-', '_' and '.', as policies name it, or %q, as in --upstream %s=http://host/v1", u.Name, OpenAI, OpenAI)
 		case m[u.Name] != nil:
 			return nil, fmt.Errorf("upstream %q is given twice", u.Name)
 		case u.URL == nil:
@@ -176,6 +188,18 @@ func checkUpstreams(ups []Upstream) (map[string]*Upstream, error) {
 		m[u.Name] = &u
 	}
 	return m, nil
+}
+
+// validName reports whether a policy can name an upstream so.
+func validName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		word := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !word && (i == 0 || c != '-' && c != '_' && c != '.') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= policy.MaxName
 }
 
 func validKey(k string) bool {

@@ -155,16 +155,16 @@ func (x *exchange) begin() *apiError {
 		return invalid("", "The path %s must have no dot segments.", clip(rt.Rest))
 	}
 	x.rest = rt.Rest
-	if x.up = (*x.p.upstreams.Load())[rt.Upstream]; x.up == nil {
+	if x.ups = *x.p.upstreams.Load(); len(x.ups) == 0 {
 		return unavailable(http.StatusServiceUnavailable, outNoUpstream, "no_upstream",
-			"This node has no upstream %q: start it with --upstream %s=http://host/v1.", rt.Upstream, rt.Upstream)
+			"This node has no upstream: start it with --upstream %s=http://host/v1.", rt.Upstream)
 	}
 	if strings.EqualFold(x.r.Header.Get("Upgrade"), "websocket") {
 		e := invalid("", "The proxy does not carry websockets: call the provider directly.")
 		e.status = http.StatusNotImplemented
 		return e.code("websocket_unsupported")
 	}
-	if err := x.p.identify(x.r, rt, &x.req.Call); err != nil {
+	if err := x.p.identify(x.r, rt, &x.req); err != nil {
 		return err
 	}
 	x.req.Attributes = attributes[x.ep]

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/node/admit"
@@ -90,7 +91,7 @@ func refusal(a *admit.Answer) *apiError {
 	switch a.Code {
 	case admit.CodeQueueFull, admit.CodeBusy, admit.CodeFenced, admit.CodeDraining:
 		e.Type = "requests"
-	case admit.CodeNoRule, admit.CodeFrozen, admit.CodeInstances:
+	case admit.CodeNoRule, admit.CodeFrozen, admit.CodeInstances, admit.CodeLocality, admit.CodeNoUpstream:
 		// The provider's word for "your plan does not allow this", which clients do not retry.
 		e.Type = "insufficient_quota"
 	}
@@ -99,6 +100,9 @@ func refusal(a *admit.Answer) *apiError {
 	}
 	if a.ID != "" {
 		e.with("X-Request-Id", a.ID) // which clients show with the error
+	}
+	if n := a.Nearest; n != nil {
+		e.with(HeaderNearest, strings.TrimSpace(n.Name+" "+n.HTTP))
 	}
 	if s := a.Short; s != nil {
 		kind := ratelimitKind(e.Type)

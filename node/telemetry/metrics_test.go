@@ -62,7 +62,8 @@ func feed(m *Metrics) {
 			Guard: GuardState{LeaseSeconds: 432.5, LeaseLasts: 540, Answering: 2, Silent: 1, Wards: 3, Notes: 10, Acked: 9, NoteBytes: 1234, Stored: 8, RefusedNotes: 1,
 				Begun: 4, Decided: 3, Rejected: 2, Learned: 5, Reclaimed: []TokenAmount{{"compute", 70, 1000}, {"compute", 7, 1}},
 				Stuck: []StuckState{{"compute", "lease", 60, 500}, {"compute", "lease", 6, 5}, {"data", "unguarded", 1, 2}}},
-			Frozen: FrozenState{1, 2, 3},
+			Frozen:    FrozenState{1, 2, 3},
+			Upstreams: []UpstreamState{{Upstream: "eu", Calls: 3, Cost: 0.5, Latency: 0.25, Known: true, Avoided: true, Reach: true}, {Upstream: "us"}},
 			Sizes: []SizeState{
 				{Rule: "all", Model: "gpt", Calls: 99, Reserved: 250, Mean: 200.5, Above: 0.125, Expected: 0.0625,
 					Costs: []CostState{{"pool", 420, 210}, {"pool", 1, 2}}},

@@ -37,6 +37,7 @@ const (
 	labelRule      = "rule"
 	labelState     = "state"
 	labelToken     = "token"
+	labelUpstream  = "upstream"
 	labelVerdict   = "verdict"
 	labelWindow    = "window"
 )
@@ -106,6 +107,12 @@ var (
 	costLate  = Metric{"swarmpurse_call_cost_tokens", Gauge, "What a call is charged at a budget, in its tokens: the mean of some 64 calls, by rule, model and budget.", []string{labelRule, labelModel, labelBudget}}
 	costUsual = Metric{"swarmpurse_call_cost_usual_tokens", Gauge, "The same, the mean of some 2,048. Well below swarmpurse_call_cost_tokens: the model has become dearer, by longer outputs or prompts, or by a price.", []string{labelRule, labelModel, labelBudget}}
 
+	upstreamCalls   = Metric{"swarmpurse_upstream_decisions_total", Counter, "Decisions of this node that sent a call to an upstream of the policy, by upstream. Refusals for want of one are swarmpurse_decisions_total with the code no_upstream, those at a node in the wrong zone with the code locality.", []string{labelUpstream}}
+	upstreamCost    = Metric{"swarmpurse_upstream_cost_total", Counter, "Money that calls of this node took at an upstream, by the policy's prices and the usage that was settled.", []string{labelUpstream}}
+	upstreamLatency = Metric{"swarmpurse_upstream_latency_seconds", Gauge, "How long an upstream's answer takes to begin, as rules that route go by: measured here, smoothed, and what the policy states when that is old. Absent while neither is known.", []string{labelUpstream}}
+	upstreamAvoided = Metric{"swarmpurse_upstream_avoided", Gauge, "1 while this node passes an upstream over because it refused calls or was not reached, else 0.", []string{labelUpstream}}
+	upstreamReach   = Metric{"swarmpurse_upstream_reach", Gauge, "1 if this node was told where an upstream of the policy is (--upstream NAME=URL), else 0: the proxy sends no call there.", []string{labelUpstream}}
+
 	policyRevision = Metric{"swarmpurse_policy_revision", Gauge, "Revision of the policy in force.", nil}
 	policyInfo     = Metric{"swarmpurse_policy_info", Gauge, "Always 1; the label names the policy in force by the first 12 digits of its hash.", []string{"hash"}}
 	policyChanges  = Metric{"swarmpurse_policy_changes_total", Counter, "Policy documents that were applied or refused.", []string{labelResult}}
@@ -127,6 +134,7 @@ var all = []Metric{
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens, frozenKeys,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual,
+	upstreamCalls, upstreamCost, upstreamLatency, upstreamAvoided, upstreamReach,
 	policyRevision, policyInfo, policyChanges,
 	storeCommits, storeSeconds, storeWrites, storeBytes,
 	buildInfo, scrapeErrors,

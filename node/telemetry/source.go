@@ -15,9 +15,10 @@ type Source func() (State, bool)
 // State is what a node holds at one moment.
 type State struct {
 	ReservationsActive int
-	Budgets            []BudgetState // one for each budget of the policy
-	Queues             []QueueState  // one for each class
-	Sizes              []SizeState   // what was learned of outputs
+	Budgets            []BudgetState   // one for each budget of the policy
+	Queues             []QueueState    // one for each class
+	Sizes              []SizeState     // what was learned of outputs
+	Upstreams          []UpstreamState // of the policy
 	RowsKnown          int
 	RowAgeSeconds      float64 // of the oldest row of a live member
 	MembersAlive       int
@@ -95,6 +96,20 @@ type SizeState struct {
 	Costs                 []CostState // by budget
 }
 
+// UpstreamState is what the node knows of an upstream.
+type UpstreamState struct {
+	Upstream string
+	Calls    int64   // that were sent there
+	Cost     float64 // money
+	Latency  float64 // seconds; only if Known
+	Known    bool
+	Avoided  bool
+	Reach    bool
+}
+
+// MaxUpstreams bounds the upstreams that metrics tell of: as many as a policy may have.
+const MaxUpstreams = 64
+
 // CostState is what calls of one rule and model came to at a budget: of late, and as a rule.
 type CostState struct {
 	Budget      string
@@ -126,6 +141,7 @@ var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetKnown, budgetMost, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
 	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, guaranteeRate, guaranteed, budgetAlerts, conservation, queueDepth, queueTokens,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual, rowsKnown, rowAge, members, frozenKeys,
+	upstreamCalls, upstreamCost, upstreamLatency, upstreamAvoided, upstreamReach,
 }, guardMetrics...)
 
 var stateDescs = func() map[string]*prometheus.Desc {
@@ -207,6 +223,19 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		for _, c := range topCosts(z.Costs) {
 			send(costLate, c.Late, z.Rule, z.Model, c.Budget)
 			send(costUsual, c.Usual, z.Rule, z.Model, c.Budget)
+		}
+	}
+	for i, u := range st.Upstreams[:min(len(st.Upstreams), MaxUpstreams)] {
+		if slices.ContainsFunc(st.Upstreams[:i], func(o UpstreamState) bool { return labelValue(o.Upstream) == labelValue(u.Upstream) }) {
+			continue
+		}
+		name, flag := labelValue(u.Upstream), map[bool]float64{true: 1}
+		send(upstreamCalls, float64(u.Calls), name)
+		send(upstreamCost, u.Cost, name)
+		send(upstreamAvoided, flag[u.Avoided], name)
+		send(upstreamReach, flag[u.Reach], name)
+		if u.Known {
+			send(upstreamLatency, u.Latency, name)
 		}
 	}
 	for _, q := range mergeQueues(st.Queues) {

@@ -229,6 +229,32 @@ func charges(in []admit.Charge) []api.Charge {
 	return out
 }
 
+// Lineage implements api.Node.
+func (n *Node) Lineage(data string, limit int) api.Lineage {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := api.Lineage{Data: data, Node: "fake", Since: Epoch, Decisions: []api.Touch{}}
+	for i := n.next; i > 0; i-- {
+		c := n.open["fake-"+strconv.Itoa(i)]
+		if c == nil || !slices.Contains(c.req.Data, data) {
+			continue
+		}
+		if l.Total++; l.Total > limit {
+			continue
+		}
+		t := api.Touch{ID: c.answer.ID, At: n.now(), Decision: c.answer.Verdict.String(), Code: c.answer.Code, Tenant: c.req.Tenant, Class: "standard", Revision: 1}
+		for i, name := range c.req.Data {
+			d := admit.Datum{Name: name}
+			if c.req.Digests != nil {
+				d.Digest = c.req.Digests[i]
+			}
+			t.Data = append(t.Data, d.String())
+		}
+		l.Decisions = append(l.Decisions, t)
+	}
+	return l
+}
+
 // Budgets implements api.Node.
 func (n *Node) Budgets() []api.Budget {
 	b, _ := n.Budget("pot")
