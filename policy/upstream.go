@@ -78,6 +78,11 @@ type Route struct {
 // Upstreams lists the upstreams in the order of the document. The caller must not change it.
 func (p *Policy) Upstreams() []*Upstream { return p.upstreams }
 
+// Placed reports whether the policy says anything of where calls may run.
+func (p *Policy) Placed() bool {
+	return len(p.upstreams) > 0 || len(p.datasets) > 0 || slices.ContainsFunc(p.budgets, func(b *Budget) bool { return b.Zones != nil })
+}
+
 // route finds the upstreams that may take the calls of a plan. The class is that in which they run, the place is known.
 func (plan *Plan) route(c *Call, by RouteBy) {
 	p := plan.Policy

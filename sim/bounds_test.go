@@ -187,5 +187,8 @@ func TestBesideBoundsCanFail(t *testing.T) {
 	broken(t, "backpressure", [][2]string{{"policy.budgets.0.levels", "[3ms, 2ms, 1ms]"}}, 0, "denied >= 3000", "queue <= 45")
 	broken(t, "provider-limit", [][2]string{{"policy.budgets.0.feedback.least", "99%"}}, 0, "refused[blind] <= 1%", "in_budget[critical] >= 97%")
 	broken(t, "provider-limit", [][2]string{{"policy.budgets.0.feedback.recover", "24h"}}, 0, "goodput[blind] >= 97%")
+	broken(t, "locality", [][2]string{{"policy.rules.0.route", "latency"}}, 0, "saved >= 25%")
+	broken(t, "locality", [][2]string{{"policy.upstreams.0.zones", "[eu, us]"}}, 0, "goodput >= 95%") // no upstream may take documents
+	broken(t, "locality", [][2]string{{"workload.1.zone", "eu"}}, 0, "redirected >= 900")
 	broken(t, "thundering-retry", nil, 2*time.Second, "returns[impatient] <= 33%")
 }

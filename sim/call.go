@@ -17,21 +17,25 @@ import (
 // call is one call on its way through a node.
 type call struct {
 	workload.Call
-	first   ledger.Millis // when it arrived first
-	tries   int
-	req     admit.Request
-	waiter  *admit.Waiter
-	id      admit.ID
-	life    uint32
-	got     uint64 // rights that the node had received when the call arrived
-	offered bool
-	ended   bool
-	unheld  bool // it has waited for guardians
-	refused bool // by the provider, and wait is how long that says to wait
-	wait    ledger.Millis
-	charges []admit.Charge
-	at      ledger.Instant // of the decision, by the node's clock
-	until   ledger.Instant // the reservation's end, by that clock
+	first      ledger.Millis // when it arrived first
+	tries      int
+	req        admit.Request
+	waiter     *admit.Waiter
+	id         admit.ID
+	life       uint32
+	got        uint64 // rights that the node had received when the call arrived
+	offered    bool
+	ended      bool
+	unheld     bool             // it has waited for guardians
+	refused    bool             // by the provider, and wait is how long that says to wait
+	unreached  bool             // or not even that: its upstream was not there
+	redirected bool             // its caller has asked another node, as he was told
+	upstream   *policy.Upstream // that it was sent to; nil if the policy routes no calls
+	begins     time.Duration    // until that begins its answer
+	wait       ledger.Millis
+	charges    []admit.Charge
+	at         ledger.Instant // of the decision, by the node's clock
+	until      ledger.Instant // the reservation's end, by that clock
 }
 
 // reserved is what was set aside for the call of an instance.
@@ -70,7 +74,7 @@ func (w *world) enter(c *call) {
 	c.req = admit.Request{
 		Call: policy.Call{
 			Tenant: c.Tenant, Agent: c.Agent, Class: c.Class, Model: c.Model,
-			PromptTokens: c.Prompt, MaxOutputTokens: c.Max,
+			PromptTokens: c.Prompt, MaxOutputTokens: c.Max, Data: w.sc.Workload[c.Stream].Data,
 		},
 		Wait: admit.UseClassDefault,
 	}
@@ -158,7 +162,12 @@ func (n *node) decided(c *call) {
 		}
 		n.checkCharges(c)
 		runs := c.Runs
-		if wait, ok := w.provider.Take(w.millis(), c.Prompt+c.Output); ok {
+		begins, reached := n.sent(c, &d)
+		c.begins = max(1, begins)
+		runs += ledger.Millis(begins.Milliseconds())
+		if !reached {
+			c.refused, c.unreached, c.wait, runs = true, true, unreachedAgain, unreachedTakes
+		} else if wait, ok := w.provider.Take(w.millis(), c.Prompt+c.Output); ok {
 			w.tally.Admitted(&c.Call, w.millis(), local)
 		} else {
 			c.refused, c.wait, runs = true, wait, scenario.RefusalTakes
@@ -169,6 +178,9 @@ func (n *node) decided(c *call) {
 		return
 	}
 	w.calls--
+	if n.redirected(c, &d) {
+		return
+	}
 	if d.Verdict == admit.Defer && w.returns(c, d.RetryAfter) {
 		return
 	}
@@ -201,7 +213,11 @@ func (n *node) turnedAway(c *call) {
 	w.tally.Refused(&c.Call)
 	after := time.Duration(c.wait) * time.Millisecond
 	if !w.sc.Blind {
-		if _, err := n.core.Engine.Feedback(n.clockNow(), c.id, admit.Upstream{Refused: true, RetryAfter: after}); err != nil {
+		u := admit.Upstream{Refused: true, RetryAfter: after}
+		if c.unreached {
+			u = admit.Upstream{Unreachable: true}
+		}
+		if _, err := n.core.Engine.Feedback(n.clockNow(), c.id, u); err != nil {
 			w.fail("a refusal can be told", "call %d at %s: %v", c.Seq, n.name, err)
 		}
 	}
@@ -217,7 +233,7 @@ func (n *node) turnedAway(c *call) {
 		n.book(c, rc.Charged[i].Instance, -c.reserved(rc.Charged[i].Instance))
 	}
 	n.checkCharges(c)
-	c.refused, c.charges = false, nil
+	c.refused, c.unreached, c.charges = false, false, nil
 	if !w.returns(c, after) {
 		w.tally.Deferred(&c.Call)
 		w.over(c, false)
@@ -275,6 +291,7 @@ func (n *node) settle(c *call) {
 	c.ended = true
 	w.calls--
 	w.stir("call", n.name)
+	n.answered(c)
 	w.judge.settled(n, c, &rc)
 	for i := range rc.Charged {
 		ch := &rc.Charged[i]

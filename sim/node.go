@@ -121,7 +121,7 @@ func (n *node) start() {
 	}
 	n.core = core.Core{
 		Replica: r,
-		Engine:  admit.New(now, admit.Config{Node: n.name, Gen: n.self.Gen, Rand: n.dice, MaxRecords: maxRecords, Shards: 1}, w.sc.Policies[n.policy]),
+		Engine:  admit.New(now, admit.Config{Node: n.name, Gen: n.self.Gen, Rand: n.dice, MaxRecords: maxRecords, Shards: 1, Zone: w.zoneName(n.zone)}, w.sc.Policies[n.policy]),
 	}
 	if n.core.Replica.Charter().ID.IsZero() {
 		if err := n.core.Replica.Found(w.charter); err != nil {
@@ -576,6 +576,9 @@ func (n *node) see(v *view) {
 	n.view = v
 	n.core.Replica.SetPeers(v.peers)
 	n.comparer.Members(n.clockNow(), v.names)
+	if n.w.placed {
+		n.neighbors()
+	}
 }
 
 // compare tells a peer what this node knows, when it is time.

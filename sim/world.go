@@ -64,11 +64,14 @@ type world struct {
 	stirred  stir          // the last sign that the swarm was not at rest
 	tally    *result.Tally
 	provider scenario.Bucket
-	strategy ledger.Strategy
-	audit    audit
-	judge    judge
-	measure  measure
-	policyAt []micros // when a policy was last in force anywhere
+
+	upstreams []*upstream
+	placed    bool // some policy says where calls may run
+	strategy  ledger.Strategy
+	audit     audit
+	judge     judge
+	measure   measure
+	policyAt  []micros // when a policy was last in force anywhere
 
 	arrivalsEnd, end micros
 	violation        *result.Violation
@@ -147,6 +150,7 @@ func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, er
 	if w.charter, err = ledger.NewCharter("sim", founders, [16]byte{1}); err != nil {
 		return nil, fmt.Errorf("scenario %q: %w", sc.Name, err)
 	}
+	w.initUpstreams()
 	w.links.init(w)
 	w.pool.init(w)
 	w.audit.init(w, o.bug)

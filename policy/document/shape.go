@@ -47,6 +47,8 @@ const (
 	DelayForm    = `^([0-9]+d)?([0-9.]+(us|µs|ms|s|m|h))*$`
 	PercentForm  = `^[0-9_]+(\.[0-9_]+)?%$`
 	RateForm     = `^[0-9_]+(\.[0-9_]+)?[kKMGBT]?/(s|m|h|d)$`
+	// TextForm is any text that is not empty.
+	TextForm = `.`
 	// PatternForm is a name, or how names begin: with a star at the end. It may hold what a name of YAML may not.
 	PatternForm = `^[^@*\s]*\*?$`
 	AmountForm  = `^[0-9_]+(\.[0-9_]+)?[kKMGBT]?$`

@@ -25,6 +25,7 @@ func (in *instance) spec() *ledger.Spec { return &in.budget.Spec }
 // binder says what calls draw under the policy in force.
 type binder struct {
 	policy    *policy.Policy
+	streams   []workload.Stream // of the workload: what data their calls name
 	plans     map[policy.Key]*bound
 	instances []*instance
 	byID      map[ledger.InstanceID]*instance
@@ -44,8 +45,8 @@ type draw struct {
 	window   ledger.Millis // in which it was reserved
 }
 
-func newBinder(p *policy.Policy) *binder {
-	return &binder{policy: p, plans: map[policy.Key]*bound{}, byID: map[ledger.InstanceID]*instance{}}
+func newBinder(p *policy.Policy, streams []workload.Stream) *binder {
+	return &binder{policy: p, streams: streams, plans: map[policy.Key]*bound{}, byID: map[ledger.InstanceID]*instance{}}
 }
 
 // revise puts another policy into force. Instances that it keeps have its limits from now on.
@@ -63,6 +64,9 @@ func (b *binder) revise(p *policy.Policy, now ledger.Millis) {
 func (b *binder) bind(c *workload.Call) (class *policy.Class, draws []draw, ok bool) {
 	call := policy.Call{
 		Tenant: c.Tenant, Agent: c.Agent, Class: c.Class, Model: c.Model, PromptTokens: c.Prompt, MaxOutputTokens: c.Max,
+	}
+	if c.Stream < len(b.streams) {
+		call.Data = b.streams[c.Stream].Data
 	}
 	if b.policy.Valid(&call) != nil {
 		return nil, nil, false

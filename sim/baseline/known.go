@@ -99,7 +99,7 @@ func (k *known) ever(*bucket) part { return whole }
 // foresee runs the source without any limit, and sums up what is drawn where.
 func foresee(r *run, g *groups, source workload.Source) demand {
 	d := demand{}
-	b := newBinder(r.sc.Policies[0])
+	b := newBinder(r.sc.Policies[0], r.sc.Workload)
 	var q events
 	pull := func() {
 		if c, ok := source.Next(); ok {

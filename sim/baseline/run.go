@@ -62,7 +62,7 @@ type changing struct {
 func newRun(kind string, sc *scenario.Scenario, timeline []scenario.Event, source workload.Source) *run {
 	r := &run{
 		sc: sc, source: source,
-		binder:   newBinder(sc.Policies[0]),
+		binder:   newBinder(sc.Policies[0], sc.Workload),
 		tally:    result.NewTally(kind, sc.Policies, sc.Warmup),
 		down:     scenario.NewDowntime(sc, timeline),
 		provider: sc.Provider.Bucket(),

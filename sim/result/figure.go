@@ -132,6 +132,17 @@ var Figures = []Figure{
 		of: func(s *System) float64 { return float64(s.Denied) }},
 	{Name: "refused", Title: "refused", What: "refusals by the provider of calls that were admitted", Unit: Calls, Better: -1,
 		of: func(s *System) float64 { return float64(s.Refused) }},
+	{Name: "redirected", Title: "redirected", What: "callers told to ask a node in another zone, since their data is bound to it", Unit: Calls,
+		of: func(s *System) float64 { return float64(s.Redirected) }},
+	{Name: "money", Title: "money", What: "what calls took at upstreams, by the policy's prices", Unit: Number, Better: -1,
+		of: func(s *System) float64 { return s.Money }},
+	{Name: "saved", Title: "saved", What: "of what they would have taken at the first upstream that might have run them", Unit: Fraction, Better: 1,
+		of: func(s *System) float64 {
+			if s.MoneyFirst == 0 {
+				return math.NaN()
+			}
+			return 1 - s.Money/s.MoneyFirst
+		}},
 	{Name: "offered_tokens", Title: "offered tokens", What: "tokens of all calls made, as they would really use", Unit: Tokens,
 		of: func(s *System) float64 { return float64(s.OfferedTokens) }},
 	{Name: "goodput_tokens", Title: "goodput tokens", What: "tokens of calls that were admitted and settled, as really used", Unit: Tokens, Better: 1,

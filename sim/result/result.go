@@ -63,6 +63,8 @@ type System struct {
 	Offered, Admitted, Deferred, Denied int64   // calls
 	Degraded                            int64   // of those admitted: as they were told to run cheaper
 	Refused                             int64   // refusals by the provider of calls that were admitted
+	Redirected                          int64   // callers who were told to ask a node in another zone, and did
+	Money, MoneyFirst                   float64 // what calls took at upstreams, and what they would have taken at the first that might have run them
 	OfferedTokens, GoodputTokens        int64   // goodput: tokens of calls that were admitted and settled, as really used
 	Goodput                             float64 // beside the omniscient system's
 	Overspend                           float64 // largest excess over a hard limit, as a fraction of it

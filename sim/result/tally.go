@@ -155,6 +155,21 @@ func (t *Tally) Refused(c *workload.Call) {
 	}
 }
 
+// Money counts what a call took at its upstream, in micro-units, and what it would have taken at the first of the policy's that might have run it.
+func (t *Tally) Money(c *workload.Call, took, first int64) {
+	if c.At >= t.warmup {
+		t.system.Money += float64(took) / 1e6
+		t.system.MoneyFirst += float64(first) / 1e6
+	}
+}
+
+// Redirected counts a caller who was told to ask a node in another zone, and does.
+func (t *Tally) Redirected(c *workload.Call) {
+	if c.At >= t.warmup {
+		t.system.Redirected++
+	}
+}
+
 // Deferred counts a call that was refused for the time being and does not come back.
 func (t *Tally) Deferred(c *workload.Call) {
 	if c.At >= t.warmup {

@@ -173,6 +173,9 @@ func (d *decoder) scenario(root *yaml.Node) *Scenario {
 		d.provider(s, n)
 	}
 	d.policies(s, f, root)
+	if n := f["upstreams"]; n != nil {
+		d.upstreams(s, n)
+	}
 	d.workload(s, f["workload"])
 	d.faults(s, f["faults"])
 	if n := eventsAtMost(s); n > MaxEvents {

@@ -52,8 +52,8 @@ func (d *decoder) variants(s *Scenario, n *yaml.Node) {
 			v.Retry, _ = d.Duration(n, "retry")
 		}
 		v.Blind = d.truth(f["blind"], "blind")
-		if v.Blind && s.Provider == nil {
-			d.Report(document.Deref(item), "say what provider there is", "without a provider the run %q has nothing to be blind to", v.Name)
+		if v.Blind && s.Provider == nil && len(s.Upstreams) == 0 {
+			d.Report(document.Deref(item), "say what provider or upstreams there are", "without a provider the run %q has nothing to be blind to", v.Name)
 		}
 		if len(v.Skip) == 0 && v.Retry == 0 && !v.Blind {
 			d.Report(document.Deref(item), "say skip, retry or blind", "the run %q beside is the same run", v.Name)

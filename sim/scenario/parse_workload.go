@@ -124,6 +124,7 @@ func (d *decoder) stream(s *Scenario, item *yaml.Node, f map[string]*yaml.Node) 
 	st.Skew = d.number(f["skew"], "skew")
 	st.Agents = d.whole(f["agents"], "agents", 1, workload.MaxNames, 0)
 	st.Nodes, st.Zone = d.fraction(f["nodes"], "nodes"), d.zone(s, f["zone"])
+	st.Data, st.Stays = d.locality(s, f)
 	if n := f["burst"]; n != nil {
 		b := d.Mapping(n, burstShape)
 		st.Burst = Burst{

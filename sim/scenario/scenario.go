@@ -34,7 +34,9 @@ type Scenario struct {
 	RetryAfter time.Duration
 	// Provider stands behind admitted calls; nil runs them all. Blind is whether nobody is told of its refusals.
 	Provider *Provider
-	Blind    bool
+	// Upstreams are how those of the policy really are.
+	Upstreams []Upstream
+	Blind     bool
 	// Beside are other runs of the swarm, which bounds compare with.
 	Beside []Variant
 }
@@ -45,7 +47,7 @@ type Variant struct {
 	Name  string
 	Skip  []string
 	Retry time.Duration
-	Blind bool // refusals by the provider lower no rate
+	Blind bool // nodes are not told of refusals by the provider, and of upstreams that are not reached
 }
 
 // With returns the scenario as the variant has it.

@@ -53,6 +53,8 @@ var scenarioShape = &document.Shape{Name: "the scenario", Fields: []document.Fie
 	{Name: "gossip", Is: document.Schema{One: gossipShape}, Doc: "What the pool is configured to. Default: as in production."},
 	{Name: "provider", Is: document.Schema{One: providerShape},
 		Doc: "What stands behind admitted calls, and may refuse them. A refused call has used nothing, and its caller comes back as one that was deferred. Default: it runs all calls."},
+	{Name: "upstreams", Is: document.Schema{List: upstreamShape},
+		Doc: "How the policy's upstreams really are. Default: they answer at once, and everybody reaches them."},
 	{Name: "policy", Is: document.Schema{Kind: "object"}, Doc: "The policy: the same fields as a policy document, indented below."},
 	{Name: "policy_file", Is: document.Text, Doc: "Instead of policy: a file, seen from the scenario's directory."},
 	{Name: "revisions", Is: document.Schema{Items: &document.Schema{Kind: "object"}},
@@ -70,7 +72,7 @@ var scenarioShape = &document.Shape{Name: "the scenario", Fields: []document.Fie
 var variantShape = &document.Shape{Name: "a run beside", Fields: []document.Field{
 	{Name: "name", Required: true, Is: document.Name, Doc: "What bounds call it."},
 	{Name: "skip", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "Streams that it leaves out."},
-	{Name: "blind", Is: boolean, Doc: "true: what the provider refuses lowers no rate. Default: false."},
+	{Name: "blind", Is: boolean, Doc: "true: nodes are not told of what the provider refuses, and of upstreams that are not reached. Default: false."},
 	{Name: "retry", Is: document.Duration, Doc: "Callers who are deferred come back after that, whatever they are told."},
 }}
 
@@ -79,6 +81,12 @@ var providerShape = &document.Shape{Name: "provider", Fields: []document.Field{
 	{Name: "burst", Required: true, Is: document.Amount, Doc: "The most of them that piles up."},
 	{Name: "from", Is: document.Duration, Doc: "Before that it runs all calls. Default: 0s."},
 	{Name: "until", Is: document.Duration, Doc: "From then on it runs all calls. Default: never."},
+}}
+
+var upstreamShape = &document.Shape{Name: "an upstream", Fields: []document.Field{
+	{Name: "name", Required: true, Is: document.Name, Doc: "What the policy calls it."},
+	{Name: "zone", Is: document.Name, Doc: "Where it stands: nodes that a partition cuts off from that zone do not reach it. Default: all reach it."},
+	{Name: "begins", Is: delay, Doc: "How long it takes to begin its answer, on top of how long calls run. Default: 0s."},
 }}
 
 var zoneShape = &document.Shape{Name: "a zone", Fields: []document.Field{
@@ -138,6 +146,8 @@ var streamShape = &document.Shape{Name: "a stream", Fields: []document.Field{
 	{Name: "agents", Is: whole(1, workload.MaxNames), Doc: "How many agents each tenant has. Default: calls name no agent."},
 	{Name: "nodes", Is: document.Percent, Doc: "The part of the nodes (the first ones of all or of the zone) whose callers make these calls. Default: 100%."},
 	{Name: "zone", Is: document.Name, Doc: "Only callers of this zone. Default: of all."},
+	{Name: "data", Is: document.Schema{Names: true, Form: document.TextForm}, Doc: "Data sets that its calls name. Default: none."},
+	{Name: "stays", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "Zones: a run fails if one of its calls is admitted in another, or sent to an upstream that may run it in another. A caller in the wrong zone asks the node that he is told. Default: anywhere."},
 	{Name: "burst", Is: document.Schema{One: burstShape}, Doc: "With bursty: how."},
 	{Name: "period", Is: document.Duration, Doc: "With diurnal: a day. With hot_spot: how long it stays at one place, default for ever."},
 	{Name: "swing", Is: document.Percent, Doc: "With diurnal: by how much the rate goes up and down."},

@@ -26,6 +26,9 @@ type Stream struct {
 	Nodes float64
 	Zone  string
 
+	Data  []string // data sets that its calls name
+	Stays []string // zones in which alone its calls may run: what a run is held to
+
 	Burst   Burst         // Bursty
 	Period  time.Duration // Diurnal: a day; HotSpot: how long it stays at one place, 0 for ever
 	Swing   float64       // Diurnal: amplitude, 0..1. A day begins at its mean and rises
