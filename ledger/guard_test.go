@@ -39,7 +39,7 @@ func (w *world) rounds(n int, dt Millis) {
 			for i, x := range w.nodes {
 				for j, p := range w.nodes {
 					if i != j && x.r != nil && p.r != nil {
-						w.send(x, p.self.Node, x.r.Digest())
+						x.digest(p)
 					}
 				}
 			}

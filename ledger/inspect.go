@@ -7,14 +7,15 @@ import (
 )
 
 // Record is what one durable write says, for those who judge a swarm from outside (the simulator, checkers).
-// Exactly one of Account, Entry, Due and Version is set for the records that matter to them; none for all others.
+// Exactly one of Account, Entry, Due, Seat, Closed and Version is set for the records that matter to them; none for all others.
 type Record struct {
 	Instance InstanceID // of Account and Entry
 	Account  *State
 	Entry    *Entry
 	Peer     Holder // Entry: the other side
 	Due      *Due
-	From, To Holder      // Due: what it was credited for, see EachDue
+	From, To Holder // Due: what it was credited for, see EachDue
+	Seat     *Seat
 	Node     string      // Closed: of which node
 	Closed   [][2]uint64 // its generations with which all is booked and no pairwise records are kept, from and to
 	Version  uint64      // row versions up to it may be used
@@ -48,6 +49,11 @@ func Inspect(w Write) (Record, error) {
 		for _, s := range p[rec.Node] {
 			rec.Closed = append(rec.Closed, [2]uint64{s.from, s.to})
 		}
+	} else if strings.HasPrefix(w.Key, keySeat) {
+		d := newReader(w.Value, kindSeat)
+		d.record(4)
+		seat := d.seat()
+		rec.Seat, err = &seat, d.err
 	} else if w.Key == keyVersion {
 		rec.Version, err = decodeVersion(w.Value)
 	}

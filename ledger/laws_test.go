@@ -128,6 +128,21 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 			w.drawBatch(t, n)
 		},
 		"round": func(t *rapid.T) { w.round(Millis(rapid.IntRange(1, 400).Draw(t, "ms"))) },
+		"rough round": func(t *rapid.T) { // one batch of one node fails, or the node crashes in it and is back at once
+			n, k := w.anyUp(t), rapid.IntRange(0, 4).Draw(t, "batch")
+			o := rapid.SampledFrom([]outcome{abort, crashBefore, crashAfter}).Draw(t, "disk")
+			w.fate = func(x *wnode) outcome {
+				if x != n {
+					return commit
+				}
+				if k--; k == -1 {
+					return o
+				}
+				return commit
+			}
+			w.round(Millis(rapid.IntRange(1, 400).Draw(t, "ms")))
+			w.fate = nil
+		},
 		"deliver": func(t *rapid.T) {
 			for range rapid.IntRange(1, 6).Draw(t, "packets") {
 				if len(w.net) == 0 {
@@ -241,7 +256,7 @@ func (w *world) actions(steps bool) map[string]func(*rapid.T) {
 		},
 		"digest": func(t *rapid.T) {
 			n, to := w.anyUp(t), w.anyUp(t)
-			w.send(n, to.self.Node, n.r.Digest())
+			n.digest(to)
 		},
 		"": func(t *rapid.T) { w.check() },
 	}

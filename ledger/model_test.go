@@ -20,11 +20,14 @@ type model struct {
 	sets   map[Holder][]Holder          // the guardians of every generation that has some
 	claims map[Holder]*judge.Claim      // of generations, once something is decided
 	graves map[Holder]*judge.Guards     // of directories that were destroyed, what was on them
+	seats  map[Holder]judge.Seats       // what generations have told of them
+	finals map[Holder][]guardian.Record // what was decided of generations, but for words
 }
 
 func newModel(w *world) *model {
 	return &model{w: w, disks: map[*wnode]*judge.Disk{}, books: map[InstanceID][]*judge.Book{}, flows: map[InstanceID]judge.Flows{},
-		sets: map[Holder][]Holder{}, claims: map[Holder]*judge.Claim{}, graves: map[Holder]*judge.Guards{}}
+		sets: map[Holder][]Holder{}, claims: map[Holder]*judge.Claim{}, graves: map[Holder]*judge.Guards{},
+		seats: map[Holder]judge.Seats{}, finals: map[Holder][]guardian.Record{}}
 }
 
 func (m *model) must(err error) {
@@ -129,7 +132,14 @@ func (m *model) toppedUp(ts []topUp) {
 
 func (m *model) burned(n *wnode, id InstanceID, amount Tokens) { m.book(n, id).Burned(amount) }
 
-func (m *model) told(n *wnode, msg any)     { m.must(m.disk(n).Told(msg)) }
+func (m *model) told(n *wnode, msg any) {
+	m.must(m.disk(n).Told(msg))
+	if m.seats[n.self] == nil {
+		m.seats[n.self] = judge.Seats{}
+	}
+	m.seats[n.self].Tell(n.self, msg)
+}
+
 func (m *model) wrote(n *wnode, ws []Write) { m.must(m.disk(n).Write(ws)) }
 func (m *model) spread(n *wnode, row *Row)  { m.must(m.disk(n).Spread(row, n.highest)) }
 
@@ -163,6 +173,7 @@ func (m *model) claimed() {
 			}
 			records, err := judge.Records(of, v, set)
 			m.must(err)
+			m.finals[of] = records
 			for _, id := range m.w.ids {
 				f, err := judge.ReadFinal(records, id)
 				m.must(err)
@@ -171,6 +182,11 @@ func (m *model) claimed() {
 		}
 		if c != nil {
 			m.must(c.Take(of, v, 0))
+		}
+		if records, decided := m.finals[of]; decided {
+			m.must(m.seats[of].In(of, records))
+		} else if c == nil {
+			m.must(judge.Claimable(of, set, func(g *judge.Guards) error { return m.seats[of].In(of, g.Copies(of)) }))
 		}
 		for _, id := range m.w.ids {
 			b, spec := m.find(of, id), m.w.specs[id][0]

@@ -25,9 +25,10 @@ type world struct {
 	ids     []InstanceID
 	specs   map[InstanceID][]Spec // by policy version
 	model   *model
-	lossy   func() bool // whether the next packet is lost; nil for never
-	guards  Guards      // what the policy says about them
-	part    int         // bytes of records in a message about guarding; 0 for what is usual
+	lossy   func() bool          // whether the next packet is lost; nil for never
+	fate    func(*wnode) outcome // of batches in rounds; nil for commit
+	guards  Guards               // what the policy says about them
+	part    int                  // bytes of records in a message about guarding; 0 for what is usual
 	charter Charter
 	lost    int  // directories
 	honest  bool // operators vouch for the dead only: one that comes back hears first that it is over
@@ -305,6 +306,13 @@ func (w *world) send(from *wnode, to string, m any) {
 	}
 }
 
+// digest tells a peer what rows this node has.
+func (n *wnode) digest(to *wnode) {
+	d := n.r.Digest()
+	n.w.model.told(n, d)
+	n.w.send(n, to.self.Node, d)
+}
+
 // deliver takes packet k off the net, or leaves it there too.
 func (w *world) deliver(k int, keep bool) {
 	p := w.net[k]
@@ -405,7 +413,7 @@ func (w *world) round(dt Millis) {
 	for _, n := range w.nodes {
 		if n.r != nil {
 			n.r.Tick(n.clock())
-			n.batch(commit, nil)
+			n.batchOfRound()
 		}
 	}
 	for range 4 {
@@ -418,11 +426,23 @@ func (w *world) round(dt Millis) {
 		}
 		for _, n := range w.nodes {
 			if n.r != nil && n.r.Pending() {
-				n.batch(commit, nil)
+				n.batchOfRound()
 			}
 		}
 	}
 	w.check()
+}
+
+// batchOfRound ends as it has to. A node that crashes is back at once, and the others do not notice.
+func (n *wnode) batchOfRound() {
+	o := commit
+	if n.w.fate != nil {
+		o = n.w.fate(n)
+	}
+	if n.batch(o, nil); n.r == nil {
+		n.start(uint64(n.w.now))
+		n.w.members()
+	}
 }
 
 // heal ends all faults and runs until nothing is left to do.
@@ -458,7 +478,7 @@ func (w *world) heal(latest int) {
 			for i, n := range w.nodes {
 				for j, p := range w.nodes {
 					if i != j {
-						w.send(n, p.self.Node, n.r.Digest())
+						n.digest(p)
 					}
 				}
 			}

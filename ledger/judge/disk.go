@@ -30,18 +30,19 @@ type Disk struct {
 	accounts map[ledger.InstanceID]*ledger.State // never written to
 	entries  map[ledger.InstanceID][]Pair        // sorted by peer
 	dues     map[ledger.InstanceID][]Due
+	seats    Seats // of all that are on it
 	version  uint64
 	guards   *Guards
 }
 
 // NewDisk is an empty disk of self.
 func NewDisk(self ledger.Holder) *Disk {
-	return &Disk{self, map[string][]byte{}, map[ledger.InstanceID]*ledger.State{}, map[ledger.InstanceID][]Pair{}, map[ledger.InstanceID][]Due{}, 0, NewGuards(self)}
+	return &Disk{self, map[string][]byte{}, map[ledger.InstanceID]*ledger.State{}, map[ledger.InstanceID][]Pair{}, map[ledger.InstanceID][]Due{}, Seats{}, 0, NewGuards(self)}
 }
 
 // Clone is a disk of its own with the same records.
 func (d *Disk) Clone() *Disk {
-	c := &Disk{d.self, maps.Clone(d.records), maps.Clone(d.accounts), make(map[ledger.InstanceID][]Pair, len(d.entries)), maps.Clone(d.dues), d.version, d.guards.Clone()}
+	c := &Disk{d.self, maps.Clone(d.records), maps.Clone(d.accounts), make(map[ledger.InstanceID][]Pair, len(d.entries)), maps.Clone(d.dues), maps.Clone(d.seats), d.version, d.guards.Clone()}
 	for id, ps := range d.entries {
 		c.entries[id] = slices.Clone(ps)
 	}
@@ -93,6 +94,11 @@ func (d *Disk) Write(ws []ledger.Write) error {
 			err = d.entry(rec.Instance, rec.Peer, rec.Entry)
 		case rec.Due != nil:
 			err = d.due(rec.Instance, Due{From: rec.From, To: rec.To, Due: *rec.Due})
+		case rec.Seat != nil:
+			if before := d.seats[rec.Seat.Index]; rec.Seat.Serial < before {
+				err = broken(Monotone, "the serial of seat %d goes from %d to %d at %v", rec.Seat.Index, before, rec.Seat.Serial, d.self)
+			}
+			d.seats[rec.Seat.Index] = rec.Seat.Serial
 		case rec.Version > 0:
 			if rec.Version < d.version {
 				err = broken(Monotone, "the versions that %v may use go from %d to %d", d.self, d.version, rec.Version)
@@ -172,6 +178,14 @@ func (d *Disk) Told(msg any) error {
 		if m.SharesIn > e.SharesIn || s == nil ||
 			m.In > 0 && (m.Window > s.Window || m.Window == s.Window && (e.Window != m.Window || m.In > e.In)) {
 			return broken(DurableFirst, "%v acknowledges %+v and has %+v on disk", d.self, *m, e.Entry)
+		}
+	case *ledger.SeatAck:
+		if d.seats[m.Index] < m.Serial {
+			return broken(DurableFirst, "%v acknowledges seat %d with serial %d, on disk is %d", d.self, m.Index, m.Serial, d.seats[m.Index])
+		}
+	case *ledger.SeatPass:
+		if d.seats[m.Seat.Index] < m.Seat.Serial {
+			return broken(DurableFirst, "%v passes seat %d on with serial %d, on disk is %d", d.self, m.Seat.Index, m.Seat.Serial, d.seats[m.Seat.Index])
 		}
 	case []ledger.Row:
 		for i := range m {
