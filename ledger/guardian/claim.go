@@ -130,10 +130,15 @@ func (m *Machine) promised(now time.Duration, p *Promise) {
 		return
 	}
 	if c.value == nil {
-		if stored.Stored.Version == 0 {
-			return // whoever claims has stored something: its own promise is missing
+		v := stored.Stored.Version
+		if v == 0 && c.of == m.self && m.own.Version >= m.own.floor {
+			// Its notes have reached nobody, and after their promises they take none: it is as its own disk says.
+			v, c.records, c.whole = m.own.Version, m.own.since(0), true
 		}
-		c.value, c.ours, c.source = &Value{Version: stored.Stored.Version, Heir: c.heir}, true, stored
+		if v == 0 {
+			return // another that claims has stored something: its own promise is missing
+		}
+		c.value, c.ours, c.source = &Value{Version: v, Heir: c.heir}, true, stored
 	}
 	m.propose(now, c)
 }

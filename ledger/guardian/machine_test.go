@@ -509,3 +509,28 @@ func TestNothingIsToldOfWhatGaveWay(t *testing.T) {
 		})
 	}
 }
+
+// TestNobodyHasStoredAnything: an owner whose first note reached nobody claims itself, since one of its guardians is gone for good.
+// Those that are left promise, and from then on take no note; what they are asked to accept is what the owner has.
+func TestNobodyHasStoredAnything(t *testing.T) {
+	w := newWorld(t, 4)
+	o := w.nodes[0]
+	o.own["a"] = []byte{1}
+	if err := o.m.Guard([]Holder{w.nodes[1].self, w.nodes[2].self, w.nodes[3].self}, o.records()); err != nil {
+		t.Fatal(err)
+	}
+	o.batch()
+	w.net = nil // its notes
+	w.nodes[3].m = nil
+	if err := o.m.Claim(o.clock, o.self, Holder{Node: "n0", Gen: 2}); err != nil {
+		t.Fatal(err)
+	}
+	w.settle()
+	for range 5 {
+		w.pass(time.Second)
+		w.tick(o, w.nodes[1], w.nodes[2])
+	}
+	for _, n := range []*node{o, w.nodes[1], w.nodes[2]} {
+		want(t, "what "+n.self.Node+" knows to be decided", n.decision(o), "version 1 for n0: a=[1]")
+	}
+}
