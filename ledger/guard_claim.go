@@ -216,7 +216,12 @@ func (r *Replica) decided(now Instant, hs []Holder) {
 		if f != nil && f.heir == r.self {
 			r.tellAll(of)
 			for i := range r.peers {
-				if p := &r.peers[i]; p.Alive && (f.with[p.Holder] || f.word || p.Holder == of) { // a leaver waits for it
+				p := &r.peers[i]
+				switch {
+				case !p.Alive || !f.with[p.Holder] && !f.word && p.Holder != of: // a leaver waits for it
+				case !f.word && slices.Contains(r.guard.WardSet(of), p.directory()):
+					r.guard.Say(of, p.Holder) // it has the records, or gets them
+				default:
 					r.guard.Tell(of, p.Holder)
 				}
 			}

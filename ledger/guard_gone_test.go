@@ -79,7 +79,10 @@ func TestLongLife(t *testing.T) {
 			x = p
 		}
 	}
-	const lives = 8
+	lives := 40
+	if testing.Short() {
+		lives = 8
+	}
 	for k := range lives {
 		stays.r.GiveRights(stays.clock(), w.ids[0], x.self, 10, stays.clock())
 		w.rounds(12, 200)
@@ -90,7 +93,7 @@ func TestLongLife(t *testing.T) {
 		w.rounds(12, 1000)
 	}
 	w.rounds(30, 1000)
-	if stays.self.Gen != 1 || x.self.Gen < lives {
+	if stays.self.Gen != 1 || x.self.Gen < uint64(lives) {
 		t.Fatalf("they are %v and %v", stays.self, x.self)
 	}
 	pairs, pasts := 0, 0

@@ -140,41 +140,42 @@ func (n *Node) release() {
 	}
 }
 
-// handOn gives rights, shares and seats to the nearest live peer, and waits until it has them durably. When
-// that peer turns out to be leaving too, another takes its place; when a whole swarm is stopped, there is none. It reports whether
-// somebody stays who has, or will have, what was this node's.
+// handOn gives rights, shares and seats to the nearest live peer, and waits until it has them durably. It reports whether somebody stays
+// who has, or will have, what was this node's.
 func (n *Node) handOn() bool {
-	to, ok := n.heir()
-	if !ok {
-		n.log.Info().Msg("no live peer to hand rights on to: they stay with this data directory")
-		return false
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), handTimeout)
 	defer cancel()
-	for {
-		left := make(chan error, 1)
-		err := n.ask(ctx, func(now ledger.Instant) {
-			n.meet(now)
-			left <- n.replica.Leave(now, to)
-		})
-		if err == nil {
-			err = <-left
-		}
-		if err != nil {
-			n.log.Warn().Err(err).Msg("rights were not handed on: they stay with this data directory")
-			return false
-		}
-		if n.until(ctx, n.looks, func(ledger.Instant) bool { return n.replica.Handed() || !n.stays(to) }) && n.handed() {
-			n.log.Info().Stringer("to", to).Msg("rights handed on")
-			return true
-		}
-		if next, ok := n.heir(); ctx.Err() == nil && ok && next != to {
-			to = next // the first is leaving, too, or goes on as another generation
-			continue
-		}
-		n.log.Warn().Stringer("to", to).Msg("the peer has not confirmed all rights: they are told again when this node comes back")
-		return n.stays(to)
+	h := handing{
+		heir: n.heir,
+		leave: func(to ledger.Holder) error {
+			left := make(chan error, 1)
+			if err := n.ask(ctx, func(now ledger.Instant) {
+				n.meet(now)
+				left <- n.replica.Leave(now, to)
+			}); err != nil {
+				return err
+			}
+			return <-left
+		},
+		handed: func(to ledger.Holder) bool {
+			return n.until(ctx, n.looks, func(ledger.Instant) bool { return n.replica.Handed() || !n.stays(to) }) && n.handed()
+		},
+		over:  func() bool { return ctx.Err() != nil },
+		stays: n.stays,
 	}
+	to, how, err := h.on()
+	switch how {
+	case toNobody:
+		n.log.Info().Msg("no live peer to hand rights on to: they stay with this data directory")
+	case notBegun:
+		n.log.Warn().Err(err).Msg("rights were not handed on: they stay with this data directory")
+	case handedOn:
+		n.log.Info().Stringer("to", to).Msg("rights handed on")
+		return true
+	case notConfirmed, lastLeaves:
+		n.log.Warn().Stringer("to", to).Msg("the peer has not confirmed all rights: they are told again when this node comes back")
+	}
+	return how == notConfirmed
 }
 
 func (n *Node) handed() (yes bool) {

@@ -203,8 +203,12 @@ func (m *Machine) accepted(now time.Duration, a *Accepted) {
 		return // no room: the next ballot tries again
 	}
 	m.counts.Decided++
-	for _, g := range c.set {
-		if g != m.dir {
+	for k, g := range c.set {
+		switch {
+		case g == m.dir:
+		case c.accepted[k]:
+			m.Say(c.of, g) // it has the records
+		default:
 			m.Tell(c.of, g)
 		}
 	}

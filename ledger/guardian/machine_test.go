@@ -534,3 +534,29 @@ func TestNobodyHasStoredAnything(t *testing.T) {
 		want(t, "what "+n.self.Node+" knows to be decided", n.decision(o), "version 1 for n0: a=[1]")
 	}
 }
+
+// TestAcceptedIsNotToldAgain: who has accepted a value has its records, and hears no more than that it is decided; who has not is
+// told all of it.
+func TestAcceptedIsNotToldAgain(t *testing.T) {
+	w := guarded(t, 4, 0)
+	o, c := w.nodes[0], w.nodes[1]
+	o.m = nil
+	w.pass(2 * lease)
+	c.claim(o)
+	told := map[string]int{}
+	for range 10 {
+		c.batch()
+		w.deliver(func(p packet) bool {
+			if d, ok := p.Message.(*Decided); ok {
+				told[p.To.Node] = len(d.Records)
+				return false
+			}
+			return p.To.Node == "n3"
+		})
+	}
+	want(t, "records told to n2, which has accepted", told["n2"], 0)
+	want(t, "records told to n3, which has not", told["n3"], 1)
+	for _, n := range w.nodes[1:] {
+		want(t, "what "+n.self.Node+" knows", n.decision(o), "version 1 for n1: a=[1]")
+	}
+}
