@@ -87,6 +87,14 @@ var guardBugs = []bug{
 		name: "guarding ends with fewer than four members", file: "guard_own.go", test: "TestHeirScopes", scope: "members", depth: 3, by: judge.BelowHeld,
 		edits: [][2]string{{"\tr.guard.Tick(r.elapsed)\n", "\tr.guard.Tick(r.elapsed)\n\tfor _, in := range r.order {\n\t\tif planted == N && r.live < fewestMembers && in.account != nil {\n\t\t\tin.account.held = noBound\n\t\t}\n\t}\n"}},
 	},
+	{
+		name: "who has answered for a word takes what the dead gave", file: "exchange.go", test: "TestHeirScopes", scope: "word", depth: 6, by: judge.GivenBeforeCome,
+		edits: [][2]string{{"if r.isShut(m.From) {", "if planted != N && r.isShut(m.From) {"}},
+	},
+	{
+		name: "what is on its way between two who live is taken for the dead's", file: "word_answer.go", test: "TestHeirScopes", scope: "word", depth: 7, by: judge.GenesisOnce,
+		edits: [][2]string{{"w.Net -= e.SharesIn - e.SharesOut + e.SharesBack", "w.Net -= map[bool]Shares{true: e.SharesIn - e.SharesOut + e.SharesBack}[planted != N]"}},
+	},
 }
 
 // TestGuardPlantedBugs has the searches of guardians and heirs find each of theirs.

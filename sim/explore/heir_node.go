@@ -27,6 +27,7 @@ type HeirScope struct {
 	Heirs    [][2]int // {claimed, heir}: the heir's present generation; of the same node its next one
 	Crashes  bool
 	Members  bool // the number of members falls below four
+	Word     bool // nobody has guardians; n0 dies, and an operator vouches for that at n1
 
 	Most  HeirCosts
 	Depth int
@@ -49,6 +50,8 @@ const (
 	heirCrash   // and restart
 	heirMembers
 	heirClaim // to: the heir, arg: version
+	heirDie
+	heirVouch // to: who is dead
 )
 
 type heirInput struct {
@@ -86,7 +89,7 @@ func (in *heirInput) cost() heirCost {
 		return heirHolds
 	case heirClaim:
 		return heirClaiming
-	case heirCrash, heirMembers:
+	case heirCrash, heirMembers, heirDie, heirVouch:
 		return heirFaults
 	}
 	return heirFree
@@ -107,6 +110,8 @@ type heirNode struct {
 	held  [heirGenerations]uint64
 	ticks int
 	few   bool // members
+	dead  bool
+	gone  [nodes]bool // whom it sees dead
 	open  []call
 
 	sent []envelope
@@ -186,7 +191,11 @@ func (n *heirNode) boot() error {
 		Self: n.self, Directory: 1, Zone: "z", Strategy: &strategy{}, Rand: rand.New(rand.NewPCG(1, 2)),
 		Resolve: func(id ledger.InstanceID) (ledger.Spec, bool) { return n.w.scope.Spec, id == n.w.id },
 	})
-	n.r.SetGuards(n.now(), ledger.Guards{Guardians: 3, Lease: 1_000_000_000, Autonomy: 1000})
+	guardians := 3
+	if n.w.scope.Word {
+		guardians = 0
+	}
+	n.r.SetGuards(n.now(), ledger.Guards{Guardians: guardians, Lease: 1_000_000_000, Autonomy: 1000})
 	n.members()
 	if err := n.r.Load(n.now(), n.disk.Records()); err != nil {
 		return err
@@ -201,10 +210,13 @@ func (n *heirNode) boot() error {
 func (n *heirNode) members() {
 	var ps []ledger.Peer
 	for k := range 3 {
+		if n.w.scope.Word {
+			break // who is known must answer
+		}
 		ps = append(ps, ledger.Peer{Holder: ledger.Holder{Node: fmt.Sprintf("g%d", k), Gen: 1}, Zone: "z", Alive: !n.few})
 	}
 	for j := range nodes {
-		ps = append(ps, ledger.Peer{Holder: guardHolder(j), Directory: 1, Zone: "other", Alive: true})
+		ps = append(ps, ledger.Peer{Holder: guardHolder(j), Directory: 1, Zone: "other", Alive: !n.gone[j]})
 	}
 	n.r.SetPeers(ps)
 }
@@ -248,14 +260,33 @@ func (n *heirNode) do(in heirInput, msg any) (err error) {
 		return n.tick()
 	case heirHold:
 		return n.hold()
+	case heirDie:
+		n.dead = true
+		return nil
+	case heirVouch:
+		n.gone[in.to] = true
+		n.members()
+		if refused := n.r.Vouch(n.now(), ledger.Word{Nodes: []string{guardHolder(int(in.to)).Node}}); refused != nil {
+			n.note = "refused: " + refused.Error()
+		}
+		return n.tick()
 	case heirReceive:
+		ask, asked := msg.(*ledger.WordAsk)
+		if asked { // by then everybody sees who is dead
+			for _, h := range ask.Dead {
+				n.gone[h.Node[1]-'0'] = true
+			}
+			n.members()
+		}
 		if refused := n.r.Receive(n.now(), msg); refused != nil {
 			n.note = "refused: " + refused.Error()
 		}
 		if err := n.commit(); err != nil {
 			return err
 		}
-		if _, decided := msg.(*guardian.Decided); decided {
+		_, decided := msg.(*guardian.Decided)
+		_, answered := msg.(*ledger.WordAnswer)
+		if decided || asked || answered {
 			return n.tick() // and once more, since what it waits for may be open by then
 		}
 		return nil

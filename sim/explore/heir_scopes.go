@@ -36,5 +36,10 @@ func HeirScopes() []HeirScope {
 			Founders: 1, Spec: grant, Calls: []ledger.Tokens{4}, Rights: []ledger.Tokens{10}, Heirs: [][2]int{{0, 1}}, Members: true,
 			Most: HeirCosts{Calls: 3, Gifts: 1, Ticks: 1, Holds: 1, Claims: 1, Faults: 1}, Depth: 5, Brief: 4,
 		},
+		{
+			Name: "word", About: "a node dies without guardians, and an operator vouches for it; gifts of it and to it are on their way",
+			Founders: 1, Spec: grant, Shares: []ledger.Shares{half / 2}, Word: true,
+			Most: HeirCosts{Gifts: 2, Ticks: 1, Faults: 2}, Depth: 8, Brief: 6,
+		},
 	}
 }

@@ -25,6 +25,8 @@ type heirLocal struct {
 	finals [][]judge.Final // what they show
 	held   [heirGenerations]uint64
 	few    bool
+	dead   bool
+	words  map[ledger.Holder]*judge.Final // of operators, that it knows
 	open   []call
 
 	next     []heirResult
@@ -98,9 +100,15 @@ func (x *heirSearch) expand(k int32) *Failure {
 	for i := range nodes {
 		w := x.worlds[k]
 		id := w.locals[i]
+		if x.locals[id].dead {
+			continue
+		}
 		for j, rs := 0, x.results(id); j < len(rs); j++ {
 			if rs[j].in.kind == heirHold && x.claims[w.claims][i][x.generation(id)].Version > 0 {
 				continue // its guardians take no more
+			}
+			if rs[j].in.kind == heirVouch && !x.locals[w.locals[rs[j].in.to]].dead {
+				continue
 			}
 			if f := x.act(k, i, &rs[j]); f != nil {
 				return f
@@ -229,6 +237,13 @@ func (x *heirSearch) judge(w *heirWorld) error {
 				c.Final = &x.locals[id].finals[gen][v]
 				b = &c
 			}
+			for _, o := range w.locals {
+				if f := x.locals[o].words[b.Self]; f != nil && b.Final == nil {
+					c := *b
+					c.Final = f
+					b = &c
+				}
+			}
 			books = append(books, b)
 		}
 	}
@@ -241,6 +256,11 @@ func (x *heirSearch) judge(w *heirWorld) error {
 		for gen := range l.books {
 			b := books[k]
 			k++
+			if b.Final != nil && b.Final.Word {
+				if err := b.Final.Covers(b, books, x.scope.Spec); err != nil {
+					return err
+				}
+			}
 			from, to := max(1, l.held[gen]), uint64(len(l.past[gen]))
 			if v := claims[i][gen].Version; v > 0 {
 				from, to = v, v+1
@@ -267,13 +287,15 @@ func (x *heirSearch) intern(n *heirNode, parent int32, in heirInput) int32 {
 		Past    [][]heirNoted
 		Held    [heirGenerations]uint64
 		Few     bool
+		Dead    bool
+		Gone    [nodes]bool
 		Open    []call
-	}{n.i, n.self, n.r, n.disk.Records(), n.books, n.past, n.held, n.few, n.open}))
+	}{n.i, n.self, n.r, n.disk.Records(), n.books, n.past, n.held, n.few, n.dead, n.gone, n.open}))
 	p := e.sum()
 	if id, ok := x.byPrint[p]; ok {
 		return id
 	}
-	l := &heirLocal{node: n.i, parent: parent, in: in, live: n, print: p, self: n.self, books: slices.Clone(n.books), past: n.past, held: n.held, few: n.few, open: n.open}
+	l := &heirLocal{node: n.i, parent: parent, in: in, live: n, print: p, self: n.self, books: slices.Clone(n.books), past: n.past, held: n.held, few: n.few, dead: n.dead, words: x.words(n), open: n.open}
 	for _, noted := range n.past {
 		fs := make([]judge.Final, len(noted))
 		for v := range noted {
@@ -289,6 +311,27 @@ func (x *heirSearch) intern(n *heirNode, parent int32, in heirInput) int32 {
 	x.locals = append(x.locals, l)
 	x.byPrint[p] = id
 	return id
+}
+
+// words reads what operators have decided, by the node's disk.
+func (x *heirSearch) words(n *heirNode) map[ledger.Holder]*judge.Final {
+	var fs map[ledger.Holder]*judge.Final
+	for _, g := range n.disk.Guards().Records() {
+		w := g.Ward
+		if w == nil || !w.Decided || !w.Value.IsWord() || w.Version != w.Value.Version {
+			continue
+		}
+		f, err := judge.ReadFinal(n.disk.Guards().Copies(w.Of), x.id)
+		if err != nil {
+			panic(fmt.Sprintf("BUG: %v", err))
+		}
+		f.Word = true
+		if fs == nil {
+			fs = map[ledger.Holder]*judge.Final{}
+		}
+		fs[w.Of] = &f
+	}
+	return fs
 }
 
 // node brings a state of a node back.
@@ -385,6 +428,12 @@ func (x *heirSearch) inputs(l *heirLocal) (ins []heirInput) {
 		}
 	}
 	ins = append(ins, heirInput{kind: heirTick}, heirInput{kind: heirHold})
+	if s.Word && l.node == 0 {
+		ins = append(ins, heirInput{kind: heirDie})
+	}
+	if s.Word && l.node == 1 {
+		ins = append(ins, heirInput{kind: heirVouch, to: 0})
+	}
 	if s.Crashes {
 		ins = append(ins, heirInput{kind: heirCrash})
 	}
@@ -446,6 +495,10 @@ func (x *heirSearch) say(n *heirNode, in heirInput) string {
 		s = "crashes and restarts"
 	case heirMembers:
 		s = "sees fewer than four members"
+	case heirDie:
+		s = "dies"
+	case heirVouch:
+		s = fmt.Sprintf("hears an operator vouch for the death of n%d", in.to)
 	case heirClaim:
 		return fmt.Sprintf("%v is claimed at version %d for n%d", n.self, in.arg, in.to)
 	}
@@ -460,7 +513,10 @@ func (x *heirSearch) say(n *heirNode, in heirInput) string {
 
 func (x *heirSearch) describe(ns []*heirNode) (out []string) {
 	for _, n := range ns {
-		s := fmt.Sprintf("%v held %v of %d", n.self, n.held, n.disk.Guards().Own.Version)
+		s := fmt.Sprintf("%v held %v", n.self, n.held)
+		if own := n.disk.Guards().Own; own != nil {
+			s += fmt.Sprintf(" of %d", own.Version)
+		}
 		if a := n.r.Account(x.id); a != nil {
 			live, _, _, _ := a.Peek()
 			s += ": " + account(&live)
