@@ -139,6 +139,55 @@ func TestAFounderWithAnAllowance(t *testing.T) {
 	}
 }
 
+// TestGuaranteesAreAnsweredFirst: of a founder who may not answer all that he is asked for, those get what they ask for who ask for a
+// guarantee; the others pay for it, and all of it costs no more than it may.
+func TestGuaranteesAreAnsweredFirst(t *testing.T) {
+	const seconds, allowed, pause = 20, 2000, 5 // of 50 ms
+	w := scripted(t, 3, 1, one(Spec{Kind: Rate, Amount: 100_000, Per: 100_000, PerMillis: 1000, Lend: DefaultLend}))
+	w.opened()
+	for _, n := range w.nodes {
+		n.r.Allow(allowed)
+	}
+	a, id := w.nodes[0], w.ids[0]
+	asked, given, said, asks := map[int]int{}, map[int]int{}, 0, uint64(0)
+	for i := range seconds * 20 {
+		for _, n := range w.nodes[1:] {
+			floor := n.i == 2
+			if floor && i%pause > 0 {
+				continue
+			}
+			asks++
+			asked[n.i]++
+			out := a.r.Account(id).State(a.clock()).Out
+			if err := a.r.Receive(a.clock(), &Ask{ID: asks, From: n.self, Instance: id, Need: 10, Want: 10, At: n.clock(), Floor: floor}); err != nil {
+				t.Fatal(err)
+			}
+			if a.r.Account(id).State(a.clock()).Out > out {
+				given[n.i]++
+			}
+		}
+		w.now += 50
+		a.r.Tick(a.clock())
+		a.batch(commit, nil)
+		for _, p := range w.net {
+			m, err := Decode(p.bytes)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, row := m.([]Row); p.from == a.i && !row {
+				said += len(p.bytes) + 56
+			}
+		}
+		w.round(0)
+	}
+	if given[2] < asked[2] || given[1] > asked[1]*2/3 || given[1] == 0 {
+		t.Errorf("%d of %d asks for a guarantee and %d of %d others were answered", given[2], asked[2], given[1], asked[1])
+	}
+	if most := allowed * (seconds + 2); said > most {
+		t.Errorf("it said %d bytes, and may %d", said, most)
+	}
+}
+
 // TestSharesComeWithRights: who asks gets shares in the transfer that answers, but not again while its row may not show
 // them.
 func TestSharesComeWithRights(t *testing.T) {

@@ -5,7 +5,7 @@ import "github.com/swarmpurse/swarmpurse/ledger/guardian"
 // allowance bounds what the messages to single peers cost: asks and what answers them, transfers, rows that answer
 // digests. It is a bucket that holds two seconds of Config.Bytes. What must be told is told whatever it holds, and leaves
 // a debt; while there is one, nothing is asked, and neither asks nor digests are answered: peers ask others, and later
-// again. So a node that many ask, or that knows much, does not cost more than the rest of the swarm may.
+// again; but asks for a guarantee are, down to a bound. So a node that many ask, or that knows much, does not cost more than the rest of the swarm may.
 type allowance struct {
 	left   float64 // bytes
 	filled Instant
@@ -27,6 +27,12 @@ func (r *Replica) refill(now Instant) {
 
 // may reports whether something may be said that need not be, or is said later as well.
 func (r *Replica) may() bool { return r.cfg.Bytes <= 0 || r.allowance.left > 0 }
+
+// mayFirst is the same for what a guarantee brings about: it may leave a debt of as much as the bucket holds, which is paid
+// by what goes after it.
+func (r *Replica) mayFirst(floor bool) bool {
+	return r.may() || floor && r.allowance.left > -float64(allowanceHolds*r.cfg.Bytes)
+}
 
 // mayAhead is the same for what no call waits for.
 func (r *Replica) mayAhead() bool {

@@ -66,6 +66,15 @@ func TestAllowance(t *testing.T) {
 			t.Errorf("%+v: %v, %v, %d rows with %.0f left", s, r.may(), r.mayAhead(), r.rowsLeft(), r.allowance.left)
 		}
 	}
+	for _, s := range []struct {
+		left       float64
+		floor, any bool
+	}{{1, true, true}, {0, true, false}, {-1999, true, false}, {-2000, false, false}} {
+		r.allowance.left = s.left
+		if r.mayFirst(true) != s.floor || r.mayFirst(false) != s.any {
+			t.Errorf("with %.0f left: %v for a guarantee, %v for others", s.left, r.mayFirst(true), r.mayFirst(false))
+		}
+	}
 	if r.cfg.Bytes = 0; !r.may() || !r.mayAhead() || r.rowsLeft() != rowsPerDigest {
 		t.Error("without a limit there is one")
 	}

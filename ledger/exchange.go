@@ -108,7 +108,7 @@ func (r *Replica) receiveAsk(now Instant, m *Ask) error {
 	if m.From == r.self {
 		return fmt.Errorf("an ask from ourselves")
 	}
-	if !r.may() {
+	if !r.mayFirst(m.Floor) {
 		return nil // the asker hears nothing and asks others
 	}
 	in := r.instances[m.Instance]
@@ -482,7 +482,7 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 	}
 	r.activate(in)
 	r.giveUp(now, in)
-	if len(in.asks) >= maxAsks || !r.may() || now < in.quiet && in.quiet <= now+askPause {
+	if len(in.asks) >= maxAsks || !r.mayFirst(need.Floor) || now < in.quiet && in.quiet <= now+askPause {
 		return
 	}
 	self := r.viewSelf(now, in)

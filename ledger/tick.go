@@ -188,6 +188,7 @@ func (r *Replica) drift(now Instant, in *instance) (gave bool) {
 		to := v.Peers[i].Holder
 		r.moveShares(now, in, to, n)
 		in.gifts = append(in.gifts, gift{to, now})
+		v.Lending -= v.Lending * float64(n) / float64(v.Share) // asks follow the shares
 		v.Share -= n
 		v.Peers[i].Given = true
 		gave = true

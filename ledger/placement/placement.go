@@ -30,6 +30,8 @@ const (
 	aheadSeconds    = 0.5                   // and seconds of demand, of which are more
 	aheadStock      = 3.0                   // of what does not lapse: it takes notes to guardians, here and at the donor
 	aheadSoonest    = 1000.0                // ms in which own shares may still bring them
+	serveMost       = 8.0                   // asks a second that one holder serves: each costs it a gift and notes of it, some 900 bytes
+	serveCalls      = 8.0                   // but nobody gets shares for that which hold fewer mean calls
 	demandSeconds   = 10.0                  // twice the time over which the ledger smooths demand: what its noise averages over
 )
 
@@ -472,6 +474,9 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 	if mine < d.useless && v.Share > 0 && float64(v.Share) < d.useless {
 		return most(v, v.Share), v.Share
 	}
+	if i, n := relieve(v); i >= 0 {
+		return i, n
+	}
 	excess := float64(v.Share) - mine
 	if mine > 0 && excess < max(mine*hysteresis, float64(ledger.TotalShares)/float64(8*v.Members), d.noise(demand)) || excess < 1 {
 		return -1, 0
@@ -505,6 +510,41 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 			return i, min(n, v.Share)
 		}
 		pick -= lack
+	}
+	return -1, 0
+}
+
+// relieve moves shares of a rate from a holder that serves more asks than it can afford to one that has none, whatever it asks for
+// itself: where no node's own demand deserves useful shares, all of them lie with the founders, and all calls of the swarm ask
+// those few.
+func relieve(v *ledger.View) (int, ledger.Shares) {
+	if v.Spec.Kind != ledger.Rate || v.MeanCall <= 0 {
+		return -1, 0
+	}
+	serves := v.Lending / float64(v.MeanCall) // a second
+	n := max(float64(v.Share)*serveMost/max(1, serves), hold(v, serveCalls))
+	n = min(n, float64(v.Share)-n)
+	if serves <= serveMost*(1+hysteresis) || n < hold(v, serveCalls) {
+		return -1, 0
+	}
+	free := func(p *ledger.PeerView) bool { return p.Row != nil && p.Row.Shares == 0 && !p.Given }
+	some := 0
+	for i := range v.Peers {
+		if free(&v.Peers[i]) {
+			some++
+		}
+	}
+	if some == 0 {
+		return -1, 0
+	}
+	pick := v.Rand(some)
+	for i := range v.Peers {
+		if !free(&v.Peers[i]) {
+			continue
+		}
+		if pick--; pick < 0 {
+			return i, ledger.Shares(n)
+		}
 	}
 	return -1, 0
 }

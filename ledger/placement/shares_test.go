@@ -45,6 +45,39 @@ func TestDrift(t *testing.T) {
 	}
 }
 
+// Who serves more asks than one holder can afford gives shares to peers without any, though nobody's own demand deserves them; not
+// in parts of which calls could not be served.
+func TestRelieve(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		serves  float64 // asks a second
+		percent ledger.Shares
+		peers   []ledger.Shares // of peers, in percent
+		want    ledger.Shares   // in percent
+		to      int
+	}{
+		{name: "few asks", serves: 9, percent: 60, peers: []ledger.Shares{40, 0}},
+		{name: "what serves eight a second", serves: 20, percent: 60, peers: []ledger.Shares{40, 0}, want: 24, to: 1},
+		{name: "what is left", serves: 12, percent: 60, peers: []ledger.Shares{40, 0}, want: 20, to: 1},
+		{name: "all have some", serves: 20, percent: 60, peers: []ledger.Shares{40}},
+		{name: "at least eight calls", serves: 40, percent: 60, peers: []ledger.Shares{40, 0}, want: 16, to: 1},
+		{name: "too little for two", serves: 40, percent: 30, peers: []ledger.Shares{70, 0}},
+	} {
+		v := grant()
+		v.Spec, v.Share, v.MeanCall = pool, ledger.TotalShares/100*c.percent, 2000 // 50 of them are the burst
+		v.Demand, v.Lending, v.Members = 100, c.serves*2000, len(c.peers)+1
+		for i, s := range c.peers {
+			p := peer(string(rune('b'+i)), 0, 0)
+			p.Row.Shares, p.Row.Demand = ledger.TotalShares/100*s, 100
+			v.Peers = append(v.Peers, p)
+		}
+		to, n := Strategy{}.Drift(v)
+		if n/(ledger.TotalShares/100) != c.want || c.want > 0 && to != c.to {
+			t.Errorf("%s: %d shares to %d, want %d%% to %d", c.name, n, to, c.want, c.to)
+		}
+	}
+}
+
 // Steps of both holders end near the demand, from one side, and never move more than half of what is beyond it.
 func TestDriftConverges(t *testing.T) {
 	share := ledger.TotalShares
