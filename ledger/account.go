@@ -211,6 +211,8 @@ type Take struct {
 	Headroom int64
 	// Window is set by Reserve: the window that the tokens belong to. Settlement wants it back.
 	Window Window
+	// Left is set by Reserve: the rights that are left here.
+	Left Tokens
 }
 
 // Reserve sets tokens aside on all accounts, or on none. takes must be in the order of Sort and name
@@ -232,6 +234,7 @@ func Reserve(now, expires Instant, takes []Take, overdraw bool) (Short, int) {
 		a, n := takes[i].Account, takes[i].Amount
 		if why == Enough {
 			takes[i].Window = a.take(n)
+			takes[i].Left = a.rights
 			a.cost += takes[i].Cost
 		}
 		a.touch()

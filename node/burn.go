@@ -9,6 +9,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/audit"
 )
 
 const (
@@ -50,6 +51,7 @@ func (n *Node) Burn(ctx context.Context, m api.BurnRequest) (api.BurnReceipt, er
 				rc = api.BurnReceipt{Instance: id.Name(), Burned: m.Amount, Rights: s.Swarm.Rights, Repeated: repeated}
 				if !repeated {
 					n.log.Info().Str("instance", id.Name()).Int64("tokens", int64(m.Amount)).Str("by", m.By).Str("why", m.Why).Str("id", m.ID).Msg("burned")
+					n.auditor.act(audit.Record{Kind: audit.Burn, ID: m.ID, Instance: id.Name(), Tokens: int64(m.Amount), By: m.By, Why: m.Why})
 				}
 			}
 			done(err)

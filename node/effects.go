@@ -39,6 +39,7 @@ func (n *Node) do(fx ledger.Effects) {
 func (n *Node) measure(e ledger.Event) {
 	took := time.Duration(e.Took) * time.Millisecond
 	budget, _, _, _ := e.Instance.Split()
+	n.auditEvent(&e)
 	switch e.Kind {
 	case ledger.AskGranted:
 		n.metrics.Ask(telemetry.Granted, took)

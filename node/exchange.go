@@ -14,15 +14,17 @@ import (
 
 // Messages of the node itself. The ledger's kinds are below 32.
 const (
-	msgPolicy     byte = iota + 32 // a policy document
-	msgHave                        // the policy that the sender has: revision and hash
-	msgWant                        // send me your policy
-	msgProposal                    // a charter to vote for
-	msgVote                        // the charter that the sender voted for
-	msgCharter                     // a charter that was made
-	msgFrozen                      // words of operators on what is frozen
-	msgHaveFrozen                  // the hash of all such words that the sender has
-	msgWantFrozen                  // send me yours
+	msgPolicy      byte = iota + 32 // a policy document
+	msgHave                         // the policy that the sender has: revision and hash
+	msgWant                         // send me your policy
+	msgProposal                     // a charter to vote for
+	msgVote                         // the charter that the sender voted for
+	msgCharter                      // a charter that was made
+	msgFrozen                       // words of operators on what is frozen
+	msgHaveFrozen                   // the hash of all such words that the sender has
+	msgWantFrozen                   // send me yours
+	msgAuditHead                    // the signed head of the sender's audit log
+	msgAuditAnswer                  // what a witness says to it
 )
 
 // tell sends one of the node's own messages.
@@ -51,7 +53,7 @@ func (n *Node) take(from string, theirs ledger.CharterID, payload []byte) {
 	}
 	if f != nil {
 		ch := n.inputs
-		if k := payload[0]; k == msgFrozen || k == msgHaveFrozen || k == msgWantFrozen {
+		if k := payload[0]; k >= msgFrozen && k <= msgAuditAnswer {
 			ch = n.looks // it changes nothing of the replica, so it waits for no disk
 		}
 		_ = n.submit(ch, func(now ledger.Instant) { // full: counted; peers tell again what matters
@@ -101,6 +103,15 @@ func (n *Node) decode(from string, payload []byte) (op, error) {
 		return func(ledger.Instant) { n.receiveHaveFrozen(have) }, nil
 	case msgWantFrozen:
 		return func(ledger.Instant) { n.sendFrozen(from) }, nil
+	case msgAuditHead:
+		h, err := wire.DecodeAuditHead(body)
+		if err == nil && h.Node != from {
+			err = fmt.Errorf("the head of an audit log that says it is from %.64q", h.Node)
+		}
+		return func(ledger.Instant) { n.auditor.deliver(auditMessage{from: from, head: &h}) }, err
+	case msgAuditAnswer:
+		a, err := wire.DecodeAuditAnswer(body)
+		return func(ledger.Instant) { n.auditor.deliver(auditMessage{from: from, answer: &a}) }, err
 	case msgProposal, msgVote, msgCharter:
 		c, err := ledger.DecodeCharter(body)
 		if err != nil {
@@ -226,6 +237,7 @@ func (n *Node) meet(now ledger.Instant) {
 	}
 	n.engine.SetNeighbors(neighborsOf(members))
 	n.comparer.Members(now, live)
+	n.auditMembers(members)
 	n.replica.SetPeers(peers)
 	n.met = now
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/audit"
 	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
@@ -82,6 +83,7 @@ func (n *Node) enforce(news []freeze.Word, from string) {
 		}
 		n.log.Warn().Str("event", "audit").Str("what", what).Stringer("of", w.Key).Str("by", w.By).Str("node", w.Node).Str("why", w.Why).
 			Time("at", time.UnixMilli(w.At).UTC()).Msg("an operator's word is in force")
+		n.auditor.act(audit.Record{Kind: audit.Freeze, What: what, Instance: w.Key.String(), By: w.By, Why: w.Why, Node: w.Node})
 		body := append([]byte{msgFrozen}, wire.EncodeWords([]freeze.Word{w})...)
 		key := "frozen/" + w.Key.String()
 		if from != "" {

@@ -26,6 +26,8 @@ func TestImportsPointOneWay(t *testing.T) {
 		"node/child":       {},
 		"node/chaos":       {"node/api", "node/child", "ledger"},
 		"node/store":       {},
+		"node/identity":    {},
+		"node/audit":       {"node/identity"},
 		"node/wire":        {"ledger", "policy", "node/freeze"},
 		"node/telemetry":   {},
 		"node/llm":         {"ledger", "policy", "node/admit", "node/llm/"},

@@ -14,6 +14,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/audit"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 )
 
@@ -27,6 +28,7 @@ func (n *Node) Members() []api.Member {
 		seats, charter, g = n.replica.Seats(), n.charterTag(), n.replica.Guarding()
 		n.replica.EachStuck(func(s ledger.StuckRights) { stuck[s.Holder] = append(stuck[s.Holder], stuckView(s)) })
 	})
+	alarmed := n.auditor.alarmed()
 	var ms []api.Member
 	for _, m := range n.pool.Members() {
 		h := holderOf(m)
@@ -35,7 +37,7 @@ func (n *Node) Members() []api.Member {
 			Generation: m.Tags[tagGen], Version: m.Tags[tagVersion], Self: m.Self,
 			RTTMS:   float64(m.RTT.Microseconds()) / 1000,
 			Founder: slices.ContainsFunc(seats, func(s ledger.Seat) bool { return s.Holder == h }),
-			Foreign: stranger(&m, charter),
+			Foreign: stranger(&m, charter), AuditAlarm: alarmed[m.Name],
 		}
 		v.Revision, _ = strconv.ParseInt(m.Tags[tagRevision], 10, 64)
 		if m.Self {
@@ -243,6 +245,11 @@ func wordError(err error) error {
 
 // audit begins a line of the log about what an operator did: who, what and why. What was decided is on disk, too.
 func (n *Node) audit(q api.RemoveRequest) *zerolog.Event {
+	what := "taken off the list"
+	if q.Dead {
+		what = "vouched dead"
+	}
+	n.auditor.act(audit.Record{Kind: audit.Member, What: what, Node: q.Name, By: q.By, Why: q.Why})
 	return n.log.Warn().Str("event", "audit").Str("what", "members remove").Str("member", q.Name).Str("by", q.By).Str("why", q.Why)
 }
 

@@ -48,6 +48,7 @@ type Node struct {
 	metrics *telemetry.Metrics
 	proxy   *llm.Proxy
 	server  *api.Server
+	auditor *auditor
 	lis     net.Listener
 
 	inputs   chan op       // to the loop, for the replica; full means busy
@@ -90,6 +91,7 @@ type Node struct {
 	saidFenced bool
 	reclaimed  map[string]telemetry.TokenAmount // by token type; the loop's
 	strangers  map[string]bool                  // members by name: whether they belong to another cluster
+	members    map[string]string                // how members were when that was noted for the audit log
 	met        ledger.Instant                   // when the membership was taken over last
 }
 
@@ -154,6 +156,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.loadLedger(); err != nil {
 		return err
 	}
+	if err := n.openAudit(); err != nil {
+		return err
+	}
 	// What was founded or restored is durable before anybody can hear of it.
 	if n.replica.Pending() {
 		n.finish(n.now(), true, n.write(n.begin(n.now())))
@@ -179,11 +184,16 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.server, err = api.New(api.Options{
-		Node: n, Proxy: n.proxy, Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}),
+		Node: n, Audit: n, Proxy: n.proxy, Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}),
 		Faults: o.Faults, Logger: n.part("http"), Registerer: o.Registry,
 	})
 	if err == nil {
+		err = n.auditor.register(o.Registry)
+	}
+	if err == nil {
 		go n.loop()
+		n.auditor.running = true
+		go n.auditor.run()
 	}
 	return err
 }
@@ -276,6 +286,7 @@ func (n *Node) closeParts() {
 	if n.lis != nil {
 		_ = n.lis.Close()
 	}
+	n.auditor.close()
 	if n.store != nil {
 		if err := n.store.Close(); err != nil {
 			n.log.Error().Err(err).Msg("closing the data directory")

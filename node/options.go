@@ -33,6 +33,7 @@ type Options struct {
 
 	PolicyFile  string                            // YAML; "": what the data directory or the peers have, else the built-in default
 	Data        string                            // data directory; "": in memory, nothing survives
+	AuditMB     int                               // most that the audit log may take on disk, in MiB. Default 256
 	Upstreams   []string                          // NAME=URL
 	UpstreamKey func(name string) (string, error) // the provider's key for an upstream; nil: none is held
 	CallerKeys  string                            // file of swarmpurse keys, see LoadCallerKeys; "" for none

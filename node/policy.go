@@ -96,6 +96,7 @@ func (n *Node) setPolicy(a *adopted) {
 	n.policy.Store(a)
 	if n.engine != nil {
 		n.engine.SetPolicy(a.policy)
+		n.setAuditing()
 	}
 	h := a.policy.Hash()
 	info := telemetry.PolicyInfo{Revision: a.policy.Revision(), Hash: hex.EncodeToString(h[:])}
@@ -118,6 +119,7 @@ func (n *Node) adopt(a *adopted, done func(error)) {
 	n.extra = append(n.extra, store.Write{Bucket: store.Policy, Key: keyPolicy, Value: a.encode()})
 	n.after = append(n.after, func(err error) {
 		if err == nil && policy.Newer(a.policy, n.policy.Load().policy) {
+			n.auditPolicy(a, n.policy.Load())
 			n.setPolicy(a)
 			n.replica.SetGuards(n.now(), a.policy.Guards())
 			n.replica.Respec(n.now())

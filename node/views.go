@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/big"
@@ -13,6 +14,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/audit"
 	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 	"github.com/swarmpurse/swarmpurse/policy"
@@ -218,13 +220,33 @@ func add(sum, a *api.Account) {
 
 // Decision tells of a recent decision. See api.Node.
 func (n *Node) Decision(id string) (api.Decision, error) {
+	v, at, err := n.remembered(id)
+	if err != nil && !errors.Is(err, admit.ErrUnknownID) {
+		return v, err
+	}
+	p, perr := n.auditor.find(id, at)
+	if perr != nil {
+		n.log.Error().Err(perr).Msg("the audit log cannot be read")
+	}
+	if err != nil {
+		if p.decision == nil {
+			return v, err
+		}
+		v = fromAudit(n.opts.Name, &p)
+	}
+	audited(&v, &p)
+	return v, nil
+}
+
+// remembered tells of a decision that the engine still has.
+func (n *Node) remembered(id string) (api.Decision, ledger.Instant, error) {
 	i, err := n.engine.Parse(id)
 	if err != nil {
-		return api.Decision{}, err
+		return api.Decision{}, 0, err
 	}
 	d, err := n.engine.Lookup(i)
 	if err != nil {
-		return api.Decision{}, err
+		return api.Decision{}, 0, err
 	}
 	v := api.Decision{
 		ID: d.ID, Node: d.Node, At: time.UnixMilli(int64(d.At)).UTC(), Decision: d.Verdict.String(), Code: d.Code, Reason: d.Reason,
@@ -238,7 +260,7 @@ func (n *Node) Decision(id string) (api.Decision, error) {
 		t := time.UnixMilli(int64(d.Expires)).UTC()
 		v.Expires = &t
 	}
-	return v, nil
+	return v, d.At, nil
 }
 
 func charges(cs []admit.Charge) []api.Charge {
@@ -286,6 +308,7 @@ func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, er
 				rc = api.MintReceipt{Instance: id.Name(), Minted: m.Amount, Limit: n.instance(n.now(), id, &b.Spec, false).Limit, Repeated: repeated}
 				if !repeated {
 					n.log.Info().Str("instance", id.Name()).Int64("tokens", int64(m.Amount)).Str("by", m.By).Str("why", m.Why).Str("id", m.ID).Msg("minted")
+					n.auditor.act(audit.Record{Kind: audit.Mint, ID: m.ID, Instance: id.Name(), Tokens: int64(m.Amount), By: m.By, Why: m.Why})
 				}
 			}
 			done(err)

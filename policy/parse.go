@@ -38,7 +38,7 @@ func parse(file string, src []byte, builtin bool, below, right int) (*Policy, er
 		return nil, d.Err()
 	}
 	p := &Policy{
-		file: file, start: d.At(1, 1), source: src, hash: sha256.Sum256(src), zone: time.UTC, guards: ledger.DefaultGuards,
+		file: file, start: d.At(1, 1), source: src, hash: sha256.Sum256(src), zone: time.UTC, guards: ledger.DefaultGuards, audit: defaultAudit,
 		tokenBy: map[string]*tokenType{}, classBy: map[string]*Class{}, budgetBy: map[string]*Budget{},
 		tenants: map[string]int{},
 	}
@@ -66,6 +66,9 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 		p.zone = d.timezone(n)
 	}
 	d.guards(p, f)
+	if n := f["audit"]; n != nil {
+		d.audit(p, n)
+	}
 	if n := f["tokens"]; n != nil {
 		d.tokens(p, n)
 	}

@@ -19,6 +19,7 @@ type Policy struct {
 	revision int64
 	zone     *time.Location
 	guards   ledger.Guards
+	audit    Audit
 
 	tokens  []*tokenType // in the order of the document, like all lists here
 	classes []Class

@@ -34,6 +34,8 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 		Doc: "How long a node mints by time without word from its guardians, and so how long a dead node's rights take to come back; 10s to 24h. Default: 10m."},
 	{Name: "autonomy", Is: document.Duration,
 		Doc: "How long a node that is cut off from its guardians goes on spending grants, windows and slots, at its present pace; 1s to 24h. Default: 5m."},
+	{Name: "audit", Is: document.Schema{One: auditShape},
+		Doc: "What of calls goes into each node's audit log. Policies, members, mints, freezes and transfers always do."},
 	{Name: "flags", Later: true},
 	{Name: "rollout", Later: true},
 	{Name: "shadow", Later: true},
@@ -64,6 +66,13 @@ var upstreamPriceShape = &document.Shape{Name: "price", Fields: []document.Field
 
 var localityShape = &document.Shape{Name: "locality", Fields: []document.Field{
 	{Name: "zones", Required: true, Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "The zones in whose nodes, and at upstreams in which, calls may run that draw on the budget."},
+}}
+
+var auditShape = &document.Shape{Name: "audit", Fields: []document.Field{
+	{Name: "decisions", Is: document.Text,
+		Doc: "all, refusals, none, or a part of all calls as in 5%: chosen by the call's id, so that a decision and its end are both there or neither. Default: all."},
+	{Name: "on_full", Is: document.Schema{Kind: "string", Words: []string{"drop", "refuse"}},
+		Doc: "When the log cannot be written, as on a full disk: drop records, which is counted and noted in the log, or refuse calls. Default: drop."},
 }}
 
 var tokenShape = &document.Shape{Name: "a token type", Fields: []document.Field{

@@ -21,8 +21,10 @@ func newExplainCommand(a *app) *cobra.Command {
 		Long: `Show one decision: who asked, which rules matched, what was reserved at which budgets, and how it ended.
 With --data, list the decisions on calls that named a data set instead, the newest first.
 
-A node remembers its own last some ten thousand decisions: ask the node that decided. Of calls that named data sets it
-remembers 65,536, whatever else it decides on, but for 32 MiB of names at most, and since it started.`,
+A node remembers its own last some ten thousand decisions, and its audit log has more, also of before it was started: ask the node
+that decided. From the audit log come the caller's trace, the node's rights before and after, and the transfers that the call
+waited for. Of calls that named data sets it remembers 65,536 beside these, whatever else it decides on, but for 32 MiB of names at
+most, and since it started.`,
 		Example: `  swarmpurse explain n1-1k3v9q2c0001
   swarmpurse explain --data eu/docs --swarm`,
 		Args: cobra.MaximumNArgs(1),
@@ -66,6 +68,25 @@ func level(n int) string {
 	return fmt.Sprintf("level %d of 3", n)
 }
 
+// callTokens is what a call said that it needs, and what its provider counted.
+func callTokens(d api.Decision) string {
+	var parts []string
+	if d.Prompt != 0 || d.MaxOutput != 0 {
+		parts = append(parts, fmt.Sprintf("%s of prompt, at most %s of output", count(d.Prompt), count(d.MaxOutput)))
+	}
+	if u := d.Usage; u != nil {
+		parts = append(parts, fmt.Sprintf("used %s and %s", count(u.Prompt), count(u.Output)))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func auditIndex(i *int64) string {
+	if i == nil {
+		return ""
+	}
+	return "record " + count(*i)
+}
+
 func printDecision(w *strings.Builder, d api.Decision) {
 	expires, overrun, guarantee := "", "", ""
 	if d.Expires != nil {
@@ -100,6 +121,11 @@ func printDecision(w *strings.Builder, d api.Decision) {
 		"guarantee", guarantee,
 		"expires", expires,
 		"overrun", overrun,
+		"arm", clean(d.Arm),
+		"trace", clean(d.TraceID),
+		"span", clean(d.SpanID),
+		"tokens", callTokens(d),
+		"audit", auditIndex(d.AuditIndex),
 	)
 	if len(d.Reserved) == 0 && len(d.Charged) == 0 {
 		return
@@ -115,6 +141,21 @@ func printDecision(w *strings.Builder, d api.Decision) {
 	}
 	for _, c := range d.Reserved {
 		t.AppendRow(table.Row{clean(c.Instance), clean(c.Token), number(d.Price[c.Budget]), tokens(c.Amount), charged(c.Instance, c.Token)})
+	}
+	w.WriteString("\n" + t.Render() + "\n")
+	if len(d.Rights) > 0 {
+		t = tables.New("rights of this node", "token", "→before", "→after")
+		for _, r := range d.Rights {
+			t.AppendRow(table.Row{clean(r.Instance), clean(r.Token), tokens(r.Before), tokens(r.After)})
+		}
+		w.WriteString("\n" + t.Render() + "\n")
+	}
+	if len(d.Transfers) == 0 {
+		return
+	}
+	t = tables.New("waited for", "from", "→rights", "→shares", "at")
+	for _, m := range d.Transfers {
+		t.AppendRow(table.Row{clean(m.Instance), clean(m.From), tokens(m.Tokens), count(int64(m.Shares)), instant(m.At)})
 	}
 	w.WriteString("\n" + t.Render() + "\n")
 }

@@ -55,6 +55,9 @@ func printMembers(w *strings.Builder, list []api.Member) {
 		if m.Foreign {
 			notes = append(notes, "of another cluster")
 		}
+		if m.AuditAlarm != "" {
+			notes = append(notes, "AUDIT LOG CHANGED ("+m.AuditAlarm+")")
+		}
 		revision := ""
 		if m.Revision > 0 {
 			revision = strconv.FormatInt(m.Revision, 10)

@@ -55,6 +55,7 @@ func newNodeCommand(a *app) *cobra.Command {
 	f.IntVar(&o.BootstrapExpect, "bootstrap-expect", 1, "found a cluster of this many founders; with --join and 1, found none")
 	f.StringVar(&o.PolicyFile, "policy", "", "policy `file`")
 	f.StringVar(&o.Data, "data", "", "data `directory`; without one the state is in memory only")
+	f.IntVar(&o.AuditMB, "audit-size", 0, "most `MiB` of the data directory that the audit log takes: the oldest records make room (default 256)")
 	f.StringVar(&o.Zone, "zone", "", "`name` of the zone that the node runs in")
 	f.StringVar(&o.Host, "host", "", "`name` of the machine that the node runs on, so that its guardians are on others (default: the host's name)")
 	f.StringVar(&o.KeyringFile, "keyring", "", "serf keyring `file`: gossip is encrypted with it")

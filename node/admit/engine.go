@@ -50,16 +50,19 @@ var _ Ledger = (*ledger.Replica)(nil)
 
 // Engine decides. One per node.
 type Engine struct {
-	cfg      Config
-	run      uint16
-	rev      atomic.Pointer[revision]
-	draining atomic.Bool
-	fenced   atomic.Bool
-	frozen   atomic.Pointer[freeze.View]
-	cursor   atomic.Uint32
-	_        [64]byte // every decision reads what is above: the first shard's lock is on another cache line
-	shards   []shard
+	cfg       Config
+	run       uint16
+	rev       atomic.Pointer[revision]
+	draining  atomic.Bool
+	fenced    atomic.Bool
+	auditing  atomic.Uint64 // Auditing: Admitted above Refused
+	unaudited atomic.Pointer[string]
+	frozen    atomic.Pointer[freeze.View]
+	cursor    atomic.Uint32
+	_         [64]byte // every decision reads what is above: the first shard's lock is on another cache line
+	shards    []shard
 
+	taking      taking
 	corrections corrections
 	sizes       sizes
 	meters      meters
@@ -141,7 +144,7 @@ func (e *Engine) SetUnheld(problem string) { e.held = problem }
 func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 	rev := e.rev.Load()
 	key, ok := rev.policy.Key(&r.Call)
-	if !ok || e.draining.Load() || e.fenced.Load() {
+	if !ok || e.draining.Load() || e.fenced.Load() || e.unaudited.Load() != nil {
 		return 0, false
 	}
 	b := rev.get(&key)

@@ -204,6 +204,9 @@ func (e *Engine) Offer(now ledger.Instant, l Ledger, r *Request) (ID, *Waiter, e
 	if e.isFenced(l) {
 		return e.refused(now, r, nil, fencedRefusal, 0), nil, nil
 	}
+	if why := e.unaudited.Load(); why != nil {
+		return e.refused(now, r, nil, e.unauditedRefusal(now, *why), 0), nil, nil
+	}
 	w := &Waiter{Request: r, since: now}
 	switch done, err := e.begin(now, l, w); {
 	case errors.Is(err, ErrLater):

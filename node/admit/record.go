@@ -159,6 +159,8 @@ type shard struct {
 	refused list // refusals
 	done    list // reservations that have ended
 	counts  [Deny + 1]int64
+	trails  []trail // for the audit log
+	missed  int     // for which there was no room
 	wheel   wheel
 	_       [64]byte // the next shard's lock is on another cache line
 }
@@ -322,6 +324,9 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		s.active++
 		s.counts[rec.verdict]++
 		s.schedule(i, now+ledger.Instant(ttl))
+		if e.auditing.Load() != 0 {
+			e.leaveCall(s, i, rec, r, takes)
+		}
 		id, verdict := makeID(sh, i, rec.seq), rec.verdict
 		s.mu.Unlock()
 		if to != nil {
@@ -357,6 +362,7 @@ func (e *Engine) refused(now ledger.Instant, r *Request, b *bound, no refusal, w
 	rec.ttl, rec.waited = 0, uint32(waited)
 	s.counts[no.verdict]++
 	s.push(&s.refused, i)
+	e.leaveCall(s, i, rec, r, nil)
 	id := makeID(sh, i, rec.seq)
 	s.mu.Unlock()
 	if n.data {

@@ -100,6 +100,7 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 			n.to.meter.cost.Add(n.to.upstream.Cost(st.Usage.PromptTokens, st.Usage.CompletionTokens))
 		}
 	}
+	e.leaveEnd(s, i, r, st.Usage)
 	return s, r, false, nil
 }
 
@@ -213,6 +214,7 @@ func (e *Engine) Expire(now ledger.Instant) (expired int) {
 			}
 			r.book(now, true)
 			r.state, r.outcome = Booked, outcome("expired")
+			e.leaveEnd(s, i, r, nil)
 			s.active--
 			s.push(&s.done, i)
 		})

@@ -33,6 +33,9 @@ type Request struct {
 
 	// AsIs says that the call cannot be changed by whoever asks, so that it must not be degraded.
 	AsIs bool
+
+	// Trace is the caller's, for the audit log.
+	Trace Trace
 }
 
 const (
@@ -144,6 +147,7 @@ const (
 	CodeLocality   = "locality"           // what the call reads or draws on is bound to zones in which this node is not
 	CodeNoUpstream = "no_upstream"        // no upstream may take the call, or none that this node knows
 	CodeInstances  = "too_many_instances" // the call would make one more instance of a budget than there may be
+	CodeAudit      = "audit_full"         // the audit log cannot be written, and the policy refuses calls then
 )
 
 // Settlement ends a reservation with the real cost.

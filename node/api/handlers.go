@@ -22,6 +22,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) error {
 	if err := decodeAdmit(body, &req); err != nil {
 		return err
 	}
+	req.Trace = admit.ParseTrace(r.Header.Get("Traceparent"))
 	answer, err := s.node.Admit(r.Context(), &req)
 	if err != nil {
 		return err

@@ -28,6 +28,9 @@ type Options struct {
 	// Metrics serves /metrics, which is an unknown path without it.
 	Metrics http.Handler
 
+	// Audit serves /v1/audit, which is an unknown path without it.
+	Audit Auditor
+
 	// Faults allows POST /debug/faults.
 	Faults bool
 
@@ -120,6 +123,7 @@ func (s *Server) routes(o Options) {
 	s.handle("/v1/status", methods{"GET": s.status})
 	s.handle("/healthz", methods{"GET": s.health})
 	s.handle("/readyz", methods{"GET": s.ready})
+	s.auditRoutes(o.Audit)
 	if o.Metrics != nil {
 		s.handle("/metrics", methods{"GET": passThrough(o.Metrics)})
 	}

@@ -82,6 +82,34 @@ type Decision struct {
 	Outcome      string             `json:"outcome,omitempty"`
 	Expires      *time.Time         `json:"expires,omitempty"`
 	Overrun      ledger.Tokens      `json:"overrun,omitempty"`
+
+	// What follows comes from the audit log; absent if the call is not in it.
+	AuditIndex *int64      `json:"audit_index,omitempty"`
+	TraceID    string      `json:"trace_id,omitempty"` // W3C trace context that the caller sent
+	SpanID     string      `json:"span_id,omitempty"`
+	Arm        string      `json:"arm,omitempty"`
+	Prompt     int64       `json:"prompt_tokens,omitempty"`
+	MaxOutput  int64       `json:"max_output_tokens,omitempty"`
+	Rights     []Rights    `json:"rights,omitempty"`    // of the node, around the reservation
+	Transfers  []Moved     `json:"transfers,omitempty"` // that came while the call waited
+	Usage      *AuditUsage `json:"usage,omitempty"`     // what the provider counted
+}
+
+// Rights are what a node could spend of an instance before and after it reserved for a call.
+type Rights struct {
+	Instance string        `json:"instance"`
+	Token    string        `json:"token"`
+	Before   ledger.Tokens `json:"before"`
+	After    ledger.Tokens `json:"after"`
+}
+
+// Moved is a transfer from a peer.
+type Moved struct {
+	At       time.Time     `json:"at"`
+	From     string        `json:"from"`
+	Instance string        `json:"instance"`
+	Tokens   ledger.Tokens `json:"tokens,omitempty"`
+	Shares   ledger.Shares `json:"shares,omitempty"`
 }
 
 // Charge is an amount at one budget instance.
@@ -166,16 +194,18 @@ type Holder struct {
 
 // Member is one node of the swarm.
 type Member struct {
-	Name       string  `json:"name"`
-	Status     string  `json:"status"` // alive, leaving, left, failed, or Unlisted
-	Gossip     string  `json:"gossip"`
-	HTTP       string  `json:"http,omitempty"`
-	Zone       string  `json:"zone,omitempty"`
-	Generation string  `json:"generation,omitempty"`
-	Version    string  `json:"version,omitempty"`
-	Revision   int64   `json:"policy_revision,omitempty"`
-	Founder    bool    `json:"founder,omitempty"`
-	Foreign    bool    `json:"foreign,omitempty"` // of another cluster of the same name: nothing is shared with it
+	Name       string `json:"name"`
+	Status     string `json:"status"` // alive, leaving, left, failed, or Unlisted
+	Gossip     string `json:"gossip"`
+	HTTP       string `json:"http,omitempty"`
+	Zone       string `json:"zone,omitempty"`
+	Generation string `json:"generation,omitempty"`
+	Version    string `json:"version,omitempty"`
+	Revision   int64  `json:"policy_revision,omitempty"`
+	Founder    bool   `json:"founder,omitempty"`
+	Foreign    bool   `json:"foreign,omitempty"` // of another cluster of the same name: nothing is shared with it
+	// AuditAlarm says that its audit log was seen to be changed: fork or rollback. See GET /v1/audit.
+	AuditAlarm string  `json:"audit_alarm,omitempty"`
 	Self       bool    `json:"self,omitempty"`
 	RTTMS      float64 `json:"rtt_ms"`
 	// Ward says that the node that was asked guards this one, and LeaseLeftMS for how long the lease runs that it has

@@ -176,6 +176,7 @@ func (x *exchange) admit() *apiError {
 	defer x.p.m.stage("admit", time.Now())
 	o := &x.p.o
 	x.req.Wait = admit.UseClassDefault
+	x.req.Trace = admit.ParseTrace(x.r.Header.Get("Traceparent"))
 	x.req.AsIs, x.req.Forward = !x.changeable(), true
 	x.req.TTL = min(o.CallTimeout+o.Drain.Time+time.Minute, admit.MaxTTL)
 	a, err := o.Admitter.Admit(x.r.Context(), &x.req)

@@ -24,7 +24,7 @@ type PolicyInfo struct {
 var (
 	codes = []string{
 		codeOK, "no_rule", "budget_exhausted", "exceeds_limit", "rights_elsewhere",
-		"headroom", "shed", "backpressure", "queue_full", "fenced", "draining", "too_many_reservations", "disk_slow", "guardians_away", "frozen", "locality", "no_upstream", "too_many_instances",
+		"headroom", "shed", "backpressure", "queue_full", "fenced", "draining", "too_many_reservations", "disk_slow", "guardians_away", "frozen", "locality", "no_upstream", "too_many_instances", "audit_full",
 	}
 	verdicts = []string{"admit", "degrade", "defer", "deny"}
 )

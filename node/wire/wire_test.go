@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -60,6 +61,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(JoinParts([][]byte{[]byte("a"), []byte("bc")}))
 	f.Add(EncodeWords(manyWords()))
 	f.Add(EncodeHaveFrozen(&HaveFrozen{Node: "n1", Hash: [32]byte{1}}))
+	f.Add(EncodeAuditHead(&AuditHead{Node: "n1", Key: "k", Note: []byte("note"), From: 5, Gone: true, Proof: [][32]byte{{1}, {2}}}))
+	f.Add(EncodeAuditAnswer(&AuditAnswer{Key: "k", Note: []byte("note"), Want: true}))
 	f.Add([]byte{version, 0xdd, 0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if d, err := DecodeDocument(b); err == nil && len(d.Source)+len(d.By) > len(b) {
@@ -83,6 +86,16 @@ func FuzzDecode(f *testing.F) {
 		if h, err := DecodeHaveFrozen(b); err == nil {
 			if again, err := DecodeHaveFrozen(EncodeHaveFrozen(&h)); err != nil || again != h {
 				t.Errorf("%+v became %+v, %v", h, again, err)
+			}
+		}
+		if h, err := DecodeAuditHead(b); err == nil {
+			if again, err := DecodeAuditHead(EncodeAuditHead(&h)); err != nil || !reflect.DeepEqual(again, h) {
+				t.Errorf("%+v became %+v, %v", h, again, err)
+			}
+		}
+		if a, err := DecodeAuditAnswer(b); err == nil {
+			if again, err := DecodeAuditAnswer(EncodeAuditAnswer(&a)); err != nil || !reflect.DeepEqual(again, a) {
+				t.Errorf("%+v became %+v, %v", a, again, err)
 			}
 		}
 		parts, err := SplitParts(b)

@@ -20,7 +20,7 @@ import (
 const (
 	MaxRows   = 5_000_000
 	MaxTokens = 200_000 // of one prompt, or of one answer
-	maxField  = 128     // bytes
+	MaxWord   = 128     // bytes of a tenant, an agent, and so on
 	maxLine   = 64 << 10
 	maxSpan   = 3650 * 24 * time.Hour
 )
@@ -195,7 +195,7 @@ type clock struct {
 }
 
 func (c *clock) read(s string) (time.Time, error) {
-	if len(s) > maxField {
+	if len(s) > MaxWord {
 		return time.Time{}, fmt.Errorf("%d bytes are too long for a time", len(s))
 	}
 	s = strings.TrimSpace(s)
@@ -229,7 +229,7 @@ func parseTime(s string) (t time.Time, err error) {
 }
 
 func tokens(s string) (int64, error) {
-	if len(s) > maxField {
+	if len(s) > MaxWord {
 		return 0, fmt.Errorf("%d bytes are too long for a number of tokens", len(s))
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
@@ -246,8 +246,8 @@ func word(known map[string]string, s string) (string, error) {
 		return w, nil
 	}
 	switch {
-	case len(s) > maxField:
-		return "", fmt.Errorf("a name of %d bytes is too long, at most %d are allowed", len(s), maxField)
+	case len(s) > MaxWord:
+		return "", fmt.Errorf("a name of %d bytes is too long, at most %d are allowed", len(s), MaxWord)
 	case !utf8.ValidString(s):
 		return "", errors.New("a name is not UTF-8 text")
 	case strings.ContainsFunc(s, unicode.IsControl):

@@ -1,0 +1,459 @@
+package audit
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// ErrMalformed is wrapped by every error of decoding.
+var ErrMalformed = errors.New("malformed audit record")
+
+// The form is that of protobuf: fields by number, ascending, zero values left out. So there is one encoding of each
+// record, and a newer version's fields, which have higher numbers, are passed over by an older one.
+const (
+	fKind protowire.Number = iota + 1
+	fAt
+	fID
+	fTrace
+	fSpan
+	fTenant
+	fAgent
+	fRun
+	fClass
+	fModel
+	fData
+	fVerdict
+	fCode
+	fReason
+	fRule
+	fRevision
+	fArm
+	fWaited
+	fRetry
+	fLevel
+	fDraw
+	fAdviceModel
+	fAdviceMax
+	fPrompt
+	fMaxOutput
+	fState
+	fOutcome
+	fUsedPrompt
+	fUsedOutput
+	fCached
+	fThink
+	fWhat
+	fNode
+	fBy
+	fWhy
+	fInstance
+	fTokens
+	fShares
+	fHash
+	fFrom
+	fCount
+	fUpstream
+	lastField = fUpstream
+)
+
+// Fields of a draw.
+const (
+	dInstance protowire.Number = iota + 1
+	dToken
+	dAmount
+	dPrice
+	dBefore
+	dAfter
+	dOverrun
+	lastDraw = dOverrun
+)
+
+// Append appends the encoding of r. It changes r only by cutting off what is too long.
+func Append(b []byte, r *Record) []byte {
+	start := len(b)
+	r.bound()
+	b = appendRecord(b, r)
+	for len(b)-start > MaxRecord { // only data sets and rules can come to so much
+		switch {
+		case len(r.Data) > 0:
+			r.Data = r.Data[:len(r.Data)/2]
+		case len(r.Rules) > 0:
+			r.Rules = r.Rules[:len(r.Rules)/2]
+		default:
+			r.Draws = r.Draws[:len(r.Draws)/2]
+		}
+		b = appendRecord(b[:start], r)
+	}
+	return b
+}
+
+func (r *Record) bound() {
+	for _, s := range r.texts() {
+		if len(*s) > maxText {
+			*s = cut(*s)
+		}
+	}
+	r.Rules, r.Draws, r.Data = r.Rules[:min(len(r.Rules), maxList)], r.Draws[:min(len(r.Draws), maxList)], r.Data[:min(len(r.Data), maxData)]
+	// These slices may be shared with whoever made the record: one that must be changed is copied.
+	r.Rules, r.Data = bounded(r.Rules), bounded(r.Data)
+	for i := range r.Draws {
+		d := &r.Draws[i]
+		if len(d.Instance) > maxText {
+			d.Instance = cut(d.Instance)
+		}
+		if len(d.Token) > maxText {
+			d.Token = cut(d.Token)
+		}
+	}
+	r.At = max(r.At, 0)
+}
+
+func bounded(list []string) []string {
+	for _, s := range list {
+		if len(s) > maxText {
+			short := make([]string, len(list))
+			for i, s := range list {
+				short[i] = cut(s)
+			}
+			return short
+		}
+	}
+	return list
+}
+
+// cut shortens a text, at the start of a rune if it has any.
+func cut(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	n := maxText
+	for n > maxText-utf8.UTFMax && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// texts are the strings of a record but for lists.
+func (r *Record) texts() [20]*string {
+	return [...]*string{
+		&r.ID, &r.Tenant, &r.Agent, &r.Run, &r.Class, &r.Model, &r.Verdict, &r.Code, &r.Reason, &r.Arm, &r.AdviceModel,
+		&r.State, &r.Outcome, &r.What, &r.Node, &r.By, &r.Why, &r.Instance, &r.Hash, &r.Upstream,
+	}
+}
+
+func appendRecord(b []byte, r *Record) []byte {
+	b = num(b, fKind, int64(r.Kind))
+	b = num(b, fAt, r.At)
+	b = text(b, fID, r.ID)
+	if r.Trace != [16]byte{} {
+		b = protowire.AppendTag(b, fTrace, protowire.BytesType)
+		b = protowire.AppendBytes(b, r.Trace[:])
+	}
+	if r.Span != [8]byte{} {
+		b = protowire.AppendTag(b, fSpan, protowire.BytesType)
+		b = protowire.AppendBytes(b, r.Span[:])
+	}
+	b = text(b, fTenant, r.Tenant)
+	b = text(b, fAgent, r.Agent)
+	b = text(b, fRun, r.Run)
+	b = text(b, fClass, r.Class)
+	b = text(b, fModel, r.Model)
+	b = list(b, fData, r.Data)
+	b = text(b, fVerdict, r.Verdict)
+	b = text(b, fCode, r.Code)
+	b = text(b, fReason, r.Reason)
+	b = list(b, fRule, r.Rules)
+	b = num(b, fRevision, r.Revision)
+	b = text(b, fArm, r.Arm)
+	b = num(b, fWaited, r.WaitedMS)
+	b = num(b, fRetry, r.RetryMS)
+	b = num(b, fLevel, r.Level)
+	for i := range r.Draws {
+		b = appendDraw(b, &r.Draws[i])
+	}
+	b = text(b, fAdviceModel, r.AdviceModel)
+	b = num(b, fAdviceMax, r.AdviceMax)
+	b = num(b, fPrompt, r.Prompt)
+	b = num(b, fMaxOutput, r.MaxOutput)
+	b = text(b, fState, r.State)
+	b = text(b, fOutcome, r.Outcome)
+	b = num(b, fUsedPrompt, r.UsedPrompt)
+	b = num(b, fUsedOutput, r.UsedOutput)
+	b = num(b, fCached, r.Cached)
+	b = num(b, fThink, r.Think)
+	b = text(b, fWhat, r.What)
+	b = text(b, fNode, r.Node)
+	b = text(b, fBy, r.By)
+	b = text(b, fWhy, r.Why)
+	b = text(b, fInstance, r.Instance)
+	b = num(b, fTokens, r.Tokens)
+	b = num(b, fShares, r.Shares)
+	b = text(b, fHash, r.Hash)
+	b = num(b, fFrom, r.From)
+	b = num(b, fCount, r.Count)
+	return text(b, fUpstream, r.Upstream)
+}
+
+func appendDraw(b []byte, d *Draw) []byte {
+	var room [2*maxText + 96]byte
+	in := text(room[:0], dInstance, d.Instance)
+	in = text(in, dToken, d.Token)
+	in = num(in, dAmount, d.Amount)
+	in = num(in, dPrice, d.Price)
+	in = num(in, dBefore, d.Before)
+	in = num(in, dAfter, d.After)
+	in = num(in, dOverrun, d.Overrun)
+	b = protowire.AppendTag(b, fDraw, protowire.BytesType)
+	return protowire.AppendBytes(b, in)
+}
+
+func num(b []byte, f protowire.Number, v int64) []byte {
+	if v == 0 {
+		return b
+	}
+	return protowire.AppendVarint(protowire.AppendTag(b, f, protowire.VarintType), protowire.EncodeZigZag(v))
+}
+
+func text(b []byte, f protowire.Number, s string) []byte {
+	if s == "" {
+		return b
+	}
+	return protowire.AppendString(protowire.AppendTag(b, f, protowire.BytesType), s)
+}
+
+func list(b []byte, f protowire.Number, ss []string) []byte {
+	for _, s := range ss { // an empty entry is kept
+		b = protowire.AppendString(protowire.AppendTag(b, f, protowire.BytesType), s)
+	}
+	return b
+}
+
+// Decode reads what Append wrote, and nothing else: of a record that says the same in another way, or of one that is
+// larger than the bounds, it says so. Fields of a newer version are passed over.
+func Decode(b []byte) (Record, error) {
+	var r Record
+	if len(b) > MaxRecord {
+		return r, malformed("%d bytes, at most %d are allowed", len(b), MaxRecord)
+	}
+	last := protowire.Number(0)
+	for len(b) > 0 {
+		f, typ, n := protowire.ConsumeTag(b)
+		if n < 0 || protowire.SizeTag(f) != n {
+			return r, malformed("a field has no number")
+		}
+		b = b[n:]
+		repeats := f == fData || f == fRule || f == fDraw || f > lastField
+		if f < last || f == last && !repeats {
+			return r, malformed("field %d comes after field %d", f, last)
+		}
+		last = f
+		if f > lastField {
+			if n = protowire.ConsumeFieldValue(f, typ, b); n < 0 {
+				return r, malformed("field %d: %v", f, protowire.ParseError(n))
+			}
+			b = b[n:]
+			continue
+		}
+		v, n, err := consume(f, typ, b)
+		if err != nil {
+			return r, err
+		}
+		b = b[n:]
+		if err := r.set(f, v); err != nil {
+			return r, err
+		}
+	}
+	if r.Kind == 0 || r.At < 0 {
+		return r, malformed("kind %d at %d", r.Kind, r.At)
+	}
+	return r, nil
+}
+
+// value is one field as it was read.
+type value struct {
+	typ protowire.Type
+	num int64
+	raw []byte
+}
+
+func consume(f protowire.Number, typ protowire.Type, b []byte) (v value, n int, err error) {
+	v.typ = typ
+	switch typ {
+	case protowire.VarintType:
+		u, n := protowire.ConsumeVarint(b)
+		if n < 0 || n != protowire.SizeVarint(u) {
+			return v, 0, malformed("field %d is not a number in its shortest form", f)
+		}
+		v.num = protowire.DecodeZigZag(u)
+		return v, n, nil
+	case protowire.BytesType:
+		raw, n := protowire.ConsumeBytes(b)
+		if n < 0 || n != protowire.SizeBytes(len(raw)) {
+			return v, 0, malformed("field %d is cut off", f)
+		}
+		v.raw = raw
+		return v, n, nil
+	}
+	return v, 0, malformed("field %d has wire type %d", f, typ)
+}
+
+func (v *value) number(to *int64) error {
+	if v.typ != protowire.VarintType || v.num == 0 {
+		return malformed("a number is missing")
+	}
+	*to = v.num
+	return nil
+}
+
+func (v *value) text(to *string) error {
+	if v.typ != protowire.BytesType || len(v.raw) == 0 || len(v.raw) > maxText {
+		return malformed("a text of %d bytes", len(v.raw))
+	}
+	*to = string(v.raw)
+	return nil
+}
+
+func (v *value) entry(to *[]string, most int) error {
+	if v.typ != protowire.BytesType || len(v.raw) > maxText || len(*to) >= most {
+		return malformed("entry %d of a list, of %d bytes", len(*to), len(v.raw))
+	}
+	*to = append(*to, string(v.raw))
+	return nil
+}
+
+func (v *value) fixed(to []byte) error {
+	zero := true
+	for _, c := range v.raw {
+		zero = zero && c == 0
+	}
+	if v.typ != protowire.BytesType || len(v.raw) != len(to) || zero {
+		return malformed("an id of %d bytes", len(v.raw))
+	}
+	copy(to, v.raw)
+	return nil
+}
+
+func (r *Record) set(f protowire.Number, v value) error {
+	switch f {
+	case fKind:
+		var k int64
+		if err := v.number(&k); err != nil || k < 0 || k > math.MaxUint8 {
+			return malformed("kind %d", k)
+		}
+		r.Kind = Kind(k)
+		return nil
+	case fTrace:
+		return v.fixed(r.Trace[:])
+	case fSpan:
+		return v.fixed(r.Span[:])
+	case fData:
+		return v.entry(&r.Data, maxData)
+	case fRule:
+		return v.entry(&r.Rules, maxList)
+	case fDraw:
+		if v.typ != protowire.BytesType || len(r.Draws) >= maxList {
+			return malformed("draw %d", len(r.Draws))
+		}
+		d, err := decodeDraw(v.raw)
+		r.Draws = append(r.Draws, d)
+		return err
+	}
+	if to := r.numberOf(f); to != nil {
+		return v.number(to)
+	}
+	return v.text(r.textOf(f))
+}
+
+func (r *Record) numberOf(f protowire.Number) *int64 {
+	switch f {
+	case fAt:
+		return &r.At
+	case fRevision:
+		return &r.Revision
+	case fWaited:
+		return &r.WaitedMS
+	case fRetry:
+		return &r.RetryMS
+	case fLevel:
+		return &r.Level
+	case fAdviceMax:
+		return &r.AdviceMax
+	case fPrompt:
+		return &r.Prompt
+	case fMaxOutput:
+		return &r.MaxOutput
+	case fUsedPrompt:
+		return &r.UsedPrompt
+	case fUsedOutput:
+		return &r.UsedOutput
+	case fCached:
+		return &r.Cached
+	case fThink:
+		return &r.Think
+	case fTokens:
+		return &r.Tokens
+	case fShares:
+		return &r.Shares
+	case fFrom:
+		return &r.From
+	case fCount:
+		return &r.Count
+	}
+	return nil
+}
+
+func (r *Record) textOf(f protowire.Number) *string {
+	of := [...]protowire.Number{
+		fID, fTenant, fAgent, fRun, fClass, fModel, fVerdict, fCode, fReason, fArm, fAdviceModel,
+		fState, fOutcome, fWhat, fNode, fBy, fWhy, fInstance, fHash, fUpstream,
+	}
+	for i, to := range r.texts() {
+		if of[i] == f {
+			return to
+		}
+	}
+	panic(fmt.Sprintf("BUG: field %d is nowhere", f))
+}
+
+func decodeDraw(b []byte) (d Draw, err error) {
+	last := protowire.Number(0)
+	for len(b) > 0 {
+		f, typ, n := protowire.ConsumeTag(b)
+		if n < 0 || protowire.SizeTag(f) != n || f <= last && f <= lastDraw || f < last {
+			return d, malformed("a draw's field %d comes after %d", f, last)
+		}
+		last, b = f, b[n:]
+		if f > lastDraw {
+			if n = protowire.ConsumeFieldValue(f, typ, b); n < 0 {
+				return d, malformed("a draw's field %d: %v", f, protowire.ParseError(n))
+			}
+			b = b[n:]
+			continue
+		}
+		v, n, err := consume(f, typ, b)
+		if err != nil {
+			return d, err
+		}
+		b = b[n:]
+		switch f {
+		case dInstance:
+			err = v.text(&d.Instance)
+		case dToken:
+			err = v.text(&d.Token)
+		default:
+			err = v.number([]*int64{&d.Amount, &d.Price, &d.Before, &d.After, &d.Overrun}[f-dAmount])
+		}
+		if err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %s", ErrMalformed, fmt.Sprintf(format, args...))
+}

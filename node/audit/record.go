@@ -1,0 +1,108 @@
+package audit
+
+import "strings"
+
+// Kind says what a record is about. Append only.
+type Kind uint8
+
+const (
+	Decision Kind = iota + 1 // a call was admitted, degraded, deferred or denied
+	End                      // a reservation was settled, released, or expired
+	Policy                   // a policy came into force
+	Member                   // a node joined, failed, left, was taken off the list or vouched dead
+	Mint                     // an instance was topped up here
+	Burn                     // rights were destroyed here
+	Freeze                   // an operator's word of what may not be spent came into force, or ended
+	Transfer                 // rights or shares came from a peer, or went to one
+	Claim                    // rights of a generation that is over became this node's
+	Start                    // the node started; Count is the size that the log had
+	Stop                     // the node stopped in good order
+	Gap                      // Count records are missing here, for the reason in Why
+	Alarm                    // something is wrong with a peer's log, or with this one
+)
+
+var kinds = [...]string{
+	Decision: "decision", End: "end", Policy: "policy", Member: "member", Mint: "mint", Burn: "burn", Freeze: "freeze",
+	Transfer: "transfer", Claim: "claim", Start: "start", Stop: "stop", Gap: "gap", Alarm: "alarm",
+}
+
+func (k Kind) String() string {
+	if k > 0 && int(k) < len(kinds) {
+		return kinds[k]
+	}
+	return "unknown"
+}
+
+// Kinds lists the names.
+func Kinds() string { return strings.Join(kinds[1:], ", ") }
+
+// KindOf is the inverse of Kind.String; 0 for an unknown name.
+func KindOf(name string) Kind {
+	for k, s := range kinds {
+		if s == name && k > 0 {
+			return Kind(k)
+		}
+	}
+	return 0
+}
+
+// Draw is what one instance held for a call, or was charged.
+type Draw struct {
+	Instance string
+	Token    string
+	Amount   int64 // reserved, or charged in an End
+	Price    int64 // parts per million that the cost was multiplied by; 0 in an End
+	Before   int64 // this node's rights before the reservation and
+	After    int64 // after it
+	Overrun  int64 // End: charged above the reservation
+}
+
+// Record is one entry. A field that does not belong to its kind is zero.
+type Record struct {
+	Kind Kind
+	At   int64 // Unix ms, by the node's clock
+
+	ID    string   // of the decision, of the mint
+	Trace [16]byte // W3C trace id that the caller sent; zero: none
+	Span  [8]byte  // the caller's span
+
+	// The caller.
+	Tenant, Agent, Run, Class, Model string
+	Data                             []string // data sets that the call reads
+
+	// The decision.
+	Verdict, Code, Reason string
+	Rules                 []string
+	Revision              int64 // of the policy
+	Arm                   string
+	WaitedMS, RetryMS     int64
+	Level                 int64 // of backpressure
+	Draws                 []Draw
+	AdviceModel           string
+	AdviceMax             int64 // most output tokens
+	Prompt, MaxOutput     int64 // tokens, as the caller stated them
+
+	// The end.
+	State, Outcome                        string
+	UsedPrompt, UsedOutput, Cached, Think int64 // tokens that the provider counted
+
+	// All else.
+	What     string // "applied", "failed", "in", "out", "freeze"
+	Node     string // the peer
+	By, Why  string
+	Instance string
+	Tokens   int64
+	Shares   int64
+	Hash     string // of a policy, hexadecimal
+	From     int64  // the revision before
+	Count    int64
+	Upstream string // that the call was sent to
+}
+
+// Bounds. What is longer is cut off: a record never fails to be written for its size.
+const (
+	MaxRecord = 32 << 10 // bytes of an encoded record
+	maxText   = 512      // bytes of one string
+	maxList   = 64       // entries of Rules and Draws
+	maxData   = 256      // of Data
+)
