@@ -59,9 +59,10 @@ type Scratch struct {
 
 	candidates []guardian.Candidate
 	rows       []Row
+	messages   [][]Row
 }
 
-// maxSpares bounds the digests whose memory is kept.
+// maxSpares bounds the digests and the messages of rows whose memory is kept.
 const maxSpares = 64
 
 // Spare takes the memory of a digest back that nobody looks at any more.
@@ -77,6 +78,24 @@ func (s *Scratch) spare() (hs []HolderDigest) {
 		hs, s.spares = s.spares[n-1], s.spares[:n-1]
 	}
 	return hs
+}
+
+// SpareRows takes the memory of a message of rows back that nobody looks at any more.
+func (s *Scratch) SpareRows(rows []Row) {
+	if len(s.messages) < maxSpares && cap(rows) >= 16 {
+		clear(rows)
+		s.messages = append(s.messages, rows[:0])
+	}
+}
+
+// message is a copy of rows, to be sent.
+func (s *Scratch) message(rows []Row) []Row {
+	if n := len(s.messages); n > 0 {
+		spare := s.messages[n-1]
+		s.messages = s.messages[:n-1]
+		return append(spare, rows...)
+	}
+	return slices.Clone(rows)
 }
 
 // Replica is one node's whole ledger: its own accounts and what it knows of others'.

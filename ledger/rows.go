@@ -396,7 +396,10 @@ func (r *Replica) sendLacking(to Holder, theirs []HolderDigest) {
 		return
 	}
 	rows := r.scratch.rows[:0]
-	defer func() { r.scratch.rows = again(rows) }()
+	defer func() { // never more than one message holds
+		clear(rows)
+		r.scratch.rows = rows[:0]
+	}()
 	next, _ := slices.BinarySearchFunc(theirs, own[first].Holder, HolderDigest.compare)
 	for i := range own {
 		o := own[(first+i)%len(own)]
@@ -433,7 +436,7 @@ func (r *Replica) sendLacking(to Holder, theirs []HolderDigest) {
 				continue
 			}
 			if rows = append(rows, *row); len(rows) == rowsPerMessage {
-				r.send(to.Node, slices.Clone(rows))
+				r.send(to.Node, r.scratch.message(rows))
 				rows = rows[:0]
 			}
 			if left--; left == 0 {
@@ -445,7 +448,7 @@ func (r *Replica) sendLacking(to Holder, theirs []HolderDigest) {
 		}
 	}
 	if len(rows) > 0 {
-		r.send(to.Node, slices.Clone(rows))
+		r.send(to.Node, r.scratch.message(rows))
 	}
 }
 

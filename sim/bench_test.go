@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/swarmpurse/swarmpurse/sim/hugepage"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
 
@@ -41,6 +42,7 @@ func BenchmarkSwarm(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	hugepage.Heap(8 << 30) // as the command does
 	var events uint64
 	for b.Loop() {
 		r, err := Swarm(b.Context(), sc, Options{})

@@ -68,8 +68,18 @@ func (l *links) init(w *world) {
 	}
 }
 
+// end is a node's end of its links, apart from the node itself: those of all nodes lie side by side in a processor's cache,
+// and nobody waits for a peer's memory to send it a packet.
+type end struct {
+	side     uint64 // the partitions that it is cut off by, a bit each
+	node     int32
+	zone     int
+	linkLoss float64 // of faults
+	linkMore micros
+}
+
 // cut reports whether what a sends does not reach b.
-func (l *links) cut(a, b *node) bool {
+func (l *links) cut(a, b *end) bool {
 	if a.side == b.side {
 		return false
 	}
@@ -81,7 +91,7 @@ func (l *links) cut(a, b *node) bool {
 	return false
 }
 
-func (l *links) latency(a, b *node) micros {
+func (l *links) latency(a, b *end) micros {
 	d := l.far
 	if a.zone == b.zone {
 		d = l.near
@@ -112,6 +122,7 @@ func (n *node) tell(to string, m any) {
 			x.news[i] = n.w.pool.intern(&rows[i])
 			size += x.news[i].size
 		}
+		n.w.scratch.SpareRows(rows) // pool keeps its own copies
 		n.send(p, size, evMessage, x)
 		return
 	}
@@ -152,7 +163,7 @@ func (n *node) send(to *node, size int, kind eventKind, p any) {
 		size += promise.PacketHead + promise.PayloadHead
 	}
 	n.out.charge(size)
-	if l.cut(n, to) {
+	if l.cut(n.end, to.end) {
 		return
 	}
 	at := n.w.now
@@ -167,16 +178,16 @@ func (n *node) send(to *node, size int, kind eventKind, p any) {
 	} else if lost > 0 && dice.Float64() < lost {
 		return
 	}
-	arrives := at + l.latency(n, to)
+	arrives := at + l.latency(n.end, to.end)
 	if stream {
-		arrives += 2 * l.latency(n, to) // the handshake
+		arrives += 2 * l.latency(n.end, to.end) // the handshake
 	}
 	if !stream && l.reorder > 0 && dice.Float64() < l.reorder {
 		arrives += micros(dice.Int64N(l.reorderBy))
 	}
-	n.w.plan(arrives, kind, to, p)
+	n.w.deliver(arrives, kind, to.end, p)
 	if !stream && l.again > 0 && dice.Float64() < l.again {
-		n.w.plan(at+l.latency(n, to), kind, to, p)
+		n.w.deliver(at+l.latency(n.end, to.end), kind, to.end, p)
 	}
 }
 
@@ -191,9 +202,9 @@ func (n *node) freeAt(at *micros, size int) {
 }
 
 // packet puts rows on the way to a node. The outbox has accounted for its bytes.
-func (l *links) packet(from, to *node, size int, p *packet) {
+func (l *links) packet(from *node, to *end, size int, p *packet) {
 	dice := l.w.dice
-	if l.cut(from, to) {
+	if l.cut(from.end, to) {
 		return
 	}
 	at := l.w.now
@@ -203,12 +214,12 @@ func (l *links) packet(from, to *node, size int, p *packet) {
 	if lost := 1 - (1-l.loss)*(1-from.linkLoss)*(1-to.linkLoss); lost > 0 && dice.Float64() < lost {
 		return
 	}
-	arrives := at + l.latency(from, to)
+	arrives := at + l.latency(from.end, to)
 	if l.reorder > 0 && dice.Float64() < l.reorder {
 		arrives += micros(dice.Int64N(l.reorderBy))
 	}
-	l.w.plan(arrives, evRows, to, p)
+	l.w.deliver(arrives, evRows, to, p)
 	if l.again > 0 && dice.Float64() < l.again {
-		l.w.plan(at+l.latency(from, to), evRows, to, p)
+		l.w.deliver(at+l.latency(from.end, to), evRows, to, p)
 	}
 }

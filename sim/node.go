@@ -27,14 +27,13 @@ const (
 
 // node is one process and its disk.
 type node struct {
-	w      *world
-	i      int
+	w *world
+	i int
+	*end
 	name   string
-	zone   int
 	self   ledger.Holder // in its present generation
 	dir    uint64        // the first generation of its data directory
 	booted micros        // when its machine started: the clock of leases begins there
-	side   uint64        // the partitions that it is cut off by, a bit each
 
 	// What dies with the process.
 	up, paused bool
@@ -62,16 +61,14 @@ type node struct {
 	synced     bool // by the join that comes after the first
 
 	// What stays.
-	disk     map[string][]byte
-	wallOff  micros         // of its wall clock
-	latest   ledger.Instant // that its clock ever showed
-	failing  int            // faults that make its disk fail, slow, its links bad
-	slow     micros
-	linkLoss float64
-	linkMore micros
-	gone     bool   // left, or died for good
-	crashed  bool   // and is not to be back yet
-	counted  uint64 // the directory that the judge knows of
+	disk    map[string][]byte
+	wallOff micros         // of its wall clock
+	latest  ledger.Instant // that its clock ever showed
+	failing int            // faults that make its disk fail, or slow
+	slow    micros
+	gone    bool   // left, or died for good
+	crashed bool   // and is not to be back yet
+	counted uint64 // the directory that the judge knows of
 }
 
 type leaving struct {
@@ -86,10 +83,10 @@ type leaving struct {
 func (w *world) addNode(i int) *node {
 	name := fmt.Sprintf("n%04d", i)
 	n := &node{
-		w: w, i: i, name: name, zone: w.zones[w.sc.ZoneOf(i)],
+		w: w, i: i, end: &end{node: int32(i), zone: w.zones[w.sc.ZoneOf(i)]}, name: name,
 		self: ledger.Holder{Node: name, Gen: 1}, dir: 1, disk: map[string][]byte{},
 	}
-	w.nodes = append(w.nodes, n)
+	w.nodes, w.linkEnds = append(w.nodes, n), append(w.linkEnds, n.end)
 	w.byName[name] = n
 	return n
 }
@@ -618,7 +615,7 @@ func (n *node) sync() {
 		p := w.nodes[to[0]]
 		n.tellDigest(p)
 		n.send(p, wordSize, evMessage, policyWord(n.policy))
-		if p.up && !w.links.cut(p, n) {
+		if p.up && !w.links.cut(p.end, n.end) {
 			p.tellDigest(n)
 			p.send(n, wordSize, evMessage, policyWord(p.policy))
 		}

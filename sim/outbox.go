@@ -334,7 +334,7 @@ func (o *outbox) first() (wait micros, sent bool) {
 func (o *outbox) push(x *wave) {
 	k := min(len(x.peers), promise.Fanout)
 	for _, to := range x.peers[:k] {
-		o.n.w.links.packet(o.n, o.n.w.nodes[to], x.size, x.packet)
+		o.n.w.links.packet(o.n, o.n.w.linkEnds[to], x.size, x.packet)
 	}
 	if x.peers = x.peers[k:]; len(x.peers) == 0 {
 		o.n.w.spent(x)

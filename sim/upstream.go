@@ -53,7 +53,7 @@ func (n *node) reaches(u *upstream) bool {
 	}
 	for _, o := range n.w.nodes {
 		if o.zone == u.zone {
-			return !n.w.links.cut(n, o)
+			return !n.w.links.cut(n.end, o.end)
 		}
 	}
 	return true
@@ -117,12 +117,12 @@ func (n *node) redirected(c *call, d *admit.Details) bool {
 		return false
 	}
 	to := w.byName[d.Nearest.Name]
-	if to == nil || w.links.cut(n, to) {
+	if to == nil || w.links.cut(n.end, to.end) {
 		return false // a caller beside the node reaches what it reaches
 	}
 	c.redirected, c.Node = true, to.i
 	w.tally.Redirected(&c.Call)
-	w.plan(w.now+w.links.latency(n, to), evCall, nil, c)
+	w.plan(w.now+w.links.latency(n.end, to.end), evCall, nil, c)
 	return true
 }
 

@@ -38,24 +38,25 @@ const (
 
 // world is one run.
 type world struct {
-	sc      *scenario.Scenario
-	ctx     context.Context
-	now     micros
-	seq     uint64
-	queue   calendar
-	events  uint64
-	hash    uint64
-	charter ledger.Charter
-	nodes   []*node
-	byName  map[string]*node
-	zones   map[string]int
-	links   links
-	pool    pool
-	faults  []scenario.Event
-	dice    *rand.Rand // of the world: links, disks, membership
-	scratch ledger.Scratch
-	waves   []*wave           // to be used again
-	rows    ledger.SharedRows // of the packet at hand
+	sc       *scenario.Scenario
+	ctx      context.Context
+	now      micros
+	seq      uint64
+	queue    calendar
+	events   uint64
+	hash     uint64
+	charter  ledger.Charter
+	nodes    []*node
+	linkEnds []*end // of nodes
+	byName   map[string]*node
+	zones    map[string]int
+	links    links
+	pool     pool
+	faults   []scenario.Event
+	dice     *rand.Rand // of the world: links, disks, membership
+	scratch  ledger.Scratch
+	waves    []*wave           // to be used again
+	rows     ledger.SharedRows // of the packet at hand
 
 	source   workload.Source
 	next     workload.Call // of the source, already planned
@@ -191,6 +192,12 @@ func (w *world) plan(at micros, kind eventKind, n *node, p any) {
 	}
 	w.seq++
 	w.queue.push(e)
+}
+
+// deliver has a packet or a message come to a node, in whatever life it is then.
+func (w *world) deliver(at micros, kind eventKind, to *end, p any) {
+	w.queue.push(event{at: at, seq: w.seq, kind: kind, node: to.node, p: p})
+	w.seq++
 }
 
 // run takes events until the end, or the first violation.
