@@ -372,3 +372,23 @@ func BenchmarkDecideEconomy(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkDecideRouted is a decision on one budget whose call goes to one of three upstreams.
+func BenchmarkDecideRouted(b *testing.B) {
+	for _, by := range []string{"price", "latency", "locality"} {
+		b.Run(by, func(b *testing.B) {
+			calls := benchCalls(1, 1)
+			n := benchNodeOf(b, preamble+`
+upstreams:
+  - {name: a, zones: [eu], price: {input: 3, output: 3}, latency: 100ms}
+  - {name: b, zones: [us], price: {input: 1, output: 1}, latency: 200ms}
+  - {name: c, price: {input: 2, output: 2}}
+budgets:
+  - {name: tenant, token: compute, per: [tenant], supply: {rate: 1000T/s, burst: 1000T}}
+rules:
+  - {draw: [tenant], route: `+by+`}
+`, calls)
+			spin(b, n, func(int, int) *Request { return calls[0] })
+		})
+	}
+}

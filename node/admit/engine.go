@@ -210,7 +210,7 @@ func (e *Engine) try(now ledger.Instant, r *Request, call *policy.Call, b *bound
 		return 0, false
 	}
 	var to *target
-	if len(b.targets) > 0 {
+	if b.placed {
 		to = e.send(now, r, call, b)
 	}
 	return e.admitted(now, ttl, r, b, takes, prices[:len(takes)], 0, to)

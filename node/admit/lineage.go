@@ -47,15 +47,22 @@ func (n *note) upstream() string {
 	return n.to.upstream.Name
 }
 
-// noteOf is what a decision that admits has to remember; nil for most.
+// noteOf is what a decision has to remember that sends a call to an upstream, or names data.
 func noteOf(r *Request, to *target) *note {
-	switch {
-	case len(r.Data) > 0:
+	if len(r.Data) > 0 {
 		return &note{to: to, data: true}
-	case to != nil:
-		return &to.note
 	}
-	return nil
+	return &to.note
+}
+
+// noted counts a call that was admitted at its upstream, and remembers what data it named.
+func (e *Engine) noted(now ledger.Instant, id ID, r *Request, b *bound, v Verdict, n *note) {
+	if n.to != nil {
+		n.to.meter.chosen.Add(1)
+	}
+	if n.data {
+		e.touched(now, id, r, b, v, CodeOK, n)
+	}
 }
 
 // Bounds of what is remembered of data sets. It stands beside the records, so that other calls, however many, do not push it out, and so that calls

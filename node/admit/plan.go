@@ -17,11 +17,11 @@ type bound struct {
 	plan    *policy.Plan
 	takes   []boundTake // in the ledger's order of locking
 	hash    uint32      // of its instances
-	placed  bool        // places matter to its calls: see mayRun
-	targets []target    // where its calls may go, if they are routed
 	lane    atomic.Uint32
+	placed  bool                    // places matter to its calls: see mayRun
 	cheap   []atomic.Pointer[bound] // by the plan's Degrades: what the calls become, once it was needed
 	cheaper *cheaper                // of such a plan: what its calls were
+	targets []target                // where its calls may go, if they are routed
 }
 
 // boundTake is one draw with its account.

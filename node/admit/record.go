@@ -275,19 +275,22 @@ func (b *bound) move(now ledger.Instant) {
 // admitted records a reservation of what takes hold. If too many are open it gives the tokens back and returns
 // false.
 func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *bound, takes []ledger.Take, prices []policy.PPM, waited ledger.Millis, to *target) (ID, bool) {
-	note := noteOf(r, to)
+	var n *note
+	if to != nil || len(r.Data) > 0 {
+		n = noteOf(r, to)
+	}
 	// The cursor goes past shards that were found full; a shard that another core is at is left to it.
 	cursor := e.cursor.Load()
 	first := b.turn(now, cursor)
-	n := uint32(len(e.shards))
-	for try := range 2 * n {
-		sh := (first + try) & (n - 1)
+	shards := uint32(len(e.shards))
+	for try := range 2 * shards {
+		sh := (first + try) & (shards - 1)
 		s := &e.shards[sh]
 		if !s.mu.TryLock() {
 			if try == 0 {
 				b.move(now)
 			}
-			if try < n {
+			if try < shards {
 				continue
 			}
 			s.mu.Lock()
@@ -305,7 +308,7 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		if b.changed() {
 			rec.verdict = Degrade
 		}
-		rec.ttl, rec.waited, rec.note = uint32(ttl), uint32(waited), note
+		rec.ttl, rec.waited, rec.note = uint32(ttl), uint32(waited), n
 		h, short := rec.few[:], rec.prices[:]
 		if len(takes) > inline {
 			rec.many = new(many)
@@ -329,11 +332,8 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		}
 		id, verdict := makeID(sh, i, rec.seq), rec.verdict
 		s.mu.Unlock()
-		if to != nil {
-			to.meter.chosen.Add(1)
-		}
-		if note != nil && note.data {
-			e.touched(now, id, r, b, verdict, CodeOK, note)
+		if n != nil {
+			e.noted(now, id, r, b, verdict, n)
 		}
 		return id, true
 	}

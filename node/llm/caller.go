@@ -169,7 +169,18 @@ func clip(s string) string {
 // swarmpurse key and a placeholder are swapped for it; a provider's own key passes. Where it holds
 // none, only swarmpurse keys are taken out. pooled says that the provider's limits are those of all: of the node's key, or of
 // those that callers bring because the node has none.
-func authorize(h http.Header, u *Upstream) (pooled bool) {
+//
+// Where the policy chose the upstream, no key of the caller's passes: he cannot know whom it would be shown to.
+func authorize(h http.Header, u *Upstream, routed bool) (pooled bool) {
+	if routed {
+		for _, name := range []string{"Authorization", "Api-Key", "X-Api-Key"} {
+			h.Del(name)
+		}
+		if u.Key != "" {
+			h.Set("Authorization", "Bearer "+u.Key)
+		}
+		return true
+	}
 	key := bearer(h)
 	ours := strings.HasPrefix(key, KeyPrefix)
 	pooled = u.Key == ""

@@ -17,6 +17,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/llm"
 	"github.com/swarmpurse/swarmpurse/node/llm/standin"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // fakeAdmitter admits everything, unless told otherwise, and writes down how each reservation ends.
@@ -27,7 +28,8 @@ type fakeAdmitter struct {
 	entries []*entry
 	heard   []admit.Upstream // by Feedback
 	pace    func(context.Context, string, int64) bool
-	advice  *admit.Advice // nil: calls are admitted as they are
+	route   *policy.Upstream // where calls go; nil: they are not routed
+	advice  *admit.Advice    // nil: calls are admitted as they are
 }
 
 // entry is one reservation.
@@ -63,7 +65,7 @@ func (f *fakeAdmitter) Admit(ctx context.Context, r *admit.Request) (admit.Answe
 	if f.advice != nil && !r.AsIs {
 		return admit.Answer{ID: fmt.Sprint(len(f.entries) - 1), Verdict: admit.Degrade, Node: "n1", Advice: f.advice}, nil
 	}
-	return admit.Answer{ID: fmt.Sprint(len(f.entries) - 1), Verdict: admit.Admit, Node: "n1",
+	return admit.Answer{ID: fmt.Sprint(len(f.entries) - 1), Verdict: admit.Admit, Node: "n1", Upstream: f.route,
 		Price: map[string]float64{"compute": 1.5}}, nil
 }
 
