@@ -29,9 +29,10 @@ type Account struct {
 	// Audit compares the two.
 	rights Tokens
 
-	last  Instant // the greatest time seen: clock steps back mint nothing
-	end   Instant // of the present window; the far future without windows
-	seats int     // founders of the cluster
+	last         Instant // the greatest time seen: clock steps back mint nothing
+	end          Instant // of the present window; the far future without windows
+	begins, ends Instant // of the instance's life; the far past and the far future where there is no end
+	seats        int     // founders of the cluster
 	// levels says of each seat up to which limit its earlier holders issued, nil for none.
 	levels []Tokens
 	ready  bool // the first issue is durable
@@ -198,6 +199,7 @@ const (
 	NoMark          // rights are here, but not yet covered by the durable mark: wait for the disk
 	NotIssued       // the present window is not issued yet: wait for the disk
 	NotHeld         // rights are here, and durable, but guardians have not confirmed that they may be used: wait for them
+	Ended           // the instance's life is over: its budget has another one
 )
 
 // Take is one account's part of a reservation.
@@ -259,6 +261,9 @@ func (a *Account) room(now, expires Instant, t *Take, overdraw bool) Short {
 	n, keep := t.Amount, t.Keep
 	a.advance(now)
 	if !a.open() {
+		if a.last >= a.ends {
+			return Ended
+		}
 		return NotIssued
 	}
 	if n < 0 || n > MaxTokens {
@@ -519,6 +524,9 @@ func (a *Account) Rights(now Instant) Tokens {
 	}
 	return max(0, a.rights-a.s.Debt)
 }
+
+// Ended reports whether the life of the account's instance is over: calls draw on the next one. Safe for concurrent use.
+func (a *Account) Ended(now Instant) bool { return now >= a.ends }
 
 // Retired reports whether the account's generation is over: nothing can be charged to it any more. Safe for concurrent use.
 func (a *Account) Retired() bool {

@@ -393,7 +393,7 @@ func (r *reader) seat() Seat {
 
 func (r *reader) level() Tokens {
 	n := Tokens(r.int())
-	if n < unknownLevel || n > MaxTokens {
+	if n < unknownLevel && n >= legacyLevel || n < -1<<60 || n > MaxTokens {
 		r.fail("a level of %d tokens", n)
 	}
 	return n

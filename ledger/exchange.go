@@ -274,7 +274,7 @@ func (a *Account) window() Window {
 func (r *Replica) repeat(now Instant) {
 	sent := 0
 	r.unacked = slices.DeleteFunc(r.unacked, func(x *edgeRef) bool {
-		if !x.e.open(x.in.account.window()) {
+		if now >= x.in.ends || !x.e.open(x.in.account.window()) {
 			x.e.tries, x.e.listed = 0, false
 			return true
 		}

@@ -17,7 +17,7 @@ func (r *Replica) Elapsed(clock time.Duration) { r.elapsed = max(r.elapsed, cloc
 
 // mirrored reports whether guardians keep copies of a record: of all that says what this generation owns.
 func mirrored(key string) bool {
-	for _, prefix := range []string{keyAccount, keyEntry, keyPast, keyDue, keyUsed, keySeat, keyPass} {
+	for _, prefix := range []string{keyAccount, keyEntry, keyPast, keyDue, keyUsed, keySeat, keyPass, keyFloor} {
 		if strings.HasPrefix(key, prefix) {
 			return true
 		}

@@ -22,6 +22,7 @@ type final struct {
 	used     []map[uint64]Tokens // by seat
 	with     map[Holder]bool     // those with whom there are pairwise records
 	past     past                // those with whom there are none any more
+	floor    Instant             // lives that ended by then it may have forgotten
 }
 
 // finalAccount is one account as final records show it.
@@ -74,6 +75,8 @@ func readFinal(of, heir Holder, word bool, records []guardian.Record, seats int)
 			}
 		} else if ok, _ := f.past.read(r.Key, r.Value); ok {
 			continue
+		} else if r.Key == keyFloor {
+			f.floor, _ = readFloor(r.Value)
 		} else if key, ok := strings.CutPrefix(r.Key, keyDue); ok {
 			id, k, err := splitDueKey(key)
 			if d, bad := decodeDue(r.Value); err == nil && bad == nil {

@@ -123,7 +123,10 @@ func (r *Replica) closeEdge(now Instant, f *final, id InstanceID) (waits bool) {
 		return true
 	}
 	fa, a := f.accounts[id], in.account
-	theirs := fa.entry(r.self)
+	theirs, forgot := fa.entry(r.self), f.forgot(id)
+	if forgot { // what it had came to an end there, ours included
+		theirs.SharesIn = e.SharesOut
+	}
 	a.mu.Lock()
 	a.advance(now)
 	kind, window, late := a.spec.Kind, a.s.Window, a.lateFirst(now)
@@ -144,7 +147,7 @@ func (r *Replica) closeEdge(now Instant, f *final, id InstanceID) (waits bool) {
 		e.SharesBack = e.SharesOut - theirs.SharesIn
 		s.SharesIn += e.SharesBack
 		s.arrive(e.SharesBack, max(late, e.First), kind == Windowed)
-		if kind != Rate && e.Window == s.Window {
+		if kind != Rate && e.Window == s.Window && !forgot {
 			e.Back = onTheWay(*e, fa, theirs)
 			s.In += e.Back
 			s.Taken.add(Taken{In: -e.Back, Out: -e.Back})
@@ -231,7 +234,7 @@ func (r *Replica) takeDues(now Instant, f *final, id InstanceID) (waits bool) {
 			waits = waits || claimed
 			continue
 		}
-		if other.past.has(f.of) {
+		if other.past.has(f.of) || other.forgot(id) {
 			continue // it had booked all that was between the two
 		}
 		oa := other.accounts[id]
@@ -259,7 +262,7 @@ func (r *Replica) due(in *instance, f *final, k dueKey, d Due, first, window Win
 	if r.between(f, func(h *final) bool {
 		a := h.accounts[in.id]
 		if a == nil {
-			return false
+			return h.forgot(in.id)
 		}
 		_, done := a.dues[k]
 		return done
@@ -413,7 +416,7 @@ func (r *Replica) takeSeat(i int, serial uint64, used map[uint64]Tokens) {
 func (r *Replica) usedBy(f *final, i int) map[uint64]Tokens {
 	used := map[uint64]Tokens{}
 	for h, level := range f.used[i] {
-		used[h] = max(level, unknownLevel)
+		used[h] = level.known()
 	}
 	for _, id := range f.order {
 		s, h := f.accounts[id].state, hashID(id)
@@ -423,6 +426,9 @@ func (r *Replica) usedBy(f *final, i int) map[uint64]Tokens {
 		}
 		if spec.Kind == Windowed || spec.Kind == Rate {
 			used[h] = 0
+			if _, ends, ok := id.Life(); ok {
+				used[h] = lifeLevel(ends)
+			}
 			continue
 		}
 		a := &Account{seats: len(r.charter.Founders), levels: make([]Tokens, len(r.charter.Founders))}

@@ -119,7 +119,7 @@ func (r *Replica) fold(f *final) (waits bool) {
 		es = append(es, edgeRef{in, e})
 	}
 	for _, id := range f.order {
-		if r.instances[id] == nil && f.accounts[id].entry(r.self) != (Entry{}) {
+		if r.instances[id] == nil && !r.ended(r.lastSlow, id) && f.accounts[id].entry(r.self) != (Entry{}) {
 			return true
 		}
 	}

@@ -7,9 +7,10 @@ import (
 )
 
 // Record is what one durable write says, for those who judge a swarm from outside (the simulator, checkers).
-// Exactly one of Account, Entry, Due, Seat, Closed and Version is set for the records that matter to them; none for all others.
+// Exactly one of Account, Dropped, Entry, Due, Seat, Closed and Version is set for the records that matter to them; none for all others.
 type Record struct {
 	Instance InstanceID // of Account and Entry
+	Dropped  InstanceID // whose account goes from the disk
 	Account  *State
 	Entry    *Entry
 	Peer     Holder // Entry: the other side
@@ -24,7 +25,11 @@ type Record struct {
 // Inspect reads a write of Replica.Writes. An error names what is wrong with it.
 func Inspect(w Write) (Record, error) {
 	if w.Value == nil {
-		return Record{}, nil
+		id, ok := strings.CutPrefix(w.Key, keyAccount)
+		if !ok {
+			id = ""
+		}
+		return Record{Dropped: InstanceID(id)}, nil
 	}
 	var rec Record
 	var err error
@@ -117,7 +122,7 @@ func (r *Replica) EachDue(id InstanceID, f func(from, to Holder, d Due)) {
 func (r *Replica) Unacked() (n int) {
 	for _, in := range r.order {
 		for _, e := range in.sortedEdges() {
-			if in.account != nil && e.open(in.account.window()) {
+			if in.account != nil && !in.over && e.open(in.account.window()) {
 				n++
 			}
 		}
@@ -129,7 +134,7 @@ func (r *Replica) Unacked() (n int) {
 func (r *Replica) Stuck() (hs []Holder) {
 	for _, in := range r.order {
 		for _, e := range in.sortedEdges() {
-			if in.account != nil && e.open(in.account.window()) && e.tries > 3 {
+			if in.account != nil && !in.over && e.open(in.account.window()) && e.tries > 3 {
 				hs = append(hs, e.peer)
 			}
 		}

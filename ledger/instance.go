@@ -12,7 +12,8 @@ import (
 // InstanceID names one instance of a budget, the same on every node: the budget, the values of its
 // `per` attributes and a fingerprint, as in "tenant-day/search@1f0c94a2b7e3". The fingerprint covers
 // the charter and what makes an instance a new one (supply kind, token type, `per`), so a policy that
-// changes one of those gets a fresh instance, and the old one is left to rest.
+// changes one of those gets a fresh instance, and the old one is left to rest. That of an instance which lives only for a while
+// says from when to when (InLife), as in "agent-hour/a7@1f0c94a2b7e3.692b8d10-692b9b20".
 type InstanceID string
 
 // MaxInstanceIDLen bounds an InstanceID, in bytes.
@@ -52,14 +53,18 @@ func NewInstanceID(charter CharterID, budget, token string, kind Kind, per, valu
 	return InstanceID(b.String()), nil
 }
 
-// Split takes an identity apart. It is the inverse of NewInstanceID, for identities from peers and
+// Split takes an identity apart, but for its life. It is the inverse of NewInstanceID, for identities from peers and
 // files too, so it fails on malformed ones.
 func (id InstanceID) Split() (budget string, values []string, fingerprint string, err error) {
 	bad := func() (string, []string, string, error) {
 		return "", nil, "", fmt.Errorf("malformed instance %.64q", string(id))
 	}
 	path, fp, ok := strings.Cut(string(id), "@")
+	fp, _, mortal := strings.Cut(fp, ".")
 	if !ok || len(fp) != 12 || len(id) > MaxInstanceIDLen {
+		return bad()
+	}
+	if _, _, lives := id.Life(); lives != mortal {
 		return bad()
 	}
 	parts := strings.Split(path, "/")

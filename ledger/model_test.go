@@ -110,8 +110,9 @@ func (m *model) admitted(n *wnode, t Take) {
 	id, spec := t.Account.ID(), t.Account.Spec()
 	m.book(n, id).Admitted(t.Window, t.Amount)
 	if spec.Kind == Rate {
-		m.flows[id] = m.flows[id].Add(m.w.now, t.Amount)
-		m.must(m.flows[id].Check(id, &spec, m.jumps))
+		flow := id.Lifeless() // lives follow each other without a gap
+		m.flows[flow] = m.flows[flow].Add(m.w.now, t.Amount)
+		m.must(m.flows[flow].Check(id, &spec, m.jumps))
 	}
 }
 
@@ -119,7 +120,7 @@ func (m *model) settled(n *wnode, t Take, kept Tokens) {
 	id := t.Account.ID()
 	m.book(n, id).Settled(t.Window, t.Amount, kept)
 	if t.Account.Spec().Kind == Rate && kept < t.Amount {
-		m.flows[id] = m.flows[id].Add(m.w.now, kept-t.Amount)
+		m.flows[id.Lifeless()] = m.flows[id.Lifeless()].Add(m.w.now, kept-t.Amount)
 	}
 }
 

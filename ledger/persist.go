@@ -242,6 +242,8 @@ func (r *Replica) Load(now Instant, records []Write) error {
 			err = r.minted.load(w.Value)
 		case w.Key == keyBurn:
 			err = r.burned.load(w.Value)
+		case w.Key == keyFloor:
+			r.mortal.floor, err = readFloor(w.Value)
 		default:
 			if err = r.loadShut(w); err == nil {
 				err = r.loadGone(w)
@@ -309,6 +311,9 @@ func (r *Replica) loadUsed(w Write) error {
 	}
 	if r.seats.used[i] != nil { // passed on since: no longer ours to keep
 		r.seats.used[i][h] = level
+		if ends, ok := level.lifeEnds(); ok {
+			r.mortal.leaves = min(r.mortal.leaves, ends+Instant(afterLife))
+		}
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func (a *Account) mint() {
 	a.lapseLots()
 	c := &a.accrual
 	from := c.at
-	dt := min(a.last, a.leaseEnd) - from
+	dt := min(a.last, a.leaseEnd, a.ends) - from
 	c.at = max(c.at, a.last)
 	if dt <= 0 {
 		return

@@ -147,6 +147,7 @@ type Replica struct {
 	guards  guards
 	words   words
 	former  former
+	mortal  mortal
 	past    past // generations with which nothing is open, and no pairwise records are kept
 	bound   bool // this generation has guardians, durably: what is used and told must be held
 	scratch *Scratch
@@ -172,6 +173,9 @@ type Peer struct {
 type instance struct {
 	id      InstanceID
 	hash    uint64   // of id, for digests
+	begins  Instant  // see Life: the far past, and
+	ends    Instant  // the far future where there is no end
+	over    bool     // it has ended, and is not counted any more
 	account *Account // nil if there is none here
 	edges   map[Holder]*edge
 	rows    []known // sorted by holder
@@ -286,6 +290,7 @@ func NewReplica(c Config) *Replica {
 		minted:    mintLog{seen: map[string]Tokens{}},
 		burned:    mintLog{seen: map[string]Tokens{}},
 		nextTurn:  maxInstant,
+		mortal:    mortal{closes: maxInstant, leaves: maxInstant},
 		askID:     c.Rand.Uint64() >> 2, // so that asks of an earlier life are not taken for repeats
 	}
 }
@@ -375,6 +380,7 @@ func (r *Replica) instance(id InstanceID) (*instance, error) {
 	in := &instance{id: id, hash: xxhash.Sum64String(string(id)), edges: map[Holder]*edge{}}
 	r.instances[id] = in
 	r.order = append(r.order, in)
+	r.lives(in)
 	if r.counts == nil {
 		r.counts = map[string]int{}
 	}
@@ -386,10 +392,14 @@ func (r *Replica) instance(id InstanceID) (*instance, error) {
 func (r *Replica) Count(budget string) int { return r.counts[budget] }
 
 // Room reports whether a call may open an account of an instance: it is known already, or fewer than most of its budget are,
-// and fewer in all than a replica holds. Instances never go away, as what was spent of them must not be forgotten.
+// and fewer in all than a replica holds. Instances go away when their life is over; those without an end never do, as what was
+// spent of them must not be forgotten.
 func (r *Replica) Room(id InstanceID, most int) bool {
 	if _, ok := r.instances[id]; ok {
 		return true
+	}
+	if begins, _, ok := id.Life(); ok {
+		r.closeLives(begins) // those before it make room
 	}
 	return r.counts[id.budget()] < most && len(r.order) < MaxInstances
 }
@@ -406,15 +416,19 @@ func (r *Replica) Open(now Instant, id InstanceID) (*Account, error) {
 	if r.charter.ID.IsZero() {
 		return nil, ErrNoCharter
 	}
-	if in, ok := r.instances[id]; ok && in.account != nil {
+	in, ok := r.instances[id]
+	if ok && in.account != nil && now < in.ends {
 		return in.account, nil
+	}
+	if r.ended(now, id) {
+		return nil, fmt.Errorf("%w: %q", ErrEnded, id.Name())
 	}
 	spec, ok := r.cfg.Resolve(id)
 	if !ok {
 		return nil, fmt.Errorf("%w: %q is no budget of the present policy", ErrUnknown, id.Name())
 	}
-	in, err := r.instance(id)
-	if err != nil {
+	var err error
+	if in, err = r.instance(id); err != nil {
 		return nil, err
 	}
 	if in.parked != nil {
@@ -451,7 +465,7 @@ func (r *Replica) begin(now Instant, in *instance) {
 
 func (r *Replica) attach(in *instance, spec Spec) *Account {
 	r.seq++
-	a := &Account{id: in.id, self: r.self, seq: r.seq, spec: spec, end: maxInstant, seats: len(r.charter.Founders), resting: r.resting}
+	a := &Account{id: in.id, self: r.self, seq: r.seq, spec: spec, begins: in.begins, ends: in.ends, end: maxInstant, seats: len(r.charter.Founders), resting: r.resting}
 	a.overdrew = r.overdrew[in.id]
 	a.notify = func(*Account) { r.touched.add(in) }
 	r.bind(a)
@@ -506,7 +520,7 @@ func (r *Replica) Respec(now Instant) {
 			a.clampRate()
 			a.slow.whole = min(a.slow.whole, a.last+Instant(spec.Feedback.longest()))
 		} else if a.ready {
-			a.end = a.spec.calendar().endOf(a.s.Window)
+			a.end = min(a.ends, a.spec.calendar().endOf(a.s.Window))
 		}
 		a.mu.Unlock()
 		r.activate(in)
@@ -603,6 +617,7 @@ func (r *Replica) genesis(now Instant, in *instance, spec *Spec, have uint64, la
 			continue
 		}
 		_, used := r.seats.used[i][h]
+		used = used || in.ends <= Instant(r.seats.used[i][floorKey])
 		if !used && !late && r.countsLater(now, i, spec) {
 			continue
 		}
@@ -624,6 +639,9 @@ func (r *Replica) genesis(now Instant, in *instance, spec *Spec, have uint64, la
 		if r.countsLater(now, i, spec) {
 			level = in.foundingAt.add(shares, r.seats.used[i][laterKey], spec)
 		}
+		if in.ends < maxInstant {
+			level = lifeLevel(in.ends)
+		}
 		r.use(i, h, level)
 		n += shares
 	}
@@ -633,5 +651,8 @@ func (r *Replica) genesis(now Instant, in *instance, spec *Spec, have uint64, la
 // use books an instance as used under a seat held here, up to a level.
 func (r *Replica) use(i int, h uint64, level Tokens) {
 	r.seats.used[i][h] = level
+	if ends, ok := level.lifeEnds(); ok {
+		r.mortal.leaves = min(r.mortal.leaves, ends+Instant(afterLife))
+	}
 	r.meta(usedKey(i, h), encodeLevel(level))
 }

@@ -23,6 +23,9 @@ func (r *Replica) learn(now Instant, row *Row, at *hint) error {
 	if r.gone(row.Holder) {
 		return nil // its heir's row counts what it did
 	}
+	if r.instances[row.Instance] == nil && r.ended(now-Instant(afterLife), row.Instance) {
+		return nil // a peer has not forgotten it yet
+	}
 	in, err := r.instance(row.Instance)
 	if err != nil {
 		return err

@@ -138,7 +138,7 @@ func (r *Replica) passSeats(now Instant) {
 
 // handOn gives the heir all that the account can give. It reports whether there was anything.
 func (r *Replica) handOn(now Instant, in *instance) bool {
-	if _, ok := r.alive(r.heir); !ok || !in.account.started() {
+	if _, ok := r.alive(r.heir); !ok || !in.account.started() || now >= in.ends {
 		return false
 	}
 	a := in.account
@@ -166,13 +166,13 @@ func (r *Replica) handOn(now Instant, in *instance) bool {
 // acknowledgement.
 func (r *Replica) Handed() bool {
 	for _, x := range r.unacked {
-		if x.e.open(x.in.account.window()) {
+		if !x.in.over && x.e.open(x.in.account.window()) {
 			return false
 		}
 	}
 	for _, in := range r.order {
 		a := in.account
-		if a == nil || r.heir.IsZero() {
+		if a == nil || in.over || r.heir.IsZero() {
 			continue
 		}
 		a.mu.Lock()
@@ -202,9 +202,14 @@ func (r *Replica) passSeat(now Instant, i int, to Holder, instances map[uint64]*
 	levels := make([]Tokens, len(used))
 	left := maxLevels - 10*len(used) // each has a hash and a byte at least
 	for k, h := range used {
-		levels[k] = max(r.seats.used[i][h], unknownLevel)
+		levels[k] = r.seats.used[i][h].known()
+		if _, mortal := levels[k].lifeEnds(); mortal {
+			r.meta(usedKey(i, h), nil) // the hand-over has it
+		}
 		if in := instances[h]; in != nil {
-			levels[k] = r.yield(in, i, levels[k])
+			if level := r.yield(in, i, levels[k]); in.ends == maxInstant {
+				levels[k] = level
+			}
 		}
 		if left -= len(encodeLevel(levels[k])) - len(encodeLevel(0)); left < 0 {
 			levels[k] = unknownLevel

@@ -54,6 +54,7 @@ func (r *Replica) Tick(now Instant) {
 	if slow {
 		r.passSeats(now)
 		r.repeatSeats(now)
+		r.forget(now)
 	}
 }
 
@@ -66,7 +67,7 @@ func (r *Replica) turnAll(now Instant) {
 	r.nextTurn = maxInstant
 	for _, in := range r.order {
 		a := in.account
-		if a == nil || len(in.changes) > 0 {
+		if a == nil || in.over || len(in.changes) > 0 {
 			continue // what waits for the disk comes first; Commit sees to the next turn
 		}
 		a.mu.Lock()
@@ -90,6 +91,11 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 	a.mu.Lock()
 	a.advance(now)
 	a.touched = false
+	if now >= in.ends && a.ready { // there is nothing to tell, give or ask for any more
+		a.mu.Unlock()
+		in.early, in.held, in.asks, in.news = nil, nil, nil, false
+		return true
+	}
 	if dt := Millis(now - in.tickedAt); dt > 0 {
 		if in.tickedAt == 0 {
 			dt = 50

@@ -15,8 +15,9 @@ func (s *State) countable(w Window) Shares {
 // due returns the window that should be issued at now, and whether it differs from what is. A clock that
 // stepped back never reopens a window.
 func (a *Account) due(now Instant) (w Window, end Instant, turn bool) {
-	now = max(now, a.last)
+	now = min(max(now, a.last, a.begins), a.ends-1) // a life has the windows that begin in it
 	w, _, end = a.spec.calendar().At(now)
+	end = min(end, a.ends)
 	if a.s.Issues && w <= a.s.Window {
 		return a.s.Window, a.end, false
 	}
@@ -26,6 +27,7 @@ func (a *Account) due(now Instant) (w Window, end Instant, turn bool) {
 // issue returns the change that closes the present window, if any, and issues window w: what is reserved
 // counts as spent, unspent rights lapse or roll over, and shares mint anew.
 func (a *Account) issue(w Window, chunk Tokens) func(*State) {
+	at := a.last
 	return func(s *State) {
 		spec := &a.spec // the present one when this is written and applied
 		n := State{
@@ -40,6 +42,9 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 		}
 		if spec.Kind != Rate || !s.Issues {
 			n.Base = max(0, a.worth(&n)) // a rate starts with a full burst, once, at genesis
+			if spec.Kind == Rate && a.ends < maxInstant {
+				n.Base = a.accruedBy(at, n.Counted) // or with what has come since its life began
+			}
 		}
 		if spec.Kind == Windowed {
 			n.recount(spec.Amount)
@@ -257,7 +262,7 @@ func (a *Account) restore(now Instant) {
 	a.ready = s.Issues
 	a.end = minInstant // the owner issues before anything is admitted
 	if s.Issues {
-		a.end = a.spec.calendar().endOf(s.Window)
+		a.end = min(a.ends, a.spec.calendar().endOf(s.Window))
 	}
 	a.accrual.at = a.last
 	a.retune()

@@ -229,6 +229,9 @@ func (r *Replica) gatherTold(now Instant, a *attempt) []*told {
 	}
 	ts := make([]*told, 0, len(by))
 	for _, t := range by {
+		if r.ended(now, t.id) {
+			continue // some have forgotten it, and nobody will miss it
+		}
 		ts = append(ts, t)
 	}
 	slices.SortFunc(ts, func(x, y *told) int { return strings.Compare(string(x.id), string(y.id)) })
@@ -359,6 +362,9 @@ func (r *Replica) wordSeats(now Instant, a *attempt, ts []*told, add func(int, s
 			level := unknownLevel
 			if spec, known := r.cfg.Resolve(t.id); known && (spec.Kind == Windowed || spec.Kind == Rate) {
 				level = 0
+				if _, ends, ok := t.id.Life(); ok {
+					level = lifeLevel(ends)
+				}
 			}
 			for _, l := range a.word.Limits {
 				if l.Instance == t.id {

@@ -356,6 +356,9 @@ func (n *wnode) reserve(ids []InstanceID, amounts []Tokens, overdraw, wait bool)
 	var takes []Take
 	for k, id := range ids {
 		a, err := n.r.Open(now, id)
+		if errors.Is(err, ErrEnded) {
+			return false
+		}
 		if err != nil {
 			n.w.fatalf("node %d opens %s: %v", n.i, id, err)
 			return false
@@ -547,7 +550,7 @@ func (w *world) issuesWhole() {
 
 // open1 opens an account, unless the generation is over, which a node finds out at its next commit.
 func (n *wnode) open1(id InstanceID) {
-	if _, err := n.r.Open(n.clock(), id); err != nil && !errors.Is(err, ErrRetired) {
+	if _, err := n.r.Open(n.clock(), id); err != nil && !errors.Is(err, ErrRetired) && !errors.Is(err, ErrEnded) {
 		n.w.fatalf("node %d opens %s: %v", n.i, id, err)
 	}
 }
@@ -566,6 +569,9 @@ func (w *world) unrest() string {
 			}
 		}
 		for _, id := range w.ids {
+			if _, ends, _ := id.Life(); ends <= w.now {
+				continue
+			}
 			var owned Shares
 			for _, n := range w.nodes {
 				if a := n.r.Account(id); a != nil {
@@ -586,6 +592,9 @@ func (w *world) unrest() string {
 			return fmt.Sprintf("node %d has %d transfers not acknowledged", n.i, u)
 		}
 		for _, id := range w.ids {
+			if _, ends, _ := id.Life(); ends <= w.now {
+				continue
+			}
 			sent, _ := n.r.Sent(id)
 			ks := n.r.Rows(n.clock(), id)
 			if len(ks) == 0 || ks[0].Holder != n.self {

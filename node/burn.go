@@ -28,6 +28,9 @@ func (n *Node) Burn(ctx context.Context, m api.BurnRequest) (api.BurnReceipt, er
 	until := time.Now().Add(burnWaits)
 	try := func(now ledger.Instant, done func(error)) {
 		id, err := b.Instance(n.replica.Charter().ID, m.Key)
+		if err == nil {
+			id, err = b.Present(now, id)
+		}
 		if err != nil {
 			done(fmt.Errorf("%w: %w", admit.ErrInvalid, err))
 			return

@@ -220,6 +220,9 @@ func (n *Node) stated(field string, in []api.Stated) (out []ledger.Stated, err e
 			return nil, fmt.Errorf("%w: %s: budget %q is per %v, so it needs %d values, not %d", admit.ErrInvalid, field, b.Name, b.Per, len(b.Per), len(values))
 		}
 		id, err := b.Instance(n.replica.Charter().ID, values)
+		if err == nil {
+			id, err = b.Present(n.now(), id)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", admit.ErrInvalid, err)
 		}

@@ -52,7 +52,7 @@ func (n *Node) instances() map[string][]ledger.InstanceID {
 	by := map[string][]ledger.InstanceID{}
 	p, charter := n.policy.Load().policy, n.replica.Charter().ID
 	for _, id := range n.replica.Instances() {
-		if b, _, ok := p.Resolve(charter, id); ok {
+		if b, _, ok := p.Resolve(charter, id); ok && !n.replica.Ended(id) {
 			by[b.Name] = append(by[b.Name], id)
 		}
 	}
@@ -64,6 +64,10 @@ func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.Instanc
 		Name: b.Name, Token: b.Token, Supply: api.SupplyText(&b.Spec), Ceiling: api.CeilingText(&b.Spec), Per: b.Per, Price: b.Price,
 		Pricing:   b.Pricing.Mode.String(),
 		Instances: []api.Instance{},
+	}
+	if b.Renews {
+		past := n.replica.Lives(b.Name)
+		v.Renew = &api.Renew{EveryMS: int64(b.Renew.Length), Ended: past.Over, Forgotten: past.Forgotten}
 	}
 	slices.Sort(ids)
 	if len(ids) > maxListed {
@@ -293,6 +297,9 @@ func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, er
 	var with uint64 // the version that it came with
 	err = n.wait(ctx, func(now ledger.Instant, done func(error)) {
 		id, err := b.Instance(n.replica.Charter().ID, m.Key)
+		if err == nil {
+			id, err = b.Present(now, id)
+		}
 		if err != nil {
 			done(fmt.Errorf("%w: %w", admit.ErrInvalid, err))
 			return
@@ -462,6 +469,9 @@ func (n *Node) state() (telemetry.State, bool) {
 				Budget: b.Name, Token: b.Token, Known: n.replica.Count(b.Name), Most: max(1, b.Instances), Price: b.Price, Exhausted: math.Inf(1), Rate: 1,
 				Guarantee: b.Meters != nil || len(b.Guarantees) > 0 && b.Guarantees[0].Tenant == "", Floor: floors[b.Name].rate, Guaranteed: floors[b.Name].total,
 			}
+			past := n.replica.Lives(b.Name)
+			bs.Ended, bs.Forgotten = past.Over, past.Forgotten
+			bs.Ever.Add(life(&ledger.State{Past: past.Past}))
 			for _, ppm := range b.Alerts {
 				bs.Alerts = append(bs.Alerts, telemetry.AlertState{Fraction: float64(ppm) / 1e6})
 			}

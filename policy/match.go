@@ -191,7 +191,16 @@ func (d *Draw) at(u Usage, price PPM) (amount, cost ledger.Tokens, err error) {
 	return d.Cost.of(d.Budget, price, u, d.matched)
 }
 
-// Instance names the instance that is drawn on.
+// At names the instance that is drawn on now.
+func (d *Draw) At(now ledger.Instant, charter ledger.CharterID) (ledger.InstanceID, error) {
+	id, err := d.Instance(charter)
+	if err != nil {
+		return "", err
+	}
+	return d.Budget.Present(now, id)
+}
+
+// Instance names the instance that is drawn on, but for its life.
 func (d *Draw) Instance(charter ledger.CharterID) (ledger.InstanceID, error) {
 	return d.Budget.Instance(charter, d.Values)
 }

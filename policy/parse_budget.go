@@ -62,6 +62,9 @@ func (d *decoder) budget(p *Policy, n *yaml.Node, index int) *Budget {
 	if n := f["supply"]; n != nil {
 		d.supply(p, b, n)
 	}
+	if n := f["renew"]; n != nil {
+		d.renew(p, b, n, f)
+	}
 	if n := f["ceiling"]; n != nil {
 		d.ceiling(b, n)
 	}

@@ -83,6 +83,10 @@ type Budget struct {
 
 	// Instances is how many instances of a budget with a Per calls may make; further ones are refused.
 	Instances int
+	// Renew is how long each instance lives, Renews whether it ends at all. After its life calls draw on another one, which begins
+	// anew, and what nobody uses any more is forgotten. Windows do not reach over its ends.
+	Renew  ledger.Calendar
+	Renews bool
 	// Alerts are the fractions of the limit, in parts per million and rising, of which operators want to hear when they are used.
 	Alerts []int64
 	// Low is below which part of its own limit what the provider says is left counts as a refusal, in parts per million; 0 for
@@ -234,6 +238,25 @@ func (b *Budget) Instance(charter ledger.CharterID, values []string) (ledger.Ins
 	return ledger.NewInstanceID(charter, b.Name, b.Token, b.Spec.Kind, b.Per, values)
 }
 
+// Present names the instance of an identity, made by Instance, on which calls draw now.
+func (b *Budget) Present(now ledger.Instant, id ledger.InstanceID) (ledger.InstanceID, error) {
+	if !b.Renews {
+		return id, nil
+	}
+	_, begins, ends := b.Renew.At(now)
+	return id.InLife(begins, ends)
+}
+
+// lives reports whether an instance of the budget can have that identity, as far as its life goes.
+func (b *Budget) lives(id ledger.InstanceID) bool {
+	begins, ends, mortal := id.Life()
+	if !mortal || !b.Renews {
+		return mortal == b.Renews
+	}
+	_, from, to := b.Renew.At(begins)
+	return begins == from && ends == to
+}
+
 // Personal reports whether each instance of the budget is one tenant's, agent's or run's.
 func (b *Budget) Personal() bool {
 	return slices.ContainsFunc(b.per, func(a attr) bool { return a.field == fieldTenant || a.field == fieldAgent || a.field == fieldRun })
@@ -250,7 +273,7 @@ func (p *Policy) Resolve(charter ledger.CharterID, id ledger.InstanceID) (*Budge
 	if !ok {
 		return nil, nil, false
 	}
-	if own, err := b.Instance(charter, values); err != nil || own != id {
+	if own, err := b.Instance(charter, values); err != nil || own != id.Lifeless() || !b.lives(id) {
 		return nil, nil, false
 	}
 	return b, values, true

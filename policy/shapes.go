@@ -113,6 +113,8 @@ var budgetShape = &document.Shape{Name: "a budget", Fields: []document.Field{
 		Doc: "One instance for each value of these: tenant, agent, run, class, model, attributes.NAME."},
 	{Name: "instances", Is: document.Schema{Kind: "integer", Min: 1, Max: MaxInstances},
 		Doc: "How many instances calls may make, with per: calls that would make another one are denied. Default: 16384."},
+	{Name: "renew", Is: document.Duration,
+		Doc: "With per, for windows and rates: instances live for so long, cut as windows are, and those that nobody uses are then forgotten. A multiple of the window, so that nothing begins twice. Default: they stay for ever."},
 	{Name: "supply", Required: true, Is: document.Schema{One: supplyShape}, Doc: "How an instance gets tokens: grant, window, rate or slots."},
 	{Name: "ceiling", Is: document.Schema{Kind: "string", Words: []string{"hard", "observe"}, Other: &document.Schema{One: ceilingShape}},
 		Doc: "hard: never exceeded. observe: metered only. {soft: 10%}: may be overdrawn by that. Default: hard."},

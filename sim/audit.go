@@ -116,8 +116,21 @@ func (a *audit) drops(n *node, was ledger.Write) {
 		a.w.fail("records can be read", "%s: %v", n.name, err)
 		return
 	}
+	if _, ends, mortal := rec.Instance.Life(); mortal && n.clockNow() >= ends {
+		a.forgets(n, &rec)
+		return
+	}
 	if a.claims[n.self] == nil && (rec.Account != nil || rec.Due != nil || rec.Entry != nil && (!rec.Entry.Closed || a.claims[rec.Peer] == nil)) {
 		a.w.fail("only what is closed is dropped", "%s: %+v", n.name, rec)
+	}
+}
+
+// forgets judges that a record goes whose instance has ended: nothing of it is reserved. The account stays among those that are
+// there at once: should the instance be founded again, there would be more than all shares.
+func (a *audit) forgets(n *node, was *ledger.Record) {
+	s := a.side(sideKey{a.w.pool.instance(was.Instance), a.w.pool.holder(n.self)})
+	if was.Account != nil && s.isLive && s.live.Reserved > 0 && a.claims[n.self] == nil {
+		a.w.fail("what is reserved is not forgotten", "%s: %s has %+v", n.name, was.Instance, s.live)
 	}
 }
 

@@ -67,6 +67,14 @@ func (j *judge) capped(id ledger.InstanceID) *capped {
 	return c
 }
 
+// of is what was given of an instance: of a window together with all lives of its budget for the same values, which share none.
+func (j *judge) of(id ledger.InstanceID, kind ledger.Kind) *capped {
+	if kind == ledger.Windowed {
+		id = id.Lifeless()
+	}
+	return j.capped(id)
+}
+
 // window is the window that a decision falls into, by the node's own clock.
 func windowOf(s *ledger.Spec, at ledger.Instant) ledger.Window {
 	if s.Kind != ledger.Windowed {
@@ -84,7 +92,7 @@ func (j *judge) admitted(n *node, c *call) {
 		if !ok {
 			continue // its budget has gone from the policy meanwhile
 		}
-		cp := j.capped(ch.Instance)
+		cp := j.of(ch.Instance, spec.Kind)
 		if spec.Kind == ledger.Rate {
 			j.admitRate(cp, &spec, ch.Amount)
 			continue
@@ -128,7 +136,7 @@ func (j *judge) settled(n *node, c *call, rc *admit.Receipt) {
 			j.w.fail("a receipt charges what was reserved or overrun", "call %d: %s charged %d, overrun %d, reserved %d", c.Seq, ch.Instance.Name(), ch.Amount, ch.Overrun, reserved)
 			return
 		}
-		cp := j.capped(ch.Instance)
+		cp := j.of(ch.Instance, spec.Kind)
 		if spec.Kind == ledger.Rate {
 			cp.level -= float64(back)
 			cp.refunds = append(cp.refunds, refund{j.w.now, back})

@@ -42,6 +42,7 @@ type measure struct {
 	before                                    [admit.Deny + 1]int64
 	tokens, tokensBefore                      int64
 	queued, queuedMost                        []float64
+	known                                     int // instances that one node knew, at most, likewise
 	queue                                     int // calls that waited at one node, at most, within the figures' time
 	stale                                     []float64
 	ages                                      []float64 // all samples of staleness within the figures' time
@@ -122,6 +123,9 @@ func (m *measure) sample() {
 		if n.up {
 			all += len(n.waiting)
 			most = max(most, len(n.waiting))
+			if w.now >= span(w.sc.Warmup) {
+				m.known = max(m.known, len(n.core.Replica.Instances()))
+			}
 			if len(n.waiting) > admit.DefaultMaxQueue {
 				w.fail("queues are bounded", "%d calls wait at %s", len(n.waiting), n.name)
 			}
@@ -390,7 +394,7 @@ func (w *world) result() *result.Result {
 		m.converge = 0
 	}
 	s.Converge = m.converge
-	s.Queue = int64(m.queue)
+	s.Queue, s.Known = int64(m.queue), int64(m.known)
 	if s.Offered > 0 {
 		s.Unheld = float64(m.unheld) / float64(s.Offered)
 	}

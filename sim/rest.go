@@ -5,6 +5,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/sim/promise"
+	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
 
 func traceHash(h uint64) string { return fmt.Sprintf("%016x", h) }
@@ -121,6 +122,12 @@ func (w *world) told() micros {
 	return 10*second + micros(rows*rowBytes*copies/float64(w.pool.rate)*float64(second))
 }
 
+// ended reports whether the life of an instance is over by all clocks, or is about to be.
+func (w *world) ended(id ledger.InstanceID) bool {
+	_, ends, mortal := id.Life()
+	return mortal && scenario.Epoch+ledger.Instant((w.now+w.told())/1000) >= ends
+}
+
 // underway finds something that one live generation has given to another and that is not there.
 func (w *world) underway() (detail string) {
 	for _, n := range w.nodes {
@@ -129,6 +136,9 @@ func (w *world) underway() (detail string) {
 		}
 		n.core.Replica.EachAccount(func(acc *ledger.Account) {
 			id := acc.ID()
+			if w.ended(id) {
+				return // nobody tells or asks any more
+			}
 			live, _, _, _ := acc.Peek()
 			n.core.Replica.EachEntry(id, func(peer ledger.Holder, gave ledger.Entry) {
 				p := w.byName[peer.Node]
@@ -150,6 +160,9 @@ func (w *world) underway() (detail string) {
 func (w *world) disagree() string {
 	for in, id := range w.pool.ids {
 		in := int32(in)
+		if w.ended(id) {
+			continue // some have forgotten it
+		}
 		for h := range w.pool.recent[in] {
 			x := w.pool.latest(in, int32(h))
 			if x == nil {

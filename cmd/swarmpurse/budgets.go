@@ -92,6 +92,9 @@ func appendInstances(t table.Writer, b api.Budget) {
 	if len(b.Instances) == 0 {
 		t.AppendRow(table.Row{clean(b.Name), clean(b.Token), clean(b.Ceiling), clean(b.Supply), "not used yet"})
 	}
+	if b.Renew != nil && b.Renew.Ended > 0 {
+		t.AppendRow(table.Row{fmt.Sprintf("%s: %d that ended, about to be forgotten", clean(b.Name), b.Renew.Ended)})
+	}
 	if b.Truncated > 0 {
 		t.AppendRow(table.Row{fmt.Sprintf("%s: %d more instances", clean(b.Name), b.Truncated)})
 	}
@@ -99,7 +102,7 @@ func appendInstances(t table.Writer, b api.Budget) {
 
 func printBudget(w *strings.Builder, b api.Budget) {
 	fields(w, "budget", clean(b.Name), "token", clean(b.Token), "supply", clean(b.Supply), "ceiling", clean(b.Ceiling),
-		"per", clean(strings.Join(b.Per, ", ")), "price", number(b.Price), "pricing", clean(b.Pricing))
+		"per", clean(strings.Join(b.Per, ", ")), "renewed", renewed(b.Renew), "price", number(b.Price), "pricing", clean(b.Pricing))
 	if len(b.Instances) == 0 {
 		w.WriteString("\nnot used yet\n")
 		return
@@ -132,6 +135,14 @@ func printBudget(w *strings.Builder, b api.Budget) {
 	if b.Truncated > 0 {
 		fmt.Fprintf(w, "\n%d more instances\n", b.Truncated)
 	}
+}
+
+// renewed says how long instances live, and what became of those that are over.
+func renewed(r *api.Renew) string {
+	if r == nil {
+		return ""
+	}
+	return fmt.Sprintf("every %v; %d that ended are still known, %d were forgotten here", time.Duration(r.EveryMS)*time.Millisecond, r.Ended, r.Forgotten)
 }
 
 // instanceName says as well that an operator froze the instance.

@@ -12,7 +12,8 @@ type Book struct {
 	Self ledger.Holder
 	ID   ledger.InstanceID
 
-	There  bool // an account is open, or on disk
+	There  bool // an account is open, or on disk, or was until its life was over
+	Gone   bool // it is forgotten; all below stays what it was
 	Window ledger.Window
 	Shares ledger.Shares
 	Given  ledger.Shares // by genesis
@@ -115,6 +116,12 @@ func (b *Book) Expire(top ledger.Instant) {
 func (b *Book) Look(r *ledger.Replica, d *Disk, spec ledger.Spec, t Time) error {
 	b.Expire(t.Top)
 	durable := d.Account(b.ID)
+	if b.forgotten(r, durable, t.Top) {
+		return nil
+	}
+	if b.Gone {
+		return broken(ForgottenOnce, "%v had forgotten %s, and opens it again", b.Self, b.ID)
+	}
 	s := durable
 	b.Disk = d.Pairs(b.ID)
 	b.Pairs, b.Dues = b.Disk, d.Dues(b.ID)
@@ -179,6 +186,16 @@ func (b *Book) Look(r *ledger.Replica, d *Disk, spec ledger.Spec, t Time) error 
 			b.Self, b.ID, s.SharesIn, s.SharesOut, s.In, s.Out, si, so, in, out)
 	}
 	return nil
+}
+
+// forgotten reports whether the node has forgotten the instance, as its life is over.
+func (b *Book) forgotten(r *ledger.Replica, durable *ledger.State, top ledger.Instant) bool {
+	_, ends, mortal := b.ID.Life()
+	if !mortal || !b.There || durable != nil || r != nil && r.Account(b.ID) != nil || top < ends {
+		return false
+	}
+	b.Gone = true
+	return true
 }
 
 // look judges an open account.

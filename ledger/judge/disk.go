@@ -90,6 +90,13 @@ func (d *Disk) Write(ws []ledger.Write) error {
 		switch {
 		case rec.Account != nil:
 			err = d.account(rec.Instance, rec.Account)
+		case rec.Dropped != "":
+			if _, _, mortal := rec.Dropped.Life(); !mortal {
+				err = broken(ForgottenOnce, "%v drops %s, which has no end", d.self, rec.Dropped)
+			}
+			delete(d.accounts, rec.Dropped)
+			delete(d.entries, rec.Dropped)
+			delete(d.dues, rec.Dropped)
 		case rec.Entry != nil:
 			err = d.entry(rec.Instance, rec.Peer, rec.Entry)
 		case rec.Due != nil:

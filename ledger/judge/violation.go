@@ -38,6 +38,7 @@ const (
 	BelowHeld        Invariant = "spending stays below what a claim would find"
 	ToldIsHeld       Invariant = "what came to others is in what a claim would find"
 	CopiesAreTrue    Invariant = "what guardians keep is what its owner had"
+	ForgottenOnce    Invariant = "what is forgotten has ended, and never begins again"
 	OverdraftInLimit Invariant = "an overdraft stays within its part, and off hard ones"
 )
 

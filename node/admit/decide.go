@@ -105,7 +105,7 @@ func (e *Engine) refuseUnopened(now ledger.Instant, l Ledger, r *Request) ID {
 	charter := l.Charter().ID
 	for i := range p.Draws {
 		d := &p.Draws[i]
-		if id, err := d.Instance(charter); err == nil {
+		if id, err := d.At(now, charter); err == nil {
 			if a, err := l.Open(now, id); err == nil {
 				w.bound.takes = append(w.bound.takes, boundTake{draw: d, account: a, gate: e.gate(id), size: e.size(d, r.Model)})
 			}

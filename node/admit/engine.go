@@ -81,6 +81,7 @@ type Engine struct {
 	watchDue    ledger.Instant // when it does again
 	promises    promises       // to callers whom the node refused; the owner's
 	turn        uint32         // the shard of the next refusal; the owner's
+	renews      ledger.Instant // when the first life ends of what plans are bound to, see renew; 0 for never. The owner's
 	disk        string         // see SetDisk; the owner's
 	held        string         // see SetUnheld; the owner's
 }
@@ -292,9 +293,12 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string
 	ids := make([]ledger.InstanceID, len(p.Draws))
 	for i := range p.Draws { // before any is opened: a call that is refused leaves nothing behind
 		d := &p.Draws[i]
-		id, err := d.Instance(charter)
+		id, err := d.At(now, charter)
 		if err != nil {
 			return nil, invalid(err)
+		}
+		if _, ends, ok := id.Life(); ok {
+			e.renewAt(ends)
 		}
 		if ids[i] = id; len(d.Budget.Per) > 0 && !l.Room(id, d.Budget.Instances) {
 			return nil, crowded(p, d.Budget, id)

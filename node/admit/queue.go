@@ -195,6 +195,7 @@ func (q *queue) leave(w *Waiter) {
 // call of Offer or Pump, since refusals are soon forgotten when many come.
 func (e *Engine) Offer(now ledger.Instant, l Ledger, r *Request) (ID, *Waiter, error) {
 	now = e.queue.clock(now)
+	e.renew(now, l)
 	if err := r.valid(); err != nil {
 		return 0, nil, err
 	}
@@ -379,6 +380,7 @@ func (e *Engine) charge(w *Waiter) {
 // it when accounts have grown and on every tick. The owner's.
 func (e *Engine) Pump(now ledger.Instant, l Ledger) []*Waiter {
 	now = e.queue.clock(now)
+	e.renew(now, l)
 	fenced := e.isFenced(l)
 	var decided []*Waiter
 	if fenced {

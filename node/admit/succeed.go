@@ -1,9 +1,7 @@
 package admit
 
 import (
-	"cmp"
 	"errors"
-	"slices"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 )
@@ -14,24 +12,8 @@ import (
 // whatever is said of them later. The owner's.
 func (e *Engine) Succeed(now ledger.Instant) {
 	now = e.queue.clock(now)
-	q := &e.queue
-	var again []*Waiter
-	for _, g := range q.busy {
-		for g.n > 0 {
-			w := g.first(open).head()
-			q.leave(w)
-			again = append(again, w)
-		}
-	}
-	for _, g := range q.busy { // now nobody keeps anything anywhere
-		g.told, g.busy = 0, false
-	}
-	q.busy = nil
-	slices.SortFunc(again, func(a, b *Waiter) int { return cmp.Compare(a.seq, b.seq) })
-	for _, w := range again {
-		*w = Waiter{Request: w.Request, Notify: w.Notify, since: w.since, plan: w.bound.came(), disk: now + diskGrace, unheld: w.unheld}
-	}
-	q.unopened = append(again, q.unopened...)
+	again := e.startAgain(now, func(*gate) {})
+	e.queue.unopened = append(again, e.queue.unopened...)
 	e.Rebind()
 }
 

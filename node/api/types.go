@@ -131,6 +131,14 @@ type Budget struct {
 	Pricing   string     `json:"pricing"` // fixed, dynamic
 	Instances []Instance `json:"instances"`
 	Truncated int        `json:"truncated,omitempty"` // instances left out of this answer
+	Renew     *Renew     `json:"renew,omitempty"`     // of a budget whose instances end
+}
+
+// Renew says of a budget how long its instances live, and what became of those that are over. They are not listed.
+type Renew struct {
+	EveryMS   int64 `json:"every_ms"`
+	Ended     int   `json:"ended"`     // that this node still knows, until calls of theirs and peers are done with them
+	Forgotten int64 `json:"forgotten"` // accounts of this node, since it started
 }
 
 // Instance is one instance: this node's account and the sum over all rows that this node knows.

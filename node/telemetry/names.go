@@ -73,6 +73,8 @@ var (
 	budgetVelocity  = Metric{"swarmpurse_budget_velocity_tokens", Gauge, "Tokens per second that calls ask for in the whole swarm, smoothed, of the instances that this node draws on.", []string{labelBudget, labelToken}}
 	budgetExhausted = Metric{"swarmpurse_budget_exhaustion_seconds", Gauge, "Time until a budget is used up at that velocity, of several instances the shortest; +Inf if it is not.", []string{labelBudget, labelToken}}
 	budgetKnown     = Metric{"swarmpurse_budget_known_instances", Gauge, "Instances of a budget that this node knows of in the swarm.", []string{labelBudget, labelToken}}
+	budgetEnded     = Metric{"swarmpurse_budget_ended_instances", Gauge, "Instances of a budget with renew whose lives are over and that this node still knows.", []string{labelBudget, labelToken}}
+	forgottenTotal  = Metric{"swarmpurse_budget_forgotten_total", Counter, "Accounts of instances of a budget with renew that this node has forgotten after their lives.", []string{labelBudget, labelToken}}
 	budgetMost      = Metric{"swarmpurse_budget_most_instances", Gauge, "Instances of a budget that there may be, by the policy; calls that would make more are denied.", []string{labelBudget, labelToken}}
 	guaranteeRate   = Metric{"swarmpurse_guarantee_rate_tokens", Gauge, "Tokens per second that go before all others at this node for a tenant's guarantee: the part of it that the tenant's demand here is of its demand in the swarm. The budget is the one that counts its calls.", []string{labelBudget, labelToken}}
 	guaranteed      = Metric{"swarmpurse_guaranteed_tokens_total", Counter, "Tokens of calls that were admitted at this node within a tenant's guarantee, as reserved.", []string{labelBudget, labelToken}}
@@ -129,7 +131,7 @@ var (
 var all = []Metric{
 	decisionsTotal, admissionSeconds, waitSeconds, classCalls, classBudget, classObjective, classBurn,
 	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
-	budgetInstances, budgetKnown, budgetMost, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, guaranteeRate, guaranteed, budgetAlerts, conservation,
+	budgetInstances, budgetKnown, budgetMost, budgetEnded, forgottenTotal, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, guaranteeRate, guaranteed, budgetAlerts, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens, frozenKeys,

@@ -35,8 +35,10 @@ type BudgetState struct {
 	Token  string // the token type
 
 	Instances int
-	Known     int // of the swarm, as far as this node knows
-	Most      int // that there may be
+	Known     int   // of the swarm, as far as this node knows
+	Most      int   // that there may be
+	Ended     int   // whose lives are over and that are still known
+	Forgotten int64 // accounts that went after that
 	Limit     int64
 	Rights    int64
 	Reserved  int64
@@ -138,7 +140,7 @@ type stateCollector struct {
 }
 
 var stateMetrics = append([]Metric{
-	reservationsActive, budgetInstances, budgetKnown, budgetMost, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
+	reservationsActive, budgetInstances, budgetKnown, budgetMost, budgetEnded, forgottenTotal, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
 	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, guaranteeRate, guaranteed, budgetAlerts, conservation, queueDepth, queueTokens,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual, rowsKnown, rowAge, members, frozenKeys,
 	upstreamCalls, upstreamCost, upstreamLatency, upstreamAvoided, upstreamReach,
@@ -185,6 +187,8 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		send(budgetInstances, float64(b.Instances), b.Budget, b.Token)
 		send(budgetKnown, float64(b.Known), b.Budget, b.Token)
 		send(budgetMost, float64(b.Most), b.Budget, b.Token)
+		send(budgetEnded, float64(b.Ended), b.Budget, b.Token)
+		send(forgottenTotal, float64(b.Forgotten), b.Budget, b.Token)
 		send(budgetLimit, float64(b.Limit), b.Budget, b.Token)
 		send(budgetRights, float64(b.Rights), b.Budget, b.Token)
 		send(budgetReserved, float64(b.Reserved), b.Budget, b.Token)
@@ -301,6 +305,8 @@ func mergeBudgets(in []BudgetState) []BudgetState {
 		o.Instances += b.Instances
 		o.Known += b.Known
 		o.Most += b.Most
+		o.Ended += b.Ended
+		o.Forgotten += b.Forgotten
 		o.Limit += b.Limit
 		o.Rights += b.Rights
 		o.Reserved += b.Reserved

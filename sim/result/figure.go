@@ -189,6 +189,8 @@ var Figures = []Figure{
 		of: func(s *System) float64 { return float64(s.Queue) }},
 	{Name: "returns", Title: "returns", What: "callers who were deferred and came back within one second, at most", Unit: Calls, Better: -1,
 		of: func(s *System) float64 { return float64(s.Returns) }},
+	{Name: "instances", Title: "instances", What: "instances that one node knew at once, at most, those that have ended included", Unit: Number, Better: -1,
+		of: func(s *System) float64 { return float64(s.Known) }},
 	{Name: "guard_bytes", Title: "guarding", What: "bytes sent per node and second for notes, leases and claims", Unit: BytesPerSecond, Better: -1,
 		of: func(s *System) float64 { return s.GuardBytesPerNodeSecond }},
 	{Name: "unheld", Title: "not held", What: "calls that had to wait for guardians, rights being at hand", Unit: Fraction, Better: -1,

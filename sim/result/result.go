@@ -79,6 +79,7 @@ type System struct {
 	Converge                            time.Duration // after the last fault: until every node knows the same totals; -1 never
 	Stale                               time.Duration // age of the rows that nodes steer by, median
 	Queue                               int64         // calls that waited at one node at once, at most
+	Known                               int64         // instances that one node knew at once, at most
 	GuardBytesPerNodeSecond             float64       // the part of BytesPerNodeSecond that guarding takes
 	Unheld                              float64       // of offered calls: waited for guardians though rights were at hand
 	Successions                         int64         // generations that the next one of their node followed
