@@ -152,6 +152,9 @@ func (r *Replica) nameGuardians() {
 	for _, node := range slices.Sorted(maps.Keys(r.past)) {
 		r.meta(keyPast+node, encodePast(r.past[node]))
 	}
+	if r.mortal.floor > 0 {
+		r.meta(keyFloor, encodeFloor(r.mortal.floor))
+	}
 	for i := range r.seats.of {
 		r.meta(seatKey(i), encodeSeat(&r.seats.of[i]))
 		hs := make([]uint64, 0, len(r.seats.used[i]))

@@ -20,6 +20,7 @@ type Record struct {
 	Node     string      // Closed: of which node
 	Closed   [][2]uint64 // its generations with which all is booked and no pairwise records are kept, from and to
 	Version  uint64      // row versions up to it may be used
+	Floor    Instant     // instances whose lives ended by then may be forgotten
 }
 
 // Inspect reads a write of Replica.Writes. An error names what is wrong with it.
@@ -59,6 +60,8 @@ func Inspect(w Write) (Record, error) {
 		d.record(4)
 		seat := d.seat()
 		rec.Seat, err = &seat, d.err
+	} else if w.Key == keyFloor {
+		rec.Floor, err = readFloor(w.Value)
 	} else if w.Key == keyVersion {
 		rec.Version, err = decodeVersion(w.Value)
 	}

@@ -147,6 +147,7 @@ func (r *Replica) forget(now Instant) {
 	r.order = slices.DeleteFunc(r.order, func(in *instance) bool { return gone[in] })
 	r.active = slices.DeleteFunc(r.active, func(in *instance) bool { return gone[in] })
 	r.unacked = slices.DeleteFunc(r.unacked, func(x *edgeRef) bool { return gone[x.in] })
+	r.guards.marks = slices.DeleteFunc(r.guards.marks, func(in *instance) bool { return gone[in] })
 	r.near = nil
 }
 
@@ -249,10 +250,7 @@ const (
 // forgotten.
 func (r *Replica) raiseFloor(floor Instant) {
 	r.mortal.floor = floor
-	w := newWriter(kindFloor)
-	w.array(1)
-	w.int(int64(floor))
-	r.meta(keyFloor, w.done())
+	r.meta(keyFloor, encodeFloor(floor))
 	for i, used := range r.seats.used {
 		if used == nil {
 			continue
@@ -281,6 +279,13 @@ func (r *Replica) raiseFloor(floor Instant) {
 		delete(r.overdrew, id)
 		r.meta(keyOverdrew+string(id), nil)
 	}
+}
+
+func encodeFloor(at Instant) []byte {
+	w := newWriter(kindFloor)
+	w.array(1)
+	w.int(int64(at))
+	return w.done()
 }
 
 func readFloor(b []byte) (Instant, error) {

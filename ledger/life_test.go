@@ -297,3 +297,50 @@ func TestLivesLaws(t *testing.T) {
 		}
 	})
 }
+
+// TestGuardedLivesLaws: the same where generations are claimed and follow each other, and a directory is lost. What an heir has
+// forgotten is not credited to the next one, whose clock may be behind.
+func TestGuardedLivesLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := guardedSwarm(t)
+		spec := rapid.SampledFrom([]Spec{
+			window(1000, 20_000),
+			{Kind: Rate, Amount: 500, Per: 100, PerMillis: 1000, Lend: DefaultLend},
+		}).Draw(t, "supply")
+		w.ids = nil
+		for k := range 5 {
+			life(w, "b", 60*k, 60*(k+1), spec)
+		}
+		acts := w.actions(spec.Kind != Rate)
+		for _, name := range []string{"mint", "burn", "respec", "refused by the provider"} {
+			delete(acts, name)
+		}
+		acts["lose"] = func(t *rapid.T) {
+			if n := rapid.SampledFrom(w.nodes).Draw(t, "node"); w.lost == 0 && w.guardedByMajority(n) {
+				n.lose()
+			}
+		}
+		acts["lapse"] = func(t *rapid.T) {
+			for range rapid.IntRange(1, 30).Draw(t, "seconds") {
+				w.round(1000)
+			}
+		}
+		acts["life"] = func(t *rapid.T) {
+			w.now += Instant(rapid.SampledFrom([]int{60_000, 125_000}).Draw(t, "ms"))
+		}
+		acts["forget"] = func(t *rapid.T) {
+			for range 2 {
+				w.round(1000)
+			}
+		}
+		if spec.Kind == Windowed {
+			acts["behind"] = func(t *rapid.T) {
+				rapid.SampledFrom(w.nodes).Draw(t, "node").off = Millis(rapid.SampledFrom([]int{0, -60_000, -200_000}).Draw(t, "off"))
+			}
+		}
+		for range 3 {
+			t.Repeat(acts)
+		}
+		w.heal(0)
+	})
+}

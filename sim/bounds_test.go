@@ -155,12 +155,20 @@ func TestEconomyBoundsCanFail(t *testing.T) {
 		{"price-shock", "policy.budgets.0.price.target", "20%", "goodput >= 80%"},
 		{"degrade", "policy.rules.0.degrade.below", "1%", "in_budget >= 97%"},
 		{"worst-case", "policy.budgets.0.ceiling.size", "100%", "in_budget >= 95%"},
-		{"many-agents", "policy.budgets.1.renew", "6m", "denied <= 0"},
 		{"guarantee", "policy.budgets.0.guarantee.search", "0.1%", "in_budget[back] >= 90%"},
 		{"guarantee", "policy.budgets.0.guarantee.search", "0.1%", "in_budget[back, omniscient] >= 150%"},
 	} {
 		broken(t, c.scenario, [][2]string{{"nodes", "20"}, {c.path, c.value}}, 0, c.broken)
 	}
+}
+
+// TestRenewBoundsCanFail: where instances live longer, agents find no room, or fill the nodes.
+func TestRenewBoundsCanFail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	broken(t, "many-agents", [][2]string{{"policy.budgets.1.renew", "6m"}}, 0, "denied <= 0", "goodput >= 97%")
+	broken(t, "many-agents", [][2]string{{"policy.budgets.1.renew", "6m"}, {"policy.budgets.1.instances", "1000"}}, 0, "instances <= 100")
 }
 
 // TestGuardianBoundsCanFail: without guardians, with a longer lease, or where nobody dies, what is bound of the dead does not

@@ -19,8 +19,8 @@ func (d *Due) own() bool { return d.To.IsZero() || d.To == d.From }
 // effective is a book as it counts for the swarm: once its generation is claimed, what was decided of it, whatever its
 // node has on its own disk or in memory.
 func (b *Book) effective() *Book {
-	if b.Final == nil {
-		return b
+	if b.Final == nil || b.Final.Forgot {
+		return b // what is forgotten stays what it was
 	}
 	e := &Book{Self: b.Self, ID: b.ID, Pairs: b.Final.pairs(b), Disk: b.Final.pairs(b), Dues: b.Final.Dues, TopUps: b.TopUps, Burns: b.Burns, Final: b.Final}
 	s := b.Final.State

@@ -12,8 +12,10 @@ type Final struct {
 	State *ledger.State // nil if they show no account
 	Pairs []Pair
 	Dues  []Due
-	Word  bool                   // an operator's (callers of ReadFinal say so): its rights are what he stated, and what its node did with them stays true
-	past  map[string][][2]uint64 // generations with which no pairs are kept any more, by node
+	Word  bool // an operator's (callers of ReadFinal say so): its rights are what he stated, and what its node did with them stays true
+	// Forgot says that they show none since its life was over and it was forgotten.
+	Forgot bool
+	past   map[string][][2]uint64 // generations with which no pairs are kept any more, by node
 }
 
 // pairs are those that the records show, and as they were those that were folded.
@@ -46,6 +48,9 @@ func ReadFinal(records []guardian.Record, id ledger.InstanceID) (f Final, err er
 			}
 			f.past[rec.Node] = rec.Closed
 		}
+		if _, ends, mortal := id.Life(); mortal && ends <= rec.Floor {
+			f.Forgot = true
+		}
 		if rec.Instance != id {
 			continue
 		}
@@ -59,6 +64,7 @@ func ReadFinal(records []guardian.Record, id ledger.InstanceID) (f Final, err er
 			f.Dues = append(f.Dues, Due{From: rec.From, To: rec.To, Due: *rec.Due})
 		}
 	}
+	f.Forgot = f.Forgot && f.State == nil
 	return f, nil
 }
 
@@ -92,6 +98,9 @@ func Claimable(of ledger.Holder, set []*Guards, f func(*Guards) error) error {
 // Covers judges final records of b's generation: they show at least what its callers were told, and what came to others
 // from it. books are those of all holders.
 func (f *Final) Covers(b *Book, books []*Book, spec ledger.Spec) error {
+	if f.Forgot {
+		return nil
+	}
 	window, mark := ledger.Window(0), ledger.Tokens(0)
 	if f.State != nil {
 		window, mark = f.State.Window, f.State.Held
