@@ -199,5 +199,6 @@ func TestBesideBoundsCanFail(t *testing.T) {
 	broken(t, "locality", [][2]string{{"policy.rules.0.route", "latency"}}, 0, "saved >= 25%")
 	broken(t, "locality", [][2]string{{"policy.upstreams.0.zones", "[eu, us]"}}, 0, "goodput >= 95%") // no upstream may take documents
 	broken(t, "locality", [][2]string{{"workload.1.zone", "eu"}}, 0, "redirected >= 900")
+	broken(t, "priority-points", [][2]string{{"policy.budgets.1.supply.grant", "1"}}, 0, "in_budget[lifted] >= 90%")
 	broken(t, "thundering-retry", nil, 2*time.Second, "returns[impatient] <= 33%")
 }

@@ -73,7 +73,7 @@ func (w *world) enter(c *call) {
 	}
 	c.req = admit.Request{
 		Call: policy.Call{
-			Tenant: c.Tenant, Agent: c.Agent, Class: c.Class, Model: c.Model,
+			Tenant: c.Tenant, Agent: c.Agent, Class: c.Class, Model: c.Model, Priority: c.Priority,
 			PromptTokens: c.Prompt, MaxOutputTokens: c.Max, Data: w.sc.Workload[c.Stream].Data,
 		},
 		Wait: admit.UseClassDefault,

@@ -63,7 +63,7 @@ func (b *binder) revise(p *policy.Policy, now ledger.Millis) {
 // bind returns a call's class and draws; ok is false when the policy denies it.
 func (b *binder) bind(c *workload.Call) (class *policy.Class, draws []draw, ok bool) {
 	call := policy.Call{
-		Tenant: c.Tenant, Agent: c.Agent, Class: c.Class, Model: c.Model, PromptTokens: c.Prompt, MaxOutputTokens: c.Max,
+		Tenant: c.Tenant, Agent: c.Agent, Class: c.Class, Model: c.Model, Priority: c.Priority, PromptTokens: c.Prompt, MaxOutputTokens: c.Max,
 	}
 	if c.Stream < len(b.streams) {
 		call.Data = b.streams[c.Stream].Data

@@ -111,6 +111,7 @@ func (d *decoder) stream(s *Scenario, item *yaml.Node, f map[string]*yaml.Node) 
 	if n := f["model"]; n != nil {
 		st.Model, _ = d.Text(n, "model")
 	}
+	st.Priority = d.truth(f["priority"], "priority")
 	st.Prompt, st.Output = d.size(f["prompt"], "prompt"), d.size(f["output"], "output")
 	if n := f["max"]; n != nil {
 		v, _ := d.Amount(n, "max")

@@ -136,6 +136,7 @@ var streamShape = &document.Shape{Name: "a stream", Fields: []document.Field{
 	{Name: "until", Is: document.Duration, Doc: "When the last call has come. Default: the end."},
 	{Name: "class", Is: document.Name, Doc: "The class of its calls. Default: the policy's default class."},
 	{Name: "model", Is: document.Text, Doc: "The model that it calls. Default: none."},
+	{Name: "priority", Is: document.Schema{Kind: "boolean"}, Doc: "true: its calls ask to run one class better, paid in points where the policy has such a budget. Default: false."},
 	{Name: "prompt", Is: tokens, Doc: "Prompt tokens of a call. Not with trace."},
 	{Name: "output", Is: tokens, Doc: "Output tokens of a call, which nobody knows until it ends. Not with trace."},
 	{Name: "max", Is: document.Amount, Doc: "The max_output_tokens that it states; outputs are cut there. Default: for each call the next power of two above its output, 32 or more."},

@@ -74,7 +74,7 @@ func (p *replay) take(at ledger.Millis) {
 		}
 	}
 	for i := range copies {
-		c := Call{At: at, Stream: s.index, Class: s.Class, Model: s.Model, Prompt: row.Prompt, Output: row.Output}
+		c := Call{At: at, Stream: s.index, Class: s.Class, Model: s.Model, Priority: s.Priority, Prompt: row.Prompt, Output: row.Output}
 		if i > 0 {
 			c.At += ledger.Millis(s.r.Int64N(copyWithin.Milliseconds()))
 		}

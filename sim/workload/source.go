@@ -164,7 +164,7 @@ func (s *stream) step() {
 	if at, s.more = s.times.next(); !s.more {
 		return
 	}
-	s.call = Call{At: ledger.Millis(at * 1000), Stream: s.index, Class: s.Class, Model: s.Model, Depth: s.Depth}
+	s.call = Call{At: ledger.Millis(at * 1000), Stream: s.index, Class: s.Class, Model: s.Model, Priority: s.Priority, Depth: s.Depth}
 	if s.spot != nil {
 		s.call.Node = s.spot.node(at)
 	} else {

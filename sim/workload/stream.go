@@ -4,17 +4,18 @@ import "time"
 
 // Stream is one sort of caller. Times are from the start of the run.
 type Stream struct {
-	Name   string
-	Kind   Kind
-	Rate   float64       // calls per second over all nodes, on average; of Chain: chains begun per second
-	From   time.Duration // first and last moment; Until 0 for the whole run
-	Until  time.Duration
-	Class  string
-	Model  string
-	Prompt Size
-	Output Size  // what the model writes
-	Max    int64 // stated max_output_tokens; Output is cut there. 0: what Guess says of each call
-	Runs   Delay // how long calls run; 0 for DefaultRuns
+	Name     string
+	Kind     Kind
+	Rate     float64       // calls per second over all nodes, on average; of Chain: chains begun per second
+	From     time.Duration // first and last moment; Until 0 for the whole run
+	Until    time.Duration
+	Class    string
+	Model    string
+	Priority bool // calls ask for one class better, paid in points
+	Prompt   Size
+	Output   Size  // what the model writes
+	Max      int64 // stated max_output_tokens; Output is cut there. 0: what Guess says of each call
+	Runs     Delay // how long calls run; 0 for DefaultRuns
 	// Tenants are drawn by Zipf's law with exponent Skew (0: all alike); agents evenly from Agents of each tenant,
 	// 0 for calls that name none.
 	Tenants int

@@ -9,15 +9,16 @@ import (
 // Call is one inference call of a simulated caller.
 type Call struct {
 	// Seq numbers the source's calls from 0 on in the order of Next. A follow-up has its cause's number plus ChainStep.
-	Seq    uint64
-	At     ledger.Millis // when it is made, from the start of the run
-	Stream int           // index in Config.Streams
-	Node   int           // the node whose caller makes it, from 0 on
-	Tenant string
-	Agent  string
-	Class  string
-	Model  string
-	Prompt int64 // prompt tokens
+	Seq      uint64
+	At       ledger.Millis // when it is made, from the start of the run
+	Stream   int           // index in Config.Streams
+	Node     int           // the node whose caller makes it, from 0 on
+	Tenant   string
+	Agent    string
+	Class    string
+	Model    string
+	Priority bool  // it asks for one class better, paid in points
+	Prompt   int64 // prompt tokens
 	// Max is the max_output_tokens that the caller states, Output what the model really writes (at most Max). A
 	// decision must not look at Output: nobody knows it until the call ends.
 	Max, Output int64
