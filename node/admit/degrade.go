@@ -149,6 +149,24 @@ func (w *Waiter) unpaid(now ledger.Instant, l Ledger, t *boundTake, need, kept l
 	return true
 }
 
+// unlift has a call that has come and cannot pay for its better class stand in its own, before it waits for anything else among those
+// who paid. It reports whether it does.
+func (e *Engine) unlift(now ledger.Instant, l Ledger, w *Waiter) bool {
+	if !w.bound.plan.Lifted {
+		return false
+	}
+	for i := range w.bound.takes {
+		t, need := &w.bound.takes[i], w.takes[i].Amount
+		if _, _, _, open := t.account.Peek(); !open { // its first points are on their way to the disk
+			continue
+		}
+		if t.draw.Budget.Token == policy.PriorityToken && t.account.Rights(now) < need && w.unpaid(now, l, t, need, 0) && e.recast(now, l, w, i) {
+			return true
+		}
+	}
+	return false
+}
+
 // again decides on a call that has been made cheaper, in its turn.
 func (e *Engine) again(now ledger.Instant, l Ledger, w *Waiter) (done bool, at int) {
 	if w.Err = w.price(); w.Err != nil {

@@ -69,6 +69,8 @@ func TestPriorityGoesFirst(t *testing.T) {
 	}{{"paid", false, true}, {"no points", true, false}} {
 		t.Run(c.name, func(t *testing.T) {
 			n := one(t, selling)
+			n.must(asks("", false, 1), Admit, CodeOK) // so the pool is looked at before the points
+			n.w.pass(time.Second)
 			if c.spent {
 				n.must(asks("", true, 1), Admit, CodeOK)
 				n.must(asks("", true, 1), Admit, CodeOK)

@@ -258,6 +258,11 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 	if err := w.price(); err != nil {
 		return false, err
 	}
+	if e.unlift(now, l, w) {
+		if err := w.price(); err != nil {
+			return false, err
+		}
+	}
 	for i := range b.takes {
 		if t := &b.takes[i]; t.floor != nil {
 			t.gate.refresh(now)
