@@ -14,7 +14,8 @@ import (
 )
 
 // BenchmarkHTTPAdmitSettle is the whole path, admit and settle as one request each, through a real node that
-// draws on one budget for all and one for the tenant, beside a bare handler of the same JSON.
+// draws on one budget for all and one for the tenant, beside a bare handler of the same JSON. With a data directory all decisions
+// and ends are audited; "unaudited" is without.
 func BenchmarkHTTPAdmitSettle(b *testing.B) {
 	const doc = `apiVersion: swarmpurse/v1
 revision: 1
@@ -32,11 +33,12 @@ default: deny
 	for _, c := range []struct {
 		name string
 		data string
-	}{{"memory", ""}, {"disk", "data"}} {
+		say  string
+	}{{"memory", "", ""}, {"unaudited", "data", "audit: {decisions: none}\n"}, {"disk", "data", ""}} {
 		b.Run(c.name, func(b *testing.B) {
 			dir := b.TempDir()
 			file := filepath.Join(dir, "policy.yaml")
-			if err := os.WriteFile(file, []byte(doc), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(doc+c.say), 0o600); err != nil {
 				b.Fatal(err)
 			}
 			s := settings{Name: "n1", Cluster: "bench", Gossip: "127.0.0.1:0", HTTP: "127.0.0.1:0", Policy: file, Expect: 1}

@@ -15,16 +15,23 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/store/faultdisk"
 )
 
 // failDisk makes syncs of the database fail in this process: those that end a commit's pages while the file how/pages
-// exists, those that end its meta page while how/meta does.
+// exists, those that end its meta page while how/meta does. Syncs and writes of the audit log fail while how/audit does.
 func failDisk(how string) error {
 	meta := false // the last write was of a meta page
 	return faultdisk.Process(func(c faultdisk.Call) (v faultdisk.Verdict) {
+		if strings.HasSuffix(c.Path, ".seg") {
+			if _, err := os.Stat(filepath.Join(how, "audit")); err == nil {
+				v.Err = syscall.ENOSPC
+			}
+			return v
+		}
 		if !strings.HasSuffix(c.Path, ".db") {
 			return v
 		}
@@ -252,5 +259,76 @@ func (p *proc) call(tenant string, tokens ledger.Tokens) {
 	a, err := p.Admit(p.t.Context(), api.AdmitRequest{Tenant: tenant, Tokens: map[string]ledger.Tokens{"compute": tokens}})
 	if err != nil || !a.Admitted() {
 		p.t.Fatalf("%+v %v", a, err)
+	}
+}
+
+// TestFullAuditLog: a node whose audit log cannot be written defers calls where the policy says refuse, and goes on where it says
+// drop. Once there is room again what waited is written, and the log is whole.
+func TestFullAuditLog(t *testing.T) {
+	t.Parallel()
+	for _, onFull := range []string{"refuse", "drop"} {
+		t.Run(onFull, func(t *testing.T) {
+			t.Parallel()
+			how := t.TempDir()
+			s := newSwarm(t, 1, tenants+"audit: {on_full: "+onFull+"}\n", func(set *settings) { set.FailDisk = how })
+			p := s.nodes[0]
+			call := func() api.AdmitAnswer {
+				a, err := p.Admit(t.Context(), api.AdmitRequest{Tenant: "search", Tokens: map[string]ledger.Tokens{"compute": 10}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if a.Admitted() {
+					p.settle(a.ID)
+				}
+				return a
+			}
+			call()
+			full := filepath.Join(how, "audit")
+			if err := os.WriteFile(full, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			calls := 1
+			eventually(t, func() error {
+				a := call()
+				calls++
+				st, err := p.AuditStatus(t.Context())
+				switch {
+				case err != nil:
+					return err
+				case !strings.Contains(st.Failing, "no space left on device"):
+					return fmt.Errorf("not failing: %+v", st)
+				case onFull == "refuse" && (a.Code != admit.CodeAudit || a.Decision != "defer"):
+					return fmt.Errorf("%+v", a)
+				}
+				return nil
+			})
+			if a := call(); a.Admitted() != (onFull == "drop") {
+				t.Errorf("%+v", a)
+			}
+			calls++
+			if err := os.Remove(full); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() error {
+				if a := call(); !a.Admitted() {
+					calls++
+					return fmt.Errorf("%+v", a)
+				}
+				calls++
+				st, err := p.AuditStatus(t.Context())
+				if err == nil && st.Failing != "" {
+					err = errors.New(st.Failing)
+				}
+				return err
+			})
+			list, err := p.AuditRecords(t.Context(), api.AuditQuery{Kind: "decision", Limit: 1000})
+			if st, serr := p.AuditStatus(t.Context()); err != nil || serr != nil || len(list) != calls || st.Dropped != 0 {
+				t.Errorf("%d decisions of %d, %d dropped (%v %v)", len(list), calls, st.Dropped, err, serr)
+			}
+			p.kill()
+			if r, err := node.VerifyAudit(filepath.Join(p.set.Data, "audit"), "", nil); err != nil || !r.OK {
+				t.Errorf("%+v %v", r, err)
+			}
+		})
 	}
 }
