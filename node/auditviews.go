@@ -248,7 +248,7 @@ func fromAudit(node string, p *auditPath) api.Decision {
 	v := api.Decision{
 		ID: d.ID, Node: node, At: d.At, Decision: d.Decision, Code: d.Code, Reason: d.Reason, Tenant: d.Tenant, Agent: d.Agent, Run: d.Run,
 		Class: d.Class, Model: d.Model, Rules: d.Rules, Revision: d.Revision, WaitedMS: float64(d.WaitedMS), Backpressure: int(d.Level),
-		Advice: d.Advice, State: "unknown", Price: map[string]float64{}, Reserved: []api.Charge{},
+		Advice: d.Advice, Data: d.Data, State: "unknown", Price: map[string]float64{}, Reserved: []api.Charge{},
 	}
 	charge := func(w *api.AuditDraw) api.Charge {
 		name, _, _ := strings.Cut(w.Instance, "/")

@@ -174,10 +174,14 @@ func (a *auditor) tell(now time.Time) {
 	}
 	_, c := a.tl.Head()
 	names := chooseWitnesses(a.n.opts.Name, a.n.pool.Alive())
-	if c.Size == 0 || now.Before(a.nextTell) && slices.Equal(names, a.chosen) {
+	due := !now.Before(a.nextTell)
+	if c.Size == 0 || !due && slices.Equal(names, a.chosen) {
 		return
 	}
-	a.chosen, a.nextTell = names, now.Add(auditTell)
+	if a.chosen = names; due {
+		a.nextTell = now.Add(auditTell)
+	}
+	due = due || len(a.tells) == 0
 	kept := make(map[string]*countersigner, len(names))
 	a.wmu.Lock()
 	for _, name := range names {
@@ -188,7 +192,8 @@ func (a *auditor) tell(now time.Time) {
 	a.tells = kept
 	a.wmu.Unlock()
 	for _, name := range names {
-		if w := kept[name]; w.size < c.Size || w.told < c.Size {
+		// One that is new is told at once, the others when it is time.
+		if w := kept[name]; w.told == 0 || due && (w.size < c.Size || w.told < c.Size) {
 			a.tellTo(name, w)
 		}
 	}

@@ -39,7 +39,7 @@ func newAuditExportCommand(a *app) *cobra.Command {
 		Use:   "export [FROM TO]",
 		Short: "Write an audit log as JSON lines, as an archive, as a workload for sim, or for the review of an incident",
 		Long:  auditExportHelp,
-		Example: `  swarmpurse audit export --trace --out calls.csv && swarmpurse sim run shared-pool --set workload.trace=calls.csv
+		Example: `  swarmpurse audit export --trace --out calls.csv && swarmpurse sim run trace-replay --set workload.0.trace=calls.csv
   swarmpurse audit export --incident 2h 1h --out incident.zip`,
 		Args: cobra.MaximumNArgs(2),
 	})
