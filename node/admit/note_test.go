@@ -182,3 +182,36 @@ func TestUnaudited(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// BenchmarkAudited is a decision and its release, all of them noted and taken, and none.
+func BenchmarkAudited(b *testing.B) {
+	for _, c := range []struct {
+		name string
+		of   Auditing
+	}{{"none", Auditing{}}, {"all", Auditing{1_000_000, 1_000_000}}} {
+		b.Run(c.name, func(b *testing.B) {
+			w := newSwarm(b, 1, strings.Replace(notesPolicy, "1000", "1000T", 1), Config{})
+			n := w.nodes[0]
+			r := &Request{Call: policy.Call{Tokens: []policy.Amount{{Token: "compute", Amount: 1}}}, Trace: Trace{ID: [16]byte{1}}}
+			n.admit(r)
+			n.e.SetAuditing(c.of)
+			taken, i := 0, 0
+			b.ReportAllocs()
+			for b.Loop() {
+				if i++; i%100 == 0 {
+					w.now++
+				}
+				id, ok := n.e.Try(w.now, r)
+				if !ok {
+					b.Fatal("refused")
+				}
+				if _, err := n.e.Release(w.now, id); err != nil {
+					b.Fatal(err)
+				}
+				if i%4096 == 0 {
+					n.e.Notes(func(*Noted) { taken++ })
+				}
+			}
+		})
+	}
+}
