@@ -62,6 +62,7 @@ type Account struct {
 	wantMark Tokens // the mark that somebody lacked since the last tick
 	wantTill Instant
 	price    Tokens // what costs are multiplied by, in parts per million; 0 if that does not move
+	claims   [MaxClaims]Claim
 	settled  settled
 	used     ewma
 	demand   ewma

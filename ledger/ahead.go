@@ -51,10 +51,10 @@ func (r *Replica) ask(now Instant, in *instance, v *View, picks []int, need, wan
 	for _, i := range picks {
 		p := v.Peers[i]
 		r.askID++
-		in.asks = append(in.asks, outstanding{id: r.askID, to: p.Holder, want: want, at: now, ahead: v.Ahead})
+		in.asks = append(in.asks, outstanding{id: r.askID, to: p.Holder, want: want, at: now, ahead: v.Ahead, rank: v.First})
 		r.send(p.Holder.Node, &Ask{
 			ID: r.askID, From: r.self, Instance: in.id, Window: window, Need: need, Want: max(want, need), At: now,
-			Patience: min(v.Patience, maxPatience), Ahead: v.Ahead, Demand: Tokens(v.Demand), Floor: v.Floor,
+			Patience: min(v.Patience, maxPatience), Ahead: v.Ahead, Demand: Tokens(v.Demand), Floor: v.First == RankFloor, Share: v.First % RankFloor,
 		})
 	}
 }

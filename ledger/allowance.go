@@ -28,10 +28,10 @@ func (r *Replica) refill(now Instant) {
 // may reports whether something may be said that need not be, or is said later as well.
 func (r *Replica) may() bool { return r.cfg.Bytes <= 0 || r.allowance.left > 0 }
 
-// mayFirst is the same for what a guarantee brings about: it may leave a debt of as much as the bucket holds, which is paid
-// by what goes after it.
-func (r *Replica) mayFirst(floor bool) bool {
-	return r.may() || floor && r.allowance.left > -float64(allowanceHolds*r.cfg.Bytes)
+// mayFirst is the same for asks of some rank: for a guarantee they may leave a debt of as much as the bucket holds, for a tenant
+// that has had less than its part half as much. It is paid by what goes after them.
+func (r *Replica) mayFirst(rank int) bool {
+	return r.cfg.Bytes <= 0 || r.allowance.left > -float64(allowanceHolds*r.cfg.Bytes*int64(rank))/RankFloor
 }
 
 // mayAhead is the same for what no call waits for.

@@ -67,12 +67,12 @@ func TestAllowance(t *testing.T) {
 		}
 	}
 	for _, s := range []struct {
-		left       float64
-		floor, any bool
-	}{{1, true, true}, {0, true, false}, {-1999, true, false}, {-2000, false, false}} {
+		left              float64
+		floor, share, any bool
+	}{{1, true, true, true}, {0, true, true, false}, {-666, true, true, false}, {-667, true, false, false}, {-1999, true, false, false}, {-2000, false, false, false}} {
 		r.allowance.left = s.left
-		if r.mayFirst(true) != s.floor || r.mayFirst(false) != s.any {
-			t.Errorf("with %.0f left: %v for a guarantee, %v for others", s.left, r.mayFirst(true), r.mayFirst(false))
+		if floor, share, other := r.mayFirst(RankFloor), r.mayFirst(RankShare), r.mayFirst(RankNone); floor != s.floor || share != s.share || other != s.any {
+			t.Errorf("with %.0f left: %v for a guarantee, %v for a tenant's part, %v for others", s.left, floor, share, other)
 		}
 	}
 	if r.cfg.Bytes = 0; !r.may() || !r.mayAhead() || r.rowsLeft() != rowsPerDigest {

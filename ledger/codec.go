@@ -267,7 +267,7 @@ func encodeMessage(m any) []byte {
 		return w.done()
 	case *Ask:
 		w := newWriter(kindAsk)
-		w.array(askFields + 4)
+		w.array(askFields + 5)
 		w.uint(m.ID)
 		w.holder(m.From)
 		w.str(string(m.Instance))
@@ -275,6 +275,7 @@ func encodeMessage(m any) []byte {
 		w.bool(m.Ahead)
 		w.int(int64(m.Demand))
 		w.bool(m.Floor)
+		w.int(int64(m.Share))
 		return w.done()
 	case *Hold:
 		w := newWriter(kindHold)
@@ -408,6 +409,8 @@ const (
 func (w *writer) row(m *Row) {
 	more := 3
 	switch {
+	case m.Claims[0].Asked != 0:
+		more = 9
 	case m.Decayed != 0 || m.Burned != 0:
 		more = 8
 	case m.Whole != 0:
@@ -430,6 +433,30 @@ func (w *writer) row(m *Row) {
 	}
 	if more > 6 {
 		w.ints(int64(m.Decayed), int64(m.Burned))
+	}
+	if more > 8 {
+		w.claims(&m.Claims)
+	}
+}
+
+// claims writes those that there are, each as two.
+func (w *writer) claims(cs *[MaxClaims]Claim) {
+	n := 0
+	for n < len(cs) && cs[n].Asked > 0 {
+		n++
+	}
+	w.array(2 * n)
+	for _, c := range cs[:n] {
+		w.uint(c.Who)
+		w.int(int64(c.Asked))
+	}
+}
+
+func (r *reader) claims(cs *[MaxClaims]Claim) {
+	for i := range r.array(0, 2*MaxClaims) / 2 {
+		if cs[i] = (Claim{r.uint(), r.tokens()}); i > 0 && cs[i].Asked > cs[i-1].Asked || cs[i].Asked == 0 {
+			r.fail("claims that do not go down")
+		}
 	}
 }
 
@@ -456,7 +483,10 @@ func (r *reader) row() (m Row) {
 	if more > 7 {
 		m.Decayed, m.Burned = r.tokens(), r.tokens()
 	}
-	r.skip(more - min(more, 8))
+	if more > 8 {
+		r.claims(&m.Claims)
+	}
+	r.skip(more - min(more, 9))
 	if r.err == nil && (m.Shares > TotalShares || m.Free > m.Shares) {
 		r.fail("a row of %d shares, %d of them free", m.Shares, m.Free)
 	}
@@ -498,7 +528,12 @@ func Decode(b []byte) (any, error) {
 		if more > 3 {
 			a.Floor = r.bool()
 		}
-		r.skip(more - 4)
+		if more > 4 {
+			if a.Share = int(r.int()); a.Share < RankNone || a.Share >= RankFloor {
+				r.fail("an ask of rank %d", a.Share)
+			}
+		}
+		r.skip(more - min(more, 5))
 		m = a
 	case kindOffer:
 		more := r.record(5)

@@ -56,6 +56,11 @@ func drawRow(t *rapid.T) Row {
 		r.Decayed = Tokens(rapid.Int64Range(0, int64(r.Lapsed)).Draw(t, "decayed"))
 		r.Burned = Tokens(rapid.Int64Range(0, int64(r.Lapsed-r.Decayed)).Draw(t, "burned"))
 	}
+	most := MaxTokens
+	for i := range rapid.IntRange(0, MaxClaims).Draw(t, "claims") {
+		most = Tokens(rapid.Int64Range(1, int64(most)).Draw(t, "asked"))
+		r.Claims[i] = Claim{rapid.Uint64().Draw(t, "who"), most}
+	}
 	return r
 }
 
@@ -85,7 +90,7 @@ func drawMessage(t *rapid.T) any {
 		}
 		return rows
 	case 1:
-		return &Ask{ID: rapid.Uint64().Draw(t, "id"), From: drawHolder(t), Instance: drawID(t), Window: drawWindow(t), Need: drawTokens(t), Want: drawTokens(t), At: drawInstant(t), Patience: drawPatience(t), Ahead: rapid.Bool().Draw(t, "ahead"), Demand: drawTokens(t), Floor: rapid.Bool().Draw(t, "floor")}
+		return &Ask{ID: rapid.Uint64().Draw(t, "id"), From: drawHolder(t), Instance: drawID(t), Window: drawWindow(t), Need: drawTokens(t), Want: drawTokens(t), At: drawInstant(t), Patience: drawPatience(t), Ahead: rapid.Bool().Draw(t, "ahead"), Demand: drawTokens(t), Floor: rapid.Bool().Draw(t, "floor"), Share: rapid.IntRange(RankNone, RankSmall).Draw(t, "share")}
 	case 2:
 		return &Refuse{ID: rapid.Uint64().Draw(t, "id"), From: drawHolder(t), Instance: drawID(t), Donors: holders(MaxHints)}
 	case 3:

@@ -10,6 +10,7 @@ import (
 
 const (
 	maxAsks      = 2    // outstanding per instance
+	maxFirst     = 6    // and of those that go first, beside those of lower ranks, which may be kept for long: what they ask for is bounded by parts
 	askTimeout   = 500  // ms until an ask without an answer is given up
 	refusalLasts = 1000 // ms during which a refuser is not asked again
 	firstRepeat  = 200  // ms until a transfer is told again; doubles up to lastRepeat
@@ -28,6 +29,7 @@ type outstanding struct {
 	at    Instant
 	held  Instant // the donor keeps it until then; 0 while nothing was heard
 	ahead bool    // nobody waited when it was sent
+	rank  int
 }
 
 // overdue reports whether no answer is expected any more.
@@ -108,7 +110,7 @@ func (r *Replica) receiveAsk(now Instant, m *Ask) error {
 	if m.From == r.self {
 		return fmt.Errorf("an ask from ourselves")
 	}
-	if !r.mayFirst(m.Floor) {
+	if !r.mayFirst(m.Rank()) {
 		return nil // the asker hears nothing and asks others
 	}
 	in := r.instances[m.Instance]
@@ -147,7 +149,7 @@ func (r *Replica) answer(now Instant, in *instance, m *Ask) {
 			if r.serve(now, in, m, min(m.Want, v.Borrowed, v.Givable)) {
 				return
 			}
-		case (len(in.held) == 0 || m.Floor && !in.held[0].ask.Floor) && r.serve(now, in, m, r.cfg.Strategy.Give(v, m)):
+		case (len(in.held) == 0 || m.Rank() > in.held[0].ask.Rank()) && r.serve(now, in, m, r.cfg.Strategy.Give(v, m)):
 			return
 		}
 		if m.Need > 0 && m.Patience > 0 && len(in.held) < maxHeld && r.cfg.Strategy.Hold(v, m) {
@@ -464,7 +466,10 @@ type Need struct {
 	Since Instant // when the first came
 	Until Instant // how long it can wait
 	Floor bool    // the first is within its tenant's guarantee, and so is All: peers give for it before their own calls
+	Share int     // see Ask
 }
+
+func (n *Need) rank() int { return rank(n.Floor, n.Share) }
 
 // Waiting tells the replica what the calls that wait at an instance need, and asks donors for what lacks. It is
 // called whenever that changes and on every tick while calls wait.
@@ -482,15 +487,26 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 	}
 	r.activate(in)
 	r.giveUp(now, in)
-	if len(in.asks) >= maxAsks || !r.mayFirst(need.Floor) || now < in.quiet && in.quiet <= now+askPause {
+	outstanding, most := 0, maxAsks
+	if need.rank() > RankNone {
+		most = maxFirst
+	}
+	for _, o := range in.asks {
+		if o.rank >= need.rank() {
+			outstanding++
+		}
+	}
+	if outstanding >= most || !r.mayFirst(need.rank()) || now < in.quiet && in.quiet <= now+askPause {
 		return
 	}
 	self := r.viewSelf(now, in)
 	lack := need.All - self.Rights - in.arriving
 	first := need.First - self.Rights - in.arriving
 	for _, o := range in.asks {
-		lack -= o.want
-		first -= o.want
+		if o.rank >= need.rank() {
+			lack -= o.want
+			first -= o.want
+		}
 	}
 	if self.Spec.Ceiling == Observe || lack <= 0 {
 		return
@@ -499,8 +515,8 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 		first = min(lack, need.First)
 	}
 	v := r.view(now, in)
-	v.Lack, v.Patience, v.Floor = lack, Millis(max(0, need.Until-now)), need.Floor
-	picks, want := r.cfg.Strategy.Donors(v, first, maxAsks-len(in.asks))
+	v.Lack, v.Patience, v.First = lack, Millis(max(0, need.Until-now)), need.rank()
+	picks, want := r.cfg.Strategy.Donors(v, first, min(maxAsks, most-outstanding))
 	if len(picks) == 0 {
 		in.quiet = now + askPause
 	}

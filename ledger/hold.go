@@ -15,7 +15,7 @@ func (r *Replica) hold(now Instant, in *instance, m *Ask) {
 		return // it came twice
 	}
 	at := len(in.held)
-	for m.Floor && at > 0 && !in.held[at-1].ask.Floor {
+	for at > 0 && in.held[at-1].ask.Rank() < m.Rank() {
 		at--
 	}
 	in.held = slices.Insert(in.held, at, heldAsk{m, now, now + Instant(m.Patience)})
@@ -24,7 +24,7 @@ func (r *Replica) hold(now Instant, in *instance, m *Ask) {
 }
 
 // serveHeld gives for asks that are held, in the order in which they came, as far as there are rights. The first
-// that there are not enough for has what there is set aside, so that neither newcomers nor smaller calls take it.
+// that there are not enough for has what there is set aside, so that neither newcomers nor smaller calls take it; so have all that go first.
 func (r *Replica) serveHeld(now Instant, in *instance) {
 	if len(in.held) == 0 {
 		return
@@ -49,22 +49,25 @@ func (r *Replica) serveHeld(now Instant, in *instance) {
 	}
 	in.held = slices.Delete(in.held, 0, n)
 	aside := Tokens(0)
-	if len(in.held) > 0 && in.before(&in.held[0]) {
-		aside = in.held[0].ask.Need
+	for i := range in.held {
+		h := &in.held[i]
+		if i > 0 && h.ask.Rank() == RankNone || !in.before(h) {
+			break
+		}
+		aside = min(aside+h.ask.Need, MaxTokens)
 	}
 	a.mu.Lock()
 	a.aside = aside
 	a.mu.Unlock()
 }
 
-// heldNeed is what the asks that are held need together; only those that go first for a guarantee, or all.
-func (in *instance) heldNeed(first bool) (sum Tokens) {
+// heldNeed adds up what the asks that are held need, by rank: with what goes before it.
+func (in *instance) heldNeed(by *[numRanks]Tokens) {
 	for _, h := range in.held {
-		if h.ask.Floor || !first {
-			sum += h.ask.Need
+		for i := range h.ask.Rank() + 1 {
+			by[i] += h.ask.Need
 		}
 	}
-	return sum
 }
 
 // before reports whether a held ask comes before the calls that wait here.
@@ -72,8 +75,8 @@ func (in *instance) before(h *heldAsk) bool {
 	if in.need.First == 0 {
 		return true
 	}
-	if h.ask.Floor != in.need.Floor {
-		return h.ask.Floor
+	if a, b := h.ask.Rank(), in.need.rank(); a != b {
+		return a > b
 	}
 	return h.since <= in.need.Since
 }

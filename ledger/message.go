@@ -33,6 +33,9 @@ type Row struct {
 	Whole Instant
 
 	Decayed, Burned Tokens // of Lapsed; what is left of it has expired
+
+	// Claims are the tenants that ask for most of Demand, the largest first; none where one node has all demand.
+	Claims [MaxClaims]Claim
 }
 
 // SharedRow is a row that several replicas of one process are given in turn. Where one of them found it, the next looks
@@ -74,6 +77,26 @@ type Ask struct {
 	Ahead    bool    // no call waits: this is for those to come, as far as the donor has no use for it
 	Demand   Tokens  // the asker's, of a second: its row may not have come yet
 	Floor    bool    // the call is within its tenant's guarantee: it goes before the donor's own calls that are not
+	Share    int     // RankShare or RankSmall for a tenant that has had less than its part in the swarm: it goes before those that had more
+}
+
+// Ranks of calls and asks: what goes first. Within one rank the order is that of arrival.
+const (
+	RankNone  = iota
+	RankShare // its tenant has had less than its part in the swarm
+	RankSmall // and it asks for less than its part, too
+	RankFloor // it is within its tenant's guarantee
+	numRanks
+)
+
+// Rank says before which others the ask goes.
+func (m *Ask) Rank() int { return rank(m.Floor, m.Share) }
+
+func rank(floor bool, share int) int {
+	if floor {
+		return RankFloor
+	}
+	return share
 }
 
 // Offer tells of borrowed rights of a rate that its sender has no use for. Whoever has asks for them, with a need of 0.

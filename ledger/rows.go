@@ -139,6 +139,7 @@ func (r *Replica) row(now Instant, in *instance, v *View) Row {
 		Demand:  Tokens(v.Demand), Unmet: Tokens(v.Unmet), Lent: Tokens(v.Lending),
 		Wanted: Tokens(v.Held) + in.need.All,
 		Used:   v.Used, Price: v.Price, Whole: v.Whole,
+		Claims:  v.Claims,
 		Decayed: l.Decayed + s.Taken.Decayed, Burned: l.Burned + s.Taken.Burned,
 	}
 }
@@ -196,9 +197,14 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 		Now: now, Self: r.self, Instance: in.id, Spec: a.spec, Share: a.s.Shares(), Free: a.s.Free, Window: a.s.Window,
 		Givable: a.givable(), Demand: float64(a.demand), Unmet: float64(a.unmet),
 		Used: Tokens(a.used), Price: a.price, MeanCall: Tokens(a.meanCall), Waiting: in.need.First, Lending: float64(a.lending),
-		Borrowed: a.accrual.lent, Held: in.heldNeed(false), HeldFirst: in.heldNeed(true), FirstWaits: in.need.First > 0 && in.need.Floor,
+		Borrowed: a.accrual.lent, Claims: a.claims,
 		Reserved: a.s.Reserved, Peers: v.Peers[:0], Rand: r.dice,
 		Members: max(1, r.live),
+	}
+	in.heldNeed(&v.HeldBy)
+	v.Held = v.HeldBy[RankNone]
+	if in.need.First > 0 {
+		v.First = in.need.rank()
 	}
 	if ppm := a.part(a.last); ppm < Whole {
 		v.Spec.Per = Part(v.Spec.Per, ppm)

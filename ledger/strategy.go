@@ -62,11 +62,11 @@ type View struct {
 	// what is here and asked for; Patience is how long the first can wait. Lack and Patience are set for Donors only.
 	Waiting, Lack Tokens
 	Patience      Millis
-	Ahead         bool   // no call waits: this is for those to come
-	Floor         bool   // set for Donors: the call is within its tenant's guarantee, see Ask
-	FirstWaits    bool   // the first call that waits here is
-	HeldFirst     Tokens // what asks wait for that are held here and are
-	Held          Tokens // what asks wait for that are held here
+	Ahead         bool             // no call waits: this is for those to come
+	First         int              // rank of the first call that waits here
+	HeldBy        [numRanks]Tokens // what asks of each rank, and of those that go before it, wait for that are held here
+	Claims        [MaxClaims]Claim // as a row has them
+	Held          Tokens           // what asks wait for that are held here
 	Reserved      Tokens
 	Window        Window
 	Peers         []PeerView // live holders other than this one, sorted by holder

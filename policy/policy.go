@@ -81,6 +81,9 @@ type Budget struct {
 	// Levels are the times to exhaustion below which backpressure is at level 1, 2 and 3.
 	Levels [MaxLevel]time.Duration
 
+	// SwarmFairness says that tenants get max-min parts over the whole swarm while they ask for more than there is; else each
+	// node for itself sees to them.
+	SwarmFairness bool
 	// Instances is how many instances of a budget with a Per calls may make; further ones are refused.
 	Instances int
 	// Renew is how long each instance lives, Renews whether it ends at all. After its life calls draw on another one, which begins
@@ -201,6 +204,9 @@ func (p *Policy) TenantWeight(name string) int {
 	}
 	return 1
 }
+
+// TenantWeights are those that the document names. The caller must not change it.
+func (p *Policy) TenantWeights() map[string]int { return p.tenants }
 
 // Budgets lists the budgets in the order of the document. The caller must not change it.
 func (p *Policy) Budgets() []*Budget { return p.budgets }

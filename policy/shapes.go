@@ -116,6 +116,8 @@ var budgetShape = &document.Shape{Name: "a budget", Fields: []document.Field{
 	{Name: "renew", Is: document.Duration,
 		Doc: "With per, for windows and rates: instances live for so long, cut as windows are, and those that nobody uses are then forgotten. A multiple of the window, so that nothing begins twice. Default: they stay for ever."},
 	{Name: "supply", Required: true, Is: document.Schema{One: supplyShape}, Doc: "How an instance gets tokens: grant, window, rate or slots."},
+	{Name: "fairness", Is: document.Schema{Kind: "string", Words: []string{"swarm", "node"}},
+		Doc: "How tenants that share the budget get their parts while they ask for more than it brings. swarm: max-min over all nodes, by what everybody asks for. node: each node for itself. Default: node."},
 	{Name: "ceiling", Is: document.Schema{Kind: "string", Words: []string{"hard", "observe"}, Other: &document.Schema{One: ceilingShape}},
 		Doc: "hard: never exceeded. observe: metered only. {soft: 10%}: may be overdrawn by that. Default: hard."},
 	{Name: "levels", Is: document.Schema{Names: true, Form: document.DurationForm},

@@ -155,6 +155,7 @@ func TestEconomyBoundsCanFail(t *testing.T) {
 		{"price-shock", "policy.budgets.0.price.target", "20%", "goodput >= 80%"},
 		{"degrade", "policy.rules.0.degrade.below", "1%", "in_budget >= 97%"},
 		{"worst-case", "policy.budgets.0.ceiling.size", "100%", "in_budget >= 95%"},
+		{"max-min", "policy.budgets.0.fairness", "node", "unfair <= 10%"},
 		{"guarantee", "policy.budgets.0.guarantee.search", "0.1%", "in_budget[back] >= 90%"},
 		{"guarantee", "policy.budgets.0.guarantee.search", "0.1%", "in_budget[back, omniscient] >= 150%"},
 	} {

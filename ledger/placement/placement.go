@@ -121,6 +121,9 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 	var rich, unknown, later, poor []donor
 	surplus, fragments := ledger.Tokens(0), ledger.Tokens(0)
 	soon := refill(v, v.Share, need) // here
+	if v.First > ledger.RankNone {
+		soon = refill(v, v.Share, max(need, v.Lack)) // all of it is the tenant's due
+	}
 	for i := range v.Peers {
 		p := &v.Peers[i]
 		if p.Refused || p.Asked {
@@ -141,13 +144,13 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 			unknown = append(unknown, donor{i, 0, p.Distance})
 		case whole:
 			ahead := p.Row.Wanted
-			if v.Floor {
-				ahead = 0 // it goes first there
+			if v.First > ledger.RankNone {
+				ahead = 0 // it goes first there, or is told if too many do
 			}
 			if eta := waits(v, p.Row.Shares, ahead+need-b); eta <= float64(v.Patience) && eta < soon {
 				later = append(later, donor{i, -ledger.Tokens(eta), p.Distance})
 			}
-		case b >= least && (b <= v.Rights || v.Floor || v.Spec.Kind != ledger.Rate && b >= need):
+		case b >= least && (b <= v.Rights || v.First == ledger.RankFloor || v.Spec.Kind != ledger.Rate && b >= need):
 			poor = append(poor, donor{i, b, p.Distance})
 			fragments += b
 		}
@@ -177,7 +180,7 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 			from = from[:len(from)-1]
 		}
 	}
-	if v.Floor {
+	if v.First == ledger.RankFloor {
 		return picks, max(need, v.Lack)
 	}
 	return picks, max(need, v.Lack) + prefetch
@@ -242,11 +245,8 @@ func (Strategy) Hold(v *ledger.View, ask *ledger.Ask) bool {
 		if !saves(v, v.Share, ask.Need) {
 			return false
 		}
-		ahead := v.Held
-		if ask.Floor {
-			ahead = v.HeldFirst
-		}
-		if v.Waiting > 0 && (!ask.Floor || v.FirstWaits) {
+		ahead := v.HeldBy[ask.Rank()]
+		if v.Waiting > 0 && ask.Rank() <= v.First {
 			ahead += v.Waiting - min(v.Waiting, v.Rights)
 		}
 		return waits(v, v.Share, ahead+ask.Need-v.Givable) <= float64(min(ask.Patience, v.Spec.Lend/2))
@@ -358,10 +358,13 @@ func (Strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 	if v.Spec.Kind == ledger.Rate && has < ask.Need && saves(v, v.Share, ask.Need) {
 		return 0 // the whole need will be there soon: see Hold
 	}
-	if ask.Floor && !v.FirstWaits {
+	if ask.Rank() > v.First && (has >= ask.Need || ask.Rank() == ledger.RankFloor) {
 		return min(has, max(ask.Want, ask.Need)) // before the calls that wait here, or may come
 	}
 	first := ask.From.Compare(v.Self) < 0
+	if v.Waiting > 0 && ask.Rank() < v.First {
+		return 0
+	}
 	if v.Waiting > 0 {
 		lack := max(0, v.Waiting-v.Rights)
 		if ask.Need < lack || ask.Need == lack && first {

@@ -55,6 +55,11 @@ func (c *corrections) apply() {
 	defer c.mu.Unlock()
 	for i := range c.list {
 		x := &c.list[i]
+		if f := x.gate.fair; f != nil {
+			if s := f.by[whoOf(x.class, x.tenant)]; s != nil {
+				s.level -= float64(x.by)
+			}
+		}
 		if l := x.gate.line(x.class); l != nil && l.by[x.tenant] != nil {
 			l.attain(l.by[x.tenant], float64(x.by))
 		}

@@ -180,10 +180,16 @@ func (g *gate) wantedFirst(asker *Waiter) ledger.Tokens {
 	return max(need, min(sum, ledger.Tokens(level)))
 }
 
-// refresh brings the floors at a gate up to date, and finds which calls that wait go first for them.
+// refresh brings the floors and shares at a gate up to date, and finds which calls that wait go first for them.
 func (g *gate) refresh(now ledger.Instant) {
+	if len(g.floors) == 0 && g.fair == nil {
+		return
+	}
 	for _, f := range g.floors {
 		f.refresh(now)
+	}
+	if g.fair != nil {
+		g.fair.refresh(now)
 	}
 	g.favor()
 }
@@ -205,9 +211,6 @@ func (e *Engine) refreshFloors(now ledger.Instant) {
 }
 
 func (g *gate) favor() {
-	if len(g.floors) == 0 {
-		return
-	}
 	for _, l := range g.lines {
 		l.favor(g.floors)
 	}
@@ -216,6 +219,7 @@ func (g *gate) favor() {
 // favor finds the tenant of the line that goes first for its floor: of several the one that has most of it left.
 func (l *classLine) favor(floors []*floor) {
 	l.favored = nil
+	l.choose()
 	most := 0.0
 	for _, f := range floors {
 		if f.tenant == "" || !f.under.Load() || l.favored != nil && f.level <= most {

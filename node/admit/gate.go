@@ -46,6 +46,7 @@ type gate struct {
 	busy    bool          // on the queue's list
 	watch   *watch        // nil if decisions are told nothing of the instance
 	floors  []*floor      // of tenants with a guarantee that called here
+	fair    *fair         // nil while tenants of the swarm do not ask for more than there is
 
 	promises promises // to callers who were refused here
 }
@@ -166,7 +167,7 @@ func (g *gate) passes(w *Waiter) bool {
 	}
 	own := g.line(class.Name)
 	if own != nil && own.n > 0 {
-		return false
+		return own.favored == nil && g.share(w).rank() > own.next.share.rank()
 	}
 	begin := g.virtual
 	if own != nil {
@@ -195,7 +196,7 @@ func (g *gate) remove(w *Waiter) {
 // close has newcomers go through Offer that may have to stand behind those that wait.
 func (g *gate) close() {
 	least := int64(open)
-	if len(g.keepers) > 0 {
+	if len(g.keepers) > 0 || g.fair != nil { // who asks for what is counted then
 		least = 0
 	}
 	for _, l := range g.lines {
@@ -303,6 +304,9 @@ func (g *gate) asker() *Waiter {
 func (g *gate) wanted(asker *Waiter) ledger.Tokens {
 	if asker.first(g) {
 		return g.wantedFirst(asker)
+	}
+	if asker.short() > ledger.RankNone {
+		return g.wantedShort(asker)
 	}
 	sum, left := asker.needs(g), askedTogether-1
 	for _, l := range g.lines {

@@ -325,7 +325,7 @@ func (n *node) check() {
 				least = min(least, l.headroom)
 			}
 		}
-		if len(g.keepers) > 0 {
+		if len(g.keepers) > 0 || g.fair != nil {
 			least = 0
 		}
 		if g.n != sum || g.closed.Load() != least {

@@ -28,9 +28,12 @@ type classLine struct {
 	rest []*backlog
 	// favored is the tenant with calls that wait that goes first for its guarantee, nil if none does: see favor.
 	favored *backlog
-	by      map[string]*backlog // those of heap and rest
-	level   float64             // what the tenant had attained that was the last to have no call any more
-	seq     uint64
+	// next is the tenant with calls that wait that is next otherwise: of those that have had less than their part in the swarm, or
+	// of all, the one that has attained least.
+	next  *backlog
+	by    map[string]*backlog // those of heap and rest
+	level float64             // what the tenant had attained that was the last to have no call any more
+	seq   uint64
 }
 
 // backlog is the calls of one tenant in a line.
@@ -42,6 +45,7 @@ type backlog struct {
 	need     ledger.Tokens // what they needed here when they came
 	seq      uint64        // order in which tenants came, among those that attained the same
 	at       int           // in the heap, -1 in rest
+	share    *share        // nil where the instance is not shared out
 }
 
 // maxRest bounds the tenants that a line remembers though no call of theirs waits.
@@ -76,7 +80,25 @@ func (l *classLine) head() *Waiter {
 	if l.favored != nil {
 		return l.favored.calls[0]
 	}
-	return l.heap[0].calls[0]
+	return l.next.calls[0]
+}
+
+// choose finds who is next.
+func (l *classLine) choose() {
+	l.next = nil
+	if len(l.heap) == 0 {
+		return
+	}
+	l.next = l.heap[0]
+	if l.next.share == nil || l.next.share.rank() == ledger.RankSmall {
+		return
+	}
+	for _, b := range l.heap {
+		x, y := b.share.rank(), l.next.share.rank()
+		if x > y || x == y && (b.attained < l.next.attained || b.attained == l.next.attained && b.seq < l.next.seq) {
+			l.next = b
+		}
+	}
 }
 
 // tag is the virtual time at which the next call will have been served.
@@ -91,7 +113,7 @@ func (l *classLine) update(c *policy.Class) {
 }
 
 // tenant returns a tenant's backlog, making it. Who comes has attained no less than the least of those that wait.
-func (l *classLine) tenant(w *Waiter) *backlog {
+func (l *classLine) tenant(g *gate, w *Waiter) *backlog {
 	b := l.by[w.Request.Tenant]
 	if b == nil {
 		l.seq++
@@ -103,6 +125,7 @@ func (l *classLine) tenant(w *Waiter) *backlog {
 		l.rest = append(l.rest, b)
 	}
 	b.weight = float64(max(1, w.bound.plan.Policy.TenantWeight(b.tenant)))
+	b.share = g.share(w)
 	if b.at < 0 {
 		b.attained = max(b.attained, l.floor())
 	}
@@ -116,7 +139,7 @@ func (l *classLine) insert(g *gate, w *Waiter) {
 	}
 	need := w.needs(g)
 	w.counted = need
-	b := l.tenant(w)
+	b := l.tenant(g, w)
 	i := len(b.calls)
 	for i > 0 && b.calls[i-1].seq > w.seq {
 		i--
@@ -207,7 +230,7 @@ func (l *classLine) served(g *gate, w *Waiter) {
 	l.finish = l.begin(g) + need/l.weight
 	l.start = l.finish
 	g.virtual = max(g.virtual, l.finish)
-	b := l.tenant(w)
+	b := l.tenant(g, w)
 	l.attain(b, need)
 	if len(l.heap) == 0 {
 		l.level = b.attained
@@ -220,6 +243,7 @@ func (l *classLine) attain(b *backlog, tokens float64) {
 	if b.at >= 0 {
 		l.up(b.at)
 		l.down(b.at)
+		l.choose()
 	} else {
 		l.forget()
 	}

@@ -264,10 +264,11 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 		}
 	}
 	for i := range b.takes {
-		if t := &b.takes[i]; t.floor != nil {
+		if t := &b.takes[i]; t.floor != nil || t.gate.fair != nil {
 			t.gate.refresh(now)
 		}
 	}
+	e.asks(w)
 	if no := e.shed(now, w); no != nil {
 		w.ID = e.refused(now, r, w.bound, *no, w.waited(now))
 		return true, nil
@@ -369,8 +370,15 @@ func (e *Engine) overtakes(w *Waiter) int {
 func (e *Engine) charge(w *Waiter) {
 	var at uint8
 	for i := range w.bound.takes {
-		if g := w.bound.takes[i].gate; g.n > 0 {
+		g := w.bound.takes[i].gate
+		s := g.share(w)
+		if s != nil {
+			s.had(float64(w.takes[i].Amount))
+		}
+		if g.n > 0 {
 			g.lineOf(w).served(g, w)
+		}
+		if g.n > 0 || s != nil {
 			if i < inline {
 				at |= 1 << i
 			}
@@ -463,7 +471,11 @@ func (e *Engine) tell(now ledger.Instant, l Ledger, g *gate) {
 		keep := w.takes[w.at(g)].Account.Headroom(w.bound.plan.Class.Headroom)
 		need = ledger.Need{
 			First: min(w.needs(g)+keep, ledger.MaxTokens), All: min(g.wanted(w)+keep, ledger.MaxTokens),
-			Since: w.since, Until: max(w.deadline, w.disk), Floor: w.first(g),
+			Since: w.since, Until: max(w.deadline, w.disk), Floor: w.first(g), Share: w.short(),
+		}
+		if need.Floor || need.Share > ledger.RankNone { // it is for all of the tenant's calls, which follow each other
+			calls := w.line.by[w.Request.Tenant].calls
+			need.Until = max(need.Until, min(calls[len(calls)-1].deadline, now+shareAsks))
 		}
 	} else if g.n == 0 && len(g.keepers) > 0 {
 		w := g.keepers[0]

@@ -48,7 +48,7 @@ func (e *Engine) watch(now ledger.Instant, l Ledger, g *gate, b *policy.Budget, 
 		w.low, w.due = true, 0
 	}
 	if fresh || w.due == 0 {
-		w.look(now, g, l)
+		w.look(now, g, l, e.Policy())
 		e.watchDue = min(e.watchDue, w.due)
 	}
 }
@@ -98,19 +98,22 @@ func (e *Engine) lookAt(now ledger.Instant, l Ledger, p *policy.Policy) {
 			w.account.SetPrice(0)
 			g.watch = nil
 			g.forgetFloors()
+			g.endFair()
+			w.account.SetClaims([ledger.MaxClaims]ledger.Claim{})
 			g.level.Store(0)
 			e.watched = slices.Delete(e.watched, e.nextWatched, e.nextWatched+1)
 			continue
 		}
 		e.nextWatched++
 		if now >= w.due || w.due > now+watchPause {
-			w.look(now, g, l)
+			w.look(now, g, l, p)
 		}
 	}
 }
 
 // look sees what is left of an instance, and reckons its price if that is due.
-func (w *watch) look(now ledger.Instant, g *gate, l Ledger) {
+func (w *watch) look(now ledger.Instant, g *gate, l Ledger, p *policy.Policy) {
+	dt := float64(min(max(1, now-w.at), 10*watchPause))
 	w.at, w.due = now, now+watchPause
 	o := l.Outlook(now, g.id, 0)
 	w.press(g, pressure(now, w.budget, &o))
@@ -123,15 +126,16 @@ func (w *watch) look(now ledger.Instant, g *gate, l Ledger) {
 	}
 	part, _ := w.account.Part(now)
 	g.tuneFloors(now, l, w.budget, part)
+	g.shareOut(now, dt, l, w.account, p, w.budget, &o, w.budget.SupplyRate(now)*float64(part)/whole)
 	if !w.moves() {
 		return
 	}
 	if response := ledger.Instant(w.budget.Pricing.Response); now < w.dueNext && w.dueNext <= now+response {
 		return
 	}
-	p := &w.budget.Pricing
-	price := p.Next(policy.PPM(g.price.Load()), ledger.Millis(now-w.priced), l.Market(now, g.id), w.budget.SupplyRate(now)*float64(part)/whole)
+	pricing := &w.budget.Pricing
+	price := pricing.Next(policy.PPM(g.price.Load()), ledger.Millis(now-w.priced), l.Market(now, g.id), w.budget.SupplyRate(now)*float64(part)/whole)
 	g.price.Store(int64(price))
 	w.account.SetPrice(ledger.Tokens(price))
-	w.priced, w.dueNext = now, now+ledger.Instant(p.Response)/priceSteps
+	w.priced, w.dueNext = now, now+ledger.Instant(pricing.Response)/priceSteps
 }

@@ -33,6 +33,10 @@ func (m meanwhile) Market(now ledger.Instant, id ledger.InstanceID) ledger.Marke
 	return m.c.Replica.Market(now, id)
 }
 
+func (m meanwhile) Claims(now ledger.Instant, id ledger.InstanceID) ([]ledger.Claim, ledger.Tokens, ledger.Tokens) {
+	return m.c.Replica.Claims(now, id)
+}
+
 // needs is what the engine said of calls that wait while a batch was written: the replica hears it afterwards.
 type needs struct {
 	list []instanceNeed // in the order in which they came first

@@ -168,6 +168,8 @@ var Figures = []Figure{
 		ofClass: func(c *Class) float64 { return c.InBudget }},
 	{Name: "jain", Title: "Jain", What: "Jain's fairness index of tenants' goodput over their demand", Unit: Number, Better: 1,
 		of: func(s *System) float64 { return s.Jain }},
+	{Name: "unfair", Title: "unfair", What: "largest difference of what a tenant got from its max-min share of what all got, beside that share; for policies with one class", Unit: Fraction, Better: -1,
+		of: func(s *System) float64 { return s.Unfair }},
 	{Name: "bytes", Title: "bytes/node", What: "bytes sent per node and second, all gossip and messages", Unit: BytesPerSecond, Better: -1,
 		of: func(s *System) float64 { return s.BytesPerNodeSecond }},
 	{Name: "bytes_max", Title: "busiest node", What: "bytes sent per second by the busiest node", Unit: BytesPerSecond, Better: -1,

@@ -72,6 +72,7 @@ type System struct {
 	Local                               float64 // of admitted calls: decided with no remote hop
 	AsksPerCall                         float64
 	Jain                                float64       // Jain's fairness index of goodput over tenants' demand
+	Unfair                              float64       // largest difference of a tenant's goodput from its max-min share, as a part of that
 	BytesPerNodeSecond                  float64       // sent by a node on average, all gossip and messages
 	BytesPerNodeSecondMax               float64       // of the busiest node
 	PriceAmplitude                      float64       // largest less smallest price within the figures' time, 0 with fixed prices

@@ -46,6 +46,7 @@ type Tally struct {
 	others  *Tenant
 	served  []served // by steps of time
 	returns []int64  // callers that come back, by steps of time
+	policy  *policy.Policy
 }
 
 type classTally struct {
@@ -64,6 +65,9 @@ func NewTally(system string, ps []*policy.Policy, warmup time.Duration) *Tally {
 		tenants: map[string]*Tenant{},
 	}
 	for i, p := range ps {
+		if i == 0 {
+			t.policy = p
+		}
 		if c, ok := p.Class(""); i == 0 && ok {
 			t.other = c.Name
 		}
@@ -95,6 +99,14 @@ func (t *Tally) each(c *workload.Call, f func(k *classTally, budget ledger.Milli
 	if c.Stream < len(t.streams) {
 		f(t.streams[c.Stream], k.budget)
 	}
+}
+
+// weight is a tenant's, by the first policy.
+func (t *Tally) weight(tenant string) float64 {
+	if t.policy == nil {
+		return 1
+	}
+	return float64(t.policy.TenantWeight(tenant))
 }
 
 func (t *Tally) classNamed(name string) *classTally {
@@ -242,7 +254,7 @@ func (t *Tally) System() System {
 	slices.SortFunc(s.Tenants, func(a, b Tenant) int {
 		return cmp.Or(cmp.Compare(b.OfferedTokens, a.OfferedTokens), cmp.Compare(a.Name, b.Name))
 	})
-	s.Jain = jain(s.Tenants)
+	s.Jain, s.Unfair = jain(s.Tenants), unfair(s.Tenants, t.weight)
 	return s
 }
 

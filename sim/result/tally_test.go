@@ -114,7 +114,7 @@ func TestTally(t *testing.T) {
 	s := y.System()
 	want := System{
 		Name: Swarm, Offered: 4, Admitted: 2, Deferred: 1, Denied: 1, OfferedTokens: 260, GoodputTokens: 150, Local: 0.5,
-		Jain: 1.0 / 3, // a got 3/4 of its tokens, b and c nothing
+		Unfair: 1, Jain: 1.0 / 3, // a got 3/4 of its tokens, b and c nothing
 		Classes: []Class{
 			{Name: "fast", Offered: 2, Admitted: 2, WaitP50: 100 * time.Millisecond, WaitP99: 101 * time.Millisecond, InBudget: 0.5},
 			{Name: "slow", Offered: 1},

@@ -1,0 +1,153 @@
+package admit
+
+import (
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+)
+
+const sharedPool = bare + `
+classes:
+  - {name: standard, latency_budget: 2s}
+tenants: {heavy: {weight: 3}}
+budgets:
+  - {name: pool, token: compute, supply: {rate: 1000/s, burst: 1000}, fairness: %s}
+rules:
+  - {draw: [pool]}
+`
+
+// asking is what a tenant asks for at some nodes together, in tokens per second; its calls are of 10.
+type asking struct {
+	tenant string
+	rate   int
+	at     []int
+}
+
+// share has tenants ask for some time, and returns what each got, in tokens per second.
+func (w *swarm) share(d time.Duration, all []asking) map[string]float64 {
+	got := map[string]float64{}
+	take := func(n *node, id ID, r *Request) {
+		if a := n.answer(id); a.Verdict == Admit {
+			got[r.Tenant] += float64(a.Reserved[0].Amount)
+			n.settle(id, forTokens(a.Reserved[0].Amount))
+		}
+	}
+	for step := range int(d / (50 * time.Millisecond)) {
+		for _, x := range all {
+			for k := x.rate * step / 200; k < x.rate*(step+1)/200; k++ {
+				n, r := w.nodes[x.at[k%len(x.at)]], on("pool", 10).by(x.tenant).wait(UseClassDefault)
+				if id, waits := n.admit(r); waits == nil {
+					take(n, id, r)
+				}
+			}
+		}
+		w.pass(50 * time.Millisecond)
+		for _, n := range w.nodes {
+			for _, x := range n.decided() {
+				take(n, x.ID, x.Request)
+			}
+		}
+	}
+	for tenant := range got {
+		got[tenant] /= d.Seconds()
+	}
+	return got
+}
+
+// TestSharesOfTheSwarm: whoever asks for how much wherever, each tenant gets its max-min share of the whole swarm, though no node sees
+// more than a part of it.
+func TestSharesOfTheSwarm(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		fairness string
+		asks     []asking
+		want     map[string]float64 // nil: not all of them are near what is said
+		fair     bool
+	}{
+		{"small ones have what they ask for", "swarm", []asking{{"greedy", 2400, []int{0, 1}}, {"small", 150, []int{2}}, {"more", 900, []int{0, 2}}},
+			map[string]float64{"greedy": 425, "small": 150, "more": 425}, true},
+		{"each node for itself", "node", []asking{{"greedy", 2400, []int{0, 1}}, {"small", 150, []int{2}}, {"more", 900, []int{0, 2}}},
+			map[string]float64{"greedy": 425, "small": 150, "more": 425}, false},
+		{"each alone at its node", "swarm", []asking{{"greedy", 2400, []int{0}}, {"other", 900, []int{1}}, {"third", 600, []int{2}}},
+			map[string]float64{"greedy": 333, "other": 333, "third": 333}, true},
+		{"by weight", "swarm", []asking{{"greedy", 2400, []int{0, 1}}, {"heavy", 1500, []int{2}}},
+			map[string]float64{"greedy": 250, "heavy": 750}, true},
+		{"enough for all", "swarm", []asking{{"greedy", 400, []int{0, 1}}, {"other", 300, []int{2}}},
+			map[string]float64{"greedy": 400, "other": 300}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newSwarm(t, 3, fmt.Sprintf(sharedPool, c.fairness), Config{})
+			w.share(12*time.Second, c.asks)
+			got, worst := w.share(10*time.Second, c.asks), 0.0
+			for tenant, want := range c.want {
+				worst = max(worst, math.Abs(got[tenant]/want-1))
+			}
+			if worst > 0.2 == c.fair {
+				t.Errorf("got %v, shares are %v", got, c.want)
+			}
+		})
+	}
+}
+
+// TestSharesEnd: once less is asked for than there is, tenants go as they come, and decisions are made on the spot again.
+func TestSharesEnd(t *testing.T) {
+	w := newSwarm(t, 2, fmt.Sprintf(sharedPool, "swarm"), Config{})
+	w.share(10*time.Second, []asking{{"greedy", 3000, []int{0}}, {"other", 900, []int{1}}})
+	for _, n := range w.nodes {
+		if list := n.e.Shares(); len(list) != 1 || list[0].Part <= 0 || list[0].Asked <= 0 {
+			t.Fatalf("shared out: %+v", list)
+		}
+	}
+	w.pass(time.Minute)
+	for _, n := range w.nodes {
+		if list := n.e.Shares(); len(list) != 0 {
+			t.Errorf("still shared out: %+v", list)
+		}
+		if _, ok := n.e.Try(w.now, on("pool", 10).by("greedy")); !ok && n.account("pool").Rights(w.now) >= 10 {
+			t.Error("not decided on the spot")
+		}
+	}
+}
+
+// TestLevels: classes have their parts by weight, what one leaves goes to the others, and tenants within each theirs; small tenants whom
+// rows do not name count, too.
+func TestLevels(t *testing.T) {
+	p := parse(t, bare+`
+classes:
+  - {name: best, weight: 3, latency_budget: 2s}
+  - {name: rest, weight: 1, latency_budget: 2s, default: true}
+tenants: {heavy: {weight: 2}}
+budgets: [{name: pool, token: compute, supply: {rate: 1000/s, burst: 1000}}]
+rules: [{draw: [pool]}]
+`)
+	claims := func(of map[[2]string]ledger.Tokens) (list []ledger.Claim) {
+		for _, c := range []string{"best", "rest"} {
+			for _, tenant := range []string{"a", "b", "heavy"} {
+				if n := of[[2]string{c, tenant}]; n > 0 {
+					list = append(list, ledger.Claim{Who: whoOf(c, tenant), Asked: n})
+				}
+			}
+		}
+		return list
+	}
+	for _, c := range []struct {
+		name        string
+		of          map[[2]string]ledger.Tokens
+		rest, least float64
+		best, other float64
+	}{
+		{"by class", map[[2]string]ledger.Tokens{{"best", "a"}: 2000, {"rest", "a"}: 2000}, 0, 0, 750, 250},
+		{"what a class leaves", map[[2]string]ledger.Tokens{{"best", "a"}: 200, {"rest", "a"}: 2000}, 0, 0, math.Inf(1), 800},
+		{"by tenant", map[[2]string]ledger.Tokens{{"rest", "a"}: 2000, {"rest", "b"}: 100}, 0, 0, 0, 900},
+		{"by weight", map[[2]string]ledger.Tokens{{"rest", "a"}: 2000, {"rest", "heavy"}: 9000}, 0, 0, 0, 1000. / 3},
+		{"unnamed", map[[2]string]ledger.Tokens{{"rest", "a"}: 2000}, 300, 50, 0, 700},
+	} {
+		got := levels(1000, claims(c.of), c.rest, c.least, p)
+		if b, o := got[uint16(fnv("best"))], got[uint16(fnv("rest"))]; b != c.best || math.Abs(o-c.other) > 1e-6 {
+			t.Errorf("%s: %v and %v, want %v and %v", c.name, b, o, c.best, c.other)
+		}
+	}
+}
