@@ -65,6 +65,13 @@ func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.Instanc
 		Pricing:   b.Pricing.Mode.String(),
 		Instances: []api.Instance{},
 	}
+	var shares []admit.Share
+	if b.SwarmFairness {
+		v.Fairness = "swarm"
+		if holders {
+			shares = n.engine.Shares()
+		}
+	}
 	if b.Renews {
 		past := n.replica.Lives(b.Name)
 		v.Renew = &api.Renew{EveryMS: int64(b.Renew.Length), Ended: past.Over, Forgotten: past.Forgotten}
@@ -83,6 +90,11 @@ func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.Instanc
 		i.Backpressure = x.Level
 		if ms := x.Exhausted * 1000; ms < math.MaxInt32 { // beyond some weeks it says nothing
 			i.ExhaustedMS = new(int64(ms))
+		}
+		for _, s := range shares {
+			if s.Instance == id {
+				i.Shared = append(i.Shared, api.TenantShare{Class: s.Class, Tenant: s.Tenant, Asked: s.Asked, Share: s.Part, Under: s.Under})
+			}
 		}
 		v.Instances = append(v.Instances, i)
 	}
@@ -463,11 +475,21 @@ func (n *Node) state() (telemetry.State, bool) {
 		}
 	}
 	err := n.look(func(now ledger.Instant) {
-		by, floors := n.instances(), n.floors()
+		by, floors, shares := n.instances(), n.floors(), n.engine.Shares()
 		for _, b := range n.policy.Load().policy.Budgets() {
 			bs := telemetry.BudgetState{
 				Budget: b.Name, Token: b.Token, Known: n.replica.Count(b.Name), Most: max(1, b.Instances), Price: b.Price, Exhausted: math.Inf(1), Rate: 1,
 				Guarantee: b.Meters != nil || len(b.Guarantees) > 0 && b.Guarantees[0].Tenant == "", Floor: floors[b.Name].rate, Guaranteed: floors[b.Name].total,
+			}
+			bs.Fair = b.SwarmFairness
+			for _, s := range shares {
+				switch {
+				case s.Budget != b.Name:
+				case s.Under:
+					bs.Under++
+				default:
+					bs.Over++
+				}
 			}
 			past := n.replica.Lives(b.Name)
 			bs.Ended, bs.Forgotten = past.Over, past.Forgotten

@@ -54,13 +54,6 @@ func (d *decoder) budget(p *Policy, n *yaml.Node, index int) *Budget {
 	if len(b.Per) > 0 {
 		b.Instances = defaultInstances
 	}
-	if n := f["fairness"]; n != nil {
-		if s, ok := d.Text(n, "fairness"); ok {
-			if b.SwarmFairness = s == "swarm"; !b.SwarmFairness && s != "node" {
-				d.Report(document.Deref(n), "write swarm or node", "unknown fairness %q", document.Clip(s))
-			}
-		}
-	}
 	if n := f["instances"]; n != nil {
 		if b.Instances = d.number(n, "instances", MaxInstances); len(b.Per) == 0 {
 			d.Report(document.Deref(n), "add per, or leave it out", "a budget without per has one instance")
@@ -74,6 +67,9 @@ func (d *decoder) budget(p *Policy, n *yaml.Node, index int) *Budget {
 	}
 	if n := f["ceiling"]; n != nil {
 		d.ceiling(b, n)
+	}
+	if n := f["fairness"]; n != nil {
+		d.fairness(b, n, f["supply"] != nil)
 	}
 	if n := f["alerts"]; n != nil {
 		d.alerts(b, n)

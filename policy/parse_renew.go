@@ -33,7 +33,7 @@ func (d *decoder) renew(p *Policy, b *Budget, n *yaml.Node, f map[string]*yaml.N
 		d.Report(n, "add per, or leave it out", "a budget without per has one instance, which stays")
 		return
 	case s.Kind == ledger.Grant || s.Kind == ledger.Slots:
-		d.Report(n, "use a window, or leave it out: instances bounds how many there are", "a %s cannot be renewed: what was spent of it must never be forgotten", s.Kind)
+		d.Report(n, "use a window, or leave it out: instances bounds how many there are", "%s cannot be renewed: what was spent must never be forgotten", s.Kind)
 		return
 	case s.RolloverPPM > 0:
 		d.Report(n, "leave one of them out", "renew does not go with rollover: nothing is carried from one life to the next")

@@ -102,7 +102,7 @@ func appendInstances(t table.Writer, b api.Budget) {
 
 func printBudget(w *strings.Builder, b api.Budget) {
 	fields(w, "budget", clean(b.Name), "token", clean(b.Token), "supply", clean(b.Supply), "ceiling", clean(b.Ceiling),
-		"per", clean(strings.Join(b.Per, ", ")), "renewed", renewed(b.Renew), "price", number(b.Price), "pricing", clean(b.Pricing))
+		"per", clean(strings.Join(b.Per, ", ")), "fairness", fairness(b.Fairness), "renewed", renewed(b.Renew), "price", number(b.Price), "pricing", clean(b.Pricing))
 	if len(b.Instances) == 0 {
 		w.WriteString("\nnot used yet\n")
 		return
@@ -131,10 +131,34 @@ func printBudget(w *strings.Builder, b api.Budget) {
 		}
 		row("all", "", i.Swarm)
 		w.WriteString(t.Render() + "\n")
+		printShares(w, i.Shared)
 	}
 	if b.Truncated > 0 {
 		fmt.Fprintf(w, "\n%d more instances\n", b.Truncated)
 	}
+}
+
+func fairness(of string) string {
+	if of == "swarm" {
+		return "tenants get max-min shares of what the swarm has"
+	}
+	return ""
+}
+
+// printShares shows the tenants between which an instance is shared out here.
+func printShares(w *strings.Builder, list []api.TenantShare) {
+	if len(list) == 0 {
+		return
+	}
+	t := tables.New("class", "tenant", "→asked for here/s", "→its share here/s", "goes")
+	for _, s := range list {
+		goes := "after those that had less"
+		if s.Under {
+			goes = "first: it had less than its share"
+		}
+		t.AppendRow(table.Row{clean(s.Class), clean(s.Tenant), number(s.Asked), number(s.Share), goes})
+	}
+	w.WriteString("\n" + t.Render() + "\n")
 }
 
 // renewed says how long instances live, and what became of those that are over.

@@ -132,6 +132,7 @@ type Budget struct {
 	Instances []Instance `json:"instances"`
 	Truncated int        `json:"truncated,omitempty"` // instances left out of this answer
 	Renew     *Renew     `json:"renew,omitempty"`     // of a budget whose instances end
+	Fairness  string     `json:"fairness,omitempty"`  // swarm: see Instance.Shared
 }
 
 // Renew says of a budget how long its instances live, and what became of those that are over. They are not listed.
@@ -165,6 +166,18 @@ type Instance struct {
 	WindowStart *time.Time `json:"window_start,omitempty"`
 	WindowEnd   *time.Time `json:"window_end,omitempty"`
 	Holders     []Holder   `json:"holders,omitempty"` // only from GET /v1/budgets/{name}
+	// Shared are the tenants whose calls come to this node while more is asked for than the instance brings, of a budget with
+	// fairness: swarm. Only from GET /v1/budgets/{name}.
+	Shared []TenantShare `json:"shared,omitempty"`
+}
+
+// TenantShare is how a tenant stands at a node, in one class.
+type TenantShare struct {
+	Class  string  `json:"class"`
+	Tenant string  `json:"tenant"`
+	Asked  float64 `json:"asked"` // tokens per second asked for at this node
+	Share  float64 `json:"share"` // tokens per second: the part of its max-min share in the swarm that is for its calls at this node
+	Under  bool    `json:"under"` // it has had less than that of late, and goes before those that have had more
 }
 
 // Feedback is what is left of a rate after its provider refused calls.

@@ -77,6 +77,7 @@ var (
 	forgottenTotal  = Metric{"swarmpurse_budget_forgotten_total", Counter, "Accounts of instances of a budget with renew that this node has forgotten after their lives.", []string{labelBudget, labelToken}}
 	budgetMost      = Metric{"swarmpurse_budget_most_instances", Gauge, "Instances of a budget that there may be, by the policy; calls that would make more are denied.", []string{labelBudget, labelToken}}
 	guaranteeRate   = Metric{"swarmpurse_guarantee_rate_tokens", Gauge, "Tokens per second that go before all others at this node for a tenant's guarantee: the part of it that the tenant's demand here is of its demand in the swarm. The budget is the one that counts its calls.", []string{labelBudget, labelToken}}
+	fairTenants     = Metric{"swarmpurse_fairness_tenants", Gauge, "Tenants, class by class, between which this node shares out a budget with fairness: swarm because more is asked for than it brings: state under are those that have had less than their max-min share, over the others, who wait for them. 0 of both while there is enough for all.", []string{labelBudget, labelToken, labelState}}
 	guaranteed      = Metric{"swarmpurse_guaranteed_tokens_total", Counter, "Tokens of calls that were admitted at this node within a tenant's guarantee, as reserved.", []string{labelBudget, labelToken}}
 	budgetAlerts    = Metric{"swarmpurse_budget_alert_instances", Gauge, "Instances of a budget of which a fraction that the policy's alerts name is spent or reserved, in the whole swarm as this node knows it.", []string{labelBudget, labelToken, labelFraction}}
 	budgetRate      = Metric{"swarmpurse_budget_rate_ratio", Gauge, "Part of a budget's rate that is in force at this node, of several instances the least. Less than 1: its provider refuses calls.", []string{labelBudget, labelToken}}
@@ -131,7 +132,7 @@ var (
 var all = []Metric{
 	decisionsTotal, admissionSeconds, waitSeconds, classCalls, classBudget, classObjective, classBurn,
 	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
-	budgetInstances, budgetKnown, budgetMost, budgetEnded, forgottenTotal, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, guaranteeRate, guaranteed, budgetAlerts, conservation,
+	budgetInstances, budgetKnown, budgetMost, budgetEnded, forgottenTotal, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, guaranteeRate, guaranteed, fairTenants, budgetAlerts, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens, frozenKeys,

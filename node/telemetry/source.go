@@ -62,6 +62,9 @@ type BudgetState struct {
 	Floor      float64 // tokens per second that go first here, over its instances
 	Guaranteed int64   // tokens admitted within it
 
+	Fair        bool // tenants get max-min shares of it in the swarm
+	Under, Over int  // tenants that have had less than theirs, and others, while it is shared out
+
 	// ConservationError is the sum over instances of |issued - accounted for|; 0 unless we have a bug.
 	ConservationError int64
 }
@@ -141,7 +144,7 @@ type stateCollector struct {
 
 var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetKnown, budgetMost, budgetEnded, forgottenTotal, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
-	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, guaranteeRate, guaranteed, budgetAlerts, conservation, queueDepth, queueTokens,
+	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, guaranteeRate, guaranteed, fairTenants, budgetAlerts, conservation, queueDepth, queueTokens,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual, rowsKnown, rowAge, members, frozenKeys,
 	upstreamCalls, upstreamCost, upstreamLatency, upstreamAvoided, upstreamReach,
 }, guardMetrics...)
@@ -216,6 +219,10 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		if b.Guarantee {
 			send(guaranteeRate, b.Floor, b.Budget, b.Token)
 			send(guaranteed, float64(b.Guaranteed), b.Budget, b.Token)
+		}
+		if b.Fair {
+			send(fairTenants, float64(b.Under), b.Budget, b.Token, "under")
+			send(fairTenants, float64(b.Over), b.Budget, b.Token, "over")
 		}
 		send(conservation, float64(b.ConservationError), b.Budget, b.Token)
 	}
