@@ -453,7 +453,12 @@ func (w *writer) claims(cs *[MaxClaims]Claim) {
 }
 
 func (r *reader) claims(cs *[MaxClaims]Claim) {
-	for i := range r.array(0, 2*MaxClaims) / 2 {
+	n := r.array(0, 2*MaxClaims)
+	if n%2 != 0 {
+		r.fail("half a claim")
+		return
+	}
+	for i := range n / 2 {
 		if cs[i] = (Claim{r.uint(), r.tokens()}); i > 0 && cs[i].Asked > cs[i-1].Asked || cs[i].Asked == 0 {
 			r.fail("claims that do not go down")
 		}

@@ -297,6 +297,7 @@ func TestNewerPeers(t *testing.T) {
 		if rows, ok := m.([]Row); ok {
 			rows = append(rows, drawRow(t))[:1]                                 // the row grows, not the list
 			rows[0].Lapsed, rows[0].Burned = rows[0].Lapsed+1, rows[0].Burned+1 // so that it has all its fields: those at the end are left out when they say nothing
+			rows[0].Claims[0].Asked = max(1, rows[0].Claims[0].Asked)
 			m = rows
 		}
 		b := Encode(m)
