@@ -98,14 +98,6 @@ func (c *calendar) pop(until micros) (event, bool) {
 	return e, true
 }
 
-// ahead is the event that comes k after the next one, nil if it is not among those of this millisecond.
-func (c *calendar) ahead(k int) *event {
-	if c.next+k < len(c.now) {
-		return &c.now[c.next+k]
-	}
-	return nil
-}
-
 // refill moves what has come within reach from late into the ring. Twice a turn of the ring is often enough.
 func (c *calendar) refill() {
 	c.look = c.at + ringSize/2

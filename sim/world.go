@@ -232,7 +232,6 @@ func (w *world) until(at micros, o Options) {
 		w.events++
 		w.mix(uint64(e.at))
 		w.mix(uint64(e.kind)<<32 | uint64(uint32(e.node)))
-		w.ahead()
 		w.happen(&e)
 		if w.events%(1<<14) == 0 {
 			if w.broken = w.ctx.Err(); o.Progress != nil {
