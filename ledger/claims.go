@@ -24,7 +24,7 @@ func (a *Account) SetClaims(c [MaxClaims]Claim) {
 
 // Claims adds up what live holders tell, by who. rest is what is asked for beyond what they tell, of whom nobody knows, and
 // least what the smallest of them asks for that are told at a node which has more: each of the rest asks for no more.
-func (r *Replica) Claims(_ Instant, id InstanceID) (list []Claim, rest, least Tokens) {
+func (r *Replica) Claims(id InstanceID) (list []Claim, rest, least Tokens) {
 	in, ok := r.instances[id]
 	if !ok || in.account == nil {
 		return nil, 0, 0

@@ -16,11 +16,11 @@ func TestClaims(t *testing.T) {
 	in.account.demand = 40
 	in.account.SetClaims(claims(Claim{3, 25}))
 	r := &Replica{self: a, instances: map[InstanceID]*instance{"pool": in}, peers: []Peer{{Holder: b, Alive: true}, {Holder: c}}}
-	list, rest, least := r.Claims(0, "pool")
+	list, rest, least := r.Claims("pool")
 	if want := []Claim{{3, 55}, {4, 9}, {5, 6}, {7, 50}}; !slices.Equal(list, want) || rest != 5 || least != 6 {
 		t.Errorf("%v, %d of others who ask for %d at most; want %v, 5 and 6", list, rest, least, want)
 	}
-	if list, _, _ := r.Claims(0, "none"); list != nil {
+	if list, _, _ := r.Claims("none"); list != nil {
 		t.Errorf("of an unknown instance: %v", list)
 	}
 }

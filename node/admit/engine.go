@@ -44,7 +44,7 @@ type Ledger interface {
 	Room(id ledger.InstanceID, most int) bool
 	Outlook(now ledger.Instant, id ledger.InstanceID, need ledger.Tokens) ledger.Outlook
 	Market(now ledger.Instant, id ledger.InstanceID) ledger.Market
-	Claims(now ledger.Instant, id ledger.InstanceID) (list []ledger.Claim, rest, least ledger.Tokens)
+	Claims(id ledger.InstanceID) (list []ledger.Claim, rest, least ledger.Tokens)
 }
 
 var _ Ledger = (*ledger.Replica)(nil)

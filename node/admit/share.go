@@ -206,7 +206,7 @@ func (g *gate) shareOut(now ledger.Instant, dt float64, l Ledger, a *ledger.Acco
 	var claims [ledger.MaxClaims]ledger.Claim
 	copy(claims[:], own)
 	a.SetClaims(claims)
-	all, rest, least := l.Claims(now, g.id)
+	all, rest, least := l.Claims(g.id)
 	f.class = levels(supply, all, float64(rest), float64(least), p)
 	for _, s := range f.by {
 		sum := 0.0

@@ -33,8 +33,8 @@ func (m meanwhile) Market(now ledger.Instant, id ledger.InstanceID) ledger.Marke
 	return m.c.Replica.Market(now, id)
 }
 
-func (m meanwhile) Claims(now ledger.Instant, id ledger.InstanceID) ([]ledger.Claim, ledger.Tokens, ledger.Tokens) {
-	return m.c.Replica.Claims(now, id)
+func (m meanwhile) Claims(id ledger.InstanceID) ([]ledger.Claim, ledger.Tokens, ledger.Tokens) {
+	return m.c.Replica.Claims(id)
 }
 
 // needs is what the engine said of calls that wait while a batch was written: the replica hears it afterwards.
