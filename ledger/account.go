@@ -72,6 +72,8 @@ type Account struct {
 	given    Tokens // for asks since the last tick
 	// aside is what an ask waits for that came before the calls that wait here: calls leave it alone.
 	aside Tokens
+	// spares says that rights are kept here for calls of tenants that ask for less than their parts: see Spare.
+	spares bool
 
 	notify func(*Account) // tells the owner of the first touch since a tick; must not block
 

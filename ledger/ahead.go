@@ -65,7 +65,7 @@ func (r *Replica) giveUp(now Instant, in *instance) {
 		if _, alive := r.alive(o.to); alive && !o.overdue(now) {
 			return false
 		}
-		in.refuse(o.to, now+refusalLasts)
+		in.refuse(o.to, now+refusalLasts, numRanks)
 		r.event(Event{Kind: AskUnanswered, Instance: in.id, Peer: o.to})
 		return true
 	})

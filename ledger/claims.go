@@ -22,6 +22,31 @@ func (a *Account) SetClaims(c [MaxClaims]Claim) {
 	a.mu.Unlock()
 }
 
+// spareBeside is how many mean calls what an account's shares hold must have room for beside what is spared.
+const spareBeside = 1.25
+
+// SetSparing says whether tenants of the swarm ask for less than their parts while others ask for more. Safe for concurrent use.
+func (a *Account) SetSparing(on bool) {
+	a.mu.Lock()
+	a.spares = on
+	a.mu.Unlock()
+}
+
+// Spare is what calls of those that ask for their part or more leave here, so that a call of one that asks for less finds some
+// wherever it comes: a mean call of a rate, as far as shares hold more than another one. Safe for concurrent use.
+func (a *Account) Spare() Tokens {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.spare()
+}
+
+func (a *Account) spare() Tokens {
+	if !a.spares || a.spec.Kind != Rate {
+		return 0
+	}
+	return max(0, min(Tokens(a.meanCall), a.accrual.cap-Tokens(spareBeside*float64(a.meanCall))))
+}
+
 // Claims adds up what live holders tell, by who. rest is what is asked for beyond what they tell, of whom nobody knows, and
 // least what the smallest of them asks for that are told at a node which has more: each of the rest asks for no more.
 func (r *Replica) Claims(id InstanceID) (list []Claim, rest, least Tokens) {

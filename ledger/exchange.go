@@ -18,6 +18,8 @@ const (
 	repeatsATick = 256
 	maxHeld      = 256             // asks that wait for rights at one instance
 	maxPatience  = Millis(600_000) // of an ask
+	briefly      = Millis(100)     // for which a donor may keep an ask of RankSmall, of the first few donors
+	briefAsks    = 3               // that refuse
 	askPause     = Instant(200)    // ms until donors are looked for again when there were none, unless something changes
 )
 
@@ -35,7 +37,11 @@ type outstanding struct {
 // overdue reports whether no answer is expected any more.
 func (o *outstanding) overdue(now Instant) bool {
 	if o.held != 0 {
-		return now < o.at || now >= o.held+askTimeout
+		late := Instant(askTimeout)
+		if o.rank == RankSmall { // others have it: see briefly
+			late = Instant(briefly)
+		}
+		return now < o.at || now >= o.held+late
 	}
 	return due(now, o.at, askTimeout)
 }
@@ -43,6 +49,7 @@ func (o *outstanding) overdue(now Instant) bool {
 type refusal struct {
 	by    Holder
 	until Instant
+	rank  int // of the ask: what goes before it may find more there
 }
 
 // Receive takes one message from a peer. An error says why it was refused; what was
@@ -399,8 +406,9 @@ func (r *Replica) receiveRefuse(now Instant, m *Refuse) error {
 	if in.asks[i].ahead {
 		in.aheadAt = now + aheadRefuse
 	}
+	rank := in.asks[i].rank
 	in.asks = slices.Delete(in.asks, i, i+1)
-	in.refuse(m.From, now+refusalLasts)
+	in.refuse(m.From, now+refusalLasts, rank)
 	in.hints = m.Donors
 	if in.account != nil {
 		r.batch.grown = append(r.batch.grown, in.account) // the waiting calls look for another donor
@@ -409,12 +417,22 @@ func (r *Replica) receiveRefuse(now Instant, m *Refuse) error {
 }
 
 // refuse remembers who is not to be asked for a while.
-func (in *instance) refuse(h Holder, until Instant) {
+func (in *instance) refuse(h Holder, until Instant, rank int) {
 	const most = 64
 	if len(in.refusals) == most {
 		in.refusals = slices.Delete(in.refusals, 0, 1)
 	}
-	in.refusals = append(in.refusals, refusal{h, until})
+	in.refusals = append(in.refusals, refusal{h, until, rank})
+}
+
+// refused counts the peers that refused asks of a rank, or of one that goes before it, since then, of late.
+func (in *instance) refused(since Instant, rank int) (n int) {
+	for _, f := range in.refusals {
+		if f.until-refusalLasts >= since && f.rank >= rank {
+			n++
+		}
+	}
+	return n
 }
 
 // forgive lets a peer that refused be asked again.
@@ -478,7 +496,7 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 	if !ok || in.account == nil {
 		return
 	}
-	if need.First != in.need.First {
+	if need.First != in.need.First || need.rank() > in.need.rank() {
 		in.quiet = 0
 	}
 	in.need = need
@@ -516,7 +534,17 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 	}
 	v := r.view(now, in)
 	v.Lack, v.Patience, v.First = lack, Millis(max(0, need.Until-now)), need.rank()
-	picks, want := r.cfg.Strategy.Donors(v, first, min(maxAsks, most-outstanding))
+	count := min(maxAsks, most-outstanding)
+	if patience := v.Patience; need.rank() == RankSmall && patience > briefly && in.refused(need.Since, RankSmall) < briefAsks {
+		// Most donors keep rather enough for it: one that has just given that away should say so.
+		v.Patience = briefly
+		if picks, want := r.cfg.Strategy.Donors(v, first, count); len(picks) > 0 {
+			r.ask(now, in, v, picks, first, want)
+			return
+		}
+		v.Patience = patience
+	}
+	picks, want := r.cfg.Strategy.Donors(v, first, count)
 	if len(picks) == 0 {
 		in.quiet = now + askPause
 	}

@@ -41,8 +41,8 @@ func (r *Replica) serveHeld(now Instant, in *instance) {
 			n++ // rights of a window that is over are of no use to it
 			continue
 		}
-		if !in.before(&h) || v.Givable < h.ask.Need ||
-			!r.serve(now, in, h.ask, min(h.ask.Want, v.Givable)) {
+		if !in.before(&h) || v.GivableTo(h.ask) < h.ask.Need ||
+			!r.serve(now, in, h.ask, min(h.ask.Want, v.GivableTo(h.ask))) {
 			break
 		}
 		n++

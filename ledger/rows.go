@@ -197,7 +197,7 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 		Now: now, Self: r.self, Instance: in.id, Spec: a.spec, Share: a.s.Shares(), Free: a.s.Free, Window: a.s.Window,
 		Givable: a.givable(), Demand: float64(a.demand), Unmet: float64(a.unmet),
 		Used: Tokens(a.used), Price: a.price, MeanCall: Tokens(a.meanCall), Waiting: in.need.First, Lending: float64(a.lending),
-		Borrowed: a.accrual.lent, Claims: a.claims,
+		Borrowed: a.accrual.lent, Claims: a.claims, Spare: a.spare(),
 		Reserved: a.s.Reserved, Peers: v.Peers[:0], Rand: r.dice,
 		Members: max(1, r.live),
 	}
@@ -263,7 +263,7 @@ func (r *Replica) viewOf(now Instant, in *instance, peers []Peer) *View {
 		of(s.Holder).Founder = true
 	}
 	for _, f := range in.refusals {
-		if now < f.until {
+		if now < f.until && (f.rank >= v.First || v.First < RankSmall) {
 			of(f.by).Refused = true
 		}
 	}

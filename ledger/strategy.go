@@ -48,6 +48,8 @@ type View struct {
 	Gather   bool   // free shares are gathered: the limit is small beside the number of members
 	// Rights can be spent here now; Givable is the part of them that could leave.
 	Rights, Givable Tokens
+	// Spare is the part of Givable that is kept for RankSmall and those that go before it.
+	Spare Tokens
 	// Borrowed is the part of the rights of a rate that lapses soon: lent by others, or refunds above what the
 	// shares may hold.
 	Borrowed Tokens
@@ -73,6 +75,14 @@ type View struct {
 	Members       int        // live nodes, this one included
 	// Rand is the replica's dice.
 	Rand func(n int) int
+}
+
+// GivableTo is what could leave for an ask.
+func (v *View) GivableTo(ask *Ask) Tokens {
+	if ask.Rank() >= RankSmall {
+		return v.Givable
+	}
+	return max(0, v.Givable-v.Spare)
 }
 
 // PeerView is what is known of one live peer for one instance.

@@ -249,7 +249,7 @@ func (Strategy) Hold(v *ledger.View, ask *ledger.Ask) bool {
 		if v.Waiting > 0 && ask.Rank() <= v.First {
 			ahead += v.Waiting - min(v.Waiting, v.Rights)
 		}
-		return waits(v, v.Share, ahead+ask.Need-v.Givable) <= float64(min(ask.Patience, v.Spec.Lend/2))
+		return waits(v, v.Share, ahead+ask.Need-v.GivableTo(ask)) <= float64(min(ask.Patience, v.Spec.Lend/2))
 	case ledger.Slots:
 		return v.Reserved > v.Held
 	}
@@ -345,7 +345,7 @@ func choose(v *ledger.View, from []donor, need ledger.Tokens) int {
 // too little for their waiting calls would trade fragments for ever, so fragments flow one way: to the call
 // that lacks least, and of two that lack the same to the holder that sorts first.
 func (Strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
-	has := v.Givable
+	has := v.GivableTo(ask)
 	if has <= 0 || has < dust(v, ask.Need, v.Share) {
 		return 0
 	}

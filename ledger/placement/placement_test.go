@@ -174,6 +174,34 @@ func TestGive(t *testing.T) {
 	}
 }
 
+// What is spared goes to those for whom it is spared, and nobody else counts it as there.
+func TestGiveSpare(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		givable, spare ledger.Tokens
+		rank           int
+		gives          ledger.Tokens
+		holds          bool
+	}{
+		{"for whom it is spared", 100, 100, ledger.RankSmall, 90, true},
+		{"one that asks for its part", 100, 100, ledger.RankShare, 0, false},
+		{"who has more than its part", 100, 100, ledger.RankNone, 0, false},
+		{"what is beyond it", 200, 100, ledger.RankShare, 90, true},
+		{"part of it is not given for the whole", 100, 50, ledger.RankShare, 0, true},
+	} {
+		v := grant()
+		v.Spec, v.Share = pool, ledger.TotalShares/100
+		v.Givable, v.Rights, v.Spare = c.givable, c.givable, c.spare
+		ask := &ledger.Ask{From: holder("a"), Need: 90, Want: 90, Share: c.rank, Patience: 100}
+		if got := (Strategy{}).Give(v, ask); got != c.gives {
+			t.Errorf("%s: gives %d, not %d", c.name, got, c.gives)
+		}
+		if got := (Strategy{}).Hold(v, ask); got != c.holds {
+			t.Errorf("%s: holds %v", c.name, got)
+		}
+	}
+}
+
 // For calls to come a donor gives only what it has no use for.
 func TestGiveAhead(t *testing.T) {
 	for _, c := range []struct {

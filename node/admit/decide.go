@@ -148,7 +148,7 @@ func (w *Waiter) reserve(now ledger.Instant, ttl ledger.Millis) (ledger.Short, i
 		}
 	}
 	for i := range w.bound.takes {
-		w.takes[i].Keep = w.bound.takes[i].gate.kept(w)
+		w.takes[i].Keep = min(w.bound.takes[i].gate.kept(w)+w.spares(i), ledger.MaxTokens)
 	}
 	return ledger.Reserve(now, now+ledger.Instant(ttl), w.takes, w.overdraw)
 }

@@ -90,15 +90,27 @@ func (l *classLine) choose() {
 		return
 	}
 	l.next = l.heap[0]
-	if l.next.share == nil || l.next.share.rank() == ledger.RankSmall {
+	if l.next.share == nil {
 		return
 	}
 	for _, b := range l.heap {
-		x, y := b.share.rank(), l.next.share.rank()
-		if x > y || x == y && (b.attained < l.next.attained || b.attained == l.next.attained && b.seq < l.next.seq) {
+		if b.goesBefore(l.next) {
 			l.next = b
 		}
 	}
+}
+
+// goesBefore reports whether a tenant is next rather than another where an instance is shared out. Those that ask for less than their
+// parts get all of it, so only how long they wait is to be shared: they go as they came.
+func (b *backlog) goesBefore(o *backlog) bool {
+	x, y := b.share.rank(), o.share.rank()
+	switch {
+	case x != y:
+		return x > y
+	case x == ledger.RankSmall:
+		return b.calls[0].seq < o.calls[0].seq
+	}
+	return b.attained < o.attained || b.attained == o.attained && b.seq < o.seq
 }
 
 // tag is the virtual time at which the next call will have been served.

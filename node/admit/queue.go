@@ -468,7 +468,8 @@ func (e *Engine) done(w *Waiter, decided []*Waiter) []*Waiter {
 func (e *Engine) tell(now ledger.Instant, l Ledger, g *gate) {
 	var need ledger.Need
 	if w := g.asker(); w != nil {
-		keep := w.takes[w.at(g)].Account.Headroom(w.bound.plan.Class.Headroom)
+		i := w.at(g)
+		keep := w.takes[i].Account.Headroom(w.bound.plan.Class.Headroom) + w.spares(i)
 		need = ledger.Need{
 			First: min(w.needs(g)+keep, ledger.MaxTokens), All: min(g.wanted(w)+keep, ledger.MaxTokens),
 			Since: w.since, Until: max(w.deadline, w.disk), Floor: w.first(g), Share: w.short(),

@@ -15,6 +15,7 @@ import (
 type fair struct {
 	by    map[uint64]*share
 	class map[uint16]float64 // what a weight of 1 gets in a class, in tokens per second; infinite where the class has enough
+	small []uint64           // who asked for less than its part in the swarm at the last look, sorted
 	at    ledger.Instant
 }
 
@@ -48,10 +49,12 @@ const (
 // rank is that of the tenant's calls.
 func (s *share) rank() int {
 	switch {
-	case s == nil || s.level <= 0:
+	case s == nil:
 		return ledger.RankNone
-	case s.small:
+	case s.small: // whatever comes is within its part in the swarm, also where more than usual comes here
 		return ledger.RankSmall
+	case s.level <= 0:
+		return ledger.RankNone
 	}
 	return ledger.RankShare
 }
@@ -83,7 +86,8 @@ func (g *gate) share(w *Waiter) *share {
 		if len(g.fair.by) >= maxShares {
 			return nil
 		}
-		s = &share{who: who, tenant: tenant, class: class.Name, level: 1} // the first call waits for nobody
+		_, small := slices.BinarySearch(g.fair.small, who)
+		s = &share{who: who, tenant: tenant, class: class.Name, level: 1, small: small} // the first call waits for nobody
 		g.fair.by[who] = s
 	}
 	s.weight = float64(max(1, w.bound.plan.Policy.TenantWeight(tenant)))
@@ -113,13 +117,26 @@ func (w *Waiter) short() int {
 	return ledger.RankNone
 }
 
+// spares is what the call leaves at its i-th draw for those of tenants that ask for less than their parts.
+func (w *Waiter) spares(i int) ledger.Tokens {
+	t := &w.bound.takes[i]
+	if t.gate.fair == nil || t.gate.share(w).rank() >= ledger.RankSmall {
+		return 0
+	}
+	return t.account.Spare()
+}
+
 // wantedShort is what calls need whose tenants have had less than their parts, as far as those go.
 func (g *gate) wantedShort(asker *Waiter) ledger.Tokens {
 	sum := ledger.Tokens(0)
 	for _, l := range g.lines {
 		for _, b := range l.heap {
 			if b.share.rank() >= asker.short() && !b.calls[0].scant {
-				sum = min(sum+min(b.need, ledger.Tokens(math.Ceil(b.share.level))), ledger.MaxTokens)
+				n := b.need
+				if !b.share.small {
+					n = min(n, ledger.Tokens(math.Ceil(b.share.level)))
+				}
+				sum = min(sum+n, ledger.MaxTokens)
 			}
 		}
 	}
@@ -136,6 +153,9 @@ func (f *fair) refresh(now ledger.Instant) {
 	for _, s := range f.by { // each for itself: order does not matter
 		most := max(s.rate*sharePile, s.large)
 		s.level = max(-most, min(s.level+s.rate*dt, most))
+		if s.small { // what it had is not held against it once it asks for more
+			s.level = max(s.level, 1)
+		}
 	}
 }
 
@@ -184,6 +204,7 @@ func (g *gate) endFair() {
 func (g *gate) shareOut(now ledger.Instant, dt float64, l Ledger, a *ledger.Account, p *policy.Policy, b *policy.Budget, o *ledger.Outlook, supply float64) {
 	if !g.contest(now, b, o, supply) {
 		a.SetClaims([ledger.MaxClaims]ledger.Claim{})
+		a.SetSparing(false)
 		return
 	}
 	f := g.fair
@@ -220,7 +241,25 @@ func (g *gate) shareOut(now ledger.Instant, dt float64, l Ledger, a *ledger.Acco
 			s.rate, s.small = part*s.asked/max(sum, s.asked, 1)/1000, sum < part
 		}
 	}
+	weight := weights(p)
+	f.small = f.small[:0]
+	for _, c := range all { // sorted by who
+		if level, ok := f.class[uint16(c.Who>>48)]; ok && float64(c.Asked) < weight(c)*level {
+			f.small = append(f.small, c.Who)
+		}
+	}
+	a.SetSparing(len(f.small) > 0)
 	g.favor()
+}
+
+// weights is how a policy weighs the tenants of claims.
+func weights(p *policy.Policy) func(ledger.Claim) float64 {
+	all := p.TenantWeights()
+	heavy := make(map[uint64]float64, len(all))
+	for tenant, n := range all {
+		heavy[fnv(tenant)>>16] = float64(n)
+	}
+	return func(c ledger.Claim) float64 { return max(1, heavy[c.Who&(1<<48-1)]) }
 }
 
 // levels is what a weight of 1 gets in each class, in tokens per second. rest is what is asked for of whom nobody knows, by
@@ -228,23 +267,15 @@ func (g *gate) shareOut(now ledger.Instant, dt float64, l Ledger, a *ledger.Acco
 func levels(supply float64, all []ledger.Claim, rest, least float64, p *policy.Policy) map[uint16]float64 {
 	byClass, sums, total := map[uint16][]want{}, map[uint16]float64{}, 0.0
 	var order []uint16 // all is sorted by class
-	weights := p.TenantWeights()
-	heavy := make(map[uint64]float64, len(weights))
-	for tenant, n := range weights {
-		heavy[fnv(tenant)>>16] = float64(n)
-	}
+	weight := weights(p)
 	for _, c := range all {
 		k := uint16(c.Who >> 48)
 		if len(byClass[k]) == 0 {
 			order = append(order, k)
 		}
-		w := want{float64(c.Asked), 1}
-		if n := heavy[c.Who&(1<<48-1)]; n > 0 {
-			w.weight = n
-		}
-		byClass[k] = append(byClass[k], w)
-		sums[k] += w.asked
-		total += w.asked
+		byClass[k] = append(byClass[k], want{float64(c.Asked), weight(c)})
+		sums[k] += float64(c.Asked)
+		total += float64(c.Asked)
 	}
 	classes := map[uint16]float64{}
 	for _, c := range p.Classes() {

@@ -3,6 +3,7 @@ package admit
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -149,5 +150,66 @@ rules: [{draw: [pool]}]
 		if b, o := got[uint16(fnv("best"))], got[uint16(fnv("rest"))]; b != c.best || math.Abs(o-c.other) > 1e-6 {
 			t.Errorf("%s: %v and %v, want %v and %v", c.name, b, o, c.best, c.other)
 		}
+	}
+}
+
+// TestSmallOnesGoFirst: a tenant that asks for less than its part in the swarm has all its calls served before those of one that asks for
+// more, also where many come to one node at once; and two such go as they came, whatever they have had.
+func TestSmallOnesGoFirst(t *testing.T) {
+	w := newSwarm(t, 3, fmt.Sprintf(sharedPool, "swarm"), Config{})
+	asks := []asking{{"greedy", 2400, []int{0, 1, 2}}, {"small", 200, []int{1, 2}}, {"other", 60, []int{1, 2}}}
+	w.share(15*time.Second, asks)
+	n := w.nodes[0]
+	for range 20 {
+		n.admit(on("pool", 10).by("greedy").wait(UseClassDefault))
+	}
+	var order, want []string
+	seen := map[*Waiter]int{}
+	for i := range 16 { // where neither has asked for anything yet
+		tenant := []string{"small", "other", "small"}[i%3]
+		if _, x := n.admit(on("pool", 10).by(tenant).wait(UseClassDefault)); x != nil {
+			seen[x] = i
+			want = append(want, fmt.Sprint(tenant, i))
+		}
+	}
+	if len(want) < 5 {
+		t.Fatalf("only %v wait", want)
+	}
+	w.pass(2 * time.Second)
+	for _, x := range n.decided() {
+		i, ours := seen[x]
+		switch {
+		case ours && n.answer(x.ID).Verdict == Admit:
+			order = append(order, fmt.Sprint(x.Request.Tenant, i))
+		case !ours && len(order) < len(want) && n.answer(x.ID).Verdict == Admit:
+			order = append(order, x.Request.Tenant)
+		}
+	}
+	if !slices.Equal(order, want) {
+		t.Errorf("served %v, waited %v", order, want)
+	}
+}
+
+// TestSparing: while some ask for less than their parts, each node keeps rights for a call of theirs, which those that ask for more leave
+// alone; it ends with the shortage.
+func TestSparing(t *testing.T) {
+	w := newSwarm(t, 2, fmt.Sprintf(sharedPool, "swarm"), Config{})
+	asks := []asking{{"greedy", 3000, []int{0, 1}}, {"small", 60, []int{1}}}
+	w.share(15*time.Second, asks)
+	n := w.nodes[0]
+	spare := n.account("pool").Spare()
+	if spare <= 0 {
+		t.Fatal("nothing is spared")
+	}
+	for range 40 { // all that is there
+		n.admit(on("pool", 10).by("greedy").wait(UseClassDefault))
+	}
+	if left := n.account("pool").Rights(w.now); left < spare {
+		t.Errorf("%d are left of the %d that should be spared", left, spare)
+	}
+	n.must(on("pool", int64(spare)).by("small").wait(0), Admit, CodeOK)
+	w.pass(time.Minute)
+	if spare := n.account("pool").Spare(); spare != 0 {
+		t.Errorf("%d are spared for nobody", spare)
 	}
 }

@@ -100,6 +100,7 @@ func (e *Engine) lookAt(now ledger.Instant, l Ledger, p *policy.Policy) {
 			g.forgetFloors()
 			g.endFair()
 			w.account.SetClaims([ledger.MaxClaims]ledger.Claim{})
+			w.account.SetSparing(false)
 			g.level.Store(0)
 			e.watched = slices.Delete(e.watched, e.nextWatched, e.nextWatched+1)
 			continue
