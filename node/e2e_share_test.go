@@ -66,6 +66,20 @@ rules:
 		}
 		return nil
 	})
+	eventually(t, func() error { // a decision tells how its tenant stood
+		a, err := s.nodes[1].Admit(ctx, api.AdmitRequest{Tenant: "small", Tokens: map[string]ledger.Tokens{"compute": 100}, Wait: "500ms"})
+		if err != nil {
+			return err
+		}
+		d, err := s.nodes[1].Decision(ctx, a.ID)
+		if err != nil {
+			return err
+		}
+		if len(d.Shared) != 1 || d.Shared[0].Instance != "pot" || !d.Shared[0].Small || d.Shared[0].Asked <= 0 {
+			return fmt.Errorf("decided as %+v", d.Shared)
+		}
+		return nil
+	})
 	stop()
 	callers.Wait()
 	eventually(t, func() error {

@@ -271,6 +271,9 @@ func (n *Node) remembered(id string) (api.Decision, ledger.Instant, error) {
 		Charged: charges(d.Charged), Outcome: d.Outcome, Overrun: d.Overrun,
 	}
 	v.Backpressure, v.Guaranteed = d.Level, d.Guaranteed
+	for _, s := range d.Shared {
+		v.Shared = append(v.Shared, api.Standing{Instance: s.Instance.Name(), Asked: s.Asked, Share: s.Part, Small: s.Small, Under: s.Under})
+	}
 	v.Advice, v.Data = api.AdviceOf(&d.Answer), dataOf(d.Data)
 	if d.State == admit.Reserved {
 		t := time.UnixMilli(int64(d.Expires)).UTC()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -80,6 +81,24 @@ func callTokens(d api.Decision) string {
 	return strings.Join(parts, "; ")
 }
 
+// standing says how the tenant stood where more was asked for than there was.
+func standing(list []api.Standing) string {
+	parts := make([]string, 0, len(list))
+	for _, s := range list {
+		what := fmt.Sprintf("its tenant asked for %s/s here, its share was %s/s", number(math.Round(s.Asked)), number(math.Round(s.Share)))
+		switch {
+		case s.Small:
+			what = fmt.Sprintf("its tenant asked for less than its share in the swarm (%s/s here) and went first", number(math.Round(s.Asked)))
+		case s.Under:
+			what += ", of which it had had less: it went before those that had had theirs"
+		default:
+			what += ", which it had had: it went after those that had had less"
+		}
+		parts = append(parts, clean(s.Instance)+": "+what)
+	}
+	return strings.Join(parts, "; ")
+}
+
 func auditIndex(i *int64) string {
 	if i == nil {
 		return ""
@@ -119,6 +138,7 @@ func printDecision(w *strings.Builder, d api.Decision) {
 		"waited", millis(d.WaitedMS),
 		"backpressure", level(d.Backpressure),
 		"guarantee", guarantee,
+		"fairness", standing(d.Shared),
 		"expires", expires,
 		"overrun", overrun,
 		"arm", clean(d.Arm),

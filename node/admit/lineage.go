@@ -37,6 +37,8 @@ type note struct {
 	no   refusal // why it was refused, of those that were
 	to   *target // where it was sent; nil if it was not
 	data bool    // it named data sets: the lineage has them
+	// shared is how its tenant stood at the instances that were shared out.
+	shared []Standing
 }
 
 // upstream is the name of the upstream that a call was sent to, "" for none.

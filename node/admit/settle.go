@@ -263,6 +263,7 @@ type Details struct {
 	Overrun                          ledger.Tokens
 	Data                             []Datum // that the call named
 	Guaranteed                       bool    // it was admitted within its tenant's guarantee in one of its budgets
+	Shared                           []Standing
 }
 
 // Answer returns what the caller of a decision is told. Safe for concurrent use.
@@ -305,8 +306,10 @@ func (e *Engine) lookup(id ID) (d Details, touched bool, err error) {
 	if r.outcome != nil {
 		d.Outcome = *r.outcome
 	}
-	if n := r.note; n != nil && n.to != nil {
-		d.Answer.Upstream = n.to.upstream
+	if n := r.note; n != nil {
+		if d.Shared = n.shared; n.to != nil {
+			d.Answer.Upstream = n.to.upstream
+		}
 	}
 	if r.state == Refused {
 		no := &r.note.no

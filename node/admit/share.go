@@ -301,6 +301,43 @@ func levels(supply float64, all []ledger.Claim, rest, least float64, p *policy.P
 	return out
 }
 
+// Standing is how the tenant of a call stood at an instance that was shared out when it was decided.
+type Standing struct {
+	Instance    ledger.InstanceID
+	Asked, Part float64 // tokens per second, here
+	Small       bool    // it asked for less than its part in the swarm
+	Under       bool    // it went before those of its class that had had more
+}
+
+// standing is how a call's tenant stands at what it draws on.
+func (w *Waiter) standing() (list []Standing) {
+	for i := range w.bound.takes {
+		g := w.bound.takes[i].gate
+		if s := g.share(w); s != nil {
+			list = append(list, Standing{g.id, s.asked, s.rate * 1000, s.small, s.under()})
+		}
+	}
+	return list
+}
+
+// shared notes how the tenant of a call that was decided stood, for Lookup.
+func (e *Engine) shared(id ID, list []Standing) {
+	if len(list) == 0 {
+		return
+	}
+	s, i, ok := e.find(id)
+	if !ok {
+		return
+	}
+	defer s.mu.Unlock()
+	n := note{}
+	if old := s.rec(i).note; old != nil { // which others may read, or share
+		n = *old
+	}
+	n.shared = list
+	s.rec(i).note = &n
+}
+
 // Share is how a tenant stands at an instance that is shared out.
 type Share struct {
 	Instance      ledger.InstanceID

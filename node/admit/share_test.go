@@ -213,3 +213,41 @@ func TestSparing(t *testing.T) {
 		t.Errorf("%d are spared for nobody", spare)
 	}
 }
+
+// TestStandings: a decision remembers how its tenant stood where more was asked for than there is, whether the call was admitted or not.
+func TestStandings(t *testing.T) {
+	w := newSwarm(t, 2, fmt.Sprintf(sharedPool, "swarm"), Config{})
+	n := w.nodes[0]
+	standings := func(id ID) []Standing {
+		d, err := n.e.Lookup(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Shared
+	}
+	if list := standings(n.must(on("pool", 10).by("small").wait(0), Admit, CodeOK)); len(list) > 0 {
+		t.Errorf("with enough for all: %+v", list)
+	}
+	w.share(15*time.Second, []asking{{"greedy", 3000, []int{0, 1}}, {"small", 100, []int{0, 1}}})
+	admitted := n.must(on("pool", 10).by("small").wait(0), Admit, CodeOK)
+	refused := n.must(on("pool", 10).by("greedy").wait(0), Defer, CodeExhausted)
+	for id, small := range map[ID]bool{admitted: true, refused: false} {
+		list := standings(id)
+		if len(list) != 1 || list[0].Small != small || list[0].Asked <= 0 || list[0].Part <= 0 || small && !list[0].Under {
+			t.Errorf("small: %v, %+v", small, list)
+		}
+	}
+	for range 40 { // waits, and is refused at its deadline
+		n.admit(on("pool", 10).by("greedy").wait(UseClassDefault))
+	}
+	w.pass(3 * time.Second)
+	late := 0
+	for _, x := range n.decided() {
+		if d, err := n.e.Lookup(x.ID); err == nil && x.Request.Tenant == "greedy" && len(d.Shared) == 1 {
+			late++
+		}
+	}
+	if late < 20 {
+		t.Errorf("%d of those that waited say how their tenant stood", late)
+	}
+}

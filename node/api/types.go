@@ -75,13 +75,15 @@ type Decision struct {
 	Price        map[string]float64 `json:"price,omitempty"`
 	Backpressure int                `json:"backpressure"`         // when it was decided
 	Guaranteed   bool               `json:"guaranteed,omitempty"` // it was within its tenant's guarantee in one of its budgets
-	Advice       *Advice            `json:"advice,omitempty"`     // how a degraded call had to be changed, where it was sent, which node to ask
-	Data         []string           `json:"data,omitempty"`       // that the call named, with the digests given
-	State        string             `json:"state"`                // reserved, settled, released, expired, refused
-	Charged      []Charge           `json:"charged,omitempty"`
-	Outcome      string             `json:"outcome,omitempty"`
-	Expires      *time.Time         `json:"expires,omitempty"`
-	Overrun      ledger.Tokens      `json:"overrun,omitempty"`
+	// Shared is how its tenant stood at budgets with fairness: swarm of which more was asked for than they bring.
+	Shared  []Standing    `json:"shared,omitempty"`
+	Advice  *Advice       `json:"advice,omitempty"` // how a degraded call had to be changed, where it was sent, which node to ask
+	Data    []string      `json:"data,omitempty"`   // that the call named, with the digests given
+	State   string        `json:"state"`            // reserved, settled, released, expired, refused
+	Charged []Charge      `json:"charged,omitempty"`
+	Outcome string        `json:"outcome,omitempty"`
+	Expires *time.Time    `json:"expires,omitempty"`
+	Overrun ledger.Tokens `json:"overrun,omitempty"`
 
 	// What follows comes from the audit log; absent if the call is not in it.
 	AuditIndex *int64      `json:"audit_index,omitempty"`
@@ -93,6 +95,15 @@ type Decision struct {
 	Rights     []Rights    `json:"rights,omitempty"`    // of the node, around the reservation
 	Transfers  []Moved     `json:"transfers,omitempty"` // that came while the call waited
 	Usage      *AuditUsage `json:"usage,omitempty"`     // what the provider counted
+}
+
+// Standing is how the tenant of a call stood at one instance when it was decided, at the node that did.
+type Standing struct {
+	Instance string  `json:"instance"`
+	Asked    float64 `json:"asked"` // tokens per second asked for at this node
+	Share    float64 `json:"share"` // tokens per second: the part of its max-min share in the swarm that is for its calls at this node
+	Small    bool    `json:"small"` // it asks for less than its share in the swarm, and goes first
+	Under    bool    `json:"under"` // it had had less than its share of late, and went before those that had had more
 }
 
 // Rights are what a node could spend of an instance before and after it reserved for a call.
