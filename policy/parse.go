@@ -69,6 +69,9 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 	if n := f["audit"]; n != nil {
 		d.audit(p, n)
 	}
+	if n := f["rollout"]; n != nil {
+		p.rollout = d.rollout(n, nil)
+	}
 	if n := f["tokens"]; n != nil {
 		d.tokens(p, n)
 	}

@@ -20,6 +20,7 @@ type Policy struct {
 	zone     *time.Location
 	guards   ledger.Guards
 	audit    Audit
+	rollout  *Rollout // nil: the document says nothing of one
 
 	tokens  []*tokenType // in the order of the document, like all lists here
 	classes []Class

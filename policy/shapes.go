@@ -37,7 +37,8 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 	{Name: "audit", Is: document.Schema{One: auditShape},
 		Doc: "What of calls goes into each node's audit log. Policies, members, mints, freezes and transfers always do."},
 	{Name: "flags", Later: true},
-	{Name: "rollout", Later: true},
+	{Name: "rollout", Is: document.Schema{One: rolloutShape},
+		Doc: "How this revision is tried, as a candidate, on some calls before it decides on all. Absent: it decides on all at once."},
 	{Name: "shadow", Later: true},
 	{Name: "data", Is: document.Schema{Keys: document.PatternForm, Each: &document.Schema{One: dataShape}},
 		Doc: "Data sets that are bound to zones, by name, or by how names begin, as in \"eu/*\"; the longest that fits counts."},
@@ -63,6 +64,24 @@ var upstreamPriceShape = &document.Shape{Name: "price", Fields: []document.Field
 	{Name: "input", Required: true, Is: document.Schema{Kind: "number"}, Doc: "Money per million tokens of the prompt, 0 to 1000000, at most 6 digits after the point."},
 	{Name: "output", Required: true, Is: document.Schema{Kind: "number"}, Doc: "Money per million tokens of output."},
 }}
+
+var rolloutShape = &document.Shape{Name: "rollout", Fields: []document.Field{
+	{Name: "canary", Is: document.Percent, Doc: "The part of the values of by for which the candidate decides, chosen by a stable hash."},
+	{Name: "by", Is: document.Schema{Kind: "string", Form: byForm}, Doc: "What calls are split by: tenant, agent, run, model, attributes.NAME. Calls that do not say it stay with the stable revision. Default: agent."},
+	{Name: "zones", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "Instead of canary: the candidate decides on all calls of the nodes in these zones."},
+	{Name: "bake", Is: document.Duration, Doc: "It is promoted by itself when it was tried for so long and the guard had nothing against it. Default: it waits for an operator."},
+	{Name: "guard", Is: document.Schema{One: guardShape}, Doc: "What it may do worse than the stable revision: when it surely does, it is rolled back by itself."},
+}}
+
+var guardShape = &document.Shape{Name: "guard", Fields: []document.Field{
+	{Name: "deny_rate", Is: document.Schema{Kind: "string", Form: guardForm}, Doc: "Of a hundred calls so many more may be refused; none: it is not looked at. Default: +5%."},
+	{Name: "p99_wait", Is: document.Schema{Kind: "string", Form: guardForm}, Doc: "So much more of its class's latency budget may be the wait that 99 of a hundred admitted calls do not pass, in steps of 5%; none: it is not looked at. Default: +20%."},
+}}
+
+const (
+	byForm    = `^(tenant|agent|run|model|attributes\.[A-Za-z_][A-Za-z0-9_.-]*)$`
+	guardForm = `^(none|\+?[0-9_]+(\.[0-9_]+)?%)$`
+)
 
 var localityShape = &document.Shape{Name: "locality", Fields: []document.Field{
 	{Name: "zones", Required: true, Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "The zones in whose nodes, and at upstreams in which, calls may run that draw on the budget."},

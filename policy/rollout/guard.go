@@ -1,0 +1,129 @@
+package rollout
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/swarmpurse/swarmpurse/policy"
+)
+
+// The guard is a mixture sequential probability ratio test: it may be looked at after every call, and stopped at any time, and
+// yet the chance that it ever rolls back a candidate that is not worse than allowed is at most what was said before.
+//
+// For calls that fail with probability p, the ratio of the likelihood of what was seen, averaged over all rates by a beta
+// distribution, to its likelihood under p is a martingale that begins at 1; by Ville's inequality it ever reaches 1/α with
+// probability α at most (Robbins, Statistical methods related to the law of the iterated logarithm, Ann. Math. Stat. 41, 1970;
+// Johari, Koomen, Pekelis, Walsh, Always valid inference: continuous monitoring of A/B tests, Operations Research 70, 2022). The
+// arms are independent, so the product of theirs is one, too; its least value over all pairs of rates that are allowed is below
+// it, whichever of them is true. No approximation is made, and no least number of calls is needed.
+//
+// A quantile is above a bound if more than its part of the calls is above the bound (Howard, Ramdas, Sequential estimation of
+// quantiles with applications to A/B testing and best-arm identification, Bernoulli 28, 2022): with 99 % of the stable arm's calls
+// surely below a wait, and less than 99 % of the candidate's surely below that and what is allowed, it waits longer than allowed.
+// The steps of waits are nested, so what fails at one of them wrongly fails at the one next to the true quantile: looking at
+// all of them costs nothing.
+
+// FalseAlarm is the chance that a candidate that is no worse than its guard allows is ever rolled back by it, in a swarm that is not
+// cut in parts. It is shared out among the nodes that judge and the tests that each makes.
+const FalseAlarm = 0.005
+
+// Judges is how many nodes judge a candidate, so that one that is cut off or dies holds nothing up.
+const Judges = 3
+
+// alpha is what each of the tests of a judge may be wrong by: one of refusals, two of waits.
+const alpha = FalseAlarm / Judges / 3
+
+// p99 is the part of calls that a p99 leaves above it.
+const p99 = 0.01
+
+// Breach is why a candidate is rolled back.
+type Breach struct {
+	What string // deny_rate, p99_wait
+	Why  string
+}
+
+// Judge looks whether the candidate surely does worse than the guard allows; nil: not surely, so far.
+func Judge(g policy.Guard, stable, candidate *Counts) *Breach {
+	level := math.Log(1 / alpha)
+	if g.DenyRate != policy.Unguarded && worse(stable.Refused, stable.Calls, candidate.Refused, candidate.Calls, float64(g.DenyRate)/1e6) >= level {
+		return &Breach{"deny_rate", fmt.Sprintf("the candidate refused %s of its %d calls, the stable revision %s of %d; %s more is allowed",
+			part(candidate.Refused, candidate.Calls), candidate.Calls, part(stable.Refused, stable.Calls), stable.Calls, ppm(g.DenyRate))}
+	}
+	if g.P99Wait == policy.Unguarded {
+		return nil
+	}
+	for i := range WaitSteps {
+		j := i + int(g.P99Wait/policy.WaitStep)
+		if j >= WaitSteps {
+			break
+		}
+		sn, cn := stable.Admitted(), candidate.Admitted()
+		if against(stable.Longer[i], sn, p99, 1) >= level && against(candidate.Longer[j], cn, 0, p99) >= level {
+			return &Breach{"p99_wait", fmt.Sprintf(
+				"%s of the candidate's %d admitted calls waited longer than %s of their latency budget, and of the stable revision's %d only %s longer than %s; a p99 of %s more is allowed",
+				part(candidate.Longer[j], cn), cn, step(j), sn, part(stable.Longer[i], sn), step(i), ppm(g.P99Wait))}
+		}
+	}
+	return nil
+}
+
+func part(k, n int64) string {
+	return strconv.FormatFloat(100*float64(k)/float64(max(1, n)), 'f', 1, 64) + "%"
+}
+
+func ppm(v int64) string { return strconv.FormatFloat(float64(v)/10_000, 'g', -1, 64) + "%" }
+
+func step(i int) string { return ppm(int64(i) * policy.WaitStep) }
+
+// mixture is ln of the likelihood of k failures of n calls in their order, averaged over all rates by Jeffreys' distribution,
+// Beta(1/2, 1/2): of the common ones it finds rare failures soonest.
+func mixture(k, n int64) float64 {
+	a, b := float64(k)+0.5, float64(n-k)+0.5
+	la, _ := math.Lgamma(a)
+	lb, _ := math.Lgamma(b)
+	lc, _ := math.Lgamma(float64(n) + 1)
+	return la + lb - lc - math.Log(math.Pi) // B(1/2, 1/2) = π
+}
+
+// likelihood is ln of that of k failures of n at rate p.
+func likelihood(k, n int64, p float64) float64 {
+	l := 0.0
+	if k > 0 {
+		l += float64(k) * math.Log(p)
+	}
+	if n > k {
+		l += float64(n-k) * math.Log1p(-p)
+	}
+	return l
+}
+
+// against is ln of the evidence that the rate of k failures of n calls does not lie between lo and hi: 0 or less for none.
+func against(k, n int64, lo, hi float64) float64 {
+	if k > n || n == 0 { // counters of two moments
+		return 0
+	}
+	return mixture(k, n) - likelihood(k, n, min(max(float64(k)/float64(n), lo), hi))
+}
+
+// worse is ln of the evidence that the rate of the second arm is more than that of the first and what is allowed above it.
+func worse(k1, n1, k2, n2 int64, allowed float64) float64 {
+	if k1 > n1 || k2 > n2 || n1 == 0 || n2 == 0 || allowed >= 1 {
+		return 0
+	}
+	if r1, r2 := float64(k1)/float64(n1), float64(k2)/float64(n2); r2 <= r1+allowed {
+		return 0
+	}
+	// The likeliest of the pairs that are allowed lies on their edge (p, p + allowed), where the likelihood is concave.
+	both := func(p float64) float64 { return likelihood(k1, n1, p) + likelihood(k2, n2, p+allowed) }
+	lo, hi := 0.0, 1-allowed
+	for range 100 {
+		a, b := lo+(hi-lo)/3, hi-(hi-lo)/3
+		if both(a) < both(b) {
+			lo = a
+		} else {
+			hi = b
+		}
+	}
+	return mixture(k1, n1) + mixture(k2, n2) - both((lo+hi)/2)
+}

@@ -1,0 +1,14 @@
+package rollout
+
+import (
+	"testing"
+
+	"github.com/swarmpurse/swarmpurse/ledger/purity"
+)
+
+func TestPurity(t *testing.T) {
+	purity.Check(t, purity.Allowed{
+		"bytes": nil, "cmp": nil, "encoding/hex": nil, "errors": nil, "fmt": {"Errorf", "Sprintf"}, "math": nil, "slices": nil, "strconv": nil,
+		"strings": nil, "time": {"UnixMilli"}, "github.com/swarmpurse/swarmpurse/policy": nil,
+	})
+}
