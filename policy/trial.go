@@ -104,7 +104,7 @@ func clash(a, b *Budget) string {
 		return "feedback"
 	case a.Levels != b.Levels:
 		return "levels"
-	case !slices.Equal(a.Guarantees, b.Guarantees):
+	case !slices.EqualFunc(a.Guarantees, b.Guarantees, func(x, y Guarantee) bool { return x.Tenant == y.Tenant && x.PPM == y.PPM }):
 		return "guarantee"
 	case a.Pricing != b.Pricing && (a.Pricing.Mode != FixedPrice || b.Pricing.Mode != FixedPrice):
 		return "price, as it moves"

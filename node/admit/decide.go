@@ -97,11 +97,12 @@ func (w *Waiter) vain(now ledger.Instant, l Ledger) int {
 // refuseUnopened refuses a call that draws on an instance that cannot be opened now, if one that is open refuses it
 // anyway. It is 0 if none does.
 func (e *Engine) refuseUnopened(now ledger.Instant, l Ledger, r *Request) ID {
-	p, err := e.rev.Load().policy.Match(&r.Call)
+	p, err := e.rev.Load().of(&r.Call).policy.Match(&r.Call)
 	if err != nil {
 		return 0
 	}
 	w := &Waiter{Request: r, since: now, deadline: now + ledger.Instant(latencyBudget(p, r).Milliseconds()), call: &r.Call, bound: &bound{plan: p, cheap: make([]atomic.Pointer[bound], len(p.Degrades))}}
+	e.tried(w.bound)
 	charter := l.Charter().ID
 	for i := range p.Draws {
 		d := &p.Draws[i]

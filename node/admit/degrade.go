@@ -77,11 +77,15 @@ func (e *Engine) degraded(now ledger.Instant, l Ledger, b *bound, i int, r *Requ
 	if c := b.cheap[i].Load(); c != nil {
 		return c, nil
 	}
-	to, err := e.plan(now, l, &Request{Call: *call, Forward: r.Forward})
+	rev := e.rev.Load().as(b.plan.Policy) // of the same revision, whatever the call is now
+	if rev == nil {
+		rev = e.rev.Load().of(&r.Call)
+	}
+	to, err := e.planIn(now, l, &Request{Call: *call, Forward: r.Forward}, rev)
 	if err != nil || !to.plan.Admit {
 		return nil, err
 	}
-	c := &bound{plan: to.plan, takes: to.takes, hash: to.hash, targets: to.targets, placed: to.placed, cheap: to.cheap, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}}
+	c := &bound{plan: to.plan, takes: to.takes, hash: to.hash, targets: to.targets, placed: to.placed, cheap: to.cheap, arm: to.arm, budget: to.budget, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}}
 	b.cheap[i].Store(c)
 	return c, nil
 }

@@ -118,16 +118,20 @@ func New(now ledger.Instant, c Config, p *policy.Policy) *Engine {
 // Policy returns the policy that decides now. Safe for concurrent use.
 func (e *Engine) Policy() *policy.Policy { return e.rev.Load().policy }
 
-// SetPolicy changes the policy for the calls to come; calls that wait keep the plan that they came with, and
-// reservations are settled by the plan that made them. Safe for concurrent use.
-func (e *Engine) SetPolicy(p *policy.Policy) {
-	e.meters.keep(p)
-	e.rev.Store(newRevision(p))
-}
+// SetPolicy changes the policy for the calls to come, and ends the trial of a candidate; calls that wait keep the plan that
+// they came with, and reservations are settled by the plan that made them. Safe for concurrent use.
+func (e *Engine) SetPolicy(p *policy.Policy) { e.SetTrial(p, nil, nil) }
 
 // Rebind forgets what plans are bound to: after the charter was made, accounts are others. Safe for
 // concurrent use.
-func (e *Engine) Rebind() { e.SetPolicy(e.Policy()) }
+func (e *Engine) Rebind() {
+	rev := e.rev.Load()
+	if t := rev.trial; t != nil {
+		e.SetTrial(rev.policy, t.candidate.policy, t.split)
+		return
+	}
+	e.SetPolicy(rev.policy)
+}
 
 // Drain makes the engine refuse every new call; those that wait go on. Safe for concurrent use.
 func (e *Engine) Drain() { e.draining.Store(true) }
@@ -144,7 +148,7 @@ func (e *Engine) SetUnheld(problem string) { e.held = problem }
 // must decide by Offer: the plan is new, rights are short, or calls wait already. It allocates nothing unless
 // the policy looks at attributes or data sets. Safe for concurrent use.
 func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
-	rev := e.rev.Load()
+	rev := e.rev.Load().of(&r.Call)
 	key, ok := rev.policy.Key(&r.Call)
 	if !ok || e.draining.Load() || e.fenced.Load() || e.unaudited.Load() != nil {
 		return 0, false
@@ -233,7 +237,11 @@ var ErrLater = errors.New("instances cannot be opened while a batch is written")
 
 // plan returns the bound plan of a call, making it. The owner's.
 func (e *Engine) plan(now ledger.Instant, l Ledger, r *Request) (*bound, error) {
-	rev := e.rev.Load()
+	return e.planIn(now, l, r, e.rev.Load().of(&r.Call))
+}
+
+// planIn is plan by a revision. The owner's.
+func (e *Engine) planIn(now ledger.Instant, l Ledger, r *Request, rev *revision) (*bound, error) {
 	if err := rev.policy.Valid(&r.Call); err != nil {
 		return nil, invalid(err)
 	}
@@ -288,6 +296,7 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string
 		e.forgetGates()
 	}
 	b := &bound{plan: p, cheap: make([]atomic.Pointer[bound], len(p.Degrades)), targets: e.targets(p), placed: p.Place != nil || p.Route != nil}
+	e.tried(b)
 	charter := l.Charter().ID
 	takes := make([]ledger.Take, len(p.Draws))
 	draws := make(map[*ledger.Account]*policy.Draw, len(p.Draws))
@@ -320,7 +329,7 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string
 	for _, t := range takes {
 		g := e.gate(t.Account.ID())
 		d := draws[t.Account]
-		e.watch(now, l, g, d.Budget, t.Account, watched(p, d))
+		e.watch(now, l, g, e.shared(p.Policy, d.Budget), t.Account, watched(p, d))
 		b.takes = append(b.takes, boundTake{d, t.Account, g, e.size(d, model), e.floorOf(now, l, g, p, d, charter)})
 		b.hash += g.hash
 	}

@@ -128,6 +128,7 @@ type Noted struct {
 	Tenant, Agent, Run, Class, Model string
 	Rules                            []string
 	Revision                         int64
+	Arm                              string // see Answer
 	Waited, RetryAfter               time.Duration
 	Level                            int
 	Advice                           *Advice
@@ -225,7 +226,7 @@ func (e *Engine) view(sh uint32, n *trail, r *record, v *Noted, usage *Usage) {
 		return
 	}
 	p := r.bound.plan
-	v.Revision, v.Rules, v.Class = p.Policy.Revision(), p.Rules, p.Class.Name
+	v.Revision, v.Rules, v.Class, v.Arm = p.Policy.Revision(), p.Rules, p.Class.Name, r.bound.arm.name()
 	switch {
 	case v.Reason != "" || n.end:
 	case r.bound.cheaper != nil:

@@ -21,6 +21,8 @@ type bound struct {
 	placed  bool                    // places matter to its calls: see mayRun
 	cheap   []atomic.Pointer[bound] // by the plan's Degrades: what the calls become, once it was needed
 	cheaper *cheaper                // of such a plan: what its calls were
+	arm     *arm                    // nil while no candidate is tried
+	budget  ledger.Millis           // what its waits are parts of for the arm, see tried
 	targets []target                // where its calls may go, if they are routed
 }
 
@@ -52,6 +54,8 @@ type revision struct {
 	seed  maphash.Seed
 	table atomic.Pointer[table]
 	best  int // the greatest weight of a class
+	arm   *arm
+	trial *trial // of the stable revision while a candidate is tried
 
 	mu    sync.Mutex // guards order and changes of table
 	order []*bound

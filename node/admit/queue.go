@@ -237,7 +237,9 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 	b, err := e.planOf(now, l, w)
 	var denied *deniedError
 	if errors.As(err, &denied) {
-		w.ID = e.refused(now, r, &bound{plan: denied.plan}, denied.no, w.waited(now))
+		b := &bound{plan: denied.plan}
+		e.tried(b)
+		w.ID = e.refused(now, r, b, denied.no, w.waited(now))
 		return true, nil
 	}
 	if err != nil {

@@ -326,6 +326,9 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		}
 		s.active++
 		s.counts[rec.verdict]++
+		if b.arm != nil {
+			b.arm.admitted(sh, waited, b.budget)
+		}
 		s.schedule(i, now+ledger.Instant(ttl))
 		if e.auditing.Load() != 0 {
 			e.leaveCall(s, i, rec, r, takes)
@@ -361,6 +364,9 @@ func (e *Engine) refused(now ledger.Instant, r *Request, b *bound, no refusal, w
 	rec.state, rec.verdict, rec.n, rec.note = Refused, no.verdict, 0, n
 	rec.ttl, rec.waited = 0, uint32(waited)
 	s.counts[no.verdict]++
+	if b != nil && b.arm != nil {
+		b.arm.refused(sh)
+	}
 	s.push(&s.refused, i)
 	e.leaveCall(s, i, rec, r, nil)
 	id := makeID(sh, i, rec.seq)

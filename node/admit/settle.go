@@ -322,7 +322,7 @@ func (e *Engine) lookup(id ID) (d Details, touched bool, err error) {
 		return d, touched, nil
 	}
 	p := r.bound.plan
-	d.Revision, d.Rules = p.Policy.Revision(), p.Rules
+	d.Revision, d.Rules, d.Arm = p.Policy.Revision(), p.Rules, r.bound.arm.name()
 	d.Class, d.Answer.Class = p.Class.Name, p.Class.Name
 	switch {
 	case d.Reason != "":

@@ -91,6 +91,7 @@ type Answer struct {
 	Code       string             // stable word for programs: see the Code constants
 	RetryAfter time.Duration      // Defer: when to come back; 0 for Deny
 	Revision   int64              // of the policy that decided
+	Arm        string             // Stable or Candidate, "" while no candidate is tried
 	Node       string
 	Class      string           // that the call ran in
 	Advice     *Advice          // Degrade: how the call must be changed; what is reserved is for the call so changed

@@ -79,12 +79,14 @@ type meters struct {
 	reach map[string]bool
 }
 
-// keep forgets upstreams that a policy does not have.
-func (ms *meters) keep(p *policy.Policy) {
+// keep forgets upstreams that none of the policies has.
+func (ms *meters) keep(ps ...*policy.Policy) {
 	ms.mu.Lock()
 	defer ms.mu.Unlock()
 	for name := range ms.by {
-		if !slices.ContainsFunc(p.Upstreams(), func(u *policy.Upstream) bool { return u.Name == name }) {
+		if !slices.ContainsFunc(ps, func(p *policy.Policy) bool {
+			return slices.ContainsFunc(p.Upstreams(), func(u *policy.Upstream) bool { return u.Name == name })
+		}) {
 			delete(ms.by, name)
 		}
 	}
