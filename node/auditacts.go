@@ -7,6 +7,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/gossip"
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/audit"
+	"github.com/swarmpurse/swarmpurse/policy/rollout"
 )
 
 // What goes into the audit log beside calls.
@@ -17,6 +18,29 @@ func (n *Node) auditPolicy(to, from *adopted) {
 	n.auditor.act(audit.Record{
 		Kind: audit.Policy, What: "applied", Revision: to.policy.Revision(), From: from.policy.Revision(), Hash: hex.EncodeToString(h[:]), By: to.by,
 	})
+}
+
+// auditRevision notes what was said of a revision. The loop's.
+func (n *Node) auditRevision(old, now rollout.Entry) {
+	note := func(what string, w rollout.Word) {
+		n.log.Info().Str("event", "audit").Str("what", what).Int64("revision", now.Revision).Str("by", w.By).Str("node", w.Node).Str("why", w.Why).
+			Msg("a word on a policy")
+		n.auditor.act(audit.Record{
+			Kind: audit.Policy, What: what, Revision: now.Revision, Hash: hex.EncodeToString(now.Hash[:]), By: w.By, Why: w.Why, Node: w.Node,
+		})
+	}
+	if t := now.Trial; t != nil && (old.Trial == nil || old.Trial.At != t.At) {
+		note("candidate on "+t.How.String(), t.Word)
+	}
+	if p := now.Pause; p != nil && (old.Pause == nil || old.Pause.At != p.At) {
+		note(map[bool]string{true: "paused", false: "resumed"}[p.On], p.Word)
+	}
+	if w := now.Whole; w != nil && old.Whole == nil {
+		note(map[bool]string{true: "promoted", false: "for all calls"}[now.Trial != nil], *w)
+	}
+	if w := now.Back; w != nil && old.Back == nil {
+		note("rolled back", *w)
+	}
 }
 
 // auditEvent notes rights and shares that moved. The loop's.

@@ -24,7 +24,7 @@ func (n *Node) compare(now ledger.Instant) {
 	}
 	digest := ledger.Encode(n.replica.Digest())
 	err := n.pool.Send(to, digest)
-	for _, word := range [][]byte{n.have(), n.haveFrozen()} {
+	for _, word := range [][]byte{n.have(), n.haveFrozen(), n.haveRevisions()} {
 		if err == nil {
 			err = n.pool.Send(to, word)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/core"
+	"github.com/swarmpurse/swarmpurse/policy/rollout"
 )
 
 const (
@@ -228,8 +229,14 @@ func (n *Node) Reload(ctx context.Context) error {
 			errs = append(errs, err)
 		case p.Hash() == n.policy.Load().policy.Hash():
 		default:
-			a := &adopted{p, "--policy " + file, time.Now()}
-			if err := n.wait(ctx, func(_ ledger.Instant, done func(error)) { n.adopt(a, done) }); err != nil {
+			if err := n.wait(ctx, func(_ ledger.Instant, done func(error)) {
+				e, err := n.fileWord(file, p, time.Now())
+				if e == nil {
+					done(err)
+					return
+				}
+				n.learn([]rollout.Entry{*e}, &adopted{policy: p, by: "--policy " + file, since: time.Now()}, "", done)
+			}); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", file, err))
 			}
 		}

@@ -14,17 +14,23 @@ import (
 
 // Messages of the node itself. The ledger's kinds are below 32.
 const (
-	msgPolicy      byte = iota + 32 // a policy document
-	msgHave                         // the policy that the sender has: revision and hash
-	msgWant                         // send me your policy
-	msgProposal                     // a charter to vote for
-	msgVote                         // the charter that the sender voted for
-	msgCharter                      // a charter that was made
-	msgFrozen                       // words of operators on what is frozen
-	msgHaveFrozen                   // the hash of all such words that the sender has
-	msgWantFrozen                   // send me yours
-	msgAuditHead                    // the signed head of the sender's audit log
-	msgAuditAnswer                  // what a witness says to it
+	msgPolicy       byte = iota + 32 // a policy document
+	msgHave                          // the policy that the sender has: revision and hash
+	msgWant                          // send me your policy
+	msgProposal                      // a charter to vote for
+	msgVote                          // the charter that the sender voted for
+	msgCharter                       // a charter that was made
+	msgFrozen                        // words of operators on what is frozen
+	msgHaveFrozen                    // the hash of all such words that the sender has
+	msgWantFrozen                    // send me yours
+	msgAuditHead                     // the signed head of the sender's audit log
+	msgAuditAnswer                   // what a witness says to it
+	msgRollout                       // words on revisions of the policy
+	msgHaveRollout                   // the hash of all such words that the sender has
+	msgWantRollout                   // send me yours
+	msgWantDocument                  // send me the document of a revision
+	msgDocument                      // a document that words are known of
+	msgTally                         // what the sender has counted while a candidate is tried
 )
 
 // tell sends one of the node's own messages.
@@ -53,7 +59,7 @@ func (n *Node) take(from string, theirs ledger.CharterID, payload []byte) {
 	}
 	if f != nil {
 		ch := n.inputs
-		if k := payload[0]; k >= msgFrozen && k <= msgAuditAnswer {
+		if k := payload[0]; k >= msgFrozen && k <= msgTally {
 			ch = n.looks // it changes nothing of the replica, so it waits for no disk
 		}
 		_ = n.submit(ch, func(now ledger.Instant) { // full: counted; peers tell again what matters
@@ -80,7 +86,7 @@ func (n *Node) decode(from string, payload []byte) (op, error) {
 		if err != nil {
 			return nil, fmt.Errorf("policy revision from %s cannot be used by this version: %w", from, err)
 		}
-		return func(now ledger.Instant) { n.receivePolicy(now, from, p, doc) }, nil
+		return func(ledger.Instant) { n.receivePolicy(from, p, doc) }, nil
 	case msgHave:
 		have, err := wire.DecodeHave(body)
 		if err != nil {
@@ -112,6 +118,8 @@ func (n *Node) decode(from string, payload []byte) (op, error) {
 	case msgAuditAnswer:
 		a, err := wire.DecodeAuditAnswer(body)
 		return func(ledger.Instant) { n.auditor.deliver(auditMessage{from: from, answer: &a}) }, err
+	case msgRollout, msgHaveRollout, msgWantRollout, msgWantDocument, msgDocument, msgTally:
+		return n.decodeRollout(from, payload)
 	case msgProposal, msgVote, msgCharter:
 		c, err := ledger.DecodeCharter(body)
 		if err != nil {
@@ -183,13 +191,13 @@ func (d *delegate) LocalState(join bool) []byte {
 }
 
 func (n *Node) pushPull(join bool) []byte {
-	parts := [][]byte{ledger.Encode(n.replica.Digest()), n.have(), n.haveFrozen()}
+	parts := [][]byte{ledger.Encode(n.replica.Digest()), n.have(), n.haveFrozen(), n.haveRevisions()}
 	if c := n.replica.Charter(); !c.ID.IsZero() {
 		parts = append(parts, append([]byte{msgCharter}, ledger.EncodeCharter(&c)...))
 	}
 	if join {
-		if doc := n.policy.Load().encode(); doc != nil {
-			parts = append(parts, append([]byte{msgPolicy}, doc...))
+		if cur := n.policy.Load(); cur.whole {
+			parts = append(parts, append([]byte{msgPolicy}, cur.encode()...))
 		}
 	}
 	return wire.JoinParts(parts)

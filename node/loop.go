@@ -177,6 +177,7 @@ func (n *Node) tick(now ledger.Instant) {
 	n.found(now)
 	n.watchGuards(now)
 	n.compare(now)
+	n.watchRollout(now)
 	if now >= n.met+meetEvery {
 		n.meet(now) // round-trip times change without notice
 	}
@@ -188,7 +189,7 @@ func (n *Node) flush(now ledger.Instant) {
 	for range core.Rounds {
 		decided, pending := n.core.Advance(now)
 		n.answer(decided)
-		if n.held() || !n.core.Ready() || !pending && len(n.extra) == 0 && len(n.after) == 0 && n.frozen.changes == n.frozen.durable {
+		if n.held() || !n.core.Ready() || !pending && len(n.extra) == 0 && len(n.after) == 0 && n.frozen.changes == n.frozen.durable && n.roll.changes == n.roll.durable {
 			return
 		}
 		all := n.begin(now)
@@ -207,6 +208,7 @@ func (n *Node) flush(now ledger.Instant) {
 func (n *Node) begin(now ledger.Instant) []store.Write {
 	ws := n.core.Writes(now)
 	n.writeFrozen()
+	n.writeRevisions()
 	all := make([]store.Write, 0, len(ws)+len(n.extra))
 	all = append(inBuckets(all, ws), n.extra...)
 	n.ending = n.after

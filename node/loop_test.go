@@ -80,7 +80,7 @@ default: deny
 	if err := n.look(func(ledger.Instant) { n.write = d.commit }); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := n.ApplyPolicy(t.Context(), p.Source(), "test"); err != nil {
+	if _, err := n.ApplyPolicy(t.Context(), api.ApplyRequest{Source: p.Source(), By: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	return n, d

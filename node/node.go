@@ -58,6 +58,7 @@ type Node struct {
 	stopped  chan struct{} // closed when it has
 	waiting  atomic.Int64  // calls in the queue
 	policy   atomic.Pointer[adopted]
+	trying   atomic.Pointer[trying] // the candidate, nil if there is none
 	idem     *idempotency
 	draining atomic.Bool
 
@@ -77,6 +78,7 @@ type Node struct {
 	founding   founding
 	comparer   core.Comparer
 	frozen     frozen
+	roll       revisions
 	rand       *rand.Rand
 	boot       func() time.Duration // the clock that counts suspension
 	charter    ledger.CharterID     // of replica, and of the one that is being loaded
@@ -150,6 +152,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.engine = admit.New(n.now(), admit.Config{Node: o.Name, Gen: n.dir, Rand: newRand(), Zone: o.Zone}, n.policy.Load().policy)
 	n.engine.SetReach(reachOf(ups))
+	n.setTrial(n.trying.Load(), false, nil)
 	if err := n.loadFrozen(); err != nil {
 		return err
 	}

@@ -1,27 +1,26 @@
 package node
 
 import (
-	"bytes"
-	"context"
 	"encoding/hex"
 	"fmt"
 	"os"
 	"time"
 
-	"github.com/swarmpurse/swarmpurse/ledger"
-	"github.com/swarmpurse/swarmpurse/node/admit"
-	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 	"github.com/swarmpurse/swarmpurse/node/wire"
 	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/policy/rollout"
 )
 
-// adopted is the policy in force, with where it came from.
+// adopted is a policy with where it came from.
 type adopted struct {
 	policy *policy.Policy
 	by     string
 	since  time.Time
+	// whole says that it was applied to all calls, or promoted. Only such a one is told to peers of versions before rollouts, which
+	// take what they are told as that.
+	whole bool
 }
 
 const keyPolicy = "current"
@@ -34,50 +33,82 @@ func (a *adopted) encode() []byte {
 	return wire.EncodeDocument(&wire.Document{Source: a.policy.Source(), By: a.by, Since: a.since})
 }
 
-// have is the word of the policy in force.
+// have is the word of the policy in force, for peers that know of no rollouts.
 func (n *Node) have() []byte {
-	p := n.policy.Load().policy
-	return append([]byte{msgHave}, wire.EncodeHave(&wire.Have{Node: n.opts.Name, Revision: p.Revision(), Hash: p.Hash()})...)
+	h := wire.Have{Node: n.opts.Name}
+	if cur := n.policy.Load(); cur.whole {
+		h.Revision, h.Hash = cur.policy.Revision(), cur.policy.Hash()
+	} else {
+		h.Hash = policy.Default().Hash()
+	}
+	return append([]byte{msgHave}, wire.EncodeHave(&h)...)
 }
 
-// loadPolicy takes the newest of what the data directory and --policy have, else the built-in default.
+// loadPolicy takes up what the data directory and --policy have, else the built-in default.
 func (n *Node) loadPolicy() error {
-	cur := &adopted{policy: policy.Default(), by: "built-in default", since: n.started}
-	b, err := n.store.Get(store.Policy, keyPolicy)
-	if err != nil {
+	n.setPolicy(builtin(n.started))
+	n.roll.began = n.started.UnixMilli()
+	if err := n.loadRevisions(); err != nil {
 		return err
-	}
-	if b != nil {
-		d, err := wire.DecodeDocument(b)
-		if err != nil {
-			return &OptionError{"data", fmt.Errorf("the stored policy cannot be read by this version: %w", err), "start the version that stored it"}
-		}
-		p, err := policy.Parse("stored policy", d.Source)
-		if err != nil {
-			return &OptionError{"data", fmt.Errorf("the stored policy cannot be read by this version: %w", err), "start the version that stored it"}
-		}
-		cur = &adopted{p, d.By, d.Since}
 	}
 	if file := n.opts.PolicyFile; file != "" {
 		p, err := readPolicy(file)
 		if err != nil {
 			return err
 		}
+		e, err := n.fileWord(file, p, n.started)
 		switch {
-		case policy.Newer(p, cur.policy):
-			cur = &adopted{p, "--policy " + file, n.started}
-			err := n.store.Commit([]store.Write{{Bucket: store.Policy, Key: keyPolicy, Value: cur.encode()}})
-			if err != nil {
-				return err
-			}
-		case p.Hash() != cur.policy.Hash():
-			n.log.Warn().Str("file", file).Int64("revision", p.Revision()).Int64("present", cur.policy.Revision()).
-				Msg("the policy file is not newer than what this node has: raise its revision to have it used")
+		case err != nil:
+			n.log.Warn().Err(err).Str("file", file).Msg("the policy file is not used")
+		case e != nil:
+			n.roll.take([]rollout.Entry{*e}, &adopted{policy: p, by: "--policy " + file, since: n.started})
 		}
 	}
-	n.setPolicy(cur)
+	n.putInForce()
+	if n.roll.changes == n.roll.durable {
+		return nil
+	}
+	ws, documents := n.roll.writes()
+	if err := n.store.Commit(ws); err != nil {
+		return err
+	}
+	n.roll.durable, n.roll.stored = n.roll.changes, documents
 	return nil
 }
+
+func builtin(since time.Time) *adopted {
+	return &adopted{policy: policy.Default(), by: "built-in default", since: since}
+}
+
+// fileWord is what the policy of --policy says, if that is new: it is for all calls, or is tried as a candidate if it says so and
+// there is anything to compare it with. nil if it is known.
+func (n *Node) fileWord(file string, p *policy.Policy, now time.Time) (*rollout.Entry, error) {
+	k, force := rollout.KeyOf(p), n.roll.inForce()
+	if e, known := n.roll.state.Of(k); known {
+		if e.Back != nil {
+			return nil, fmt.Errorf("revision %d was rolled back by %s at %s: raise its revision to have it used", k.Revision, e.Back.By, timeOf(e.Back.At).Format(time.DateTime))
+		}
+		return nil, nil
+	}
+	how := p.Rollout()
+	if how != nil && force.Stable != (rollout.Key{}) {
+		if _, err := policy.Tryable(n.roll.docs[force.Stable].policy, p); err != nil {
+			return nil, fmt.Errorf("it says that it is to be tried on some calls, and it cannot be tried beside revision %d; apply it with swarmpurse policy apply --whole: %w", force.Stable.Revision, err)
+		}
+	}
+	w := rollout.Word{At: max(0, now.UnixMilli()), Node: n.opts.Name, By: clip("--policy "+file, rollout.MaxBy)}
+	e, err := n.roll.state.Apply(w, k, how, force)
+	if err != nil {
+		return nil, err
+	}
+	if how != nil && len(n.opts.Join) > 0 && force.Stable == (rollout.Key{}) {
+		// The swarm that it joins may have another one, which this one is to be tried beside.
+		e.Whole, e.Trial = nil, &rollout.Trial{Word: w, How: *how}
+	}
+	return &e, nil
+}
+
+func clip(s string, most int) string { return s[:min(len(s), most)] }
 
 func readPolicy(file string) (*policy.Policy, error) {
 	src, err := os.ReadFile(file)
@@ -91,13 +122,9 @@ func readPolicy(file string) (*policy.Policy, error) {
 	return p, nil
 }
 
-// setPolicy makes a policy the one in force, but for the ledger.
+// setPolicy makes a policy the one in force, but for the ledger and the engine.
 func (n *Node) setPolicy(a *adopted) {
 	n.policy.Store(a)
-	if n.engine != nil {
-		n.engine.SetPolicy(a.policy)
-		n.setAuditing()
-	}
 	h := a.policy.Hash()
 	info := telemetry.PolicyInfo{Revision: a.policy.Revision(), Hash: hex.EncodeToString(h[:])}
 	for _, c := range a.policy.Classes() {
@@ -109,108 +136,207 @@ func (n *Node) setPolicy(a *adopted) {
 	n.metrics.SetPolicy(info)
 }
 
-// adopt takes a newer policy over, durably, and tells the peers. It runs in the loop; done hears how it went.
-func (n *Node) adopt(a *adopted, done func(error)) {
-	if !policy.Newer(a.policy, n.policy.Load().policy) {
-		cur := n.policy.Load().policy
-		done(fmt.Errorf("%w: revision %d is in force, and the document says %d: it must be higher", api.ErrConflict, cur.Revision(), a.policy.Revision()))
+// putInForce has calls decided by what all known words on revisions come to. The loop's, when they are durable.
+func (n *Node) putInForce() {
+	f := n.roll.inForce()
+	cur, next := n.policy.Load(), n.roll.docs[f.Stable]
+	if next == nil {
+		next = builtin(n.started)
+		if cur.policy.Revision() == 0 {
+			next = cur
+		}
+	}
+	var cand *trying
+	if doc := n.roll.docs[f.Candidate]; doc != nil {
+		cand = &trying{key: f.Candidate, policy: doc.policy, trial: *f.Trial, since: f.Since}
+		if f.Paused != nil {
+			cand.paused = f.Paused
+		}
+		waits, err := policy.Tryable(next.policy, doc.policy)
+		if cand.waits = waits; err != nil {
+			cand.held = err.Error()
+		}
+	}
+	if cand == nil || cand.key != n.roll.tally.Of {
+		n.roll.tally = rollout.Tally{Of: f.Candidate}
+		n.roll.tallied = true
+	}
+	was := n.trying.Load()
+	n.trying.Store(cand)
+	changed := next.policy != cur.policy
+	if changed {
+		n.setPolicy(next)
+	} else if next != cur {
+		n.policy.Store(next)
+	}
+	if n.engine == nil {
 		return
 	}
-	n.extra = append(n.extra, store.Write{Bucket: store.Policy, Key: keyPolicy, Value: a.encode()})
-	n.after = append(n.after, func(err error) {
-		if err == nil && policy.Newer(a.policy, n.policy.Load().policy) {
-			n.auditPolicy(a, n.policy.Load())
-			n.setPolicy(a)
-			n.replica.SetGuards(n.now(), a.policy.Guards())
-			n.replica.Respec(n.now())
-			n.metrics.PolicyChange(telemetry.Applied)
-			n.log.Info().Int64("revision", a.policy.Revision()).Str("by", a.by).Msg("policy in force")
-			word := n.have()
-			for _, name := range n.pool.Alive() {
-				n.tell(name, word[0], word[1:])
-			}
-			n.retag()
-		}
-		done(err)
-	})
-}
-
-func (n *Node) receivePolicy(_ ledger.Instant, from string, p *policy.Policy, d wire.Document) {
-	cur := n.policy.Load().policy
-	if !policy.Newer(p, cur) {
-		if p.Revision() == cur.Revision() && p.Hash() != cur.Hash() {
-			n.log.Warn().Int64("revision", p.Revision()).Str("from", from).Msg("two policies have one revision: the one with the higher hash is in force everywhere, the other is lost")
-		}
+	n.setTrial(cand, changed, was)
+	if !changed {
 		return
 	}
-	n.adopt(&adopted{p, d.By, d.Since}, func(err error) {
-		if err != nil {
-			n.log.Warn().Err(err).Msg("a newer policy could not be taken over")
-		}
-	})
+	n.setAuditing()
+	n.auditPolicy(next, cur)
+	n.replica.SetGuards(n.now(), next.policy.Guards())
+	n.replica.Respec(n.now())
+	n.metrics.PolicyChange(telemetry.Applied)
+	n.log.Info().Int64("revision", next.policy.Revision()).Int64("from", cur.policy.Revision()).Str("by", next.by).Msg("policy in force")
+	word := n.have()
+	for _, name := range n.pool.Alive() {
+		n.tell(name, word[0], word[1:])
+	}
+	n.retag()
 }
 
-// receiveHave asks for a newer policy, or offers ours.
-func (n *Node) receiveHave(h wire.Have) {
-	cur := n.policy.Load().policy
-	mine := cur.Hash()
+// setTrial has the engine decide by the policies in force.
+func (n *Node) setTrial(cand *trying, changed bool, was *trying) {
+	stable := n.policy.Load().policy
 	switch {
-	case h.Node == n.opts.Name || h.Hash == mine:
-	case h.Revision > cur.Revision() || h.Revision == cur.Revision() && bytes.Compare(h.Hash[:], mine[:]) > 0:
-		if h.Revision > 0 {
-			n.tell(h.Node, msgWant, nil)
+	case cand.decides():
+		if !changed && was.decides() && was.key == cand.key && was.trial.How.String() == cand.trial.How.String() {
+			return
 		}
-	default:
-		n.sendPolicy(h.Node)
+		n.engine.SetTrial(stable, cand.policy, cand.trial.How.Split(cand.key.Seed(), n.opts.Zone))
+		n.log.Info().Int64("candidate", cand.key.Revision).Stringer("on", &cand.trial.How).Strs("waits_for_promotion", cand.waits).Msg("a candidate is tried")
+	case changed || was.decides():
+		n.engine.SetPolicy(stable)
+	}
+	if cand != nil && cand.held != "" && (was == nil || was.held != cand.held) {
+		n.log.Warn().Int64("candidate", cand.key.Revision).Str("why", cand.held).Msg("the candidate cannot be tried beside the revision in force: promote it or roll it back")
 	}
 }
 
 func (n *Node) sendPolicy(to string) {
-	if doc := n.policy.Load().encode(); doc != nil {
-		n.tell(to, msgPolicy, doc)
+	if cur := n.policy.Load(); cur.whole {
+		n.tell(to, msgPolicy, cur.encode())
 	}
 }
 
-// Policy returns the policy in force. See api.Node.
-func (n *Node) Policy() api.Policy { return viewPolicy(n.policy.Load()) }
-
-func viewPolicy(a *adopted) api.Policy {
-	h := a.policy.Hash()
-	v := api.Policy{Revision: a.policy.Revision(), Hash: hex.EncodeToString(h[:]), Since: a.since, By: a.by, Source: string(a.policy.Source())}
-	for _, w := range policy.Check(a.policy) {
-		v.Warnings = append(v.Warnings, w.String())
+// receivePolicy takes over what a peer says is in force for all calls.
+func (n *Node) receivePolicy(from string, p *policy.Policy, d wire.Document) {
+	w := rollout.Word{At: max(0, d.Since.UnixMilli()), Node: from, By: d.By}
+	if from == "" {
+		w.Node = n.opts.Name // of a push/pull, whose other side has no name
 	}
-	return v
+	e := rollout.Entry{Key: rollout.KeyOf(p), Whole: &w}
+	if e.Valid() != nil {
+		return // the built-in policy, or a time that cannot be
+	}
+	cur := n.policy.Load().policy
+	if p.Revision() == cur.Revision() && p.Hash() != cur.Hash() {
+		n.log.Warn().Int64("revision", p.Revision()).Str("from", from).Msg("two policies have one revision: the one with the higher hash is in force everywhere, the other is lost")
+	}
+	if old, known := n.roll.state.Of(e.Key); known && (old.Whole != nil || old.Back != nil) && n.roll.docs[e.Key] != nil {
+		return
+	} else if known && old.Whole != nil {
+		e.Whole = old.Whole // only its document was missing
+	}
+	n.learn([]rollout.Entry{e}, &adopted{policy: p, by: d.By, since: d.Since}, from, nil)
 }
 
-// ApplyPolicy adopts and gossips a newer document. See api.Node.
-func (n *Node) ApplyPolicy(ctx context.Context, src []byte, by string) (api.Policy, error) {
-	p, err := policy.Parse("policy", src)
-	if err != nil {
-		return api.Policy{}, fmt.Errorf("%w: %w", admit.ErrInvalid, err)
+// receiveHave asks for a policy that this node does not know, or offers ours.
+func (n *Node) receiveHave(h wire.Have) {
+	cur := n.policy.Load().policy
+	k := rollout.Key{Revision: h.Revision, Hash: h.Hash}
+	mine := rollout.KeyOf(cur)
+	switch e, known := n.roll.state.Of(k); {
+	case h.Node == n.opts.Name || k == mine:
+	case k.Compare(mine) < 0:
+		n.sendPolicy(h.Node)
+	case h.Revision > 0 && (!known || e.Back == nil && n.roll.docs[k] == nil):
+		n.tell(h.Node, msgWant, nil)
 	}
-	if len(by) > wire.MaxBy {
-		by = by[:wire.MaxBy]
-	}
-	a := &adopted{p, by, time.Now()}
-	if err := n.wait(ctx, func(now ledger.Instant, done func(error)) { n.adopt(a, done) }); err != nil {
-		return api.Policy{}, err
-	}
-	return viewPolicy(a), nil
 }
 
-// wait runs f in the loop and waits until it says that it is done, which it may do after the batch is durable.
-func (n *Node) wait(ctx context.Context, f func(now ledger.Instant, done func(error))) error {
-	done := make(chan error, 1)
-	if err := n.submit(n.inputs, func(now ledger.Instant) { f(now, func(err error) { done <- err }) }); err != nil {
-		return fmt.Errorf("%w: %w", api.ErrNotReady, err)
+// writeRevisions adds to the batch that begins what of the words on revisions is not durable. Only what is durable is in force, and
+// told on.
+func (n *Node) writeRevisions() {
+	r := &n.roll
+	if r.changes == r.durable {
+		return
 	}
-	select {
-	case err := <-done:
+	now := r.changes
+	ws, documents := r.writes()
+	n.extra = append(n.extra, ws...)
+	waiting, said := r.waiting, r.said
+	r.waiting, r.said = nil, nil
+	n.after = append(n.after, func(err error) {
+		if err == nil {
+			r.durable, r.stored = now, documents
+			n.putInForce()
+			n.tellRevisions(said)
+		} else {
+			r.said = append(said, r.said...) // with the next batch
+		}
+		for _, done := range waiting {
+			done(err)
+		}
+	})
+}
+
+// loadRevisions takes up what the data directory has.
+func (n *Node) loadRevisions() error {
+	damaged := func(err error) error {
+		return &OptionError{"data", fmt.Errorf("the stored policy cannot be read by this version: %w", err), "start the version that stored it"}
+	}
+	r := &n.roll
+	r.init()
+	if err := n.store.Each(store.Policy, func(key string, b []byte) error {
+		switch {
+		case key == keyRevisions:
+			es, err := wire.DecodeEntries(b)
+			if err != nil {
+				return damaged(err)
+			}
+			r.state.Merge(es)
+		case key == keyTally:
+			of, rows, err := wire.DecodeTally(b)
+			if err != nil {
+				return nil // counters only: they are counted anew
+			}
+			r.tally.Of = of
+			for _, row := range rows {
+				r.tally.Merge(row)
+			}
+		case isDocument(key):
+			a, err := readDocument(b)
+			if err != nil {
+				return damaged(err)
+			}
+			k := rollout.KeyOf(a.policy)
+			r.docs[k], r.stored[k] = a, true
+		}
+		return nil
+	}); err != nil {
 		return err
-	case <-n.stopped:
-		return fmt.Errorf("%w: %w", api.ErrNotReady, errStopped)
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+	defer r.refresh()
+	b, err := n.store.Get(store.Policy, keyPolicy)
+	if err != nil || b == nil {
+		return err
+	}
+	a, err := readDocument(b)
+	if err != nil {
+		return damaged(err)
+	}
+	k := rollout.KeyOf(a.policy)
+	if _, known := r.state.Of(k); !known { // stored by a version before rollouts
+		r.take([]rollout.Entry{{Key: k, Whole: &rollout.Word{At: max(0, a.since.UnixMilli()), Node: n.opts.Name, By: a.by}}}, a)
+	} else if r.docs[k] == nil {
+		r.docs[k] = a
+	}
+	return nil
+}
+
+func readDocument(b []byte) (*adopted, error) {
+	d, err := wire.DecodeDocument(b)
+	if err != nil {
+		return nil, err
+	}
+	p, err := policy.Parse("stored policy", d.Source)
+	if err != nil {
+		return nil, err
+	}
+	return &adopted{policy: p, by: d.By, since: d.Since}, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
@@ -30,7 +31,7 @@ func alone(t *testing.T, source string) (*Node, *prometheus.Registry) {
 		t.Fatal(err)
 	}
 	t.Cleanup(n.Close)
-	if _, err := n.ApplyPolicy(t.Context(), p.Source(), "test"); err != nil {
+	if _, err := n.ApplyPolicy(t.Context(), api.ApplyRequest{Source: p.Source(), By: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	return n, reg

@@ -266,7 +266,7 @@ func (n *Node) remembered(id string) (api.Decision, ledger.Instant, error) {
 	}
 	v := api.Decision{
 		ID: d.ID, Node: d.Node, At: time.UnixMilli(int64(d.At)).UTC(), Decision: d.Verdict.String(), Code: d.Code, Reason: d.Reason,
-		Tenant: d.Tenant, Agent: d.Agent, Run: d.Run, Class: d.Class, Model: d.Model, Rules: d.Rules, Revision: d.Revision,
+		Tenant: d.Tenant, Agent: d.Agent, Run: d.Run, Class: d.Class, Model: d.Model, Rules: d.Rules, Revision: d.Revision, Arm: d.Arm,
 		WaitedMS: float64(d.Waited.Microseconds()) / 1000, Reserved: charges(d.Reserved), Price: d.Price, State: d.State.String(),
 		Charged: charges(d.Charged), Outcome: d.Outcome, Overrun: d.Overrun,
 	}
@@ -547,6 +547,7 @@ func (n *Node) state() (telemetry.State, bool) {
 			st.Budgets = append(st.Budgets, bs)
 		}
 		st.Guard, st.Frozen = n.guardState(), n.frozenState()
+		st.Candidate = n.candidateState()
 		for _, z := range n.engine.Sizes() {
 			costs := make([]telemetry.CostState, len(z.Costs))
 			for i, c := range z.Costs {

@@ -103,7 +103,7 @@ func printAnswer(w *strings.Builder, x api.AdmitAnswer) {
 		"advice", advice(x.Advice),
 		"reason", clean(x.Reason),
 		"waited", millis(x.WaitedMS),
-		"policy", fmt.Sprintf("revision %d", x.Policy.Revision),
+		"policy", policyOf(x.Policy.Revision, x.Policy.Arm),
 		"node", clean(x.Node),
 	)
 }

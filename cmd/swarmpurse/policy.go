@@ -13,7 +13,9 @@ import (
 )
 
 func newPolicyCommand(a *app) *cobra.Command {
-	return groupCommand("policy", "Check, apply and show policies", newPolicyCheckCommand(a), newPolicyApplyCommand(a), newPolicyShowCommand(a))
+	return groupCommand("policy", "Check, apply, try and show policies", newPolicyCheckCommand(a), newPolicyApplyCommand(a), newPolicyShowCommand(a),
+		newPolicyActCommand(a, promoteCommand), newPolicyActCommand(a, pauseCommand), newPolicyActCommand(a, resumeCommand), newPolicyActCommand(a, rollBackCommand),
+		newPolicyHistoryCommand(a))
 }
 
 // checkResult is what `policy check -o json` says of one file.
@@ -116,33 +118,6 @@ func (r checkResult) complain(stderr io.Writer) {
 	}
 }
 
-func newPolicyApplyCommand(a *app) *cobra.Command {
-	return a.withClient(&cobra.Command{
-		Use:   "apply FILE",
-		Short: "Have a node adopt a policy and gossip it to the swarm",
-		Long: `Check a policy document, - is stdin, and have a node adopt it and gossip it. Its revision must be
-above that of the present policy.`,
-		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			r, src := a.checkPolicy(args[0])
-			r.complain(a.stderr)
-			if !r.OK {
-				return fmt.Errorf("%s is not valid: nothing was sent", clean(r.File))
-			}
-			client, ctx, done, err := a.client(cmd, 0)
-			if err != nil {
-				return err
-			}
-			defer done()
-			p, err := client.PutPolicy(ctx, src)
-			if err != nil {
-				return err
-			}
-			return a.printPolicy(p)
-		},
-	})
-}
-
 func newPolicyShowCommand(a *app) *cobra.Command {
 	var raw bool
 	c := a.withClient(&cobra.Command{
@@ -177,6 +152,7 @@ func (a *app) printPolicy(p api.Policy) error {
 	return a.print(p, func(w *strings.Builder) {
 		fields(w, "revision", fmt.Sprint(p.Revision), "hash", clean(p.Hash), "since", instant(p.Since), "by", clean(p.By),
 			"warnings", clean(strings.Join(p.Warnings, "; ")))
+		printTrial(w, p.Trial)
 		w.WriteByte('\n')
 		for line := range strings.Lines(p.Source) {
 			w.WriteString(clean(strings.TrimRight(line, "\r\n")) + "\n")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // The budgets are so large that their marks on disk last for a whole benchmark: what is measured is the decision
@@ -391,4 +393,22 @@ rules:
 			spin(b, n, func(int, int) *Request { return calls[0] })
 		})
 	}
+}
+
+// BenchmarkDecideTrial is a decision on one budget while a candidate is tried, which decides on half of the calls.
+func BenchmarkDecideTrial(b *testing.B) {
+	const doc = preamble + `
+budgets:
+  - {name: tenant, token: compute, per: [tenant], supply: {rate: 1000T/s, burst: 1000T}}
+rules:
+  - {draw: [tenant]}
+`
+	calls := benchCalls(1, 1000)
+	n := benchNodeOf(b, doc, calls)
+	n.e.SetTrial(n.w.policy, parse(b, strings.Replace(doc, "revision: 1", "revision: 2", 1)), (&policy.Rollout{Canary: 500_000, By: "tenant"}).Split(1, ""))
+	for _, c := range calls {
+		n.admit(c)
+	}
+	targets(b, 200, 0)
+	spin(b, n, func(g, _ int) *Request { return calls[g] })
 }

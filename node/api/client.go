@@ -202,9 +202,7 @@ func (c *Client) Policy(ctx context.Context) (Policy, error) {
 
 // PutPolicy has the node check a document, adopt it and gossip it.
 func (c *Client) PutPolicy(ctx context.Context, src []byte) (Policy, error) {
-	var out Policy
-	err := c.do(ctx, http.MethodPut, "/v1/policy", "application/yaml", src, &out)
-	return out, err
+	return c.ApplyPolicy(ctx, ApplyRequest{Source: src})
 }
 
 // Status is the node's own state.

@@ -45,6 +45,10 @@ func appendAnswer(b []byte, a *admit.Answer) []byte {
 	b = strconv.AppendInt(b, int64(a.Level), 10)
 	b = append(b, `,"policy":{"revision":`...)
 	b = strconv.AppendInt(b, a.Revision, 10)
+	if a.Arm != "" {
+		b = append(b, `,"arm":`...)
+		b = appendString(b, a.Arm)
+	}
 	b = append(b, `},"node":`...)
 	b = appendString(b, a.Node)
 	b = append(b, `,"waited_ms":`...)

@@ -250,7 +250,12 @@ func (s *Server) putPolicy(w http.ResponseWriter, r *http.Request) error {
 	if len(body) == 0 {
 		return badRequest(ErrCodeMissing, "", "the body is empty: send the policy's YAML")
 	}
-	p, err := s.node.ApplyPolicy(r.Context(), append([]byte(nil), body...), by(r))
+	q, err := decodeApply(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	q.Source, q.By = append([]byte(nil), body...), by(r)
+	p, err := s.node.ApplyPolicy(r.Context(), q)
 	if err != nil {
 		return err
 	}

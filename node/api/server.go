@@ -120,6 +120,10 @@ func (s *Server) routes(o Options) {
 	s.handle("/v1/decisions", methods{"GET": s.decisions})
 	s.handle("/v1/decisions/{id}", methods{"GET": s.decision})
 	s.handle("/v1/policy", methods{"GET": s.policy, "PUT": s.putPolicy})
+	for _, what := range []string{Promote, Pause, Resume, RollBack} {
+		s.handle("/v1/policy/"+what, methods{"POST": s.policyAct(what)})
+	}
+	s.handle("/v1/policy/history", methods{"GET": s.policyHistory})
 	s.handle("/v1/status", methods{"GET": s.status})
 	s.handle("/healthz", methods{"GET": s.health})
 	s.handle("/readyz", methods{"GET": s.ready})

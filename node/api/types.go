@@ -26,9 +26,13 @@ type Node interface {
 	// rights are this node's then. ErrUnknownMember, ErrNotRemoved while it is alive or its rights come back without, ErrNotReady.
 	RemoveMember(ctx context.Context, q RemoveRequest) (RemoveReceipt, error)
 	Policy() Policy
-	// ApplyPolicy checks a document and, if it is newer than the present one, adopts and gossips it.
-	// by says who asked. ErrConflict if it is not newer, admit.ErrInvalid if it is wrong.
-	ApplyPolicy(ctx context.Context, src []byte, by string) (Policy, error)
+	// ApplyPolicy checks a document and, if it is newer than the present one, adopts and gossips it, or has it tried as a candidate.
+	// ErrConflict if it is not newer or may not be a candidate, admit.ErrInvalid if it is wrong, ErrNotReady if it is not durable.
+	ApplyPolicy(ctx context.Context, r ApplyRequest) (Policy, error)
+	// ActOnPolicy does with the candidate what one of the constants Promote, Pause, Resume and RollBack says, in the whole swarm; to
+	// roll back without one is about the present revision. ErrConflict if it cannot be, ErrNotReady.
+	ActOnPolicy(ctx context.Context, what string, q PolicyAct) (Policy, error)
+	PolicyHistory() History
 	// Mint tops an instance up at this node. ErrUnknownBudget, admit.ErrInvalid.
 	Mint(ctx context.Context, m MintRequest) (MintReceipt, error)
 	// Burn destroys rights of an instance, all that is asked for or none. ErrUnknownBudget, ErrTooFew, admit.ErrInvalid.
@@ -325,6 +329,7 @@ type Policy struct {
 	By       string    `json:"by,omitempty"`
 	Source   string    `json:"source"` // the YAML document
 	Warnings []string  `json:"warnings,omitempty"`
+	Trial    *Trial    `json:"candidate,omitempty"` // that is tried beside it
 }
 
 // MintRequest tops up one instance; grants and windows only. The tokens are issued at the node that

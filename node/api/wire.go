@@ -56,7 +56,8 @@ type Advice struct {
 
 // PolicyRef names the policy that decided.
 type PolicyRef struct {
-	Revision int64 `json:"revision"`
+	Revision int64  `json:"revision"`
+	Arm      string `json:"arm,omitempty"` // stable or candidate, while a candidate is tried
 }
 
 // SettleRequest is the body of POST /v1/settle. With neither Used nor Usage the reservation is

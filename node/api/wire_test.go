@@ -59,7 +59,7 @@ func TestAnswerIsItsType(t *testing.T) {
 		}
 		want := AdmitAnswer{
 			ID: a.ID, Decision: a.Verdict.String(), Reserved: sum(a.Reserved), Price: a.Price, Reason: a.Reason, Code: a.Code,
-			RetryAfterMS: int64(math.Ceil(float64(a.RetryAfter) / 1e6)), Policy: PolicyRef{a.Revision}, Node: a.Node,
+			RetryAfterMS: int64(math.Ceil(float64(a.RetryAfter) / 1e6)), Policy: PolicyRef{a.Revision, a.Arm}, Node: a.Node,
 			WaitedMS: float64(a.Waited.Microseconds()) / 1000, Backpressure: a.Level,
 		}
 		want.Advice = AdviceOf(&a)

@@ -23,6 +23,7 @@ type Metric struct {
 }
 
 const (
+	labelArm       = "arm"
 	labelBudget    = "budget"
 	labelBy        = "by"
 	labelClass     = "class"
@@ -120,6 +121,10 @@ var (
 	policyInfo     = Metric{"swarmpurse_policy_info", Gauge, "Always 1; the label names the policy in force by the first 12 digits of its hash.", []string{"hash"}}
 	policyChanges  = Metric{"swarmpurse_policy_changes_total", Counter, "Policy documents that were applied or refused.", []string{labelResult}}
 
+	candidateRevision = Metric{"swarmpurse_candidate_revision", Gauge, "Revision of the candidate that is tried beside the policy in force; 0 for none.", nil}
+	candidateHeld     = Metric{"swarmpurse_candidate_held", Gauge, "1 while a candidate decides on no calls, since it cannot be tried beside the policy in force, else 0.", nil}
+	armCalls          = Metric{"swarmpurse_arm_calls_total", Counter, "Decisions of this node while a candidate is tried, by arm (stable, candidate) and result (admitted, refused). They begin anew with each candidate.", []string{labelArm, labelResult}}
+
 	storeCommits = Metric{"swarmpurse_store_commits_total", Counter, "Transactions on the data directory, by result (ok, error).", []string{labelResult}}
 	storeSeconds = Metric{"swarmpurse_store_commit_seconds", Histogram, "Time of one transaction on the data directory, with its syncs.", nil}
 	storeWrites  = Metric{"swarmpurse_store_writes_total", Counter, "Records written or deleted by transactions that succeeded.", nil}
@@ -138,7 +143,7 @@ var all = []Metric{
 	queueDepth, queueTokens, frozenKeys,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual,
 	upstreamCalls, upstreamCost, upstreamLatency, upstreamAvoided, upstreamReach,
-	policyRevision, policyInfo, policyChanges,
+	policyRevision, policyInfo, policyChanges, candidateRevision, candidateHeld, armCalls,
 	storeCommits, storeSeconds, storeWrites, storeBytes,
 	buildInfo, scrapeErrors,
 }

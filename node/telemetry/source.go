@@ -26,6 +26,7 @@ type State struct {
 	MembersLeft        int
 	Guard              GuardState
 	Frozen             FrozenState
+	Candidate          CandidateState
 }
 
 // BudgetState is one budget, summed over the instances that the node has an account for. Amounts are
@@ -124,6 +125,33 @@ type CostState struct {
 // maxFractions bounds the fractions of one budget that metrics tell of.
 const maxFractions = 8
 
+// CandidateState is the candidate that is tried, and what became of this node's calls by arm.
+type CandidateState struct {
+	Revision          int64 // 0: there is none
+	Held              bool
+	Tried             bool
+	Stable, Candidate ArmState
+}
+
+// ArmState is what became of the calls of one arm.
+type ArmState struct{ Admitted, Refused int64 }
+
+func (c *CandidateState) collect(send func(Metric, float64, ...string)) {
+	held := 0.0
+	if c.Held {
+		held = 1
+	}
+	send(candidateRevision, float64(c.Revision))
+	send(candidateHeld, held)
+	if !c.Tried {
+		return
+	}
+	send(armCalls, float64(c.Stable.Admitted), "stable", "admitted")
+	send(armCalls, float64(c.Stable.Refused), "stable", "refused")
+	send(armCalls, float64(c.Candidate.Admitted), "candidate", "admitted")
+	send(armCalls, float64(c.Candidate.Refused), "candidate", "refused")
+}
+
 // FrozenState counts what operators froze.
 type FrozenState struct{ Instances, Tenants, Agents int }
 
@@ -145,7 +173,7 @@ type stateCollector struct {
 var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetKnown, budgetMost, budgetEnded, forgottenTotal, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
 	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, guaranteeRate, guaranteed, fairTenants, budgetAlerts, conservation, queueDepth, queueTokens,
-	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual, rowsKnown, rowAge, members, frozenKeys,
+	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual, rowsKnown, rowAge, members, frozenKeys, candidateRevision, candidateHeld, armCalls,
 	upstreamCalls, upstreamCost, upstreamLatency, upstreamAvoided, upstreamReach,
 }, guardMetrics...)
 
@@ -183,6 +211,7 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	send(members, float64(st.MembersAlive), "alive")
 	send(members, float64(st.MembersFailed), "failed")
 	send(members, float64(st.MembersLeft), "left")
+	st.Candidate.collect(send)
 	send(frozenKeys, float64(st.Frozen.Instances), "instance")
 	send(frozenKeys, float64(st.Frozen.Tenants), "tenant")
 	send(frozenKeys, float64(st.Frozen.Agents), "agent")

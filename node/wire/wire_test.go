@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/node/freeze"
+	"github.com/swarmpurse/swarmpurse/policy/rollout"
 )
 
 func TestRoundTrips(t *testing.T) {
@@ -64,7 +65,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add(EncodeAuditHead(&AuditHead{Node: "n1", Key: "k", Note: []byte("note"), From: 5, Gone: true, Proof: [][32]byte{{1}, {2}}}))
 	f.Add(EncodeAuditAnswer(&AuditAnswer{Key: "k", Note: []byte("note"), Want: true}))
 	f.Add([]byte{version, 0xdd, 0xff, 0xff, 0xff, 0xff})
+	f.Add(EncodeEntries(manyEntries()))
+	f.Add(EncodeTally(rollout.Key{Revision: 3}, manyRows()))
+	f.Add(EncodeWant(rollout.Key{Revision: 3, Hash: [32]byte{1}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		fuzzRollout(t, b)
 		if d, err := DecodeDocument(b); err == nil && len(d.Source)+len(d.By) > len(b) {
 			t.Errorf("%d bytes came out of %d", len(d.Source)+len(d.By), len(b))
 		}

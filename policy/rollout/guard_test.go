@@ -77,7 +77,7 @@ func TestBadRevisionIsFound(t *testing.T) {
 		{"30 of 100 calls more are refused", 0.02, 0.32, [2]func(*rand.Rand) float64{}, 10, 200},
 		{"30 % more than 40 of 100 are refused", 0.40, 0.52, [2]func(*rand.Rand) float64{}, 120, 190},
 		{"10 of 100 more", 0.02, 0.12, [2]func(*rand.Rand) float64{}, 120, 200},
-		{"waits three times as long", 0, 0, [2]func(*rand.Rand) float64{slow(0.03), slow(0.12)}, 120, 190},
+		{"waits four times as long", 0, 0, [2]func(*rand.Rand) float64{slow(0.03), slow(0.12)}, 120, 190},
 	} {
 		found, last := 0, 0
 		for seed := range uint64(200) {

@@ -120,3 +120,13 @@ func (t *Tally) Sum() (stable, candidate Counts) {
 	}
 	return stable, candidate
 }
+
+// P99 is the wait that 99 % of the admitted calls did not pass, as a part of the latency budget, rounded up to a step; 1 for longer.
+func (c *Counts) P99() float64 {
+	for i, longer := range c.Longer {
+		if longer*100 <= c.Admitted() {
+			return float64(i) / WaitSteps
+		}
+	}
+	return 1
+}

@@ -3,6 +3,7 @@ package rollout
 import (
 	"bytes"
 	"cmp"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -160,3 +161,6 @@ func same[T any](a, b *T, compare func(a, b T) int) bool {
 
 // live reports that it was not rolled back.
 func (e *Entry) live() bool { return e.Back == nil }
+
+// Seed is what calls are split by under a revision, so that each chooses other ones.
+func (k Key) Seed() uint64 { return binary.BigEndian.Uint64(k.Hash[:8]) }

@@ -38,6 +38,7 @@ type Node struct {
 	lastFault api.Faults
 	forgetful bool
 	told      []admit.Upstream
+	acts      []api.Act
 	frozen    []api.Frozen
 }
 
@@ -359,12 +360,13 @@ func (n *Node) Policy() api.Policy {
 	return n.pol
 }
 
-// ApplyPolicy implements api.Node. Without Check every document is taken as the next revision.
-func (n *Node) ApplyPolicy(_ context.Context, src []byte, by string) (api.Policy, error) {
+// ApplyPolicy implements api.Node. Without Check every document is taken as the next revision. With Rollout it becomes the
+// candidate.
+func (n *Node) ApplyPolicy(_ context.Context, r api.ApplyRequest) (api.Policy, error) {
 	revision, warnings := n.Policy().Revision+1, []string(nil)
 	if n.Check != nil {
 		var err error
-		if revision, warnings, err = n.Check(src); err != nil {
+		if revision, warnings, err = n.Check(r.Source); err != nil {
 			return api.Policy{}, fmt.Errorf("%w: %w", admit.ErrInvalid, err)
 		}
 	}
@@ -373,8 +375,45 @@ func (n *Node) ApplyPolicy(_ context.Context, src []byte, by string) (api.Policy
 	if revision <= n.pol.Revision {
 		return api.Policy{}, fmt.Errorf("%w: revision %d is not newer than the present %d: raise it", api.ErrConflict, revision, n.pol.Revision)
 	}
-	n.pol = api.Policy{Revision: revision, Hash: "c0de", Since: n.now(), By: by, Source: string(src), Warnings: warnings}
+	if r.Rollout != nil {
+		n.pol.Trial = &api.Trial{Revision: revision, Hash: "c0de", On: fmt.Sprint(r.Rollout), Since: n.now(), By: r.By, Why: r.Why}
+		return n.pol, nil
+	}
+	n.pol = api.Policy{Revision: revision, Hash: "c0de", Since: n.now(), By: r.By, Source: string(r.Source), Warnings: warnings}
 	return n.pol, nil
+}
+
+// ActOnPolicy implements api.Node.
+func (n *Node) ActOnPolicy(_ context.Context, what string, q api.PolicyAct) (api.Policy, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	t := n.pol.Trial
+	switch {
+	case t == nil:
+		return api.Policy{}, fmt.Errorf("%w: there is no candidate", api.ErrConflict)
+	case q.Revision != 0 && q.Revision != t.Revision:
+		return api.Policy{}, fmt.Errorf("%w: revision %d is the candidate, not %d", api.ErrConflict, t.Revision, q.Revision)
+	}
+	n.acts = append(n.acts, api.Act{What: what, At: n.now(), By: q.By, Why: q.Why})
+	c := *t
+	switch n.pol.Trial = &c; what {
+	case api.Promote:
+		n.pol.Revision, n.pol.Trial = t.Revision, nil
+	case api.RollBack:
+		n.pol.Trial = nil
+	case api.Pause:
+		c.Paused = &n.acts[len(n.acts)-1]
+	case api.Resume:
+		c.Paused = nil
+	}
+	return n.pol, nil
+}
+
+// PolicyHistory implements api.Node.
+func (n *Node) PolicyHistory() api.History {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return api.History{Revisions: []api.Revision{{Revision: n.pol.Revision, Hash: "c0de", State: "stable", Acts: slices.Clone(n.acts)}}}
 }
 
 // Mint implements api.Node.

@@ -1,0 +1,205 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/swarmpurse/swarmpurse/cmd/swarmpurse/tables"
+	"github.com/swarmpurse/swarmpurse/node/api"
+)
+
+func newPolicyApplyCommand(a *app) *cobra.Command {
+	var q api.ApplyRequest
+	fields := map[string]*string{"canary": new(string), "by": new(string), "zones": new(string), "bake": new(string), "deny_rate": new(string), "p99_wait": new(string)}
+	c := a.withClient(&cobra.Command{
+		Use:   "apply FILE",
+		Short: "Have a node adopt a policy, or try it on some calls, and gossip it to the swarm",
+		Long: `Check a policy document, - is stdin, and have a node adopt it and gossip it. Its revision must be
+above that of the present policy.
+
+With --canary or --zones, or if the document has a rollout, it is a candidate: it decides on some calls, the present policy
+on the others, and every node tells what becomes of them. If the candidate surely refuses more calls than its guard
+allows, or has them wait longer, it is rolled back by itself. Else it is promoted when it has baked, or by
+'swarmpurse policy promote'. Applying it again with other flags changes how it is tried. What a candidate may not
+change, since both revisions draw on the same budgets, is refused.`,
+		Example: `  swarmpurse policy apply policy.yaml
+  swarmpurse policy apply policy.yaml --canary 10% --by tenant --bake 30m
+  swarmpurse policy apply policy.yaml --zones eu-west --deny-rate +2% --p99-wait none`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for name, v := range fields {
+				if cmd.Flags().Changed(flagOf(name)) {
+					if q.Rollout == nil {
+						q.Rollout = map[string]string{}
+					}
+					q.Rollout[name] = *v
+				}
+			}
+			if q.Whole && q.Rollout != nil {
+				return usageError("--whole and a canary contradict each other: leave one of them out")
+			}
+			r, src := a.checkPolicy(args[0])
+			r.complain(a.stderr)
+			if !r.OK {
+				return fmt.Errorf("%s is not valid: nothing was sent", clean(r.File))
+			}
+			client, ctx, done, err := a.client(cmd, 0)
+			if err != nil {
+				return err
+			}
+			defer done()
+			q.Source = src
+			p, err := client.ApplyPolicy(ctx, q)
+			if err != nil {
+				return err
+			}
+			return a.printPolicy(p)
+		},
+	})
+	f := c.Flags()
+	f.StringVar(fields["canary"], "canary", "", "try it on this `part` of the values of --by: 10%")
+	f.StringVar(fields["by"], "by", "", "what calls are split by: tenant, agent (the default), run, model, attributes.NAME")
+	f.StringVar(fields["zones"], "zones", "", "try it on all calls at the nodes of these `zones`, instead of --canary")
+	f.StringVar(fields["bake"], "bake", "", "promote it by itself after this `time`: 30m; without, it waits for policy promote")
+	f.StringVar(fields["deny_rate"], "deny-rate", "", "roll it back if surely so `many` more of its calls are refused: +5%, none for any (default +5%)")
+	f.StringVar(fields["p99_wait"], "p99-wait", "", "roll it back if surely the p99 of waits is longer by this `part` of the latency budget: +20%, none for any (default +20%)")
+	f.BoolVar(&q.Whole, "whole", false, "for all calls at once, whatever the document's rollout says")
+	f.StringVar(&q.Why, "why", "", "the reason, for the history")
+	return c
+}
+
+func flagOf(field string) string { return strings.ReplaceAll(field, "_", "-") }
+
+// actCommand is a command that does something with a candidate.
+type actCommand struct{ what, short, long string }
+
+var (
+	promoteCommand = actCommand{api.Promote, "Have the candidate decide on all calls", `Have the candidate decide on all calls of the swarm. It can still be rolled back, also by an operator who does not hear
+of it: of two words on one revision, whoever says them and whenever they arrive, rolling back wins.`}
+	pauseCommand = actCommand{api.Pause, "Keep the candidate from being promoted by itself", `Keep the candidate from being promoted when it has baked. It goes on to decide on its calls, and the guard
+goes on to watch it.`}
+	resumeCommand   = actCommand{api.Resume, "End a pause; the candidate bakes once more", `End a pause. The candidate bakes once more, from now on.`}
+	rollBackCommand = actCommand{api.RollBack, "Give up the candidate, or the present policy", `Give up the candidate: the present policy decides on all calls again. Without a candidate, give up the present policy: the one
+before it is in force again, if this node still has it (the last 8 are kept). A revision that was rolled back never returns; give
+the document a higher one.`}
+)
+
+func newPolicyActCommand(a *app, what actCommand) *cobra.Command {
+	var q api.PolicyAct
+	c := a.withClient(&cobra.Command{
+		Use:   what.what,
+		Short: what.short,
+		Long:  what.long,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, ctx, done, err := a.client(cmd, 0)
+			if err != nil {
+				return err
+			}
+			defer done()
+			p, err := client.ActOnPolicy(ctx, what.what, q)
+			if err != nil {
+				return err
+			}
+			return a.print(p, func(w *strings.Builder) {
+				fields(w, "revision", fmt.Sprint(p.Revision), "hash", clean(p.Hash), "since", instant(p.Since), "by", clean(p.By))
+				printTrial(w, p.Trial)
+			})
+		},
+	})
+	c.Flags().Int64Var(&q.Revision, "revision", 0, "the `revision` that is meant: nothing is done if it would be another")
+	c.Flags().StringVar(&q.Why, "why", "", "the reason, for the history")
+	return c
+}
+
+func newPolicyHistoryCommand(a *app) *cobra.Command {
+	return a.withClient(&cobra.Command{
+		Use:   "history",
+		Short: "Show what became of each revision, who said so and why",
+		Long: `Show what became of each revision that the node knows, the highest first: who applied, promoted, paused or rolled it back, at
+which node, and why. The guard is named guard, and a candidate that was promoted for its time has bake.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, ctx, done, err := a.client(cmd, 0)
+			if err != nil {
+				return err
+			}
+			defer done()
+			h, err := client.PolicyHistory(ctx)
+			if err != nil {
+				return err
+			}
+			return a.print(h, func(w *strings.Builder) {
+				if len(h.Revisions) == 0 {
+					w.WriteString("no policy was ever applied\n")
+					return
+				}
+				t := tables.New("→revision", "hash", "state", "what", "at", "node", "by", "why")
+				for _, r := range h.Revisions {
+					revision, hash, state := fmt.Sprint(r.Revision), clean(r.Hash[:min(8, len(r.Hash))]), clean(r.State)
+					for _, x := range r.Acts {
+						what := x.What
+						if x.On != "" {
+							what += " on " + x.On
+						}
+						t.AppendRow(table.Row{revision, hash, state, clean(what), instant(x.At), clean(x.Node), clean(x.By), clean(x.Why)})
+						revision, hash, state = "", "", ""
+					}
+				}
+				w.WriteString(t.Render() + "\n")
+			})
+		},
+	})
+}
+
+func printTrial(w *strings.Builder, t *api.Trial) {
+	if t == nil {
+		return
+	}
+	until, paused := "", ""
+	if t.Until != nil {
+		until = instant(*t.Until)
+	}
+	if t.Paused != nil {
+		paused = fmt.Sprintf("by %s at %s", t.Paused.By, instant(t.Paused.At))
+		if t.Paused.Why != "" {
+			paused += ": " + t.Paused.Why
+		}
+	}
+	w.WriteByte('\n')
+	fields(w, "candidate", fmt.Sprint(t.Revision), "hash", clean(t.Hash), "on", clean(t.On), "since", instant(t.Since), "by", clean(t.By), "why", clean(t.Why),
+		"promoted", until, "paused", clean(paused), "held", clean(t.Held), "on promotion", clean(strings.Join(t.Waits, ", ")))
+	w.WriteByte('\n')
+	table := tables.New("arm", "→calls", "→refused", "→deny rate", "→p99 of waits")
+	for _, x := range []struct {
+		name string
+		arm  api.Arm
+	}{{"stable", t.Stable}, {"candidate", t.Candidate}} {
+		table.AppendRow(row(x.name, count(x.arm.Calls), count(x.arm.Refused), partOf(x.arm.DenyRate), partOf(x.arm.P99Wait)))
+	}
+	w.WriteString(table.Render() + "\n")
+}
+
+func row(cells ...string) table.Row {
+	r := make(table.Row, len(cells))
+	for i, c := range cells {
+		r[i] = c
+	}
+	return r
+}
+
+// partOf writes a part of all as people do: 2.5%.
+func partOf(x float64) string { return strconv.FormatFloat(100*x, 'f', 1, 64) + "%" }
+
+// policyOf names the revision that decided, and the arm if there are two.
+func policyOf(revision int64, arm string) string {
+	s := fmt.Sprintf("revision %d", revision)
+	if arm != "" {
+		s += ", " + clean(arm)
+	}
+	return s
+}

@@ -1,0 +1,204 @@
+package api
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/swarmpurse/swarmpurse/policy"
+)
+
+// ApplyRequest is a document that is to be adopted: for all calls, or as a candidate that is tried on some.
+type ApplyRequest struct {
+	Source []byte
+	// Whole says that it is for all calls at once, whatever the document's rollout says.
+	Whole bool
+	// Rollout says how it is tried, by the fields of a document's rollout and of its guard, and goes before what the document says.
+	Rollout map[string]string
+	Why, By string
+}
+
+// PolicyAct is the body of POST /v1/policy/{promote,pause,resume,rollback}.
+type PolicyAct struct {
+	// Revision is the one that the act is meant for: it is refused if it would be about another. 0 for whichever it is.
+	Revision int64  `json:"revision,omitempty"`
+	Why      string `json:"why,omitempty"`
+	By       string `json:"-"`
+}
+
+// Names of what operators do to a policy, beside applying it.
+const (
+	Promote  = "promote"
+	Pause    = "pause"
+	Resume   = "resume"
+	RollBack = "rollback"
+)
+
+// Trial is a candidate, and what became of the calls of both arms.
+type Trial struct {
+	Revision int64      `json:"revision"`
+	Hash     string     `json:"hash"`
+	On       string     `json:"on"` // "10% by agent, bake 10m, guard deny_rate +5%, p99_wait +20%"
+	Since    time.Time  `json:"since"`
+	By       string     `json:"by,omitempty"`
+	Why      string     `json:"why,omitempty"`
+	Until    *time.Time `json:"until,omitempty"`  // when it is promoted by itself
+	Paused   *Act       `json:"paused,omitempty"` // by whom, if it is
+	// Waits are changes of the document that no canary tries: they take hold when it is promoted.
+	Waits []string `json:"waits_for_promotion,omitempty"`
+	// Held says why it decides on no calls: it cannot be tried beside the present revision.
+	Held      string `json:"held,omitempty"`
+	Stable    Arm    `json:"stable"`
+	Candidate Arm    `json:"candidate"`
+	Nodes     int    `json:"nodes"` // whose counters these are, with their runs before
+}
+
+// Arm is what became of the calls of one arm, as far as the node that was asked knows.
+type Arm struct {
+	Calls    int64   `json:"calls"`
+	Refused  int64   `json:"refused"`
+	DenyRate float64 `json:"deny_rate"` // 0 to 1
+	// P99Wait is the wait that 99 % of the admitted calls did not pass, as a part of their class's latency budget, 0 to 1, rounded
+	// up to a step of 0.05.
+	P99Wait float64 `json:"p99_wait"`
+}
+
+// Act is a word on a revision.
+type Act struct {
+	What string    `json:"what"` // candidate, paused, resumed, for all calls, promoted, rolled back
+	At   time.Time `json:"at"`
+	Node string    `json:"node"` // that was asked
+	By   string    `json:"by,omitempty"`
+	Why  string    `json:"why,omitempty"`
+	On   string    `json:"on,omitempty"` // of a candidate: how it is tried
+}
+
+// Revision is what was said of one revision, in the order of time; of what was said again only the last.
+type Revision struct {
+	Revision int64  `json:"revision"`
+	Hash     string `json:"hash"`
+	State    string `json:"state"` // stable, candidate, rolled back, past; waiting if its document is not here
+	Acts     []Act  `json:"acts"`
+}
+
+// History is what the node knows of all revisions, the highest first.
+type History struct {
+	Revisions []Revision `json:"revisions"`
+}
+
+// rolloutFields are the query parameters of PUT /v1/policy that say how a candidate is tried.
+var rolloutFields = []string{"canary", "by", "zones", "bake", "deny_rate", "p99_wait"}
+
+const maxRolloutField = policy.MaxZones * (policy.MaxName + 1)
+
+// decodeApply reads the query of PUT /v1/policy.
+func decodeApply(q url.Values) (r ApplyRequest, err error) {
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		v := q[name]
+		switch {
+		case len(v) != 1:
+			return r, badRequest(ErrCodeInvalid, name, "%s is given twice", name)
+		case slices.Contains(rolloutFields, name):
+			if err := checkLen(name, v[0], maxRolloutField); err != nil {
+				return r, err
+			}
+			if r.Rollout == nil {
+				r.Rollout = map[string]string{}
+			}
+			r.Rollout[name] = v[0]
+		case name == "whole":
+			if r.Whole, err = strconv.ParseBool(v[0]); err != nil {
+				return r, badRequest(ErrCodeInvalid, name, "whole must be true or false")
+			}
+		case name == "why":
+			r.Why = v[0]
+		default: // a misspelt canary would be none at all
+			return r, badRequest(ErrCodeInvalid, name, "unknown parameter %.64q: send whole, why, %s", name, strings.Join(rolloutFields, ", "))
+		}
+	}
+	if r.Whole && r.Rollout != nil {
+		return r, badRequest(ErrCodeInvalid, "whole", "whole and a canary contradict each other: leave one of them out")
+	}
+	return r, checkLen("why", r.Why, maxWhyLen)
+}
+
+// query is the inverse of decodeApply.
+func (r *ApplyRequest) query() string {
+	q := url.Values{}
+	for k, v := range r.Rollout {
+		q.Set(k, v)
+	}
+	if r.Whole {
+		q.Set("whole", "true")
+	}
+	if r.Why != "" {
+		q.Set("why", r.Why)
+	}
+	if len(q) == 0 {
+		return ""
+	}
+	return "?" + q.Encode()
+}
+
+func (s *Server) policyAct(what string) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		buf := buffers.Get().(*[]byte)
+		defer putBuffer(buf)
+		var q PolicyAct
+		if r.ContentLength != 0 { // a body is no must
+			body, err := s.jsonBody(w, r, buf)
+			if err != nil {
+				return err
+			}
+			if err := decodeJSON(body, &q); err != nil {
+				return err
+			}
+		}
+		if q.Revision < 0 {
+			return badRequest(ErrCodeInvalid, "revision", "revision cannot be negative")
+		}
+		if err := checkLen("why", q.Why, maxWhyLen); err != nil {
+			return err
+		}
+		q.By = by(r)
+		p, err := s.node.ActOnPolicy(r.Context(), what, q)
+		if err != nil {
+			return err
+		}
+		return writeJSON(w, http.StatusOK, p)
+	}
+}
+
+func (s *Server) policyHistory(w http.ResponseWriter, _ *http.Request) error {
+	h := s.node.PolicyHistory()
+	if h.Revisions == nil {
+		h.Revisions = []Revision{}
+	}
+	return writeJSON(w, http.StatusOK, h)
+}
+
+// ApplyPolicy has the node check a document, adopt it or try it, and gossip it.
+func (c *Client) ApplyPolicy(ctx context.Context, r ApplyRequest) (Policy, error) {
+	var out Policy
+	err := c.do(ctx, http.MethodPut, "/v1/policy"+r.query(), "application/yaml", r.Source, &out)
+	return out, err
+}
+
+// ActOnPolicy has the node promote, pause, resume or roll back a revision.
+func (c *Client) ActOnPolicy(ctx context.Context, what string, q PolicyAct) (Policy, error) {
+	var out Policy
+	err := c.post(ctx, "/v1/policy/"+url.PathEscape(what), q, &out)
+	return out, err
+}
+
+// PolicyHistory is what the node knows of all revisions.
+func (c *Client) PolicyHistory(ctx context.Context) (History, error) {
+	var out History
+	err := c.get(ctx, "/v1/policy/history", &out)
+	return out, err
+}

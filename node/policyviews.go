@@ -1,0 +1,226 @@
+package node
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/telemetry"
+	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/policy/rollout"
+)
+
+// Policy returns the policy in force. See api.Node.
+func (n *Node) Policy() (p api.Policy) {
+	p = viewPolicy(n.policy.Load())
+	_ = n.look(func(ledger.Instant) { p = n.viewPolicies() })
+	return p
+}
+
+func viewPolicy(a *adopted) api.Policy {
+	h := a.policy.Hash()
+	v := api.Policy{Revision: a.policy.Revision(), Hash: hex.EncodeToString(h[:]), Since: a.since, By: a.by, Source: string(a.policy.Source())}
+	for _, w := range policy.Check(a.policy) {
+		v.Warnings = append(v.Warnings, w.String())
+	}
+	return v
+}
+
+// viewPolicies is the policy in force with the candidate. The loop's.
+func (n *Node) viewPolicies() api.Policy {
+	v := viewPolicy(n.policy.Load())
+	t := n.trying.Load()
+	if t == nil {
+		return v
+	}
+	c := &api.Trial{
+		Revision: t.key.Revision, Hash: hex.EncodeToString(t.key.Hash[:]), On: t.trial.How.String(), Since: timeOf(t.trial.At),
+		By: t.trial.By, Why: t.trial.Why, Waits: t.waits, Held: t.held,
+	}
+	if t.paused != nil {
+		a := viewAct("paused", t.paused.Word)
+		c.Paused = &a
+	} else if t.trial.How.Bake > 0 {
+		until := timeOf(t.since).Add(t.trial.How.Bake)
+		c.Until = &until
+	}
+	s, cand := n.roll.tally.Sum()
+	c.Stable, c.Candidate, c.Nodes = viewArm(&s), viewArm(&cand), len(n.roll.tally.Rows())
+	v.Trial = c
+	return v
+}
+
+func viewArm(c *rollout.Counts) api.Arm {
+	a := api.Arm{Calls: c.Calls, Refused: c.Refused, P99Wait: c.P99()}
+	if c.Calls > 0 {
+		a.DenyRate = float64(c.Refused) / float64(c.Calls)
+	}
+	return a
+}
+
+func viewAct(what string, w rollout.Word) api.Act {
+	return api.Act{What: what, At: timeOf(w.At), Node: w.Node, By: w.By, Why: w.Why}
+}
+
+// PolicyHistory is what this node knows of all revisions. See api.Node.
+func (n *Node) PolicyHistory() (h api.History) {
+	_ = n.look(func(ledger.Instant) {
+		f := n.roll.inForce()
+		for _, e := range slices.Backward(n.roll.state.Entries()) {
+			h.Revisions = append(h.Revisions, viewRevision(&e, &f))
+		}
+	})
+	return h
+}
+
+func viewRevision(e *rollout.Entry, f *rollout.InForce) api.Revision {
+	r := api.Revision{Revision: e.Revision, Hash: hex.EncodeToString(e.Hash[:])}
+	switch {
+	case e.Back != nil:
+		r.State = "rolled back"
+	case e.Key == f.Stable:
+		r.State = "stable"
+	case e.Key == f.Candidate:
+		r.State = "candidate"
+	case slices.Contains(f.Missing, e.Key):
+		r.State = "waiting"
+	default:
+		r.State = "past"
+	}
+	if t := e.Trial; t != nil {
+		a := viewAct("candidate", t.Word)
+		a.On = t.How.String()
+		r.Acts = append(r.Acts, a)
+	}
+	if p := e.Pause; p != nil {
+		r.Acts = append(r.Acts, viewAct(map[bool]string{true: "paused", false: "resumed"}[p.On], p.Word))
+	}
+	if w := e.Whole; w != nil {
+		r.Acts = append(r.Acts, viewAct(map[bool]string{true: "promoted", false: "for all calls"}[e.Trial != nil], *w))
+	}
+	if w := e.Back; w != nil {
+		r.Acts = append(r.Acts, viewAct("rolled back", *w))
+	}
+	slices.SortStableFunc(r.Acts, func(a, b api.Act) int { return a.At.Compare(b.At) })
+	return r
+}
+
+// ApplyPolicy adopts a newer document and gossips it, or has it tried. See api.Node.
+func (n *Node) ApplyPolicy(ctx context.Context, r api.ApplyRequest) (api.Policy, error) {
+	p, err := policy.Parse("policy", r.Source)
+	if err != nil {
+		return api.Policy{}, fmt.Errorf("%w: %w", admit.ErrInvalid, err)
+	}
+	how := p.Rollout()
+	if r.Rollout != nil {
+		if how, err = policy.ParseRollout("rollout", how, r.Rollout); err != nil {
+			return api.Policy{}, fmt.Errorf("%w: %w", admit.ErrInvalid, err)
+		}
+	} else if r.Whole {
+		how = nil
+	}
+	return n.word(ctx, r.By, r.Why, func(w rollout.Word) ([]rollout.Entry, *adopted, error) {
+		force := n.roll.inForce()
+		if d := n.roll.docs[force.Stable]; how != nil && d != nil {
+			if _, err := policy.Tryable(d.policy, p); err != nil {
+				return nil, nil, fmt.Errorf("%w: the revision cannot be tried beside revision %d: %w", api.ErrConflict, force.Stable.Revision, err)
+			}
+		}
+		e, err := n.roll.state.Apply(w, rollout.KeyOf(p), how, force)
+		return []rollout.Entry{e}, &adopted{policy: p, by: w.By, since: timeOf(w.At)}, err
+	})
+}
+
+// ActOnPolicy promotes, pauses, resumes or rolls back a revision. See api.Node.
+func (n *Node) ActOnPolicy(ctx context.Context, what string, q api.PolicyAct) (api.Policy, error) {
+	return n.word(ctx, q.By, q.Why, func(w rollout.Word) (es []rollout.Entry, _ *adopted, err error) {
+		s, f := &n.roll.state, n.roll.inForce()
+		about := f.Candidate
+		if what == api.RollBack && about == (rollout.Key{}) {
+			about = f.Stable
+		}
+		if q.Revision != 0 && q.Revision != about.Revision {
+			if about == (rollout.Key{}) {
+				return nil, nil, fmt.Errorf("%w: there is no candidate, so it is not revision %d", api.ErrConflict, q.Revision)
+			}
+			return nil, nil, fmt.Errorf("%w: it would be about revision %d, not %d", api.ErrConflict, about.Revision, q.Revision)
+		}
+		var e rollout.Entry
+		switch what {
+		case api.Promote:
+			e, err = s.Promote(w, f)
+		case api.Pause, api.Resume:
+			e, err = s.Pause(w, what == api.Pause, f)
+		case api.RollBack:
+			es, err = s.RollBack(w, f, n.roll.has)
+			return es, nil, err
+		default:
+			err = fmt.Errorf("%w: a policy cannot be %q", admit.ErrInvalid, what)
+		}
+		return []rollout.Entry{e}, nil, err
+	})
+}
+
+// word has an operator's word made in the loop, and waits until it is in force here.
+func (n *Node) word(ctx context.Context, by, why string, f func(rollout.Word) ([]rollout.Entry, *adopted, error)) (v api.Policy, err error) {
+	err = n.waitIn(ctx, n.looks, func(now ledger.Instant, done func(error)) {
+		w := rollout.Word{At: max(0, int64(now)), Node: n.opts.Name, By: clip(by, rollout.MaxBy), Why: clip(why, rollout.MaxWhy)}
+		es, doc, err := f(w)
+		if err != nil {
+			if s, ok := strings.CutPrefix(err.Error(), rollout.ErrRefused.Error()+": "); ok && errors.Is(err, rollout.ErrRefused) {
+				err = fmt.Errorf("%w: %s", api.ErrConflict, s)
+			}
+			done(err)
+			return
+		}
+		n.learn(es, doc, "", func(err error) {
+			v = n.viewPolicies()
+			done(err)
+		})
+	})
+	if err != nil {
+		return api.Policy{}, err // the loop may yet write v
+	}
+	return v, nil
+}
+
+// wait runs f, which may change the replica, in the loop and waits until it says that it is done, which it may do after the
+// batch is durable.
+func (n *Node) wait(ctx context.Context, f func(now ledger.Instant, done func(error))) error {
+	return n.waitIn(ctx, n.inputs, f)
+}
+
+func (n *Node) waitIn(ctx context.Context, ch chan<- op, f func(now ledger.Instant, done func(error))) error {
+	done := make(chan error, 1)
+	if err := n.submit(ch, func(now ledger.Instant) { f(now, func(err error) { done <- err }) }); err != nil {
+		return fmt.Errorf("%w: %w", api.ErrNotReady, err)
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-n.stopped:
+		return fmt.Errorf("%w: %w", api.ErrNotReady, errStopped)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// candidateState tells metrics of the candidate.
+func (n *Node) candidateState() (c telemetry.CandidateState) {
+	t := n.trying.Load()
+	if t == nil {
+		return c
+	}
+	c.Revision, c.Held = t.key.Revision, t.held != ""
+	s, cand, ok := n.engine.Outcomes()
+	c.Tried = ok
+	c.Stable = telemetry.ArmState{Admitted: s.Admitted(), Refused: s.Refused}
+	c.Candidate = telemetry.ArmState{Admitted: cand.Admitted(), Refused: cand.Refused}
+	return c
+}

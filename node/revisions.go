@@ -1,0 +1,227 @@
+package node
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/swarmpurse/swarmpurse/node/store"
+	"github.com/swarmpurse/swarmpurse/node/wire"
+	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/policy/rollout"
+)
+
+// maxDocuments bounds the documents that a node keeps: those in force, and those below that a roll back brings back.
+const maxDocuments = 8
+
+const (
+	keyRevisions = "revisions"
+	keyTally     = "tally"
+	keyDocument  = "document/" // and the hash
+)
+
+// revisions is what the loop knows of the life of policies.
+type revisions struct {
+	state rollout.State
+	docs  map[rollout.Key]*adopted
+	tally rollout.Tally
+	began int64 // what this run's counters are told apart by
+
+	changes, durable uint64
+	stored           map[rollout.Key]bool // documents on disk
+	waiting          []func(error)        // until what changed is durable
+	said             []said               // and to be told on then
+
+	tallied bool  // the counters have changed since they were written
+	told    int64 // when this run's counters were told, written, and asked for missing documents
+	written int64
+	asked   int64
+	unbaked rollout.Key // said of this one that too few calls came
+}
+
+// said is how an entry was and has become, and who told it.
+type said struct {
+	old, now rollout.Entry
+	from     string
+}
+
+// trying is a candidate that the node tries, or cannot.
+type trying struct {
+	key    rollout.Key
+	policy *policy.Policy
+	trial  rollout.Trial
+	paused *rollout.Pause
+	since  int64
+	waits  []string // what else it changes when it is promoted
+	held   string   // why it cannot be tried beside the stable one
+}
+
+// decides reports whether the candidate decides on calls.
+func (t *trying) decides() bool { return t != nil && t.held == "" }
+
+func (r *revisions) init() {
+	r.docs, r.stored = map[rollout.Key]*adopted{}, map[rollout.Key]bool{}
+}
+
+func (r *revisions) has(k rollout.Key) bool { return r.docs[k] != nil }
+
+func (r *revisions) inForce() rollout.InForce { return r.state.InForce(r.has) }
+
+// take takes words over, and a document if it is of use, and returns what has changed.
+func (r *revisions) take(es []rollout.Entry, doc *adopted) (news []said) {
+	for _, e := range es {
+		old, _ := r.state.Of(e.Key)
+		for _, now := range r.state.Merge([]rollout.Entry{e}) {
+			news = append(news, said{old: old, now: now})
+		}
+	}
+	changed := len(news) > 0
+	if doc != nil {
+		if k := rollout.KeyOf(doc.policy); r.docs[k] == nil {
+			r.docs[k] = doc
+			changed = true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	r.refresh()
+	r.changes++
+	return news
+}
+
+// refresh drops the documents that are of no use any more, and says of the others who applied them.
+func (r *revisions) refresh() {
+	keep := map[rollout.Key]bool{}
+	for _, k := range r.state.Keep(maxDocuments) {
+		keep[k] = true
+	}
+	for k, d := range r.docs {
+		if !keep[k] {
+			delete(r.docs, k)
+			continue
+		}
+		e, _ := r.state.Of(k)
+		if w := e.Whole; w != nil && !d.whole || w == nil && d.whole {
+			c := *d // others may read d
+			if c.whole = w != nil; c.whole {
+				c.by, c.since = w.By, timeOf(w.At)
+			}
+			r.docs[k] = &c
+		}
+	}
+}
+
+// writes are what makes the words and documents durable, and which documents are on disk then.
+func (r *revisions) writes() (ws []store.Write, documents map[rollout.Key]bool) {
+	documents = map[rollout.Key]bool{}
+	ws = []store.Write{{Bucket: store.Policy, Key: keyRevisions, Value: wire.EncodeEntries(r.state.Entries())}}
+	for k, d := range r.docs {
+		if documents[k] = true; !r.stored[k] {
+			ws = append(ws, store.Write{Bucket: store.Policy, Key: documentKey(k), Value: d.encode()})
+		}
+	}
+	for k := range r.stored {
+		if r.docs[k] == nil {
+			ws = append(ws, store.Write{Bucket: store.Policy, Key: documentKey(k)})
+		}
+	}
+	// For a version before rollouts that is started on this directory.
+	if d := r.docs[r.inForce().Stable]; d != nil {
+		ws = append(ws, store.Write{Bucket: store.Policy, Key: keyPolicy, Value: d.encode()})
+	}
+	return ws, documents
+}
+
+func documentKey(k rollout.Key) string { return keyDocument + hex.EncodeToString(k.Hash[:]) }
+
+func isDocument(key string) bool { return strings.HasPrefix(key, keyDocument) }
+
+func (r *revisions) hash() [32]byte { return sha256.Sum256(wire.EncodeEntries(r.state.Entries())) }
+
+// learn takes words over, from a peer or this node's own; done hears when they are in force, or why they are not durable.
+func (n *Node) learn(es []rollout.Entry, doc *adopted, from string, done func(error)) {
+	before := n.roll.changes
+	news := n.roll.take(es, doc)
+	for i := range news {
+		news[i].from = from
+	}
+	n.roll.said = append(n.roll.said, news...)
+	switch {
+	case done == nil:
+	case n.roll.changes == before:
+		done(nil)
+	default:
+		n.roll.waiting = append(n.roll.waiting, done)
+	}
+}
+
+// tellRevisions says in the log what is news, and tells it on.
+func (n *Node) tellRevisions(news []said) {
+	if len(news) == 0 {
+		return
+	}
+	for _, s := range news {
+		n.auditRevision(s.old, s.now)
+		body := append([]byte{msgRollout}, wire.EncodeEntries([]rollout.Entry{s.now})...)
+		key := fmt.Sprintf("revision/%d/%x", s.now.Revision, s.now.Hash[:8])
+		if s.from != "" {
+			n.pool.Relay(s.from, key, frozenWeight, body)
+			continue
+		}
+		n.pool.Spread(key, frozenWeight, body)
+		for _, name := range n.pool.Alive() {
+			n.tell(name, msgRollout, body[1:])
+		}
+	}
+}
+
+// receiveRevisions takes a peer's words over, and asks it for documents that are missing here.
+func (n *Node) receiveRevisions(from string, es []rollout.Entry) {
+	n.learn(es, nil, from, nil)
+	if from != "" {
+		for _, k := range n.roll.inForce().Missing {
+			n.tell(from, msgWantDocument, wire.EncodeWant(k))
+		}
+	}
+}
+
+// receiveDocument takes a document over that words are known of.
+func (n *Node) receiveDocument(p *policy.Policy, d wire.Document) {
+	if _, known := n.roll.state.Of(rollout.KeyOf(p)); known {
+		n.learn(nil, &adopted{policy: p, by: d.By, since: d.Since}, "", nil)
+	}
+}
+
+// sendDocument gives a peer a document, if it is here.
+func (n *Node) sendDocument(to string, k rollout.Key) {
+	if d := n.roll.docs[k]; d != nil {
+		n.tell(to, msgDocument, d.encode())
+	}
+}
+
+// haveRevisions is the word of what this node knows.
+func (n *Node) haveRevisions() []byte {
+	return append([]byte{msgHaveRollout}, wire.EncodeHaveRollout(&wire.HaveRollout{Node: n.opts.Name, Hash: n.roll.hash()})...)
+}
+
+// receiveHaveRevisions tells a peer that knows something else all that this node knows, and asks for the same.
+func (n *Node) receiveHaveRevisions(h wire.HaveRollout) {
+	if h.Node == n.opts.Name || h.Hash == n.roll.hash() {
+		return
+	}
+	n.sendRevisions(h.Node)
+	n.tell(h.Node, msgWantRollout, nil)
+}
+
+// entriesAtOnce is how many entries one message holds.
+const entriesAtOnce = 16
+
+func (n *Node) sendRevisions(to string) {
+	for es := n.roll.state.Entries(); len(es) > 0; {
+		k := min(len(es), entriesAtOnce)
+		n.tell(to, msgRollout, wire.EncodeEntries(es[len(es)-k:])) // the highest first
+		es = es[:len(es)-k]
+	}
+}
