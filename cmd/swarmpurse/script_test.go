@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,11 @@ func TestScripts(t *testing.T) {
 			server := httptest.NewServer(s.Handler())
 			env.Defer(server.Close)
 			env.Setenv("SWARMPURSE_NODE", server.URL)
+			shipped, err := filepath.Abs("../../policy")
+			if err != nil {
+				return err
+			}
+			env.Setenv("POLICY", shipped)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready, "refused": refused, "change": change},

@@ -1,0 +1,152 @@
+package rehearse
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/swarmpurse/swarmpurse/ledger/purity"
+	"github.com/swarmpurse/swarmpurse/policy"
+)
+
+const tested = `apiVersion: swarmpurse/v1
+revision: 1
+tokens: {compute: {unit: token}}
+classes:
+  - {name: standard, latency_budget: 2s}
+  - {name: batch, headroom: 30%}
+upstreams:
+  - {name: near, zones: [eu], models: [small]}
+  - {name: far}
+data:
+  eu/*: {zones: [eu]}
+budgets:
+  - {name: pool, token: compute, supply: {rate: 100/s, burst: 1000}}
+  - {name: day, token: compute, per: [tenant], supply: {window: 24h, amount: 10000}}
+rules:
+  - {name: all, when: tenant != "", draw: [pool, day], cost: {compute: prompt_tokens + max_output_tokens}, degrade: {below: 20%, model: small}}
+`
+
+func TestRun(t *testing.T) {
+	p, err := policy.Parse("p.yaml", []byte(tested))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Parse("p.test.yaml", []byte(`
+zone: eu
+tests:
+  - name: a call is admitted
+    call: {tenant: search, model: large, prompt_tokens: 100, max_output_tokens: 50}
+    expect: {decision: admit, code: ok, class: standard, rules: [all], upstream: far, reserved: {pool: 150, day/search: 150}}
+  - name: nobody's calls are not
+    call: {model: large}
+    expect: {decision: deny, code: no_rule, reserved: {}}
+  - name: data of the EU stays there
+    call: {tenant: search, model: small, prompt_tokens: 1, data: [eu/docs]}
+    expect: {decision: admit, upstream: near}
+  - name: and where nothing there has the model, nothing runs
+    call: {tenant: search, model: large, prompt_tokens: 1, data: [eu/docs]}
+    expect: {decision: deny, code: no_upstream}
+  - name: a rate comes back, so the call waits
+    used: {pool: 1000}
+    call: {tenant: search, model: small, prompt_tokens: 200}
+    expect: {decision: admit, reason: rights came after}
+  - name: or does not
+    used: {pool: 100%}
+    call: {tenant: search, model: small, prompt_tokens: 900, wait: 0s}
+    expect: {decision: defer, code: budget_exhausted}
+  - name: a day that is used up is one tenant's
+    used: {day/search: 100%}
+    call: {tenant: search, model: small, prompt_tokens: 100}
+    expect: {code: budget_exhausted, reason: day/search}
+  - name: others go on
+    used: {day/search: 100%}
+    call: {tenant: ads, model: small, prompt_tokens: 100}
+    expect: {decision: admit}
+  - name: calls run cheaper when little is left
+    used: {day/search: 90%}
+    call: {tenant: search, model: large, prompt_tokens: 100}
+    expect: {decision: degrade, model: small}
+  - name: a mistake of the caller
+    call: {tenant: search, class: none}
+    expect: {decision: error, reason: unknown class}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range f.Run(p) {
+		if len(o.Wrong) > 0 {
+			t.Errorf("%v %s: %s (%s)", o.Pos, o.Name, strings.Join(o.Wrong, "; "), o.Reason)
+		}
+	}
+	// What is expected wrongly is said.
+	bad, err := Parse("p.test.yaml", []byte(`
+tests:
+  - {name: x, call: {tenant: a, model: large, prompt_tokens: 5}, expect: {decision: deny, code: z, class: batch, rules: [other], upstream: near, model: m, max_output_tokens: 3, reason: nope, reserved: {pool: 1}}}
+  - {name: y, used: {none: 1}, call: {}, expect: {decision: deny}}
+  - {name: z, used: {pool: 2000}, call: {}, expect: {decision: deny}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{
+		"decision is admit, expected deny; code is ok, expected z; class is standard, expected batch; upstream is far, expected near; model is nothing, expected m; " +
+			"max_output_tokens is 0, expected 3; the reason does not say \"nope\"; rules are all, expected other; reserved is day/a 5, pool 5, expected pool 1",
+		`used: the policy has no budget "none"`,
+		`used: instance "pool" has 1000 tokens, of which 2000 cannot be used`,
+	} {
+		if got := strings.Join(bad.Run(p)[i].Wrong, "; "); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	const call = "tests:\n  - name: x\n    call: {tenant: a}\n    expect: {decision: admit}\n"
+	for _, test := range []struct{ doc, want string }{
+		{"", "t.yaml:1:1: the document is empty; start with tests: and a list of them"},
+		{"tests: []\n", "t.yaml:1:8: tests is empty; write a list of tests"},
+		{strings.Replace(call, "tenant", "tennant", 1), `t.yaml:3:12: unknown field "tennant" in a call; did you mean "tenant"?`},
+		{strings.Replace(call, "admit", "maybe", 1), `t.yaml:4:24: decision cannot be "maybe"; write one of admit, degrade, defer, deny, error`},
+		{strings.Replace(call, "{decision: admit}", "{}", 1), `t.yaml:4:13: nothing is expected, so nothing can fail; write decision: admit`},
+		{strings.Replace(call, "    call: {tenant: a}\n", "", 1), `t.yaml:2:5: a test lacks the field "call"`},
+		{strings.Replace(call, "tenant: a", "prompt_tokens: -1", 1), `t.yaml:3:27: prompt_tokens: `},
+	} {
+		_, err := Parse("t.yaml", []byte(test.doc))
+		if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("%q\n got %v\nwant %s", test.doc, err, test.want)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("tests:\n  - name: x\n    used: {a/b: 5%}\n    call: {tenant: a, wait: 0s, data: [x], tokens: {c: 5}, attributes: {a: b}}\n    expect: {decision: admit, reserved: {}}\n"))
+	p, err := policy.Parse("p.yaml", []byte(tested))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		file, err := Parse("t.yaml", b)
+		if err != nil {
+			return
+		}
+		if len(file.Tests) > 3 {
+			file.Tests = file.Tests[:3]
+		}
+		for i := range file.Tests { // a test may wait as long as it says
+			file.Tests[i].Call.Wait = 0
+		}
+		if got := file.Run(p); len(got) != len(file.Tests) {
+			t.Errorf("%d outcomes of %d tests", len(got), len(file.Tests))
+		}
+	})
+}
+
+func TestPurity(t *testing.T) {
+	purity.Check(t, purity.Allowed{
+		"errors": nil, "fmt": nil, "maps": nil, "math/rand/v2": {"New", "NewPCG"}, "net/url": {"PathUnescape"}, "slices": nil, "strings": nil,
+		"time": {"Duration", "Millisecond"}, "go.yaml.in/yaml/v4": nil,
+		"github.com/swarmpurse/swarmpurse/ledger": nil, "github.com/swarmpurse/swarmpurse/ledger/placement": nil,
+		"github.com/swarmpurse/swarmpurse/node/admit": nil, "github.com/swarmpurse/swarmpurse/node/core": nil,
+		"github.com/swarmpurse/swarmpurse/policy": nil, "github.com/swarmpurse/swarmpurse/policy/document": nil,
+	})
+}
