@@ -329,7 +329,7 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string
 	for _, t := range takes {
 		g := e.gate(t.Account.ID())
 		d := draws[t.Account]
-		e.watch(now, l, g, e.shared(p.Policy, d.Budget), t.Account, watched(p, d))
+		e.watch(now, l, g, e.budgetInForce(p.Policy, d.Budget), t.Account, watched(p, d))
 		b.takes = append(b.takes, boundTake{d, t.Account, g, e.size(d, model), e.floorOf(now, l, g, p, d, charter)})
 		b.hash += g.hash
 	}

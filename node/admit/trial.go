@@ -111,9 +111,9 @@ func (e *Engine) tried(b *bound) {
 	b.arm, b.budget = of.arm, ledger.Millis(class.LatencyBudget.Milliseconds())
 }
 
-// shared is the budget of the stable revision that a draw by any of those in force is on: prices, levels and what is left are told
+// budgetInForce is the budget of the stable revision that a draw by any of those in force is on: prices, levels and what is left are told
 // by it.
-func (e *Engine) shared(p *policy.Policy, b *policy.Budget) *policy.Budget {
+func (e *Engine) budgetInForce(p *policy.Policy, b *policy.Budget) *policy.Budget {
 	rev := e.rev.Load()
 	if rev.policy != p && rev.as(p) != nil {
 		if s, ok := rev.policy.Budget(b.Name); ok {
