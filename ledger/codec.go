@@ -361,9 +361,10 @@ func encodeMessage(m any) []byte {
 			w.uint(h.Hash)
 		}
 		w.holders(m.Retired)
-		w.array(3 * len(m.Gone))
+		w.array(5 * len(m.Gone))
 		for _, g := range m.Gone {
 			w.holder(g.Holder)
+			w.holder(g.Heir)
 			w.int(int64(g.Age))
 		}
 		w.holders(m.Buried)
@@ -604,8 +605,8 @@ func Decode(b []byte) (any, error) {
 			}
 		}
 		if more > 1 {
-			for range r.array(0, min(3*maxGone, len(b))) / 3 {
-				d.Gone = append(d.Gone, Gone{r.holder(), r.patience()})
+			for range r.array(0, min(5*maxGone, len(b))) / 5 {
+				d.Gone = append(d.Gone, Gone{r.holder(), r.holder(), r.patience()})
 			}
 		}
 		if more > 2 {

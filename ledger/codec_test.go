@@ -117,7 +117,7 @@ func drawMessage(t *rapid.T) any {
 	}
 	d.Retired = holders(3)
 	for _, h := range holders(3) {
-		d.Gone = append(d.Gone, Gone{h, Millis(rapid.Int64Range(0, 86_400_000).Draw(t, "age"))})
+		d.Gone = append(d.Gone, Gone{h, drawHolder(t), Millis(rapid.Int64Range(0, 86_400_000).Draw(t, "age"))})
 	}
 	return d
 }

@@ -176,10 +176,10 @@ func (r *Replica) interested(of Holder) bool {
 // what it is the heir of, or of gifts that it may never have heard of.
 func (r *Replica) learnRetired(now Instant, m *Digest) {
 	for _, g := range m.Gone {
-		r.hear(now, g.Holder, g.Age)
+		r.hear(now, g)
 	}
 	for _, of := range m.Retired {
-		r.hear(now, of, goneTold)
+		r.hear(now, Gone{Holder: of, Age: goneTold})
 		_, told := r.guard.Decision(of) // then its records concern this node, and have not come in full
 		if r.final(of) == nil && (of == r.self || told || r.interested(of)) {
 			r.guard.Ask(of, m.From)
@@ -208,7 +208,8 @@ func (r *Replica) tellRetired(h Holder) {
 func (r *Replica) decided(now Instant, hs []Holder) {
 	r.guards.news = true
 	for _, of := range hs {
-		r.hear(now, of, 0)
+		v, _ := r.guard.Decision(of)
+		r.hear(now, Gone{Holder: of, Heir: v.Heir})
 		f := r.final(of)
 		if f != nil && f.said != nil {
 			r.event(Event{Kind: Vouched, Peer: of, Said: f.said})

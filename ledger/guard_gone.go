@@ -6,18 +6,32 @@ import (
 )
 
 // Rows of generations that were claimed: what they show is another's by now, and their heirs' rows count what they did. A
-// node that did not deal with one need not know what was decided of it, only that it was claimed, and nodes pass that on.
+// node that did not deal with one need not know what was decided of it, only that it was claimed, and nodes pass that on. One
+// that did asks the heir, until it knows: the word that the heir itself sends may be lost.
 
 const (
 	goneLasts = 3_600_000 // ms for which rows of a generation that is said to be claimed are refused: by then nobody has any
 	goneTold  = 600_000   // ms for which it is passed on
 	maxGone   = 4096
+
+	firstInquiry   = Millis(2_000) // from the news until the heir is asked, who tells it by itself; doubles up to lastInquiry
+	lastInquiry    = Millis(64_000)
+	inquiriesATick = 16 // every second
 )
 
 // Gone says that a generation was claimed.
 type Gone struct {
 	Holder Holder
+	Heir   Holder
 	Age    Millis // since the first who said so learned it
+}
+
+// gone is what is known of a generation that is said to be claimed.
+type gone struct {
+	born Instant // when the first who said so learned it
+	heir Holder  // zero if a peer only said that it knows the decision: then it is old
+	next Instant // when the heir is asked, if what was decided matters here and is not known
+	wait Millis  // from then until the next time
 }
 
 // gone reports whether a generation is known, or said, to be claimed.
@@ -29,12 +43,13 @@ func (r *Replica) gone(h Holder) bool {
 	return decided
 }
 
-// hear takes the word that a generation was claimed, and forgets its rows.
-func (r *Replica) hear(now Instant, h Holder, age Millis) {
-	if h == r.self || age >= goneLasts {
+// hear takes the word that a generation was claimed, and forgets its rows. What a peer knows of old does not age what is told as new.
+func (r *Replica) hear(now Instant, n Gone) {
+	h := n.Holder
+	if h == r.self || n.Age >= goneLasts {
 		return
 	}
-	born, said := r.guards.gone[h]
+	g, said := r.guards.gone[h]
 	if !said {
 		if len(r.guards.gone) >= maxGone {
 			return // its rows stay, and show what it did
@@ -46,25 +61,71 @@ func (r *Replica) hear(now Instant, h Holder, age Millis) {
 				r.rows--
 			}
 		}
-		born = maxInstant
+		g = gone{next: now + Instant(firstInquiry), wait: firstInquiry}
+	}
+	switch born := now - Instant(n.Age); {
+	case !said, g.heir == Holder{} && n.Heir != Holder{}:
+		g.born, g.heir = born, n.Heir
+	case n.Heir != Holder{}:
+		g.born = min(g.born, born)
 	}
 	if r.guards.gone == nil {
-		r.guards.gone = map[Holder]Instant{}
+		r.guards.gone = map[Holder]gone{}
 	}
-	r.guards.gone[h] = min(born, now-Instant(age))
+	r.guards.gone[h] = g
 }
 
 // tellGone lists what is passed on.
 func (r *Replica) tellGone(now Instant) (gs []Gone) {
 	for _, h := range slices.SortedFunc(maps.Keys(r.guards.gone), Holder.Compare) {
-		if age := Millis(now - r.guards.gone[h]); age < goneTold {
-			gs = append(gs, Gone{h, max(0, age)})
+		if g := r.guards.gone[h]; g.heir != (Holder{}) && Millis(now-g.born) < goneTold {
+			gs = append(gs, Gone{h, g.heir, max(0, Millis(now-g.born))})
 		}
 	}
 	return gs
 }
 
+// inquire asks heirs for decisions that matter here and have not come, or not with all records.
+func (r *Replica) inquire(now Instant) {
+	var late []Holder
+	for h, g := range r.guards.gone {
+		if g.heir != (Holder{}) && due(now, g.next-Instant(g.wait), g.wait) && r.final(h) == nil {
+			late = append(late, h)
+		}
+	}
+	slices.SortFunc(late, Holder.Compare)
+	asked := 0
+	for _, h := range late {
+		if asked == inquiriesATick || !r.mayAhead() {
+			return
+		}
+		_, told := r.guard.Decision(h)
+		if told || r.interested(h) {
+			if heir := r.lastHeir(h); r.aliveAt(heir, nil) {
+				r.guard.Ask(h, heir)
+				asked++
+			}
+		}
+		g := r.guards.gone[h]
+		g.wait = min(2*g.wait, lastInquiry)
+		g.next = now + Instant(g.wait)
+		r.guards.gone[h] = g
+	}
+}
+
+// lastHeir follows what is said of heirs to the first that is not said to be claimed.
+func (r *Replica) lastHeir(h Holder) Holder {
+	for range len(r.guards.gone) {
+		g, said := r.guards.gone[h]
+		if !said {
+			break
+		}
+		h = g.heir
+	}
+	return h
+}
+
 // outlive forgets what was said long ago.
 func (r *Replica) outlive(now Instant) {
-	maps.DeleteFunc(r.guards.gone, func(_ Holder, born Instant) bool { return due(now, born, goneLasts) })
+	maps.DeleteFunc(r.guards.gone, func(_ Holder, g gone) bool { return due(now, g.born, goneLasts) })
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	. "github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 )
 
 // TestRowsOfTheClaimedAreForgotten: nobody waits for the return of what an heir has; and though the rows of the dead are gone,
@@ -108,4 +109,103 @@ func TestLongLife(t *testing.T) {
 	if rows := len(stays.r.Rows(stays.clock(), w.ids[0])); pairs > 1 || pasts != 1 || rows > 5 {
 		t.Errorf("%d pairwise records with it, %d records of closed generations and %d rows are kept", pairs, pasts, rows)
 	}
+}
+
+// TestWhoMissedAClaimAsksTheHeir: whatever the heir and the guardians told one that had dealt with the dead was lost. Of others,
+// who know no more than that it was claimed, it hears by whom, and asks.
+func TestWhoMissedAClaimAsksTheHeir(t *testing.T) {
+	w := guardedWorld(t, 9, 1, Spec{Kind: Grant, Amount: 1000})
+	x := w.nodes[0]
+	guards := func(p, of *wnode) bool {
+		return slices.ContainsFunc(of.r.Guardians(), func(g Holder) bool { return g.Node == p.self.Node })
+	}
+	to := w.nodes[slices.IndexFunc(w.nodes, func(p *wnode) bool { return p != x && !guards(p, x) && !guards(x, p) })]
+	w.rounds(10, 100)
+	to.crash()
+	if n := x.r.GiveRights(x.clock(), w.ids[0], to.self, 100, x.clock()); n != 100 {
+		t.Fatalf("%d given", n)
+	}
+	for range 40 {
+		w.now += 1000
+		for _, p := range w.nodes {
+			if p.r != nil {
+				p.r.Tick(p.clock())
+			}
+		}
+		w.settleBut(func(p packet) bool {
+			m, _ := Decode(p.bytes)
+			_, decided := m.(*guardian.Decided)
+			return p.to == x.i && decided
+		})
+	}
+	var third *wnode // knows that, and no more
+	for _, p := range w.nodes {
+		if d := p.r; p != x && d != nil && !slices.Contains(d.Digest().Retired, to.self) && slices.ContainsFunc(d.Digest().Gone, func(g Gone) bool { return g.Holder == to.self }) {
+			third = p
+		}
+	}
+	if third == nil || w.own(x).In != 0 {
+		t.Fatalf("%v knows that it was claimed, and %d are back", third, w.own(x).In)
+	}
+	third.digest(x)
+	for ms := 0; w.own(x).In < 100; ms += 100 { // without digests of others
+		if w.round(100); ms > 10_000 {
+			t.Fatalf("the giver has back %d after 10 s", w.own(x).In)
+		}
+	}
+}
+
+// TestNewsOfAClaimLives: whoever hears first from one that has long known a decision, and then that it is new, passes it on as new.
+func TestNewsOfAClaimLives(t *testing.T) {
+	w := guardedWorld(t, 4, 1, Spec{Kind: Grant, Amount: 1000})
+	x := w.nodes[0]
+	w.round(1000) // digests tell ages as they are once a second
+	dead, heir := Holder{Node: "z", Gen: 3}, Holder{Node: "y", Gen: 4}
+	told := func() Millis {
+		for _, g := range x.r.Digest().Gone {
+			if g.Holder == dead && g.Heir == heir {
+				return g.Age
+			}
+		}
+		return -1
+	}
+	for _, c := range []struct {
+		name  string
+		hears Digest
+		age   Millis // that it tells then; -1 for nothing
+	}{
+		{"from one that knows the decision", Digest{Retired: []Holder{dead}}, -1},
+		{"news of 5 s", Digest{Gone: []Gone{{dead, heir, 5_000}}}, 5_000},
+		{"once more that it is decided", Digest{Retired: []Holder{dead}}, 5_000},
+		{"older news", Digest{Gone: []Gone{{dead, heir, 9_000}}}, 9_000},
+		{"newer news", Digest{Gone: []Gone{{dead, heir, 1_000}}}, 9_000},
+		{"what is too old", Digest{Gone: []Gone{{dead, heir, 601_000}}}, -1},
+	} {
+		c.hears.From = w.nodes[1].self
+		if err := x.r.Receive(x.clock(), &c.hears); err != nil {
+			t.Fatal(err)
+		}
+		if age := told(); age != c.age {
+			t.Errorf("%s: it tells an age of %d ms, want %d", c.name, age, c.age)
+		}
+	}
+}
+
+// settleBut has everything on the net arrive and be written, but what is lost.
+func (w *world) settleBut(lost func(packet) bool) {
+	for range 5 {
+		for _, n := range w.nodes {
+			if n.r != nil && n.r.Pending() {
+				n.batch(commit, nil)
+			}
+		}
+		ps := w.net
+		w.net = nil
+		for _, p := range ps {
+			if !lost(p) {
+				w.receive(p)
+			}
+		}
+	}
+	w.check()
 }

@@ -36,7 +36,7 @@ type guards struct {
 	left     bool          // an earlier life of it left for good
 	news     bool          // something that was decided may not be booked yet
 	gains    Gains
-	gone     map[Holder]Instant // generations that are said to be claimed, and since when
+	gone     map[Holder]gone // generations that are said to be claimed
 }
 
 // SetGuards takes over what the policy says. Guardians are named, once for this generation, as soon as there are four
@@ -86,6 +86,7 @@ func (r *Replica) guardTick(now Instant, slow bool) {
 	}
 	if slow {
 		r.outlive(now)
+		r.inquire(now)
 	}
 	if slow || r.guards.released {
 		r.guards.released = false

@@ -55,6 +55,6 @@ func (r *Replica) heardOf(now Instant, m *guardian.Decided) bool {
 	if len(m.Records) > 0 || !m.More || m.Of == r.self || r.guard.Knows(m.Of) {
 		return true
 	}
-	r.hear(now, m.Of, 0)
+	r.hear(now, Gone{Holder: m.Of, Heir: m.Value.Heir})
 	return r.interested(m.Of)
 }
