@@ -41,6 +41,7 @@ const (
 	kindWordAnswer
 	kindWordDoubt
 	kindWordOver
+	kindOutcome
 
 	wireVersion byte = 1
 )

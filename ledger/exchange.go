@@ -97,7 +97,7 @@ func (r *Replica) Receive(now Instant, m any) error {
 	case *Digest:
 		return r.receiveDigest(now, m)
 	case *guardian.Note, *guardian.NoteAck, *guardian.Refused, *guardian.Release, *guardian.Prepare, *guardian.Promise,
-		*guardian.Accept, *guardian.Accepted, *guardian.Reject, *guardian.Decided, *guardian.Query, *guardian.Fetch, *guardian.Part:
+		*guardian.Accept, *guardian.Accepted, *guardian.Reject, *guardian.Decided, *guardian.Outcome, *guardian.Query, *guardian.Fetch, *guardian.Part:
 		return r.receiveGuard(now, m)
 	case *WordAsk, *WordAnswer, *WordDoubt, *WordOver:
 		return r.receiveWord(now, m)
@@ -299,7 +299,8 @@ func (r *Replica) repeat(now Instant) {
 			r.tell(now, x.in, x.e, 0)
 		} else if i, ok := r.peer(x.e.peer.Node); ok && r.bound && r.peers[i].Alive && r.peers[i].Holder.Gen > x.e.peer.Gen {
 			sent++ // it goes on as another generation, and may never have heard of the gift
-			r.guard.Ask(x.e.peer, r.peers[i].Holder)
+			_, whole := r.wants(x.e.peer)
+			r.guard.Ask(x.e.peer, r.peers[i].Holder, whole)
 			x.e.told = now
 			x.e.tries++
 		}

@@ -95,12 +95,24 @@ func (r *Replica) receiveGuard(now Instant, m any) error {
 		if !r.heardOf(now, m) {
 			return nil
 		}
+	case *guardian.Outcome:
+		r.hear(now, Gone{Holder: m.Of, Heir: m.Value.Heir})
+		if m.To != r.self {
+			return nil // it concerns another generation of this node
+		}
+	case *guardian.Query:
+		if r.query(m) {
+			return nil
+		}
 	}
 	if _, ok := m.(*guardian.Release); ok {
 		r.guards.released = true // a leaver waits for the claim, within reason
 	}
 	err := r.guard.Receive(r.elapsed, m)
 	r.takeHeld(now)
+	if o, ok := m.(*guardian.Outcome); ok && err == nil {
+		r.keepPart(o)
+	}
 	if errors.Is(err, guardian.ErrRolledBack) {
 		r.fence()
 	}

@@ -180,9 +180,8 @@ func (r *Replica) learnRetired(now Instant, m *Digest) {
 	}
 	for _, of := range m.Retired {
 		r.hear(now, Gone{Holder: of, Age: goneTold})
-		_, told := r.guard.Decision(of) // then its records concern this node, and have not come in full
-		if r.final(of) == nil && (of == r.self || told || r.interested(of)) {
-			r.guard.Ask(of, m.From)
+		if wants, whole := r.wants(of); wants {
+			r.guard.Ask(of, m.From, whole)
 		}
 	}
 	for _, h := range m.Buried {
@@ -191,8 +190,13 @@ func (r *Replica) learnRetired(now Instant, m *Digest) {
 		}
 	}
 	for _, of := range r.guard.Decisions() {
-		if f := r.final(of); (r.guard.Heir(of) == m.From || f != nil && f.with[m.From]) && !slices.Contains(m.Retired, of) {
+		if slices.Contains(m.Retired, of) {
+			continue
+		}
+		if f := r.final(of); r.guard.Heir(of) == m.From {
 			r.guard.Tell(of, m.From)
+		} else if f != nil && f.with[m.From] {
+			r.tellPart(of, m.From)
 		}
 	}
 }
@@ -211,8 +215,8 @@ func (r *Replica) decided(now Instant, hs []Holder) {
 		v, _ := r.guard.Decision(of)
 		r.hear(now, Gone{Holder: of, Heir: v.Heir})
 		f := r.final(of)
-		if f != nil && f.said != nil {
-			r.event(Event{Kind: Vouched, Peer: of, Said: f.said})
+		if s := r.shown(of); s != nil && s.said != nil {
+			r.event(Event{Kind: Vouched, Peer: of, Said: s.said})
 		}
 		if f != nil && f.heir == r.self {
 			r.tellAll(of)
@@ -222,8 +226,10 @@ func (r *Replica) decided(now Instant, hs []Holder) {
 				case !p.Alive || !f.with[p.Holder] && !f.word && p.Holder != of: // a leaver waits for it
 				case !f.word && slices.Contains(r.guard.WardSet(of), p.directory()):
 					r.guard.Say(of, p.Holder) // it has the records, or gets them
-				default:
+				case p.Holder == of:
 					r.guard.Tell(of, p.Holder)
+				default:
+					r.tellPart(of, p.Holder)
 				}
 			}
 		}

@@ -206,10 +206,18 @@ func encodeGuard(m any) []byte {
 		w.value(&m.Value)
 		w.records(m.Records)
 		w.bool(m.More)
-	case *guardian.Query:
-		head(kindQuery, 4)
+	case *guardian.Outcome:
+		head(kindOutcome, 8)
 		w.holder(m.Of)
 		w.holder(m.From)
+		w.holder(m.To)
+		w.value(&m.Value)
+		w.records(m.Records)
+	case *guardian.Query:
+		head(kindQuery, 5)
+		w.holder(m.Of)
+		w.holder(m.From)
+		w.bool(m.Part)
 	case *guardian.Fetch:
 		head(kindFetch, 7)
 		w.holder(m.Of)
@@ -294,10 +302,15 @@ func decodeGuard(r *reader, kind byte) any {
 		m := &guardian.Decided{Of: r.holder(), From: r.holder(), To: r.holder(), Value: r.decision(), Records: r.records(), More: r.bool()}
 		r.skip(more)
 		return m
+	case kindOutcome:
+		more := r.record(8)
+		m := &guardian.Outcome{Of: r.holder(), From: r.holder(), To: r.holder(), Value: r.decision(), Records: r.records()}
+		r.skip(more)
+		return m
 	case kindQuery:
 		more := r.record(4)
-		m := &guardian.Query{Of: r.holder(), From: r.holder()}
-		r.skip(more)
+		m := &guardian.Query{Of: r.holder(), From: r.holder(), Part: more > 0 && r.bool()}
+		r.skip(more - min(more, 1))
 		return m
 	case kindFetch:
 		more := r.record(7)

@@ -44,7 +44,7 @@ func drawClock(t *rapid.T) time.Duration {
 func drawGuard(t *rapid.T) any {
 	from, to := drawHolder(t), drawHolder(t)
 	lease := time.Duration(rapid.Int64Range(0, int64(guardian.MaxLease)).Draw(t, "lease"))
-	switch rapid.IntRange(0, 16).Draw(t, "kind") {
+	switch rapid.IntRange(0, 17).Draw(t, "kind") {
 	case 13, 14, 15, 16:
 		return drawWordMessage(t, from, to)
 	case 12:
@@ -53,7 +53,9 @@ func drawGuard(t *rapid.T) any {
 	case 11:
 		return &guardian.Fetch{Of: from, From: to, Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"), After: rapid.String().Draw(t, "after")}
 	case 10:
-		return &guardian.Query{Of: from, From: to}
+		return &guardian.Query{Of: from, From: to, Part: rapid.Bool().Draw(t, "part")}
+	case 17:
+		return &guardian.Outcome{Of: from, From: drawHolder(t), To: to, Value: drawDecision(t), Records: drawRecords(t, false)}
 	case 0:
 		n := &guardian.Note{From: from, To: to, Acked: rapid.Uint64().Draw(t, "acked"), Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"),
 			Records: drawRecords(t, true), More: rapid.Bool().Draw(t, "more"), Sent: drawClock(t), Lease: lease}
@@ -211,7 +213,7 @@ func TestSenders(t *testing.T) {
 		&guardian.Note{From: me, To: you}, &guardian.NoteAck{From: me, To: you}, &guardian.Refused{From: me, To: you},
 		&guardian.Release{From: me, To: you}, &guardian.Prepare{Of: you, To: you, Ballot: by}, &guardian.Promise{Of: you, From: me},
 		&guardian.Accept{Of: you, To: you, Ballot: by}, &guardian.Accepted{Of: you, From: me}, &guardian.Reject{Of: you, From: me},
-		&guardian.Query{Of: you, From: me}, &guardian.Decided{Of: you, From: me, To: you}, &guardian.Fetch{Of: you, From: me},
+		&guardian.Query{Of: you, From: me}, &guardian.Decided{Of: you, From: me, To: you}, &guardian.Outcome{Of: you, From: me, To: you}, &guardian.Fetch{Of: you, From: me},
 		&guardian.Part{Of: you, From: me, To: you},
 		&WordAsk{From: me, To: you}, &WordAnswer{From: me, To: you}, &WordDoubt{By: you, From: me}, &WordOver{From: me, To: you},
 	} {

@@ -43,16 +43,17 @@ func (r *Replica) gone(h Holder) bool {
 	return decided
 }
 
-// hear takes the word that a generation was claimed, and forgets its rows. What a peer knows of old does not age what is told as new.
-func (r *Replica) hear(now Instant, n Gone) {
+// hear takes the word that a generation was claimed, and forgets its rows. What a peer knows of old does not age
+// what is told as new. It reports whether nobody had said so.
+func (r *Replica) hear(now Instant, n Gone) (news bool) {
 	h := n.Holder
 	if h == r.self || n.Age >= goneLasts {
-		return
+		return false
 	}
 	g, said := r.guards.gone[h]
 	if !said {
 		if len(r.guards.gone) >= maxGone {
-			return // its rows stay, and show what it did
+			return false // its rows stay, and show what it did
 		}
 		for _, in := range r.order {
 			if i, ok := in.find(h, -1); ok {
@@ -73,6 +74,7 @@ func (r *Replica) hear(now Instant, n Gone) {
 		r.guards.gone = map[Holder]gone{}
 	}
 	r.guards.gone[h] = g
+	return !said
 }
 
 // tellGone lists what is passed on.
@@ -89,7 +91,7 @@ func (r *Replica) tellGone(now Instant) (gs []Gone) {
 func (r *Replica) inquire(now Instant) {
 	var late []Holder
 	for h, g := range r.guards.gone {
-		if g.heir != (Holder{}) && due(now, g.next-Instant(g.wait), g.wait) && r.final(h) == nil {
+		if g.heir != (Holder{}) && due(now, g.next-Instant(g.wait), g.wait) {
 			late = append(late, h)
 		}
 	}
@@ -99,10 +101,9 @@ func (r *Replica) inquire(now Instant) {
 		if asked == inquiriesATick || !r.mayAhead() {
 			return
 		}
-		_, told := r.guard.Decision(h)
-		if told || r.interested(h) {
+		if wants, whole := r.wants(h); wants {
 			if heir := r.lastHeir(h); r.aliveAt(heir, nil) {
-				r.guard.Ask(h, heir)
+				r.guard.Ask(h, heir, whole)
 				asked++
 			}
 		}

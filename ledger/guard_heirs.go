@@ -38,18 +38,21 @@ func (r *Replica) inherit(now Instant) (waits bool) {
 		return true
 	}
 	for _, of := range r.guard.Decisions() {
-		f := r.final(of)
 		if of == r.self {
 			continue
 		}
-		if f == nil {
-			waits = true
-			continue
+		heir, f := r.guard.Heir(of) == r.self, r.shown(of)
+		if r.past.has(of) {
+			delete(r.guards.parts, of)
 		}
-		if !r.past.has(of) && (r.closeEdges(now, f) || r.fold(f)) {
+		if !r.past.has(of) && (f == nil || r.closeEdges(now, f) || r.fold(f)) {
 			waits = true
 		}
-		if r.guard.Heir(of) == r.self {
+		if heir {
+			if f = r.final(of); f == nil {
+				waits = true
+				continue
+			}
 			if !r.chain(f) {
 				waits = true
 				continue
@@ -448,7 +451,7 @@ func (r *Replica) takeSeatsBack() (waits bool) {
 		if p == nil {
 			continue
 		}
-		f := r.final(p.To)
+		f := r.shown(p.To)
 		if f == nil {
 			_, claimed := r.guard.Decision(p.To)
 			waits = waits || claimed

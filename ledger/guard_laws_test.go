@@ -28,9 +28,13 @@ func guardedSwarm(t *rapid.T, names ...string) *world {
 	if rapid.Bool().Draw(t, "in parts") {
 		w.part = 120
 	}
+	w.few = rapid.Bool().Draw(t, "few copies")
 	for _, n := range w.nodes {
 		if w.part > 0 {
 			n.r.SetPart(w.part)
+		}
+		if w.few {
+			n.r.SetWhole(0)
 		}
 		n.r.SetGuards(n.clock(), w.guards)
 	}

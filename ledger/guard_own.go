@@ -23,20 +23,22 @@ const fewestMembers = 4
 
 // guards is a replica's side of having guardians.
 type guards struct {
-	policy   Guards
-	held     uint64      // the version that is held
-	marks    []*instance // whose held marks wait to be held
-	told     Instant     // the end of the lease, as accounts know it
-	finals   map[Holder]*final
-	failed   time.Duration // since when a guardian has failed; 0 while none has
-	moving   bool          // to the next generation
-	released bool          // a ward has given its lease up since the last tick
-	tells    []telling     // decisions that everybody is told
-	over     bool          // this generation was claimed
-	left     bool          // an earlier life of it left for good
-	news     bool          // something that was decided may not be booked yet
-	gains    Gains
-	gone     map[Holder]gone // generations that are said to be claimed
+	policy      Guards
+	held        uint64      // the version that is held
+	marks       []*instance // whose held marks wait to be held
+	told        Instant     // the end of the lease, as accounts know it
+	finals      map[Holder]*final
+	parts       map[Holder]*final // of those whose records are not here in full: what they show to this one
+	failed      time.Duration     // since when a guardian has failed; 0 while none has
+	wholeCopies int               // see SetWhole
+	moving      bool              // to the next generation
+	released    bool              // a ward has given its lease up since the last tick
+	tells       []telling         // decisions that everybody is told
+	over        bool              // this generation was claimed
+	left        bool              // an earlier life of it left for good
+	news        bool              // something that was decided may not be booked yet
+	gains       Gains
+	gone        map[Holder]gone // generations that are said to be claimed
 }
 
 // SetGuards takes over what the policy says. Guardians are named, once for this generation, as soon as there are four

@@ -242,6 +242,8 @@ func Sender(m any) (node string, ok bool) {
 		return m.From.Node, true
 	case *guardian.Decided:
 		return m.From.Node, true
+	case *guardian.Outcome:
+		return m.From.Node, true
 	case *guardian.Fetch:
 		return m.From.Node, true
 	case *guardian.Part:

@@ -290,6 +290,7 @@ func NewReplica(c Config) *Replica {
 		minted:    mintLog{seen: map[string]Tokens{}},
 		burned:    mintLog{seen: map[string]Tokens{}},
 		nextTurn:  maxInstant,
+		guards:    guards{wholeCopies: wholeCopies},
 		mortal:    mortal{closes: maxInstant, leaves: maxInstant},
 		askID:     c.Rand.Uint64() >> 2, // so that asks of an earlier life are not taken for repeats
 	}

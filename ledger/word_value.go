@@ -98,16 +98,20 @@ func (r *Replica) mayDecide(a *attempt) error {
 			return fmt.Errorf("%w: %s is back", ErrAlive, h.Node)
 		}
 	}
+	again := false
 	for i, g := range a.answers {
 		for _, h := range g.parts[0].Retired {
 			if slices.Contains(a.live, h) || slices.Contains(a.dead, h) {
 				return fmt.Errorf("%w: %v is another's by now; give the word again", ErrNotNow, h)
 			}
 			if r.final(h) == nil {
-				r.guard.Ask(h, a.live[i])
-				return errAgain
+				r.guard.Ask(h, a.live[i], true) // others that know it may know no more than what concerns them
+				again = true
 			}
 		}
+	}
+	if again {
+		return errAgain
 	}
 	// What was decided before must have come to where it belongs, or it would be taken for the dead's.
 	for _, h := range r.guard.Decisions() {

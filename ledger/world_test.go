@@ -29,6 +29,7 @@ type world struct {
 	fate    func(*wnode) outcome // of batches in rounds; nil for commit
 	guards  Guards               // what the policy says about them
 	part    int                  // bytes of records in a message about guarding; 0 for what is usual
+	few     bool                 // nobody but its heir and guardians is told all records of one that was claimed
 	charter Charter
 	lost    int  // directories
 	honest  bool // operators vouch for the dead only: one that comes back hears first that it is over
@@ -129,6 +130,9 @@ func (n *wnode) start(seed uint64) {
 	if n.w.part > 0 {
 		n.r.SetPart(n.w.part)
 	}
+	if n.w.few {
+		n.r.SetWhole(0)
+	}
 	var ws []Write
 	for k, v := range n.disk {
 		ws = append(ws, Write{k, v})
@@ -174,6 +178,7 @@ func (w *world) members() {
 		for _, p := range w.nodes {
 			ps = append(ps, Peer{Holder: p.self, Directory: p.dir, Alive: p.r != nil && p.side == n.side, Passing: p.passing})
 		}
+		slices.SortFunc(ps, func(a, b Peer) int { return a.Holder.Compare(b.Holder) })
 		n.r.SetPeers(ps)
 	}
 }

@@ -146,7 +146,7 @@ func (n *node) tell(to string, m any) {
 func guarding(m any) bool {
 	switch m.(type) {
 	case *guardian.Note, *guardian.NoteAck, *guardian.Refused, *guardian.Release, *guardian.Prepare, *guardian.Promise,
-		*guardian.Accept, *guardian.Accepted, *guardian.Reject, *guardian.Decided, *guardian.Query, *guardian.Fetch, *guardian.Part:
+		*guardian.Accept, *guardian.Accepted, *guardian.Reject, *guardian.Decided, *guardian.Outcome, *guardian.Query, *guardian.Fetch, *guardian.Part:
 		return true
 	}
 	return false

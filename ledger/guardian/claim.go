@@ -199,7 +199,7 @@ func (m *Machine) accepted(now time.Duration, a *Accepted) {
 	if n < need {
 		return
 	}
-	if err := m.learn(now, &Decided{Of: c.of, From: m.dir, Value: *c.value, Records: c.records}); err != nil {
+	if err := m.learn(now, &Decided{Of: c.of, From: m.dir, Value: *c.value, Records: c.records}, true); err != nil {
 		return // no room: the next ballot tries again
 	}
 	m.counts.Decided++

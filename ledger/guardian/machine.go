@@ -166,7 +166,9 @@ func (m *Machine) receive(now time.Duration, msg any) error {
 	case *Reject:
 		m.rejected(now, msg)
 	case *Decided:
-		return m.learn(now, msg)
+		return m.learn(now, msg, true)
+	case *Outcome:
+		return m.learn(now, &Decided{Of: msg.Of, From: msg.From, Value: msg.Value}, false)
 	case *Query:
 		m.Tell(msg.Of, msg.From)
 	case *Fetch:
@@ -293,8 +295,10 @@ func (m *Machine) Records(of Holder) ([]Record, bool) {
 	return nil, false
 }
 
-// Ask asks a node for what was decided of a generation.
-func (m *Machine) Ask(of, whom Holder) { m.send(whom, &Query{Of: of, From: m.self}) }
+// Ask asks a node for what was decided of a generation, with all records or with those that concern this one.
+func (m *Machine) Ask(of, whom Holder, whole bool) {
+	m.send(whom, &Query{Of: of, From: m.self, Part: !whole})
+}
 
 // Tell tells a node what was decided of a generation, if it is known here.
 func (m *Machine) Tell(of, whom Holder) {
@@ -314,8 +318,18 @@ func (m *Machine) Say(of, whom Holder) {
 	}
 }
 
-// Knows reports whether anything is kept here of a generation.
-func (m *Machine) Knows(of Holder) bool { return m.find(of) != nil }
+// TellPart tells a node what was decided of a generation, with those records only that concern it.
+func (m *Machine) TellPart(of, whom Holder, records []Record) {
+	if v, ok := m.Decision(of); ok {
+		m.send(whom, &Outcome{Of: of, From: m.dir, To: whom, Value: v, Records: records})
+	}
+}
+
+// Keeps reports whether anything is kept here of a generation besides what was decided.
+func (m *Machine) Keeps(of Holder) bool {
+	w := m.find(of)
+	return w != nil && (!w.Decided || w.Set != nil)
+}
 
 // Decisions lists the generations that are known to be claimed.
 func (m *Machine) Decisions() (hs []Holder) {

@@ -110,10 +110,20 @@ type Decided struct {
 	More     bool // there are more: they are to be fetched from its sender
 }
 
+// Outcome tells a node what was decided of a generation, with those of its records that concern it: which these are, the host
+// knows. They are not stored, and nobody fetches them.
+type Outcome struct {
+	Of       Holder
+	From, To Holder
+	Value    Value
+	Records  []Record
+}
+
 // Query asks for what was decided of a generation.
 type Query struct {
 	Of   Holder
 	From Holder
+	Part bool // an Outcome will do
 }
 
 // Send is a message for the node of a holder.

@@ -17,7 +17,7 @@ func (v *Value) IsWord() bool { return v.Version&word != 0 }
 // Vouch takes over an operator's word on a generation: it is decided without its guardians, who are no more. It is for the
 // host to see that it cannot be given twice.
 func (m *Machine) Vouch(now time.Duration, of Holder, v Value, records []Record) error {
-	return m.learn(now, &Decided{Of: of, From: m.dir, Value: v, Records: records})
+	return m.learn(now, &Decided{Of: of, From: m.dir, Value: v, Records: records}, true)
 }
 
 // Adopt decides what a claim of a ward had this guardian accept, where the other guardians are no more: it may be decided
@@ -27,7 +27,7 @@ func (m *Machine) Adopt(now time.Duration, of Holder) bool {
 	if w == nil || w.Decided || w.Value == nil || w.Version != w.Value.Version {
 		return false
 	}
-	return m.learn(now, &Decided{Of: of, From: m.dir, Value: *w.Value, Records: w.stored()}) == nil
+	return m.learn(now, &Decided{Of: of, From: m.dir, Value: *w.Value, Records: w.stored()}, true) == nil
 }
 
 // WardSet lists the guardians of a ward of this node; none if it is not one.

@@ -217,8 +217,8 @@ func (m *Machine) accept(now time.Duration, a *Accept) error {
 	return nil
 }
 
-// learn takes a decision over, and fetches what lacks of its records.
-func (m *Machine) learn(now time.Duration, d *Decided) error {
+// learn takes a decision over, and, if they are wanted, fetches what lacks of its records.
+func (m *Machine) learn(now time.Duration, d *Decided, wanted bool) error {
 	w, err := m.room(d.Of)
 	if err != nil {
 		return err
@@ -245,7 +245,7 @@ func (m *Machine) learn(now time.Duration, d *Decided) error {
 		m.touch(w)
 		m.claims = slices.DeleteFunc(m.claims, func(c *claim) bool { return c.of == d.Of })
 	}
-	if w.Version != v.Version {
+	if w.Version != v.Version && wanted {
 		if d.More {
 			m.fetch(now, &fetch{of: d.Of, from: d.From, version: v.Version, records: d.Records})
 		} else {

@@ -49,7 +49,7 @@ var ignored = map[string]string{
 	"ledger.batch.events":     "tells what happened; nothing depends on it",
 	"ledger.batch.news":       "counts for metrics",
 	"ledger.batch.stale":      "counts for metrics",
-	"ledger.guards.gone":      "keeps rows away, which do not travel where generations are claimed",
+	"ledger.guards.gone":      "keeps rows away, which do not travel where generations are claimed; no scope waits until the heir is asked",
 	"ledger.guards.gains":     "counts for metrics",
 	"guardian.Machine.counts": "counts for metrics",
 	"guardian.Machine.quiet":  "follows from what is known of guardians",

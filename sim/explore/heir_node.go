@@ -285,8 +285,9 @@ func (n *heirNode) do(in heirInput, msg any) (err error) {
 			return err
 		}
 		_, decided := msg.(*guardian.Decided)
+		_, part := msg.(*guardian.Outcome)
 		_, answered := msg.(*ledger.WordAnswer)
-		if decided || asked || answered {
+		if decided || part || asked || answered {
 			return n.tick() // and once more, since what it waits for may be open by then
 		}
 		return nil

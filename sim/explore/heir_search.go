@@ -195,6 +195,10 @@ func (x *heirSearch) claim(k int32, i, j int) *Failure {
 		w.claims = id
 		for to := range nodes {
 			w.net = x.sent(w.net, x.message(i, to, &guardian.Decided{Of: l.self, From: guardHolder(i), To: guardHolder(to), Value: guardian.Value{Version: v, Heir: heir}, Records: l.past[gen][v]}))
+			if to != i && to != j { // or what concerns it, or one after the other
+				third := x.locals[w.locals[to]].self
+				w.net = x.sent(w.net, x.message(i, to, &guardian.Outcome{Of: l.self, From: guardHolder(i), To: third, Value: guardian.Value{Version: v, Heir: heir}, Records: ledger.Concerning(l.past[gen][v], third)}))
+			}
 		}
 		if f := x.arrive(w); f != nil {
 			return f
