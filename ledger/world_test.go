@@ -361,7 +361,7 @@ func (n *wnode) reserve(ids []InstanceID, amounts []Tokens, overdraw, wait bool)
 	var takes []Take
 	for k, id := range ids {
 		a, err := n.r.Open(now, id)
-		if errors.Is(err, ErrEnded) {
+		if errors.Is(err, ErrEnded) || errors.Is(err, ErrRetired) { // it finds out at its next commit that its generation is over
 			return false
 		}
 		if err != nil {
