@@ -13,7 +13,7 @@ import (
 )
 
 func newPolicyCommand(a *app) *cobra.Command {
-	return groupCommand("policy", "Check, apply, try and show policies", newPolicyCheckCommand(a), newPolicyTestCommand(a), newPolicyApplyCommand(a), newPolicyShowCommand(a),
+	return groupCommand("policy", "Check, apply, try and show policies", newPolicyCheckCommand(a), newPolicyTestCommand(a), newPolicyDiffCommand(a), newPolicyApplyCommand(a), newPolicyShowCommand(a),
 		newPolicyActCommand(a, promoteCommand), newPolicyActCommand(a, pauseCommand), newPolicyActCommand(a, resumeCommand), newPolicyActCommand(a, rollBackCommand),
 		newPolicyHistoryCommand(a))
 }

@@ -3,6 +3,7 @@ package rehearse
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger/purity"
 	"github.com/swarmpurse/swarmpurse/policy"
@@ -100,6 +101,36 @@ tests:
 	}
 }
 
+func TestCompare(t *testing.T) {
+	parse := func(old, now string) *policy.Policy {
+		p, err := policy.Parse("p.yaml", []byte(strings.Replace(tested, old, now, 1)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	var calls []Call
+	for i := range 40 { // 500 tokens every 10 s, of two tenants
+		calls = append(calls, Call{At: time.Duration(i) * 10 * time.Second, Tenant: []string{"ads", "search"}[i%2], Model: "large", Prompt: 400, Output: 100})
+	}
+	before := parse("", "")
+	same := Compare(before, before, Begin, calls)
+	if len(same.Moves) != 0 || same.Old["admit"] != 34 || same.Old["degrade"] != 6 || len(same.Budgets) != 2 || same.Budgets[0] != (BudgetUse{"day", 20_000, 20_000}) {
+		t.Errorf("%+v", same)
+	}
+	c := Compare(before, parse("amount: 10000", "amount: 5000"), Begin, calls)
+	if c.Calls != 40 || len(c.Moves) == 0 || len(c.Tenants) != 2 || c.Tenants[0].Calls != 20 {
+		t.Errorf("%+v", c)
+	}
+	if c.New["admit"]+c.New["degrade"] != 20 || c.New["defer"] != 20 || c.Budgets[0] != (BudgetUse{"day", 20_000, 10_000}) {
+		t.Errorf("%+v", c)
+	}
+	c = Compare(before, parse("tenant != \"\"", "tenant != \"ads\""), Begin, calls)
+	if len(c.Moves) != 2 || c.New["deny"] != 20 || !strings.HasPrefix(c.Moves[0].New, "deny no_rule") || len(c.Tenants) != 1 || c.Tenants[0] != (Tenant{"ads", 20, 20}) {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestParse(t *testing.T) {
 	const call = "tests:\n  - name: x\n    call: {tenant: a}\n    expect: {decision: admit}\n"
 	for _, test := range []struct{ doc, want string }{
@@ -143,7 +174,7 @@ func FuzzParse(f *testing.F) {
 
 func TestPurity(t *testing.T) {
 	purity.Check(t, purity.Allowed{
-		"errors": nil, "fmt": nil, "maps": nil, "math/rand/v2": {"New", "NewPCG"}, "net/url": {"PathUnescape"}, "slices": nil, "strings": nil,
+		"cmp": nil, "errors": nil, "fmt": nil, "maps": nil, "math/rand/v2": {"New", "NewPCG"}, "net/url": {"PathUnescape"}, "slices": nil, "strings": nil,
 		"time": {"Duration", "Millisecond"}, "go.yaml.in/yaml/v4": nil,
 		"github.com/swarmpurse/swarmpurse/ledger": nil, "github.com/swarmpurse/swarmpurse/ledger/placement": nil,
 		"github.com/swarmpurse/swarmpurse/node/admit": nil, "github.com/swarmpurse/swarmpurse/node/core": nil,

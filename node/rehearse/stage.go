@@ -29,14 +29,16 @@ type Stage struct {
 
 // New is a stage at which nothing was spent yet. zone is the node's, "" for none; reach says to which upstreams of the policy it
 // can send calls.
-func New(p *policy.Policy, zone string, reach []string) *Stage {
+func New(p *policy.Policy, zone string, reach []string) *Stage { return newAt(Begin, p, zone, reach) }
+
+func newAt(begin ledger.Instant, p *policy.Policy, zone string, reach []string) *Stage {
 	const name = "rehearsal"
 	self := ledger.Holder{Node: name, Gen: 1}
 	charter, err := ledger.NewCharter(name, []ledger.Holder{self}, [16]byte{1})
 	if err != nil {
 		panic(fmt.Sprintf("BUG: %v", err))
 	}
-	s := &Stage{policy: p, charter: charter.ID, now: Begin, begin: Begin, decided: map[*admit.Waiter]bool{}}
+	s := &Stage{policy: p, charter: charter.ID, now: begin, begin: begin, decided: map[*admit.Waiter]bool{}}
 	s.core.Replica = ledger.NewReplica(ledger.Config{
 		Self: self, Strategy: placement.Strategy{}, Rand: rand.New(rand.NewPCG(1, 1)), Zone: zone,
 		Resolve: func(id ledger.InstanceID) (ledger.Spec, bool) {
@@ -123,13 +125,14 @@ func (s *Stage) Decide(r *admit.Request) (admit.Details, error) {
 	return e.Lookup(id)
 }
 
-// Settle ends a call.
-func (s *Stage) Settle(id string, st admit.Settlement) error {
+// settle ends a call, and returns what it was charged.
+func (s *Stage) settle(id string, st admit.Settlement) ([]admit.Charge, error) {
 	i, err := s.core.Engine.Parse(id)
-	if err == nil {
-		_, err = s.core.Engine.Settle(s.now, i, st)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	rc, err := s.core.Engine.Settle(s.now, i, st)
+	return rc.Charged, err
 }
 
 // Instance finds an instance by its name, as in "tenant-day/search", and its limit.
