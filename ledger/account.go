@@ -579,7 +579,13 @@ func abs(t Tokens) Tokens {
 type ewma float64
 
 func (e *ewma) add(perSecond float64, dt, constant Millis) {
-	w := 1 - math.Exp(-float64(dt)/float64(constant))
+	e.blend(perSecond, ewmaPart(dt, constant))
+}
+
+// ewmaPart is the weight of what came in the last dt.
+func ewmaPart(dt, constant Millis) float64 { return 1 - math.Exp(-float64(dt)/float64(constant)) }
+
+func (e *ewma) blend(perSecond, w float64) {
 	*e += ewma(w * (perSecond - float64(*e)))
 	if *e < 1e-3 {
 		*e = 0

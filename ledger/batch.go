@@ -21,6 +21,12 @@ func (t *touchList) add(in *instance) {
 	t.mu.Unlock()
 }
 
+func (t *touchList) any() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.ins) > 0
+}
+
 func (t *touchList) take() []*instance {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -146,6 +152,21 @@ func (r *Replica) Commit(now Instant) Effects {
 	r.minted.trim()
 	r.burned.trim()
 	r.guardCommit(now)
+	return r.effects()
+}
+
+// Heard completes a batch of nothing but rows that came, of a replica that sleeps by Due: nothing of it is durable. false if there is
+// more in it, which takes Writes and Commit.
+func (r *Replica) Heard() (fx Effects, ok bool) {
+	b := &r.batch
+	if len(b.dirty)+len(b.edges)+len(b.meta)+len(b.sends)+len(b.grown) > 0 || r.roused {
+		return fx, false
+	}
+	return r.effects(), true
+}
+
+// effects takes the effects of the batch, and begins the next one.
+func (r *Replica) effects() Effects {
 	b := &r.batch
 	fx := Effects{Sends: b.sends, Spreads: b.spreads, Grown: b.grown, Events: b.events, News: b.news, Stale: b.stale}
 	last := &r.last // its effects are over

@@ -131,6 +131,7 @@ type Replica struct {
 
 	touched   touchList
 	active    []*instance
+	roused    bool // an instance has become active since Due was asked
 	unacked   []*edgeRef
 	nextTurn  Instant
 	lastSlow  Instant

@@ -8,7 +8,8 @@ type Strategy interface {
 	// much to want of each.
 	Donors(v *View, need Tokens, n int) (peers []int, want Tokens)
 	// Ahead says what the next calls may need beyond what is here, to ask for it before they come; 0 for nothing. It is
-	// asked while no call waits. Donors is then asked with View.Ahead set. The view has no peers.
+	// asked while no call waits. Donors is then asked with View.Ahead set. The view has no peers. From 0 it must not rise by
+	// time alone, while rights accrue and demand fades: ticks that would only ask that are passed over (see Due).
 	Ahead(v *View) Tokens
 	// Give says how many rights the donor gives for an ask; the ledger gives no more than it can. The view has no peers.
 	Give(v *View, ask *Ask) Tokens

@@ -18,7 +18,7 @@ const (
 // activate puts an instance on the list that ticks look at.
 func (r *Replica) activate(in *instance) {
 	if !in.active && in.account != nil {
-		in.active = true
+		in.active, r.roused = true, true
 		r.active = append(r.active, in)
 	}
 }

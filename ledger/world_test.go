@@ -16,23 +16,24 @@ import (
 // world is a small swarm on one goroutine: replicas, their disks and clocks, and a network that may do
 // anything to a packet but change it. check in model_test.go judges it after every step.
 type world struct {
-	fatalf  func(string, ...any)
-	logf    func(string, ...any)
-	now     Instant // true time
-	nodes   []*wnode
-	net     []packet
-	old     []packet // delivered before, for replays
-	ids     []InstanceID
-	specs   map[InstanceID][]Spec // by policy version
-	model   *model
-	lossy   func() bool          // whether the next packet is lost; nil for never
-	fate    func(*wnode) outcome // of batches in rounds; nil for commit
-	guards  Guards               // what the policy says about them
-	part    int                  // bytes of records in a message about guarding; 0 for what is usual
-	few     bool                 // nobody but its heir and guardians is told all records of one that was claimed
-	charter Charter
-	lost    int  // directories
-	honest  bool // operators vouch for the dead only: one that comes back hears first that it is over
+	fatalf   func(string, ...any)
+	logf     func(string, ...any)
+	now      Instant // true time
+	nodes    []*wnode
+	net      []packet
+	old      []packet // delivered before, for replays
+	ids      []InstanceID
+	specs    map[InstanceID][]Spec // by policy version
+	model    *model
+	lossy    func() bool          // whether the next packet is lost; nil for never
+	fate     func(*wnode) outcome // of batches in rounds; nil for commit
+	guards   Guards               // what the policy says about them
+	part     int                  // bytes of records in a message about guarding; 0 for what is usual
+	few      bool                 // nobody but its heir and guardians is told all records of one that was claimed
+	charter  Charter
+	lost     int      // directories
+	strategy Strategy // nil for placement's
+	honest   bool     // operators vouch for the dead only: one that comes back hears first that it is over
 }
 
 type wnode struct {
@@ -148,8 +149,12 @@ func (n *wnode) start(seed uint64) {
 }
 
 func (n *wnode) config(seed uint64) Config {
+	strategy := n.w.strategy
+	if strategy == nil {
+		strategy = placement.Strategy{}
+	}
 	return Config{
-		Self: n.self, Directory: n.dir, Strategy: placement.Strategy{}, Rand: rand.New(rand.NewPCG(seed, uint64(n.i))),
+		Self: n.self, Directory: n.dir, Strategy: strategy, Rand: rand.New(rand.NewPCG(seed, uint64(n.i))),
 		Resolve: func(id InstanceID) (Spec, bool) {
 			ss, ok := n.w.specs[id]
 			if !ok {
@@ -217,8 +222,12 @@ func (n *wnode) batch(o outcome, meanwhile func()) {
 		n.crash()
 		return
 	}
-	fx := n.r.Commit(n.clock())
 	defer n.follow()
+	n.say(n.r.Commit(n.clock()))
+}
+
+// say does what a batch brings.
+func (n *wnode) say(fx Effects) {
 	for _, s := range fx.Sends {
 		n.w.model.told(n, s.Message)
 		n.w.send(n, s.To, s.Message)

@@ -89,6 +89,7 @@ func (w *world) enter(c *call) {
 
 // try is what the caller's goroutine does: decide at once, or hand the call to the loop.
 func (n *node) try(c *call) {
+	n.wake()
 	now := n.clockNow()
 	if id, ok := n.core.Engine.Try(now, &c.req); ok {
 		c.id = id
@@ -334,6 +335,7 @@ func (w *world) ends(c *call) {
 		n.hold(event{kind: evSettle, p: c})
 		return
 	}
+	n.wake()
 	n.settle(c)
 }
 

@@ -181,7 +181,7 @@ func (m *measure) sampleStale() {
 			if v := n.version(in, h); v < uint32(x.row.Version) {
 				// The oldest version that it lacks, of those that are remembered.
 				born := x.born
-				for _, y := range w.pool.recent[in][h] {
+				for _, y := range w.pool.recent[in][h].news {
 					if y != nil && uint32(y.row.Version) > v {
 						born = min(born, y.born)
 					}

@@ -48,7 +48,8 @@ type node struct {
 	writing    []ledger.Write
 	backlog    []event
 	tickDue    bool
-	unread     int // packets in backlog while paused
+	ticked     ledger.Instant // when it had its last tick, or caught up with it
+	unread     int            // packets in backlog while paused
 	waiting    map[*call]struct{}
 	got        uint64 // credits of rights from peers
 	view       *view
@@ -86,7 +87,7 @@ func (w *world) addNode(i int) *node {
 		w: w, i: i, end: &end{node: int32(i), zone: w.zones[w.sc.ZoneOf(i)]}, name: name,
 		self: ledger.Holder{Node: name, Gen: 1}, dir: 1, disk: map[string][]byte{},
 	}
-	w.nodes, w.linkEnds = append(w.nodes, n), append(w.linkEnds, n.end)
+	w.nodes, w.linkEnds, w.idle = append(w.nodes, n), append(w.linkEnds, n.end), append(w.idle, idle{})
 	w.byName[name] = n
 	return n
 }
@@ -95,6 +96,7 @@ func (w *world) addNode(i int) *node {
 func (n *node) start() {
 	w := n.w
 	n.life++
+	w.idle[n.i] = idle{life: n.life}
 	n.up, n.paused, n.busy, n.gone = true, false, false, false
 	n.writing, n.backlog, n.unread, n.tickDue = nil, nil, 0, false
 	n.started = w.now
@@ -195,6 +197,7 @@ func (n *node) forgetDead() {
 // stop ends the process at once.
 func (n *node) stop() {
 	w := n.w
+	n.wake()
 	if n.busy && n.dice.IntN(2) == 0 {
 		n.store(n.writing) // the write had reached the disk, though nobody heard of it
 	}
@@ -288,9 +291,6 @@ func (n *node) happen(e *event) {
 		n.out.run()
 	case evView:
 		n.do(*e)
-	case evTick:
-		n.w.plan(n.w.now+micros(core.TickEvery)*milli, evTick, n, nil)
-		n.do(*e)
 	default:
 		n.do(*e)
 	}
@@ -299,6 +299,9 @@ func (n *node) happen(e *event) {
 // do is one operation of the loop, at once or when the loop is free. A process that is stopped holds it up, and while
 // the disk is written to, what is an input of the replica waits.
 func (n *node) do(e event) {
+	if e.kind != evRows || n.due() {
+		n.wake()
+	}
 	if n.paused {
 		n.hold(e)
 		return
@@ -314,7 +317,17 @@ func (n *node) do(e event) {
 	} else {
 		n.perform(&e)
 	}
+	if e.kind == evRows && !n.due() {
+		if fx, ok := n.core.Replica.Heard(); ok {
+			n.effects(fx)
+			return
+		}
+		n.wake()
+	}
 	n.flush()
+	if e.kind == evTick {
+		n.sleep()
+	}
 }
 
 // input reports whether an operation changes the replica. The others decide on calls, settle them, or only read.
@@ -475,6 +488,7 @@ func (n *node) flush() {
 
 // stored is the end of a write.
 func (n *node) stored() {
+	n.wake()
 	n.busy = false
 	switch told := !n.core.Writing(); { // too early, by a planted bug
 	case n.failing > 0 && !told:

@@ -286,8 +286,11 @@ type news struct {
 	turns            bool // it is the first of its window
 }
 
-// ring keeps the last few versions of one row.
-type ring [4]*news
+// ring keeps the last few versions of one row. Their numbers stand beside them: it is looked through for every row that is told.
+type ring struct {
+	versions [4]uint64 // of news, 0 where there is none
+	news     [4]*news
+}
 
 func (p *pool) instance(id ledger.InstanceID) int32 {
 	i, ok := p.instances[id]
@@ -318,14 +321,14 @@ func (p *pool) intern(row *ledger.Row) *news {
 		p.recent[in] = append(p.recent[in], ring{})
 	}
 	r := &p.recent[in][h]
-	for _, x := range r {
-		if x != nil && x.row.Version == row.Version {
-			return x
+	for i, v := range r.versions {
+		if v == row.Version && r.news[i] != nil {
+			return r.news[i]
 		}
 	}
 	x := &news{instance: in, holder: h, origin: p.nodeOf[h], born: p.w.now}
-	x.turns = !slices.ContainsFunc(r[:], func(y *news) bool { return y != nil && y.row.Window >= row.Window })
-	if last := r[0]; last != nil {
+	x.turns = !slices.ContainsFunc(r.news[:], func(y *news) bool { return y != nil && y.row.Window >= row.Window })
+	if last := r.news[0]; last != nil {
 		x.row = last.row
 		x.size = last.size // give or take a few bytes
 	} else {
@@ -333,17 +336,17 @@ func (p *pool) intern(row *ledger.Row) *news {
 	}
 	x.row.Row = *row
 	oldest := 0
-	for i, o := range r {
+	for i, o := range r.news {
 		if o == nil {
 			oldest = i
 			break
 		}
-		if o.row.Version < r[oldest].row.Version {
+		if r.versions[i] < r.versions[oldest] {
 			oldest = i
 		}
 	}
-	if o := r[oldest]; o == nil || o.row.Version < row.Version {
-		r[oldest] = x
+	if r.news[oldest] == nil || r.versions[oldest] < row.Version {
+		r.news[oldest], r.versions[oldest] = x, row.Version
 	}
 	return x
 }
@@ -354,7 +357,7 @@ func (p *pool) latest(in, h int32) *news {
 		return nil
 	}
 	var best *news
-	for _, x := range p.recent[in][h] {
+	for _, x := range p.recent[in][h].news {
 		if x != nil && (best == nil || x.row.Version > best.row.Version) {
 			best = x
 		}

@@ -12,6 +12,7 @@ func traceHash(h uint64) string { return fmt.Sprintf("%016x", h) }
 
 // atRest judges the swarm when all faults are over, no calls have arrived for Scenario.Rest, and nothing may be stuck.
 func (w *world) atRest() {
+	w.catchUp()
 	for _, n := range w.nodes {
 		switch {
 		case n.gone && !n.up:
@@ -67,6 +68,7 @@ const (
 func (w *world) untilStill(o Options) {
 	for limit := max(w.end, min(w.lastEnd, w.end+longestCall)) + stillMost + w.told(); w.goesOn(); {
 		w.until(w.now+stillStep, o)
+		w.catchUp()
 		invariant, detail := w.unrest()
 		if invariant == "" {
 			w.together()
@@ -183,7 +185,7 @@ func (w *world) disagree() string {
 			}
 			if x.turns && x.born > w.now-w.told() { // then the last one of the window before
 				newest = 0
-				for _, y := range w.pool.recent[in][h] {
+				for _, y := range w.pool.recent[in][h].news {
 					if y != nil && y.born <= w.now-w.told() {
 						newest = max(newest, uint32(y.row.Version))
 					}

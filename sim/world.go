@@ -47,6 +47,7 @@ type world struct {
 	hash     uint64
 	charter  ledger.Charter
 	nodes    []*node
+	idle     []idle // by node
 	linkEnds []*end // of nodes
 	byName   map[string]*node
 	zones    map[string]int
@@ -73,6 +74,9 @@ type world struct {
 	judge     judge
 	measure   measure
 	policyAt  []micros // when a policy was last in force anywhere
+	everyTick bool     // see Options
+	ticks     uint64   // that came to nodes
+	passed    uint64   // of those, in vain: see idle.go
 
 	arrivalsEnd, end micros
 	violation        *result.Violation
@@ -88,6 +92,8 @@ type Options struct {
 	Systems []string
 	// most ends the run after so many events; 0 is no limit.
 	most uint64
+	// everyTick has nodes tick when they have nothing to do, too.
+	everyTick bool
 	// strategy is used in the place of production's, for the test that shows that bounds can fail.
 	strategy ledger.Strategy
 	// bug plants a known bug, for the tests that show that the checks find it.
@@ -158,6 +164,7 @@ func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, er
 	if w.strategy = o.strategy; w.strategy == nil {
 		w.strategy = placement.Strategy{}
 	}
+	w.everyTick = o.everyTick
 	w.judge.init(w)
 	w.measure.init(w)
 	for _, n := range w.nodes {
@@ -243,6 +250,10 @@ func (w *world) until(at micros, o Options) {
 
 func (w *world) happen(e *event) {
 	switch e.kind {
+	case evTick:
+		if !w.passes(e) {
+			w.nodes[e.node].tickAt(e)
+		}
 	case evArrival:
 		c := w.next
 		w.arrive()
@@ -250,14 +261,19 @@ func (w *world) happen(e *event) {
 	case evStatus:
 		w.pool.learn(e.p.(*status))
 	case evBack:
+		w.wake()
 		w.back(e.p.(*node))
 	case evFault:
+		w.wake()
 		w.fault(e.p.(*scenario.Event), true)
 	case evMend:
+		w.wake()
 		w.fault(e.p.(*scenario.Event), false)
 	case evSample:
+		w.catchUp()
 		w.measure.sample()
 	case evLook:
+		w.catchUp()
 		w.measure.look()
 	case evCall:
 		w.enter(e.p.(*call))

@@ -191,6 +191,14 @@ func (m *Machine) Tick(now time.Duration) {
 	m.deliver(now)
 }
 
+// Due returns when the first Tick comes that does something, unless there is an input before; false if there is none.
+func (m *Machine) Due() (at time.Duration, ok bool) {
+	if len(m.fetches)+len(m.claims)+len(m.local) > 0 {
+		return 0, true
+	}
+	return m.quiet, m.own != nil
+}
+
 // Pending reports whether there is anything to write or to do.
 func (m *Machine) Pending() bool {
 	b := &m.batch

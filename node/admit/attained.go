@@ -23,6 +23,12 @@ type correction struct {
 	by            ledger.Tokens
 }
 
+func (c *corrections) any() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.list) > 0
+}
+
 // attained remembers at which of the first four draws an admitted call was charged to its tenant; those beyond stay as they
 // were reserved.
 func (e *Engine) attained(id ID, at uint8) {

@@ -2,6 +2,7 @@ package admit
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -221,6 +222,19 @@ func (e *Engine) Expire(now ledger.Instant) (expired int) {
 		s.mu.Unlock()
 	}
 	return expired
+}
+
+// NextExpire returns when the first Expire comes that may find something, if nothing is reserved or ends before, and if that is within
+// two seconds: else some time then.
+func (e *Engine) NextExpire() ledger.Instant {
+	sec := int64(math.MaxInt64 / 1000)
+	for k := range e.shards {
+		s := &e.shards[k]
+		s.mu.Lock()
+		sec = min(sec, s.next())
+		s.mu.Unlock()
+	}
+	return ledger.Instant(sec) * 1000
 }
 
 // Stepped says that the clock was put forward by so much, which was no time in which calls could run: reservations end so

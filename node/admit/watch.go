@@ -78,6 +78,25 @@ func (e *Engine) Watch(now ledger.Instant, l Ledger) {
 	}
 }
 
+// Due returns when the first Watch or Pump comes that does something, if no call comes or ends and nothing else changes before; it is
+// not after now if the next one does. The owner's.
+func (e *Engine) Due(now ledger.Instant) ledger.Instant {
+	if e.Waits() || len(e.queue.busy) > 0 || e.queue.frozen || e.corrections.any() ||
+		now < e.watchedAt || e.Policy() != e.watchedBy || len(e.watched) > refreshedAtOnce {
+		return now
+	}
+	for _, g := range e.watched {
+		if len(g.floors) > 0 {
+			return now // what refills is brought up to date with every Pump
+		}
+	}
+	due := e.watchDue
+	if e.renews > 0 {
+		due = min(due, e.renews)
+	}
+	return due
+}
+
 // lookAt looks at those that are due, of so many as one go takes.
 func (e *Engine) lookAt(now ledger.Instant, l Ledger, p *policy.Policy) {
 	for range min(len(e.watched), watchedAtOnce) {

@@ -49,6 +49,15 @@ func (s *shard) unschedule(i int32) {
 	}
 }
 
+// next is the second from which on advance has something to do, of the next two.
+func (s *shard) next() int64 {
+	sec := s.wheel.at + 1
+	if sec%wheelSize != 0 && s.wheel.heads[sec%wheelSize] < 0 {
+		sec++
+	}
+	return sec
+}
+
 // advance calls f for every record whose time has come. f takes it off the wheel, and may put it back for later.
 func (s *shard) advance(now ledger.Instant, f func(i int32)) {
 	w := &s.wheel

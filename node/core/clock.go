@@ -26,6 +26,12 @@ func (c *Clock) At(elapsed ledger.Millis) ledger.Instant {
 // tolerance: steps below this are left alone, since two readings are never quite the same moment.
 const tolerance = 20 // ms
 
+// Steady reports whether Follow has nothing to correct.
+func (c *Clock) Steady(wall ledger.Instant, elapsed ledger.Millis) bool {
+	d := wall - c.At(elapsed)
+	return -tolerance <= d && d <= tolerance
+}
+
 // Follow corrects the clock by what the wall clock says now. One goroutine calls it, every interval of real time.
 // It returns how far the clock stepped forward, 0 for small corrections.
 func (c *Clock) Follow(wall ledger.Instant, elapsed, interval ledger.Millis) (stepped ledger.Millis) {

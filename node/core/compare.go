@@ -52,6 +52,14 @@ func (c *Comparer) Due(now ledger.Instant) bool {
 	return now >= c.at || c.at > now+compareEvery*maxComparePauses
 }
 
+// Next returns when it will be Due, unless it is told of members before.
+func (c *Comparer) Next(now ledger.Instant) ledger.Instant {
+	if c.Due(now) {
+		return now
+	}
+	return c.at
+}
+
 // Peer picks whom to tell: one that came back, or one by chance; "" if nobody is alive. founded says whether this
 // node has a charter: without one it has no rows, and what it lacks is a full sync with anybody. After it, call
 // Told with what the digest cost.

@@ -66,6 +66,21 @@ func (c *Core) Tick(now ledger.Instant) {
 	c.Replica.Tick(now)
 }
 
+// Due returns when the first Tick, and the Expire and Advance with it, comes that does more than Idle, unless anything else is called
+// before; it is not after now if the next one does. It is to be asked after a Tick at now, when its batch is complete. See [ledger.Replica.Due].
+func (c *Core) Due(now ledger.Instant) ledger.Instant {
+	if c.writing || c.failed || c.stepped > 0 || len(c.needs.list) > 0 {
+		return now
+	}
+	return min(c.Engine.Due(now), c.Replica.Due(now), c.Engine.NextExpire())
+}
+
+// Idle stands for n ticks that did not come, the last of them at now: see [ledger.Replica.Idle].
+func (c *Core) Idle(now ledger.Instant, n int) {
+	c.Expire(now)
+	c.Replica.Idle(now, n, TickEvery)
+}
+
 // Offer is [admit.Engine.Offer]. While a batch is written, a call that needs an instance opened waits for its end.
 func (c *Core) Offer(now ledger.Instant, r *admit.Request) (admit.ID, *admit.Waiter, error) {
 	if c.writing {

@@ -1,0 +1,87 @@
+package sim
+
+import (
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/core"
+)
+
+// Most ticks find nothing to do (see ledger/due.go), and a node that has had none lately lies in no cache. So those ticks are
+// events, and counted, but the node is left alone; what they would have done is done when anything else happens to it.
+
+// idle is until when a node's ticks do nothing.
+type idle struct {
+	until  micros
+	missed uint32 // ticks that it has not had
+	life   uint32 // of the node
+}
+
+const tickEvery = micros(core.TickEvery) * milli
+
+// passes reports whether a tick is one in vain.
+func (w *world) passes(e *event) bool {
+	w.ticks++
+	x := &w.idle[e.node]
+	if w.now >= x.until || e.life != x.life {
+		return false
+	}
+	x.missed++
+	w.passed++
+	w.queue.push(event{at: w.now + tickEvery, seq: w.seq, kind: evTick, node: e.node, life: e.life})
+	w.seq++
+	return true
+}
+
+// tickAt is a tick that may have something to do.
+func (n *node) tickAt(e *event) {
+	if n.up && e.life == n.life {
+		n.w.plan(n.w.now+tickEvery, evTick, n, nil)
+		n.do(*e)
+	}
+}
+
+// sleep is after a tick: there may be nothing to do for a while.
+func (n *node) sleep() {
+	w := n.w
+	if w.everyTick || n.busy || n.paused || n.tickDue || len(n.backlog) > 0 || n.leaving.since > 0 || n.core.Over() {
+		return
+	}
+	if now := n.clockNow(); n.clock.Steady(n.wall(), n.elapsed()) {
+		n.ticked = now
+		w.idle[n.i].until = w.now + micros(min(n.core.Due(now), n.comparer.Next(now))-now)*milli
+	}
+}
+
+// due reports whether its next tick does something.
+func (n *node) due() bool { return n.w.now >= n.w.idle[n.i].until }
+
+// catchUp does what the ticks would have done that the node has not had.
+func (n *node) catchUp() {
+	x := &n.w.idle[n.i]
+	if x.missed == 0 {
+		return
+	}
+	n.ticked += ledger.Instant(x.missed) * ledger.Instant(core.TickEvery)
+	n.latest = max(n.latest, n.ticked)
+	n.core.Idle(n.ticked, int(x.missed))
+	x.missed = 0
+}
+
+// wake is before anything happens to a node that may give its next tick something to do.
+func (n *node) wake() {
+	n.catchUp()
+	n.w.idle[n.i].until = 0
+}
+
+// catchUp is before all nodes are looked at.
+func (w *world) catchUp() {
+	for _, n := range w.nodes {
+		n.catchUp()
+	}
+}
+
+// wake is before something happens to many nodes.
+func (w *world) wake() {
+	for _, n := range w.nodes {
+		n.wake()
+	}
+}

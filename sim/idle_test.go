@@ -1,0 +1,64 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"testing"
+
+	"github.com/swarmpurse/swarmpurse/sim/scenario"
+)
+
+var (
+	idleSeeds   = flag.Int("idle.seeds", 3, "random scenarios of TestIdleTicks")
+	idleShipped = flag.Bool("idle.shipped", false, "TestIdleTicks runs those scenarios that ship, too")
+)
+
+// TestIdleTicks: a run in which nodes are left alone that have nothing to do is, event by event and in all its figures, the run in which
+// every node has every tick.
+func TestIdleTicks(t *testing.T) {
+	var scs []*scenario.Scenario
+	for seed := range *idleSeeds {
+		scs = append(scs, scenario.Random(uint64(seed+1)))
+	}
+	scs = append(scs, steady(t, 12, 20e9))
+	if *idleShipped {
+		for _, f := range scenario.Shipped() {
+			sc, err := f.Parse()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sc.Nodes <= 100 {
+				scs = append(scs, sc)
+			}
+		}
+	}
+	passed, ticks := uint64(0), uint64(0)
+	for _, sc := range scs {
+		t.Run(fmt.Sprintf("%s-%d", sc.Name, sc.Seed), func(t *testing.T) {
+			run := func(every bool) (string, *world) {
+				o := Options{everyTick: every}
+				w, err := newWorld(t.Context(), sc, o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r, err := w.run(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				violation := fmt.Sprintf("%+v", r.Violation)
+				r.Wall, r.Violation = 0, nil
+				return fmt.Sprintf("%+v %s", *r, violation), w
+			}
+			want, _ := run(true)
+			got, w := run(false)
+			if got != want {
+				t.Fatalf("%s, seed %d: a run in which nodes pass ticks is another:\n%.200s\n%.200s", sc.Name, sc.Seed, got, want)
+			}
+			t.Logf("%s: %d of %d ticks passed", sc.Name, w.passed, w.ticks)
+			passed, ticks = passed+w.passed, ticks+w.ticks
+		})
+	}
+	if passed*20 < ticks {
+		t.Errorf("of %d ticks %d were passed: the test shows little", ticks, passed)
+	}
+}
