@@ -82,9 +82,9 @@ func (n *Node) decode(from string, payload []byte) (op, error) {
 		if err != nil {
 			return nil, err
 		}
-		p, err := policy.Parse("peer", doc.Source) // slow, so not in the loop
+		p, err := policy.ParseNewer("peer", doc.Source) // slow, so not in the loop
 		if err != nil {
-			return nil, fmt.Errorf("policy revision from %s cannot be used by this version: %w", from, err)
+			return n.refuseDocument(from, doc.Source, err), nil
 		}
 		return func(ledger.Instant) { n.receivePolicy(from, p, doc) }, nil
 	case msgHave:

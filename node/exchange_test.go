@@ -37,7 +37,7 @@ func TestDecode(t *testing.T) {
 		{"another's row", ledger.Encode([]ledger.Row{{Holder: n3, Instance: "pot@0123456789ab", Version: 1}}), true, false},
 		{"a decision on another", ledger.Encode(&guardian.Decided{Of: n3, From: n2, To: n3, Value: guardian.Value{Version: 1, Heir: n2}}), true, false},
 		{"a policy", append([]byte{msgPolicy}, a.encode()...), true, false},
-		{"a policy that does not parse", wrong, false, true},
+		{"a policy that does not parse is refused in the loop, once", wrong, true, false},
 		{"the word of a policy", n.have(), true, false},
 		{"a request for the policy", []byte{msgWant}, true, false},
 		{"a charter", append([]byte{msgCharter}, ledger.EncodeCharter(&c)...), true, false},

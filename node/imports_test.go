@@ -35,7 +35,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"node/llm":         {"ledger", "policy", "node/admit", "node/llm/"},
 		"node/llm/standin": {"ledger", "policy", "node/admit", "node/llm"},
 		"node/api":         {"ledger", "policy", "node/admit"},
-		"node":             {"ledger", "ledger/placement", "gossip", "policy", "policy/rollout", "node/"},
+		"node":             {"ledger", "ledger/placement", "gossip", "policy", "policy/document", "policy/rollout", "node/"},
 		"sim":              {"ledger", "ledger/placement", "ledger/guardian", "ledger/judge", "node/admit", "node/core", "policy", "sim/"},
 		"sim/workload":     {"ledger"},
 		"sim/scenario":     {"ledger", "policy", "policy/document", "sim/result", "sim/workload"},

@@ -181,6 +181,9 @@ func (n *Node) putInForce() {
 	n.replica.SetGuards(n.now(), next.policy.Guards())
 	n.replica.Respec(n.now())
 	n.metrics.PolicyChange(telemetry.Applied)
+	if list := next.policy.Ignored(); list != nil {
+		n.log.Warn().Int64("revision", next.policy.Revision()).Strs("fields", list).Msg("this version does not know all of the policy: what it does not know does nothing here")
+	}
 	n.log.Info().Int64("revision", next.policy.Revision()).Int64("from", cur.policy.Revision()).Str("by", next.by).Msg("policy in force")
 	word := n.have()
 	for _, name := range n.pool.Alive() {
@@ -241,7 +244,7 @@ func (n *Node) receiveHave(h wire.Have) {
 	k := rollout.Key{Revision: h.Revision, Hash: h.Hash}
 	mine := rollout.KeyOf(cur)
 	switch e, known := n.roll.state.Of(k); {
-	case h.Node == n.opts.Name || k == mine:
+	case h.Node == n.opts.Name || k == mine || n.roll.refused[h.Hash] != "":
 	case k.Compare(mine) < 0:
 		n.sendPolicy(h.Node)
 	case h.Revision > 0 && (!known || e.Back == nil && n.roll.docs[k] == nil):
@@ -334,7 +337,7 @@ func readDocument(b []byte) (*adopted, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := policy.Parse("stored policy", d.Source)
+	p, err := policy.ParseNewer("stored policy", d.Source)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,9 @@ func viewPolicy(a *adopted) api.Policy {
 	for _, w := range policy.Check(a.policy) {
 		v.Warnings = append(v.Warnings, w.String())
 	}
+	for _, field := range a.policy.Ignored() {
+		v.Warnings = append(v.Warnings, field+" is not known to this version, and does nothing here")
+	}
 	return v
 }
 
@@ -73,7 +76,11 @@ func (n *Node) PolicyHistory() (h api.History) {
 	_ = n.look(func(ledger.Instant) {
 		f := n.roll.inForce()
 		for _, e := range slices.Backward(n.roll.state.Entries()) {
-			h.Revisions = append(h.Revisions, viewRevision(&e, &f))
+			r := viewRevision(&e, &f)
+			if why := n.roll.refused[e.Hash]; why != "" && n.roll.docs[e.Key] == nil {
+				r.State, r.Refused = "refused", why
+			}
+			h.Revisions = append(h.Revisions, r)
 		}
 	})
 	return h

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/store"
+	"github.com/swarmpurse/swarmpurse/node/telemetry"
 	"github.com/swarmpurse/swarmpurse/node/wire"
 	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/policy/document"
 	"github.com/swarmpurse/swarmpurse/policy/rollout"
 )
 
@@ -38,6 +41,8 @@ type revisions struct {
 	written int64
 	asked   int64
 	unbaked rollout.Key // said of this one that too few calls came
+
+	refused map[[32]byte]string // documents that this version cannot use, by hash, and why: they are not asked for again
 }
 
 // said is how an entry was and has become, and who told it.
@@ -61,7 +66,7 @@ type trying struct {
 func (t *trying) decides() bool { return t != nil && t.held == "" }
 
 func (r *revisions) init() {
-	r.docs, r.stored = map[rollout.Key]*adopted{}, map[rollout.Key]bool{}
+	r.docs, r.stored, r.refused = map[rollout.Key]*adopted{}, map[rollout.Key]bool{}, map[[32]byte]string{}
 }
 
 func (r *revisions) has(k rollout.Key) bool { return r.docs[k] != nil }
@@ -182,6 +187,9 @@ func (n *Node) receiveRevisions(from string, es []rollout.Entry) {
 	n.learn(es, nil, from, nil)
 	if from != "" {
 		for _, k := range n.roll.inForce().Missing {
+			if n.roll.refused[k.Hash] != "" {
+				continue
+			}
 			n.tell(from, msgWantDocument, wire.EncodeWant(k))
 		}
 	}
@@ -198,6 +206,29 @@ func (n *Node) receiveDocument(p *policy.Policy, d wire.Document) {
 func (n *Node) sendDocument(to string, k rollout.Key) {
 	if d := n.roll.docs[k]; d != nil {
 		n.tell(to, msgDocument, d.encode())
+	}
+}
+
+// maxRefused bounds the documents that are remembered because this version cannot use them.
+const maxRefused = 16
+
+// refuseDocument is what the loop does with a document that this version cannot use: it says so, once.
+func (n *Node) refuseDocument(from string, src []byte, why error) op {
+	hash := sha256.Sum256(document.Canonical(src))
+	return func(ledger.Instant) {
+		if n.roll.refused[hash] != "" {
+			return
+		}
+		for h := range n.roll.refused {
+			if len(n.roll.refused) < maxRefused {
+				break
+			}
+			delete(n.roll.refused, h)
+		}
+		n.roll.refused[hash] = why.Error()
+		n.metrics.PolicyChange(telemetry.Refused)
+		n.log.Error().Str("from", from).Str("hash", hex.EncodeToString(hash[:])).AnErr("why", why).
+			Msg("a policy of the swarm cannot be used by this version, so this node keeps the one it has: upgrade it")
 	}
 }
 

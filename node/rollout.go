@@ -134,7 +134,7 @@ func (n *Node) askMissing(now ledger.Instant) {
 		return
 	}
 	r.asked = int64(now)
-	missing := r.inForce().Missing
+	missing := slices.DeleteFunc(r.inForce().Missing, func(k rollout.Key) bool { return r.refused[k.Hash] != "" })
 	peers := slices.DeleteFunc(slices.Clone(n.pool.Alive()), func(name string) bool { return name == n.opts.Name })
 	if len(missing) == 0 || len(peers) == 0 {
 		return
@@ -175,9 +175,9 @@ func (n *Node) decodeRollout(from string, payload []byte) (op, error) {
 		if err != nil {
 			return nil, err
 		}
-		p, err := policy.Parse("peer", doc.Source) // slow, so not in the loop
+		p, err := policy.ParseNewer("peer", doc.Source) // slow, so not in the loop
 		if err != nil {
-			return nil, fmt.Errorf("a policy from %s cannot be used by this version: %w", from, err)
+			return n.refuseDocument(from, doc.Source, err), nil
 		}
 		return func(ledger.Instant) { n.receiveDocument(p, doc) }, nil
 	case msgTally:

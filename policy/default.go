@@ -19,7 +19,7 @@ var starterSource []byte
 const DefaultFile = "built-in policy"
 
 var defaultPolicy = sync.OnceValue(func() *Policy {
-	p, err := parse(DefaultFile, defaultSource, true, 0, 0)
+	p, err := parse(DefaultFile, defaultSource, true, false, 0, 0)
 	if err != nil {
 		panic(fmt.Sprintf("BUG: the built-in policy: %v", err))
 	}

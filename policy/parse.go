@@ -20,18 +20,24 @@ type decoder struct{ document.Decoder }
 
 // Parse reads, checks and compiles one document. file is only its name, for errors. The error is an
 // *Errors with every mistake found, up to MaxErrors. src is copied.
-func Parse(file string, src []byte) (*Policy, error) { return parse(file, src, false, 0, 0) }
+func Parse(file string, src []byte) (*Policy, error) { return parse(file, src, false, false, 0, 0) }
+
+// ParseNewer is Parse for a document that a node has checked which may be of a newer version: fields that this version does not
+// know are passed over, and named by Ignored, unless the document requires them.
+func ParseNewer(file string, src []byte) (*Policy, error) {
+	return parse(file, src, false, true, 0, 0)
+}
 
 // ParsePart is Parse for a document that is a part of a file: its first line is the one that comes after below
 // others, and its lines are indented there by right characters. Positions are those of the file.
 func ParsePart(file string, src []byte, below, right int) (*Policy, error) {
-	return parse(file, src, false, below, right)
+	return parse(file, src, false, false, below, right)
 }
 
-// parse is ParsePart; builtin allows revision 0, which is older than every other.
-func parse(file string, src []byte, builtin bool, below, right int) (*Policy, error) {
+// parse is ParsePart; builtin allows revision 0, which is older than every other, and newer fields that are not known.
+func parse(file string, src []byte, builtin, newer bool, below, right int) (*Policy, error) {
 	d := &decoder{document.Decoder{
-		File: cmp.Or(file, "policy"), Noun: "policy", Start: "start with apiVersion: " + apiVersion, Below: below, Right: right,
+		File: cmp.Or(file, "policy"), Noun: "policy", Start: "start with apiVersion: " + apiVersion, Below: below, Right: right, Lenient: newer,
 	}}
 	src, root := d.Open(src)
 	if root == nil {
@@ -46,6 +52,7 @@ func parse(file string, src []byte, builtin bool, below, right int) (*Policy, er
 	if err := d.Err(); err != nil {
 		return nil, err
 	}
+	p.ignored = d.Ignored
 	return p, nil
 }
 
@@ -61,6 +68,9 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 	}
 	if n := f["revision"]; n != nil {
 		p.revision = d.revision(n, builtin)
+	}
+	if n := f["requires"]; n != nil {
+		d.requires(n)
 	}
 	if n := f["timezone"]; n != nil {
 		p.zone = d.timezone(n)

@@ -21,6 +21,7 @@ type Policy struct {
 	guards   ledger.Guards
 	audit    Audit
 	rollout  *Rollout // nil: the document says nothing of one
+	ignored  []string
 
 	tokens  []*tokenType // in the order of the document, like all lists here
 	classes []Class

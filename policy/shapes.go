@@ -12,6 +12,8 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 		Doc: "The form of this document."},
 	{Name: "revision", Required: true, Is: document.Schema{Kind: "integer", Min: 1, Max: int(maxConst)},
 		Doc: "Grows with every change: the highest revision wins in the whole swarm."},
+	{Name: "requires", Is: document.Schema{Names: true, Form: requiresForm},
+		Doc: "Fields, as in rollout or budgets.fairness, that a node must know to adopt this document: one that does not keeps the policy it has, and says so. Others that it does not know it passes over."},
 	{Name: "timezone", Is: document.Text,
 		Doc: "Windows are aligned to this IANA time zone, as in Europe/Berlin. Default: UTC."},
 	{Name: "tokens", Is: document.Schema{Each: &document.Schema{One: tokenShape}},
@@ -79,6 +81,8 @@ var guardShape = &document.Shape{Name: "guard", Fields: []document.Field{
 }}
 
 const (
+	requiresForm = `^[A-Za-z_]+(\.[A-Za-z_]+)*$`
+
 	byForm    = `^(tenant|agent|run|model|attributes\.[A-Za-z_][A-Za-z0-9_.-]*)$`
 	guardForm = `^(none|\+?[0-9_]+(\.[0-9_]+)?%)$`
 )

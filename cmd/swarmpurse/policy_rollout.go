@@ -140,6 +140,9 @@ which node, and why. The guard is named guard, and a candidate that was promoted
 				}
 				t := tables.New("→revision", "hash", "state", "what", "at", "node", "by", "why")
 				for _, r := range h.Revisions {
+					if r.Refused != "" {
+						fmt.Fprintf(a.stderr, "revision %d cannot be used by the node that was asked: %s\n", r.Revision, clean(r.Refused))
+					}
 					revision, hash, state := fmt.Sprint(r.Revision), clean(r.Hash[:min(8, len(r.Hash))]), clean(r.State)
 					for _, x := range r.Acts {
 						what := x.What

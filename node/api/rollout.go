@@ -82,7 +82,8 @@ type Act struct {
 type Revision struct {
 	Revision int64  `json:"revision"`
 	Hash     string `json:"hash"`
-	State    string `json:"state"` // stable, candidate, rolled back, past; waiting if its document is not here
+	State    string `json:"state"`             // stable, candidate, rolled back, past; waiting if its document is not here
+	Refused  string `json:"refused,omitempty"` // of the state refused: why this version cannot use its document
 	Acts     []Act  `json:"acts"`
 }
 

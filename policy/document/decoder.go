@@ -15,6 +15,8 @@ const (
 	MaxSource = 1 << 20 // bytes of a document
 	MaxName   = 64      // bytes of a name
 
+	MaxIgnored = 32 // fields of a newer version that are named
+
 	maxVisits = 200_000 // nodes of the YAML tree, aliases followed
 	maxDepth  = 24      // levels of the YAML tree, aliases followed
 )
@@ -28,6 +30,10 @@ type Decoder struct {
 	Lines []string // of the document
 	// Below and Right are added to the lines and columns of positions: the document is a part of a file.
 	Below, Right int
+	// Lenient passes over fields that this version does not know, instead of reporting them; Ignored lists them, the first
+	// MaxIgnored of them. It is for documents that somebody has checked who knows more.
+	Lenient bool
+	Ignored []string
 
 	errs Errors
 }
@@ -258,6 +264,10 @@ func (d *Decoder) Mapping(n *yaml.Node, s *Shape) map[string]*yaml.Node {
 		first[key.Value] = key
 		f, ok := s.Find(key.Value)
 		switch {
+		case d.Lenient && (!ok || f.Later):
+			if len(d.Ignored) < MaxIgnored {
+				d.Ignored = append(d.Ignored, fmt.Sprintf("%s: field %q of %s", d.Pos(key), Clip(key.Value), s.Name))
+			}
 		case !ok:
 			d.Report(key, DidYouMean(key.Value, s.Names()), "unknown field %q in %s", Clip(key.Value), s.Name)
 			meant[Nearest(key.Value, s.Names())] = true
