@@ -94,6 +94,7 @@ func (s *State) InForce(has func(Key) bool) (f InForce) {
 		f.Stable = e.Key
 		break
 	}
+	waits := len(f.Missing) > 0 // for the stable revision: until it is here, nothing is tried
 	for i := len(s.entries) - 1; i >= 0; i-- {
 		e := &s.entries[i]
 		if e.Compare(f.Stable) <= 0 {
@@ -104,7 +105,10 @@ func (s *State) InForce(has func(Key) bool) (f InForce) {
 		}
 		if !has(e.Key) {
 			f.Missing = append(f.Missing, e.Key)
-			continue // an older one would be tried meanwhile that nobody else tries
+			return f // an older one would be tried meanwhile that nobody else tries
+		}
+		if waits {
+			return f
 		}
 		if f.Stable == (Key{}) {
 			f.Stable = e.Key
@@ -153,6 +157,11 @@ func (s *State) Apply(w Word, k Key, r *policy.Rollout, force InForce) (Entry, e
 	if force.Candidate != (Key{}) && k != force.Candidate && (r != nil || k.Compare(force.Candidate) < 0) {
 		return e, refused("revision %d is a candidate: promote it or roll it back first (swarmpurse policy promote, swarmpurse policy rollback)", force.Candidate.Revision)
 	}
+	for _, m := range force.Missing {
+		if m != k && (r != nil || k.Compare(m) < 0) {
+			return e, force.missing()
+		}
+	}
 	if r == nil || force.Stable == (Key{}) {
 		e.Whole = &w // the first has nothing to be compared with
 		return e, w.valid()
@@ -169,6 +178,11 @@ func (s *State) Apply(w Word, k Key, r *policy.Rollout, force InForce) (Entry, e
 	w = old.next(w)
 	e.Trial = &Trial{w, *r}
 	return e, errors.Join(w.valid(), r.Valid())
+}
+
+// missing says that the node is not up to date.
+func (f *InForce) missing() error {
+	return refused("revision %d is known at this node without its document: ask another node, or try again in some seconds", f.Missing[0].Revision)
 }
 
 // candidate checks that k, or any if it is the zero Key, is the candidate.
@@ -213,6 +227,9 @@ func (s *State) RollBack(w Word, force InForce, has func(Key) bool) ([]Entry, er
 	k := force.Candidate
 	if k == (Key{}) {
 		k = force.Stable
+	}
+	if k == force.Stable && len(force.Missing) > 0 {
+		return nil, force.missing()
 	}
 	if k == (Key{}) {
 		return nil, refused("no policy was applied yet: there is nothing to roll back")

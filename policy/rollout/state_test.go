@@ -259,6 +259,26 @@ func TestMissingDocuments(t *testing.T) {
 	if f.Stable.Revision != 1 || f.Candidate.Revision != 0 || len(f.Missing) != 2 {
 		t.Errorf("%+v", f)
 	}
+	// A candidate is no stand-in for a stable revision that is not here yet, and is not tried beside an older one.
+	if f := s.InForce(func(k Key) bool { return k.Revision == 3 }); f.Stable != (Key{}) || f.Candidate != (Key{}) || len(f.Missing) != 2 {
+		t.Errorf("%+v", f)
+	}
+	if f := s.InForce(func(k Key) bool { return k.Revision != 2 }); f.Stable.Revision != 1 || f.Candidate != (Key{}) || len(f.Missing) != 1 {
+		t.Errorf("%+v", f)
+	}
+	// So nothing is said from there that rests on what is in force.
+	lacks := s.InForce(func(k Key) bool { return k.Revision == 1 })
+	_, first := s.Apply(w, Key{Revision: 9}, &canary, lacks)
+	_, second := s.Apply(w, Key{Revision: 2, Hash: [32]byte{1}}, nil, lacks)
+	_, third := s.RollBack(w, lacks, always)
+	for _, err := range []error{first, second, third} {
+		if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "without its document") {
+			t.Errorf("%v", err)
+		}
+	}
+	if _, err := s.Apply(w, Key{Revision: 9}, nil, lacks); err != nil {
+		t.Errorf("%v", err)
+	}
 	if keep := s.Keep(2); len(keep) != 2 || keep[0].Revision != 3 || keep[1].Revision != 2 {
 		t.Errorf("keeps %v", keep)
 	}
