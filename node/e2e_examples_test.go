@@ -20,7 +20,7 @@ import (
 // server counts 1,000 tokens of prompt, 400 of them cached, and 200 of output, 50 of them thought.
 type exampleCall struct {
 	example, tenant, agent, model string
-	data, priority                string // headers
+	run, data, priority           string // headers
 	class                         string // that it runs in
 	upstream                      string // that it goes to
 	spent                         map[string]ledger.Tokens
@@ -51,6 +51,7 @@ func TestExamplesThroughTheProxy(t *testing.T) {
 		{example: "provider-limits", model: "m", spent: map[string]ledger.Tokens{"requests-minute": 1, "input-minute": 600, "output-minute": 200, "calls-at-once": 0}},
 		// 2.5 * 600 + 1.25 * 400 + 10 * 200 micro-dollars.
 		{example: "money", tenant: "search", model: "gpt-4o", spent: map[string]ledger.Tokens{"company-month": 4000, "tenant-day/search": 4000}},
+		{example: "agents", tenant: "search", agent: "crawler", run: "r1", model: "m", spent: map[string]ledger.Tokens{"pool": 1200, "agent-hour/search/crawler": 1200, "run-day/r1": 1200}},
 		{example: "locality", model: "gpt-4o", data: "eu/docs", upstream: "eu-gpu", spent: map[string]ledger.Tokens{"pool": 1200, "eu-reads": 1}},
 	} {
 		seen[c.example] = true
@@ -75,7 +76,7 @@ func TestExamplesThroughTheProxy(t *testing.T) {
 				t.Fatal(err)
 			}
 			req.Header.Set("Content-Type", "application/json")
-			for name, value := range map[string]string{llm.HeaderTenant: c.tenant, llm.HeaderAgent: c.agent, llm.HeaderData: c.data, llm.HeaderPriority: c.priority} {
+			for name, value := range map[string]string{llm.HeaderTenant: c.tenant, llm.HeaderAgent: c.agent, llm.HeaderRun: c.run, llm.HeaderData: c.data, llm.HeaderPriority: c.priority} {
 				if value != "" {
 					req.Header.Set(name, value)
 				}

@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,6 +63,11 @@ func bindings() []binding {
 
 		{"locality", "pool", policy.Call{Class: "batch", Model: "gpt-4o-mini", PromptTokens: 20_000}, Usage{PromptTokens: 20_000}, false, 10},
 		{"locality", "eu-reads", policy.Call{Class: "batch", Data: []string{"eu/docs", "eu/mail"}}, Usage{}, false, 250},
+
+		// 200,000 tokens an hour, and 400,000 a day of which an agent may use half in its hour: another one takes the rest.
+		{"agents", "agent-hour", policy.Call{Tenant: "search", Agent: "crawler", PromptTokens: 20_000}, Usage{PromptTokens: 20_000}, false, 10},
+		{"agents", "run-day", policy.Call{Run: "r1", PromptTokens: 20_000}, Usage{PromptTokens: 20_000}, false, 20},
+		{"agents", "pool", policy.Call{Tenant: "search", PromptTokens: 20_000}, Usage{PromptTokens: 20_000}, false, 25},
 
 		{"bandwidth", "pool", policy.Call{Tenant: "search", PromptTokens: 10_000}, Usage{PromptTokens: 10_000}, false, 20},
 		{"priority", "pool", policy.Call{Tenant: "search", PromptTokens: 10_000}, Usage{PromptTokens: 10_000}, false, 5},
@@ -139,6 +145,26 @@ func TestExamplePriority(t *testing.T) {
 	if a := n.answer(n.must(r, Admit, CodeOK)); a.Class != "standard" {
 		t.Errorf("from batch: %+v", a)
 	}
+}
+
+// TestExampleAgents: who invents agents is stopped, and nobody else; what they had is forgotten after their lives.
+func TestExampleAgents(t *testing.T) {
+	n := one(t, example(t, "agents"))
+	call := func(agent string) *Request {
+		return &Request{Call: policy.Call{Tenant: "search", Agent: agent, PromptTokens: 1}}
+	}
+	for i := range 2000 {
+		n.must(call(fmt.Sprint("a", i)), Admit, CodeOK)
+	}
+	n.must(call("one-more"), Deny, CodeInstances)
+	n.must(call("a0"), Admit, CodeOK)
+	n.must(&Request{Call: policy.Call{Tenant: "search", PromptTokens: 1}}, Admit, CodeOK)
+	for range 14 { // two lives
+		n.w.pass(10 * time.Second)
+		n.w.now += ledger.Instant(time.Hour / time.Millisecond)
+	}
+	n.w.pass(2 * time.Minute)
+	n.must(call("one-more"), Admit, CodeOK)
 }
 
 // TestExampleDataDecays: reads that nobody makes are gone, and the ledger says where.
