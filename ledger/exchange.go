@@ -20,6 +20,7 @@ const (
 	maxPatience  = Millis(600_000) // of an ask
 	briefly      = Millis(100)     // for which a donor may keep an ask of RankSmall, of the first few donors
 	briefAsks    = 3               // that refuse
+	needLasts    = Instant(1_000)  // ms for which a need stands after its time: a call that is late is decided first
 	askPause     = Instant(200)    // ms until donors are looked for again when there were none, unless something changes
 )
 
@@ -483,7 +484,7 @@ type Need struct {
 	First Tokens  // what the first needs in all; 0 if none waits
 	All   Tokens  // what all need together
 	Since Instant // when the first came
-	Until Instant // how long it can wait
+	Until Instant // how long it can wait: a second later nobody does who has not said so again
 	Floor bool    // the first is within its tenant's guarantee, and so is All: peers give for it before their own calls
 	Share int     // see Ask
 }

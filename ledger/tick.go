@@ -138,6 +138,9 @@ func (r *Replica) tickOne(now Instant, in *instance, slow bool) (quiet bool) {
 		a.rights += a.phantom
 		a.phantom = 0
 	}
+	if in.need.First > 0 && now >= in.need.Until+needLasts { // who waits still says so again
+		in.need = Need{}
+	}
 	busy := a.demand > 0 || a.used > 0 || a.unmet > 0 || a.phantom > 0 || in.need.First > 0 || len(in.held) > 0 || a.lending > 0 || len(in.asks) > 0 ||
 		a.spec.HalfLife > 0 && a.rights > 0 || !a.ready || a.s.Debt > 0 || a.accrual.lent > 0
 	a.mu.Unlock()

@@ -33,6 +33,7 @@ type call struct {
 	upstream   *policy.Upstream // that it was sent to; nil if the policy routes no calls
 	begins     time.Duration    // until that begins its answer
 	wait       ledger.Millis
+	flow       *flow // its answer, if bytes of it are told of
 	charges    []admit.Charge
 	at         ledger.Instant // of the decision, by the node's clock
 	until      ledger.Instant // the reservation's end, by that clock
@@ -175,6 +176,10 @@ func (n *node) decided(c *call) {
 		}
 		ends := w.now + micros(runs)*milli
 		w.lastEnd = max(w.lastEnd, ends)
+		if bytes := w.sc.Workload[c.Stream].Bytes; bytes > 0 && !c.refused {
+			w.begins(c, bytes, micros(runs)*milli)
+			return
+		}
 		w.plan(ends, evSettle, nil, c)
 		return
 	}

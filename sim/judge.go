@@ -87,29 +87,33 @@ func windowOf(s *ledger.Spec, at ledger.Instant) ledger.Window {
 // admitted judges an answer.
 func (j *judge) admitted(n *node, c *call) {
 	for i := range c.charges {
-		ch := &c.charges[i]
-		spec, ok := n.resolve(ch.Instance)
-		if !ok {
-			continue // its budget has gone from the policy meanwhile
-		}
-		cp := j.of(ch.Instance, spec.Kind)
-		if spec.Kind == ledger.Rate {
-			j.admitRate(cp, &spec, ch.Amount)
-			continue
-		}
-		w := windowOf(&spec, c.at)
-		g := cp.window(w, j.w.now)
-		g.used += ch.Amount
-		if spec.Ceiling == ledger.Observe {
-			continue
-		}
-		limit := j.limit(ch.Instance, g.since)
-		if spec.Ceiling == ledger.Soft { // one that was given up goes on with what its heir has
-			limit += j.w.audit.totals(windowKey{j.w.pool.instance(ch.Instance), w}).beyond
-		}
-		if excess := g.used - limit; excess > 0 {
-			j.exceeded(n, ch.Instance, g.used, limit)
-		}
+		j.gave(n, c.charges[i].Instance, c.at, c.charges[i].Amount)
+	}
+}
+
+// gave judges what callers were given of an instance.
+func (j *judge) gave(n *node, id ledger.InstanceID, at ledger.Instant, amount ledger.Tokens) {
+	spec, ok := n.resolve(id)
+	if !ok {
+		return // its budget has gone from the policy meanwhile
+	}
+	cp := j.of(id, spec.Kind)
+	if spec.Kind == ledger.Rate {
+		j.admitRate(cp, &spec, amount)
+		return
+	}
+	w := windowOf(&spec, at)
+	g := cp.window(w, j.w.now)
+	g.used += amount
+	if spec.Ceiling == ledger.Observe {
+		return
+	}
+	limit := j.limit(id, g.since)
+	if spec.Ceiling == ledger.Soft { // one that was given up goes on with what its heir has
+		limit += j.w.audit.totals(windowKey{j.w.pool.instance(id), w}).beyond
+	}
+	if excess := g.used - limit; excess > 0 {
+		j.exceeded(n, id, g.used, limit)
 	}
 }
 

@@ -406,6 +406,8 @@ func (n *node) perform(e *event) {
 	case evSync:
 		n.sync()
 	case evGone:
+	case evLack:
+		n.lacks(now, e.p.(admit.Lack))
 	default:
 		panic(fmt.Sprintf("BUG: event %d at a node", e.kind))
 	}

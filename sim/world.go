@@ -34,6 +34,8 @@ const (
 	evMend    // world: it ends
 	evSample  // world: panels
 	evLook    // world: has the swarm converged?
+	evFlow    // bytes of a call's answer are there
+	evLack    // what bytes wait for is asked for
 )
 
 // world is one run.
@@ -279,6 +281,8 @@ func (w *world) happen(e *event) {
 		w.enter(e.p.(*call))
 	case evSettle:
 		w.ends(e.p.(*call))
+	case evFlow:
+		w.flows(e.p.(*call))
 	default:
 		n := w.nodes[e.node]
 		packet := e.kind == evRows || e.kind == evMessage

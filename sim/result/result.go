@@ -64,6 +64,7 @@ type System struct {
 	Degraded                            int64   // of those admitted: as they were told to run cheaper
 	Refused                             int64   // refusals by the provider of calls that were admitted
 	Redirected                          int64   // callers who were told to ask a node in another zone, and did
+	Passed, Owed                        int64   // bytes of answers that passed, and those of them that did without rights, since there were none for too long
 	Money, MoneyFirst                   float64 // what calls took at upstreams, and what they would have taken at the first that might have run them
 	OfferedTokens, GoodputTokens        int64   // goodput: tokens of calls that were admitted and settled, as really used
 	Goodput                             float64 // beside the omniscient system's

@@ -175,6 +175,17 @@ func (t *Tally) Money(c *workload.Call, took, first int64) {
 	}
 }
 
+// Passed counts bytes of a call's answer that pass now, and whether they do without rights for them.
+func (t *Tally) Passed(at ledger.Millis, bytes int64, owed bool) {
+	if at < t.warmup {
+		return
+	}
+	t.system.Passed += bytes
+	if owed {
+		t.system.Owed += bytes
+	}
+}
+
 // Redirected counts a caller who was told to ask a node in another zone, and does.
 func (t *Tally) Redirected(c *workload.Call) {
 	if c.At >= t.warmup {

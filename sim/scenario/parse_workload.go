@@ -9,6 +9,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/policy/document"
 	"github.com/swarmpurse/swarmpurse/sim/workload"
 )
@@ -117,6 +119,11 @@ func (d *decoder) stream(s *Scenario, item *yaml.Node, f map[string]*yaml.Node) 
 		v, _ := d.Amount(n, "max")
 		st.Max = int64(v)
 	}
+	if n := f["bytes"]; n != nil {
+		v, _ := d.Amount(n, "bytes")
+		st.Bytes = int64(v)
+		d.paced(s, n)
+	}
 	st.Runs = d.delay(f["runs"], "runs", Delay{})
 	if n := f["tenant"]; n != nil {
 		st.Tenant, _ = d.Name(n, "a tenant's name")
@@ -213,4 +220,16 @@ func names[T ~string](list []T) []string {
 		out[i] = string(w)
 	}
 	return out
+}
+
+// paced reports budgets of bytes that are no rates: those of windows would need to know into which one each byte falls.
+func (d *decoder) paced(s *Scenario, n *yaml.Node) {
+	for _, p := range s.Policies {
+		for _, b := range p.Budgets() {
+			if b.Unit == policy.ByteUnit && b.Spec.Kind != ledger.Rate {
+				d.Report(document.Deref(n), "give that budget a rate and a burst", "the budget %q counts bytes, and in simulated runs they flow from rates only", b.Name)
+				return
+			}
+		}
+	}
 }

@@ -140,6 +140,7 @@ var streamShape = &document.Shape{Name: "a stream", Fields: []document.Field{
 	{Name: "prompt", Is: tokens, Doc: "Prompt tokens of a call. Not with trace."},
 	{Name: "output", Is: tokens, Doc: "Output tokens of a call, which nobody knows until it ends. Not with trace."},
 	{Name: "max", Is: document.Amount, Doc: "The max_output_tokens that it states; outputs are cut there. Default: for each call the next power of two above its output, 32 or more."},
+	{Name: "bytes", Is: document.Amount, Doc: "Bytes of a call's answer, which come evenly while it runs, and are slowed down where the call draws on a budget of bytes. Default: none."},
 	{Name: "runs", Is: delay, Doc: "How long a call runs. Default: a second for 10,000 prompt tokens and for 50 output tokens."},
 	{Name: "tenant", Is: document.Name, Doc: "The tenant, or with tenants what comes before their numbers. Default: tenant."},
 	{Name: "tenants", Is: whole(1, workload.MaxNames), Doc: "How many tenants there are. Default: one."},

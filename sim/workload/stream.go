@@ -27,6 +27,7 @@ type Stream struct {
 	Nodes float64
 	Zone  string
 
+	Bytes int64    // of a call's answer, which come evenly while it runs; 0: none are told of
 	Data  []string // data sets that its calls name
 	Stays []string // zones in which alone its calls may run: what a run is held to
 
