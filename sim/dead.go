@@ -90,6 +90,9 @@ func (w *world) astray() string {
 	}
 	a := &w.audit
 	for in, id := range w.pool.ids {
+		if w.ended(id) {
+			continue // what is on its way when both sides forget it comes nowhere, and nobody has a use for it
+		}
 		in := int32(in)
 		var live, most ledger.Shares
 		for h, holder := range w.pool.names {

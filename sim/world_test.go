@@ -107,6 +107,25 @@ func TestSeedsThatFailed(t *testing.T) {
 	}
 }
 
+// TestWhatIsOverIsNotMissed: shares of an instance whose life has ended were on their way when both sides forgot it. Nobody waits for them.
+func TestWhatIsOverIsNotMissed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	f, _ := scenario.ShippedNamed("many-agents")
+	sc, err := scenario.Parse(f.File(), f.Source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Swarm(t.Context(), sc, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Violation != nil {
+		t.Errorf("%+v", r.Violation)
+	}
+}
+
 // TestStepFreesNoSlot: calls that run for a minute keep their slots when the clock of their node is put forward by more than
 // their reservations last; that they do not is found.
 func TestStepFreesNoSlot(t *testing.T) {
