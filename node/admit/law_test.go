@@ -127,7 +127,7 @@ func (j *judge) decidedCall(c *lawCall, id ID) {
 			if c.needs(b) > limit {
 				return
 			}
-			if spent, _ := j.used(b); b != "c" && b != "d" && limit-spent < c.needs(b) {
+			if spent, _ := j.used(b); b != "c" && b != "d" && limit-j.lost[b]-spent < c.needs(b) { // some may be with a generation that has ended
 				return
 			}
 		}
