@@ -15,7 +15,7 @@ const (
 	maxGone   = 4096
 
 	firstInquiry   = Millis(2_000) // from the news until the heir is asked, who tells it by itself; doubles up to lastInquiry
-	lastInquiry    = Millis(64_000)
+	lastInquiry    = Millis(16_000)
 	inquiriesATick = 16 // every second
 )
 
