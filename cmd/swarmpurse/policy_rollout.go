@@ -175,7 +175,7 @@ func printTrial(w *strings.Builder, t *api.Trial) {
 	}
 	w.WriteByte('\n')
 	fields(w, "candidate", fmt.Sprint(t.Revision), "hash", clean(t.Hash), "on", clean(t.On), "since", instant(t.Since), "by", clean(t.By), "why", clean(t.Why),
-		"promoted", until, "paused", clean(paused), "held", clean(t.Held), "on promotion", clean(strings.Join(t.Waits, ", ")))
+		"promotes", until, "paused", clean(paused), "held", clean(t.Held), "on promotion", clean(strings.Join(t.Waits, ", ")))
 	w.WriteByte('\n')
 	table := tables.New("arm", "→calls", "→refused", "→deny rate", "→p99 of waits")
 	for _, x := range []struct {
