@@ -202,6 +202,7 @@ func TestPlantedBugsAreFound(t *testing.T) {
 			"no right comes that has not left",             // what a giver had written of a gift is lost, and the receiver has it
 			"no node is fenced that keeps its disk",        // a guardian has lost the ward's version
 			"only what is closed is dropped",               // what closed an entry is lost, and then the entry goes
+			"rows are monotone",                            // how far its versions had come is lost, and they begin at 1 again
 		}},
 		{"a settlement that is booked twice", bugSettleTwice, []string{"what callers were told is spent or reserved", "the equation of an account closes"}},
 		{"changes that are in force before they are durable", bugTellEarly, []string{"what is open is durable", "nothing is told before it is durable", "nothing is acknowledged before it is durable"}},
