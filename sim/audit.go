@@ -44,6 +44,8 @@ type windowKey struct {
 type side struct {
 	live, durable     ledger.State
 	isLive, isDurable bool
+	// The windows that it has left lately, as it left them: what of them is later than its final records never came to anything.
+	left []ledger.State
 	// What callers were told of a window, less what they were refunded.
 	told   ledger.Tokens
 	toldOf ledger.Window
@@ -278,12 +280,19 @@ func (a *audit) look(n *node, id ledger.InstanceID, live ledger.State, spec *led
 		if s.live.Window != live.Window {
 			// What it came to in its old window stays there.
 			a.totals(windowKey{in, s.live.Window}).add(&s.live, 1)
+			if len(s.left) == mostLeft {
+				s.left = slices.Delete(s.left, 0, 1)
+			}
+			s.left = append(s.left, s.live)
 		}
 	}
 	t.add(&live, 1)
 	s.live, s.isLive = live, true
 	a.window(id, t, spec)
 }
+
+// mostLeft is how many windows a generation may turn that cannot have them held, before it is claimed.
+const mostLeft = 16
 
 func (a *audit) totals(k windowKey) *totals {
 	t := a.windows[k]

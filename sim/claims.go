@@ -212,6 +212,12 @@ func (a *audit) final(in, h int32, f *books.Final) {
 	if wasLive && (f.State == nil || was.Window >= f.State.Window) {
 		a.totals(windowKey{in, was.Window}).add(&was, -1)
 	}
+	for i := range s.left {
+		if f.State == nil || s.left[i].Window > f.State.Window {
+			a.totals(windowKey{in, s.left[i].Window}).add(&s.left[i], -1)
+		}
+	}
+	s.left = nil
 	a.beyond(in, s, &own)
 	if f.State == nil {
 		return
