@@ -201,8 +201,10 @@ func (w *world) together() {
 		return
 	}
 	byHolder := map[int32][]entryKey{} // by instance and holder it would be no faster
+	given := map[sideKey]bool{}        // to whom something was given: it may have ended before it had an account
 	for k := range a.entries {
 		byHolder[k.holder] = append(byHolder[k.holder], k)
+		given[sideKey{k.instance, k.peer}] = true
 	}
 	for in, id := range w.pool.ids {
 		var bs []*books.Book
@@ -210,9 +212,13 @@ func (w *world) together() {
 		var ceiling ledger.Ceiling
 		known := false
 		for h, holder := range w.pool.names {
-			s := a.sides[sideKey{int32(in), int32(h)}]
+			k := sideKey{int32(in), int32(h)}
+			s := a.sides[k]
 			if s == nil {
-				continue
+				if !given[k] {
+					continue
+				}
+				s = &side{}
 			}
 			b := books.NewBook(holder, id)
 			n := w.byName[holder.Node]

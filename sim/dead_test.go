@@ -195,3 +195,51 @@ func TestOlderCopiesAreFound(t *testing.T) {
 		t.Errorf("found %+v", w.violation)
 	}
 }
+
+// TestGivenToOneWithoutAnAccount: what was given to a node that died for good before it had an account of the instance is on its way for
+// ever where nobody guards it, and counts as that; less than that is missing.
+func TestGivenToOneWithoutAnAccount(t *testing.T) {
+	sc := steady(t, 6, 20*time.Second)
+	p, err := policy.Parse("test", []byte(strings.Replace(steadyPolicy, "revision: 1\n", "revision: 1\nguardians: 0\n", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sc.Policies = []*policy.Policy{p}
+	w, err := newWorld(t.Context(), sc, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.until(w.end, Options{})
+	late := w.addNode(6) // no call comes to it any more
+	late.start()
+	w.pool.came(late)
+	w.until(w.now+10*second, Options{})
+	dies(late)
+	n := w.nodes[0]
+	if err := n.core.Replica.Leave(n.clockNow(), late.self); err != nil { // before it knows
+		t.Fatal(err)
+	}
+	n.flush()
+	if w.untilStill(Options{}); w.violation != nil {
+		t.Fatalf("%+v", w.violation)
+	}
+	if w.audit.shares(); w.violation != nil {
+		t.Fatalf("%+v", w.violation)
+	}
+	found := false
+	for k, e := range w.audit.entries {
+		if w.pool.names[k.peer] == late.self && e.SharesOut > 0 {
+			if w.audit.sides[sideKey{k.instance, k.peer}] != nil {
+				t.Errorf("%v has an account", late.self)
+			}
+			e.SharesOut--
+			w.audit.entries[k], found = e, true
+		}
+	}
+	if !found {
+		t.Fatal("nothing was given to it")
+	}
+	if w.together(); w.violation == nil || !strings.Contains(w.violation.Detail, "shares are conserved") {
+		t.Errorf("found %+v", w.violation)
+	}
+}
