@@ -332,12 +332,13 @@ func (a *audit) window(id ledger.InstanceID, t *totals, spec *ledger.Spec) {
 
 // beyond notes what a claimed generation has on disk: what it used beyond what its final records show, its heir has, too.
 func (a *audit) beyond(in int32, s *side, own *ledger.State) {
-	n := max(own.Mark, own.Spent+own.Reserved)
+	used := own.Spent + own.Reserved
+	n := min(max(own.Mark, used), used+own.Balance()) - own.Overdrawn // what it overdrew is of its directory's part
 	if f := s.final; f != nil && f.Window >= own.Window {
-		n -= max(f.Held, f.Spent+f.Reserved)
 		if f.Window > own.Window {
 			return
 		}
+		n -= left(f) - f.Overdrawn
 	}
 	if own.Window != s.beyondOf {
 		s.beyond, s.beyondOf = 0, own.Window
@@ -346,6 +347,13 @@ func (a *audit) beyond(in int32, s *side, own *ledger.State) {
 		a.totals(windowKey{in, own.Window}).beyond += n - s.beyond
 		s.beyond = n
 	}
+}
+
+// left is what final records leave with whoever spent it: all up to the held mark, as far as there were rights. Above those a
+// soft account's mark stands for an overdraft that it could take, and its heir lacks nothing by it.
+func left(f *ledger.State) ledger.Tokens {
+	used := f.Spent + f.Reserved
+	return max(used, min(f.Held, used+f.Balance()))
 }
 
 // gave notes what a caller was given, or refunded if amount is negative, of the window that the account was in.

@@ -225,9 +225,7 @@ func (a *audit) final(in, h int32, f *books.Final) {
 	a.genesis[in] += f.State.Genesis
 	s.durable, s.isDurable = *f.State, true
 	t := *f.State
-	if used := t.Spent + t.Reserved; t.Held > used {
-		t.Spent += t.Held - used // whoever takes it over leaves all up to the mark
-	}
+	t.Spent = left(&t) - t.Reserved
 	if !wasLive || was.Window <= t.Window { // else what it came to in that window stays as it was seen
 		s.live, s.isLive = t, true
 		a.totals(windowKey{in, t.Window}).add(&t, 1)

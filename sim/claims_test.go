@@ -72,6 +72,7 @@ func TestClaims(t *testing.T) {
 		}
 	}
 	soft := ledger.State{Issues: true, Base: 1000, Overdrawn: 100, Spent: 500, Mark: 500, Held: 500}
+	idle := ledger.State{Issues: true, Base: 1000, Out: 1000, Held: 100}
 	more := soft
 	more.Spent, more.Mark = 550, 550
 	for _, c := range []struct {
@@ -143,6 +144,10 @@ func TestClaims(t *testing.T) {
 			writes("loose", soft), is("loose", soft), decides("loose", books.Final{State: &soft}),
 			inherits("loose", nobody, ledger.Due{Tokens: 600}), writes("loose", more), bIs("loose", ledger.State{Issues: true, In: 600, Spent: 650, Mark: 650, Lapsed: -50})},
 			bIs("loose", ledger.State{Issues: true, In: 600, Spent: 651, Mark: 651, Lapsed: -51}), "no soft budget passes its overdraft"},
+		{"a held mark above all rights of a soft account is used by nobody", []step{
+			writes("loose", idle), is("loose", idle), decides("loose", books.Final{State: &idle}),
+			bIs("loose", ledger.State{Issues: true, In: 1000, Overdrawn: 100, Spent: 1100, Mark: 1100})},
+			bIs("loose", ledger.State{Issues: true, In: 1000, Overdrawn: 101, Spent: 1101, Mark: 1101}), "no soft budget passes its overdraft"},
 		{"an account goes from the disk", nil, func(h *history) {
 			h.audit.drops(h.a, oneOf(t, "account/"))
 		}, "only what is closed is dropped"},
