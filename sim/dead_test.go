@@ -11,10 +11,11 @@ import (
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
-// guardedSwarm is a swarm of six with guardians after 40 s of calls, and 30 s without.
-func guardedSwarm(t *testing.T) *world {
-	sc := steady(t, 6, 40*time.Second)
-	p, err := policy.Parse("test", []byte(strings.Replace(steadyPolicy, "revision: 1\n", "revision: 1\nguardians: 3\nlease: 20s\n", 1)))
+// ranWith is a swarm of six after a time with calls, and 30 s without, whose policy says this, too.
+func ranWith(t *testing.T, d time.Duration, more string) *world {
+	t.Helper()
+	sc := steady(t, 6, d)
+	p, err := policy.Parse("test", []byte(strings.Replace(steadyPolicy, "revision: 1\n", "revision: 1\n"+more, 1)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,6 +25,12 @@ func guardedSwarm(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.until(w.end, Options{})
+	return w
+}
+
+// guardedSwarm is a swarm of six with guardians after 40 s of calls, and 30 s without.
+func guardedSwarm(t *testing.T) *world {
+	w := ranWith(t, 40*time.Second, "guardians: 3\nlease: 20s\n")
 	if w.violation != nil {
 		t.Fatal(w.violation)
 	}
@@ -199,17 +206,7 @@ func TestOlderCopiesAreFound(t *testing.T) {
 // TestGivenToOneWithoutAnAccount: what was given to a node that died for good before it had an account of the instance is on its way for
 // ever where nobody guards it, and counts as that; less than that is missing.
 func TestGivenToOneWithoutAnAccount(t *testing.T) {
-	sc := steady(t, 6, 20*time.Second)
-	p, err := policy.Parse("test", []byte(strings.Replace(steadyPolicy, "revision: 1\n", "revision: 1\nguardians: 0\n", 1)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sc.Policies = []*policy.Policy{p}
-	w, err := newWorld(t.Context(), sc, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.until(w.end, Options{})
+	w := ranWith(t, 20*time.Second, "guardians: 0\n")
 	late := w.addNode(6) // no call comes to it any more
 	late.start()
 	w.pool.came(late)
