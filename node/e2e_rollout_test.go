@@ -216,3 +216,61 @@ func TestRollout(t *testing.T) {
 		t.Errorf("%+v, %v", h, err)
 	}
 }
+
+// A candidate whose calls put out three times as much is rolled back by the guard at all nodes, with both arms' figures meanwhile and the
+// reason after.
+func TestRolloutOfLongerOutputs(t *testing.T) {
+	t.Parallel()
+	s := newSwarm(t, 3, string(triedPolicy(1, allModels)))
+	drive := func(enough func() bool) {
+		var all sync.WaitGroup
+		ctx, stop := context.WithCancel(t.Context())
+		for _, p := range s.nodes {
+			all.Go(func() {
+				for i := 0; ctx.Err() == nil; i++ {
+					a, err := p.Admit(ctx, api.AdmitRequest{Agent: fmt.Sprint("agent-", i%50), Model: "m", Tokens: map[string]ledger.Tokens{"compute": 1}, Wait: "0s"})
+					if err != nil || !a.Admitted() {
+						continue
+					}
+					output := int64(100)
+					if a.Policy.Arm == admit.Candidate {
+						output = 300
+					}
+					_, _ = p.Settle(ctx, api.SettleRequest{ID: a.ID, Used: map[string]ledger.Tokens{"compute": 1}, Usage: &api.Usage{CompletionTokens: &output}})
+				}
+			})
+		}
+		defer all.Wait()
+		defer stop()
+		for end := time.Now().Add(30 * time.Second); !enough(); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("not enough after 30 s")
+			}
+		}
+	}
+	begin := time.Now()
+	drive(func() bool { return time.Since(begin) > 500*time.Millisecond }) // so that the model is known
+	s.nodes[0].apply(triedPolicy(2, allModels), "50%")
+	revisions(t, s.nodes, 1, 2)
+	begin = time.Now()
+	var seen api.Trial
+	drive(func() bool {
+		if p, err := s.nodes[1].Policy(t.Context()); err == nil && p.Trial != nil && p.Trial.Candidate.Outputs > 0 {
+			seen = *p.Trial
+		}
+		h, err := s.nodes[1].PolicyHistory(t.Context())
+		return err == nil && h.Revisions[0].State == "rolled back"
+	})
+	t.Logf("rolled back after %v; last seen: stable %+v, candidate %+v", time.Since(begin).Round(time.Millisecond), seen.Stable, seen.Candidate)
+	revisions(t, s.nodes, 1, 0)
+	for _, p := range s.nodes {
+		h, err := p.PolicyHistory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		acts := h.Revisions[0].Acts
+		if last := acts[len(acts)-1]; last.By != "guard" || !strings.HasPrefix(last.Why, "output_length: 100.0% of the candidate's ") {
+			t.Errorf("%s: %+v", p.set.Name, h.Revisions[0])
+		}
+	}
+}

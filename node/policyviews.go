@@ -60,11 +60,11 @@ func (n *Node) viewPolicies() api.Policy {
 }
 
 func viewArm(c *rollout.Counts) api.Arm {
-	a := api.Arm{Calls: c.Calls, Refused: c.Refused, P99Wait: c.P99()}
-	if c.Calls > 0 {
-		a.DenyRate = float64(c.Refused) / float64(c.Calls)
+	part := func(k, n int64) float64 { return float64(k) / float64(max(1, n)) }
+	return api.Arm{
+		Calls: c.Calls, Refused: c.Refused, DenyRate: part(c.Refused, c.Calls), P99Wait: c.P99(),
+		Outputs: c.Outputs, LongRate: part(c.Long, c.Outputs), Costs: c.Costs, DearRate: part(c.Dear, c.Costs),
 	}
-	return a
 }
 
 func viewAct(what string, w rollout.Word) api.Act {
@@ -229,5 +229,19 @@ func (n *Node) candidateState() (c telemetry.CandidateState) {
 	c.Tried = ok
 	c.Stable = telemetry.ArmState{Admitted: s.Admitted(), Refused: s.Refused}
 	c.Candidate = telemetry.ArmState{Admitted: cand.Admitted(), Refused: cand.Refused}
+	for _, d := range n.engine.Drifts() {
+		s := telemetry.DriftState{Model: d.Model, Known: d.Usual >= 0, Output: armDrifts(d.Output)}
+		for _, x := range d.Costs {
+			s.Costs = append(s.Costs, telemetry.CostDrift{Budget: x.Budget, Known: x.Usual >= 0, Cost: armDrifts(x.Cost)})
+		}
+		c.Drifts = append(c.Drifts, s)
+	}
 	return c
+}
+
+func armDrifts(in [2]admit.ArmDrift) (out [2]telemetry.ArmDrift) {
+	for i := range in {
+		out[i] = telemetry.ArmDrift(in[i])
+	}
+	return out
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // ParseRollout reads a rollout that stands in no document, by the fields of a document's `rollout` and of its guard
-// (deny_rate, p99_wait). base gives what they do not say; nil for the defaults. The error is an *Errors.
+// (deny_rate, p99_wait, output_length, cost). base gives what they do not say; nil for the defaults. The error is an *Errors.
 func ParseRollout(where string, base *Rollout, fields map[string]string) (*Rollout, error) {
 	d := &decoder{document.Decoder{File: where, Noun: "rollout"}}
 	root := &yaml.Node{Kind: yaml.MappingNode, Line: 1, Column: 1}
@@ -23,7 +23,7 @@ func ParseRollout(where string, base *Rollout, fields map[string]string) (*Rollo
 	for _, k := range slices.Sorted(maps.Keys(fields)) {
 		v := scalar(fields[k])
 		switch into := root; k {
-		case "deny_rate", "p99_wait":
+		case "deny_rate", "p99_wait", "output_length", "cost":
 			into = guard
 			fallthrough
 		default:
@@ -49,7 +49,7 @@ func (d *decoder) rollout(n *yaml.Node, base *Rollout) *Rollout {
 	if f == nil {
 		return nil
 	}
-	r := &Rollout{Guard: Guard{defaultDenyRate, defaultP99Wait}}
+	r := &Rollout{Guard: Guard{defaultDenyRate, defaultP99Wait, defaultLength, Unguarded}}
 	if base != nil {
 		*r = *base
 	}
@@ -107,7 +107,10 @@ func (d *decoder) guard(r *Rollout, n *yaml.Node) {
 		into *int64
 		most int64
 		step int64
-	}{{"deny_rate", &r.Guard.DenyRate, million, 1}, {"p99_wait", &r.Guard.P99Wait, maxWaitGuard, WaitStep}} {
+	}{
+		{"deny_rate", &r.Guard.DenyRate, million, 1}, {"p99_wait", &r.Guard.P99Wait, maxWaitGuard, WaitStep},
+		{"output_length", &r.Guard.OutputLength, million, 1}, {"cost", &r.Guard.Cost, million, 1},
+	} {
 		n := f[g.name]
 		if n == nil {
 			continue

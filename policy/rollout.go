@@ -31,6 +31,9 @@ type Guard struct {
 	// P99Wait is how much longer the wait may be that 99 % of its admitted calls do not pass, in parts per million of the latency
 	// budget of their class.
 	P99Wait int64
+	// OutputLength and Cost are how many more of its calls may put out more tokens, or cost more tokens of a budget, than 95 % of calls
+	// of their model used to, in parts per million of its calls.
+	OutputLength, Cost int64
 }
 
 // Unguarded is the value of a field of a Guard that is not looked at.
@@ -45,6 +48,7 @@ const (
 	defaultBy       = "agent"
 	defaultDenyRate = 50_000
 	defaultP99Wait  = 200_000
+	defaultLength   = 200_000
 	maxWaitGuard    = 900_000
 )
 
@@ -68,6 +72,8 @@ func (r *Rollout) Valid() error {
 		return fmt.Errorf("a guard of %d parts per million of calls", r.Guard.DenyRate)
 	case r.Guard.P99Wait < Unguarded || r.Guard.P99Wait > maxWaitGuard || r.Guard.P99Wait > 0 && r.Guard.P99Wait%WaitStep != 0:
 		return fmt.Errorf("a guard of waits of %d parts per million", r.Guard.P99Wait)
+	case min(r.Guard.OutputLength, r.Guard.Cost) < Unguarded || max(r.Guard.OutputLength, r.Guard.Cost) > million:
+		return fmt.Errorf("a guard of lengths and costs of %d and %d parts per million of calls", r.Guard.OutputLength, r.Guard.Cost)
 	}
 	for _, z := range r.Zones {
 		if len(z) > MaxName || !document.IsName(z) {
@@ -160,6 +166,12 @@ func (g Guard) String() string {
 	}
 	if g.P99Wait != Unguarded {
 		parts = append(parts, "p99_wait +"+percent(g.P99Wait))
+	}
+	if g.OutputLength != Unguarded {
+		parts = append(parts, "output_length +"+percent(g.OutputLength))
+	}
+	if g.Cost != Unguarded {
+		parts = append(parts, "cost +"+percent(g.Cost))
 	}
 	if len(parts) == 0 {
 		return "none"

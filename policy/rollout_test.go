@@ -10,10 +10,11 @@ import (
 func TestParseRollout(t *testing.T) {
 	const head = "apiVersion: swarmpurse/v1\nrevision: 1\nrollout: "
 	for _, test := range []struct{ doc, want string }{
-		{"{canary: 10%}", "10% by agent, guard deny_rate +5%, p99_wait +20%"},
-		{"{canary: 10%, by: tenant, bake: 10m, guard: {deny_rate: +2%, p99_wait: none}}", "10% by tenant, bake 10m, guard deny_rate +2%"},
-		{"{canary: 0.5%, by: attributes.team, bake: 2h}", "0.5% by attributes.team, bake 2h, guard deny_rate +5%, p99_wait +20%"},
-		{"{zones: [us, eu], guard: {deny_rate: none, p99_wait: none}}", "zones eu, us, guard none"},
+		{"{canary: 10%}", "10% by agent, guard deny_rate +5%, p99_wait +20%, output_length +20%"},
+		{"{canary: 10%, by: tenant, bake: 10m, guard: {deny_rate: +2%, p99_wait: none}}", "10% by tenant, bake 10m, guard deny_rate +2%, output_length +20%"},
+		{"{canary: 0.5%, by: attributes.team, bake: 2h}", "0.5% by attributes.team, bake 2h, guard deny_rate +5%, p99_wait +20%, output_length +20%"},
+		{"{zones: [us, eu], guard: {deny_rate: none, p99_wait: none, output_length: none}}", "zones eu, us, guard none"},
+		{"{canary: 10%, guard: {output_length: +10%, cost: 15%}}", "10% by agent, guard deny_rate +5%, p99_wait +20%, output_length +10%, cost +15%"},
 		{"{}", "p.yaml:3:10: a rollout must say for which calls the candidate decides; add canary: 10%, or zones: [NAME]"},
 		{"{canary: 0%}", "p.yaml:3:19: canary cannot be 0%; write a part of all, as in 10%"},
 		{"{canary: 101%}", "p.yaml:3:19: canary: fraction \"101%\" is too large; at most 100% is allowed"},
@@ -23,6 +24,7 @@ func TestParseRollout(t *testing.T) {
 		{"{canary: 10%, bake: 31d}", "p.yaml:3:30: bake is 744h0m0s, at most 720h0m0s is allowed"},
 		{"{canary: 10%, guard: {p99_wait: 7%}}", "p.yaml:3:42: p99_wait cannot be 7%: waits are counted in steps of 5% of a latency budget; write a multiple of 5%"},
 		{"{canary: 10%, guard: {deny_rate: 5}}", "p.yaml:3:43: deny_rate: "},
+		{"{canary: 10%, guard: {cost: 101%}}", "p.yaml:3:38: cost: fraction \"101%\" is too large; at most 100% is allowed"},
 	} {
 		p, err := Parse("p.yaml", []byte(head+test.doc+"\n"))
 		got := fmt.Sprint(err)
@@ -37,10 +39,10 @@ func TestParseRollout(t *testing.T) {
 		}
 	}
 	r, err := ParseRollout("--canary", nil, map[string]string{"canary": "5%", "bake": "1m", "deny_rate": "+1%"})
-	if err != nil || r.String() != "5% by agent, bake 1m, guard deny_rate +1%, p99_wait +20%" {
+	if err != nil || r.String() != "5% by agent, bake 1m, guard deny_rate +1%, p99_wait +20%, output_length +20%" {
 		t.Errorf("%v, %v", r, err)
 	}
-	if r, err = ParseRollout("--zones", r, map[string]string{"zones": "us,eu"}); err != nil || r.String() != "zones eu, us, bake 1m, guard deny_rate +1%, p99_wait +20%" {
+	if r, err = ParseRollout("--zones", r, map[string]string{"zones": "us,eu"}); err != nil || r.String() != "zones eu, us, bake 1m, guard deny_rate +1%, p99_wait +20%, output_length +20%" {
 		t.Errorf("%v, %v", r, err)
 	}
 	if r, err = ParseRollout("--canary", r, map[string]string{"canary": "5%"}); err != nil || r.By != "agent" || r.Valid() != nil {

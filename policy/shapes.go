@@ -78,6 +78,8 @@ var rolloutShape = &document.Shape{Name: "rollout", Fields: []document.Field{
 var guardShape = &document.Shape{Name: "guard", Fields: []document.Field{
 	{Name: "deny_rate", Is: document.Schema{Kind: "string", Form: guardForm}, Doc: "Of a hundred calls so many more may be refused; none: it is not looked at. Default: +5%."},
 	{Name: "p99_wait", Is: document.Schema{Kind: "string", Form: guardForm}, Doc: "So much more of its class's latency budget may be the wait that 99 of a hundred admitted calls do not pass, in steps of 5%; none: it is not looked at. Default: +20%."},
+	{Name: "output_length", Is: document.Schema{Kind: "string", Form: guardForm}, Doc: "Of a hundred calls so many more may put out more tokens than 95 of a hundred calls of their model used to; none: it is not looked at. Default: +20%."},
+	{Name: "cost", Is: document.Schema{Kind: "string", Form: guardForm}, Doc: "Of a hundred calls so many more may cost more tokens of a budget than 95 of a hundred calls of their model used to. Default: none, as a revision often changes costs on purpose."},
 }}
 
 const (

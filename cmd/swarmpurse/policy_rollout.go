@@ -14,7 +14,8 @@ import (
 
 func newPolicyApplyCommand(a *app) *cobra.Command {
 	var q api.ApplyRequest
-	fields := map[string]*string{"canary": new(string), "by": new(string), "zones": new(string), "bake": new(string), "deny_rate": new(string), "p99_wait": new(string)}
+	fields := map[string]*string{"canary": new(string), "by": new(string), "zones": new(string), "bake": new(string), "deny_rate": new(string), "p99_wait": new(string),
+		"output_length": new(string), "cost": new(string)}
 	c := a.withClient(&cobra.Command{
 		Use:   "apply FILE",
 		Short: "Have a node adopt a policy, or try it on some calls, and gossip it to the swarm",
@@ -23,7 +24,7 @@ above that of the present policy.
 
 With --canary or --zones, or if the document has a rollout, it is a candidate: it decides on some calls, the present policy
 on the others, and every node tells what becomes of them. If the candidate surely refuses more calls than its guard
-allows, or has them wait longer, it is rolled back by itself. Else it is promoted when it has baked, or by
+allows, has them wait longer, or has more of them put out or cost more than is usual for their model, it is rolled back by itself. Else it is promoted when it has baked, or by
 'swarmpurse policy promote'. Applying it again with other flags changes how it is tried. What a candidate may not
 change, since both revisions draw on the same budgets, is refused.`,
 		Example: `  swarmpurse policy apply policy.yaml
@@ -67,6 +68,8 @@ change, since both revisions draw on the same budgets, is refused.`,
 	f.StringVar(fields["bake"], "bake", "", "promote it by itself after this `time`: 30m; without, it waits for policy promote")
 	f.StringVar(fields["deny_rate"], "deny-rate", "", "roll it back if surely so `many` more of its calls are refused: +5%, none for any (default +5%)")
 	f.StringVar(fields["p99_wait"], "p99-wait", "", "roll it back if surely the p99 of waits is longer by this `part` of the latency budget: +20%, none for any (default +20%)")
+	f.StringVar(fields["output_length"], "output-length", "", "roll it back if surely so `many` more of its calls put out more than 95% of calls of their model used to: +20%, none for any (default +20%)")
+	f.StringVar(fields["cost"], "cost", "", "roll it back if surely so `many` more of its calls cost more of a budget than 95% of calls of their model used to: +20%, none for any (default none)")
 	f.BoolVar(&q.Whole, "whole", false, "for all calls at once, whatever the document's rollout says")
 	f.StringVar(&q.Why, "why", "", "the reason, for the history")
 	return c
@@ -177,12 +180,12 @@ func printTrial(w *strings.Builder, t *api.Trial) {
 	fields(w, "candidate", fmt.Sprint(t.Revision), "hash", clean(t.Hash), "on", clean(t.On), "since", instant(t.Since), "by", clean(t.By), "why", clean(t.Why),
 		"promotes", until, "paused", clean(paused), "held", clean(t.Held), "on promotion", clean(strings.Join(t.Waits, ", ")))
 	w.WriteByte('\n')
-	table := tables.New("arm", "→calls", "→refused", "→deny rate", "→p99 of waits")
+	table := tables.New("arm", "→calls", "→refused", "→deny rate", "→p99 of waits", "→long outputs", "→dear calls")
 	for _, x := range []struct {
 		name string
 		arm  api.Arm
 	}{{"stable", t.Stable}, {"candidate", t.Candidate}} {
-		table.AppendRow(row(x.name, count(x.arm.Calls), count(x.arm.Refused), partOf(x.arm.DenyRate), partOf(x.arm.P99Wait)))
+		table.AppendRow(row(x.name, count(x.arm.Calls), count(x.arm.Refused), partOf(x.arm.DenyRate), partOf(x.arm.P99Wait), above(x.arm.LongRate, x.arm.Outputs), above(x.arm.DearRate, x.arm.Costs)))
 	}
 	w.WriteString(table.Render() + "\n")
 }
@@ -193,6 +196,14 @@ func row(cells ...string) table.Row {
 		r[i] = c
 	}
 	return r
+}
+
+// above writes a part of so many calls, none of which may be known.
+func above(x float64, of int64) string {
+	if of == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%s of %s", partOf(x), count(of))
 }
 
 // partOf writes a part of all as people do: 2.5%.

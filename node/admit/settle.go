@@ -101,6 +101,9 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 			n.to.meter.cost.Add(n.to.upstream.Cost(st.Usage.PromptTokens, st.Usage.CompletionTokens))
 		}
 	}
+	if a := r.bound.arm; a != nil && to == Settled {
+		a.drift.settled(a.candidate, r, st)
+	}
 	e.leaveEnd(s, i, r, st.Usage)
 	return s, r, false, nil
 }

@@ -40,13 +40,54 @@ type size struct {
 	// learned is the quantile in tokens; -1 until enough calls have ended.
 	learned atomic.Int64
 
-	mu     sync.Mutex // guards all below
+	mu    sync.Mutex // guards all below
+	seen  lengths
+	since int     // calls since the quantile was taken
+	mean  float64 // of late
+	above float64 // the part of them above what was learned, of late
+	costs []cost  // by budget, in the order in which they came; at most policy.MaxDraws
+}
+
+// lengths counts amounts in steps, the last some thousand of them.
+type lengths struct {
 	counts [sizeSteps*sizeOctaves + 1]uint16
-	n      int     // sum of counts
-	since  int     // calls since the quantile was taken
-	mean   float64 // of late
-	above  float64 // the part of them above what was learned, of late
-	costs  []cost  // by budget, in the order in which they came; at most policy.MaxDraws
+	n      int // sum of counts
+}
+
+func (l *lengths) add(v int64) {
+	l.counts[sizeStep(v)]++
+	l.n++
+	l.forget()
+}
+
+// merge takes in those that others have counted.
+func (l *lengths) merge(o *lengths) {
+	for i, n := range o.counts {
+		l.counts[i] += n
+	}
+	l.n += o.n
+	l.forget()
+}
+
+func (l *lengths) forget() {
+	for l.n >= 2*sizeMemory {
+		l.n = 0
+		for i := range l.counts {
+			l.counts[i] /= 2
+			l.n += int(l.counts[i])
+		}
+	}
+}
+
+// quantile is the end of the step in which it lies, ppm in parts per million; -1 where nothing was counted.
+func (l *lengths) quantile(ppm int64) int64 {
+	want, sum := (int64(l.n)*ppm+whole-1)/whole, int64(0)
+	for i, n := range l.counts {
+		if sum += int64(n); n > 0 && sum >= want {
+			return sizeMost(i)
+		}
+	}
+	return -1
 }
 
 // of returns the size for a rule and model, making it.
@@ -91,19 +132,12 @@ func (z *size) learn(output int64) {
 		}
 		z.above += (x - z.above) * late
 	}
-	if z.n == 0 {
+	if z.seen.n == 0 {
 		z.mean = float64(output)
 	}
 	z.mean += (float64(output) - z.mean) * late
-	z.counts[sizeStep(output)]++
-	if z.n++; z.n >= 2*sizeMemory {
-		z.n = 0
-		for i := range z.counts {
-			z.counts[i] /= 2
-			z.n += int(z.counts[i])
-		}
-	}
-	if z.since++; z.n >= sizeFrom && z.since >= sizeFrom/2 {
+	z.seen.add(output)
+	if z.since++; z.seen.n >= sizeFrom && z.since >= sizeFrom/2 {
 		z.since = 0
 		z.take()
 	}
@@ -111,16 +145,10 @@ func (z *size) learn(output int64) {
 
 // take works out the quantile.
 func (z *size) take() {
-	want, sum := (int64(z.n)*z.key.quantile+whole-1)/whole, int64(0)
-	for i, n := range z.counts {
-		if sum += int64(n); sum >= want {
-			first := z.learned.Load() < 0
-			z.learned.Store(sizeMost(i))
-			if first { // from now on the part above it is known
-				z.above = float64(whole-z.key.quantile) / whole
-			}
-			return
-		}
+	first := z.learned.Load() < 0
+	z.learned.Store(z.seen.quantile(z.key.quantile))
+	if first { // from now on the part above it is known
+		z.above = float64(whole-z.key.quantile) / whole
 	}
 }
 
@@ -183,7 +211,7 @@ func (e *Engine) learn(r *record, output int64) {
 		case watched != nil && d.Rule == rule:
 			z = watched
 		default:
-			z = e.sizes.of(sizeKey{d.Rule, r.model, watchedQuantile})
+			z = e.sizes.of(sizeKey{d.Rule, r.ran(), watchedQuantile})
 			rule, watched = d.Rule, z
 		}
 		if !slices.Contains(learned[:n], z) {
@@ -191,8 +219,16 @@ func (e *Engine) learn(r *record, output int64) {
 			learned[n] = z
 			n++
 		}
-		z.charge(t.draw.Budget.Name, float64(hs[i].charged))
+		z.charge(t.draw.Budget.Name, int64(hs[i].charged))
 	}
+}
+
+// ran is the model that a call ran with: another than it named if it was made cheaper.
+func (r *record) ran() string {
+	if r.bound.changed() && r.bound.cheaper.by.Model != "" {
+		return r.bound.cheaper.by.Model
+	}
+	return r.model
 }
 
 // cost is what calls came to at one budget: of late, and as a rule.
@@ -200,6 +236,7 @@ type cost struct {
 	budget      string
 	calls       int
 	late, usual float64
+	seen        lengths
 }
 
 const (
@@ -208,7 +245,7 @@ const (
 )
 
 // charge takes in what a call came to at a budget.
-func (z *size) charge(budget string, tokens float64) {
+func (z *size) charge(budget string, tokens int64) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	i := slices.IndexFunc(z.costs, func(c cost) bool { return c.budget == budget })
@@ -220,8 +257,9 @@ func (z *size) charge(budget string, tokens float64) {
 	}
 	c := &z.costs[i]
 	c.calls = min(c.calls+1, usualCalls)
-	c.late += (tokens - c.late) / float64(min(c.calls, lateCalls))
-	c.usual += (tokens - c.usual) / float64(c.calls)
+	c.seen.add(tokens)
+	c.late += (float64(tokens) - c.late) / float64(min(c.calls, lateCalls))
+	c.usual += (float64(tokens) - c.usual) / float64(c.calls)
 }
 
 // Size is what was learned of the outputs of one rule and model.
@@ -250,7 +288,7 @@ func (e *Engine) Sizes() []Size {
 		z := e.sizes.by[k]
 		z.mu.Lock()
 		list = append(list, Size{
-			Rule: k.rule, Model: k.model, Calls: z.n, Reserved: z.learned.Load(), Mean: z.mean, Above: z.above,
+			Rule: k.rule, Model: k.model, Calls: z.seen.n, Reserved: z.learned.Load(), Mean: z.mean, Above: z.above,
 			Expected: float64(whole-k.quantile) / whole,
 		})
 		for _, c := range z.costs {

@@ -41,10 +41,11 @@ func (r *revision) as(p *policy.Policy) *revision {
 	return nil
 }
 
-// arm counts the outcomes of the calls of one arm. Each part is guarded by the lock of the shard of the same number.
+// arm counts the outcomes of the calls of one arm. Each part of shards is guarded by the lock of the shard of the same number.
 type arm struct {
 	candidate bool
 	shards    []rollout.Counts
+	drift     *drift // of both arms
 }
 
 func (a *arm) name() string {
@@ -88,8 +89,9 @@ func (e *Engine) SetTrial(stable, candidate *policy.Policy, split *policy.Split)
 	if old := e.rev.Load().trial; old != nil && old.candidate.policy == candidate {
 		rev.arm, t.candidate.arm = e.rev.Load().arm, old.candidate.arm
 	} else {
-		rev.arm = &arm{shards: make([]rollout.Counts, len(e.shards))}
-		t.candidate.arm = &arm{candidate: true, shards: make([]rollout.Counts, len(e.shards))}
+		d := newDrift(&e.sizes)
+		rev.arm = &arm{shards: make([]rollout.Counts, len(e.shards)), drift: d}
+		t.candidate.arm = &arm{candidate: true, shards: make([]rollout.Counts, len(e.shards)), drift: d}
 	}
 	rev.trial = t
 	e.meters.keep(stable, candidate)
@@ -137,5 +139,10 @@ func (e *Engine) Outcomes() (stable, candidate rollout.Counts, ok bool) {
 		candidate.Add(&rev.trial.candidate.arm.shards[k])
 		s.mu.Unlock()
 	}
+	d := rev.arm.drift
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	stable.Drift.Add(&d.counts[0])
+	candidate.Drift.Add(&d.counts[1])
 	return stable, candidate, true
 }

@@ -43,7 +43,7 @@ const (
 type Trial struct {
 	Revision int64      `json:"revision"`
 	Hash     string     `json:"hash"`
-	On       string     `json:"on"` // "10% by agent, bake 10m, guard deny_rate +5%, p99_wait +20%"
+	On       string     `json:"on"` // "10% by agent, bake 10m, guard deny_rate +5%, p99_wait +20%, output_length +20%"
 	Since    time.Time  `json:"since"`
 	By       string     `json:"by,omitempty"`
 	Why      string     `json:"why,omitempty"`
@@ -66,6 +66,12 @@ type Arm struct {
 	// P99Wait is the wait that 99 % of the admitted calls did not pass, as a part of their class's latency budget, 0 to 1, rounded
 	// up to a step of 0.05.
 	P99Wait float64 `json:"p99_wait"`
+	// Outputs are the calls that have ended and of which it is known what they put out, beside what is usual for their model; LongRate is
+	// the part of them, 0 to 1, that put out more than 95 % of calls of their model used to. Costs and DearRate are the same of what they cost.
+	Outputs  int64   `json:"outputs"`
+	LongRate float64 `json:"long_rate"`
+	Costs    int64   `json:"costs"`
+	DearRate float64 `json:"dear_rate"`
 }
 
 // Act is a word on a revision.
@@ -93,7 +99,7 @@ type History struct {
 }
 
 // rolloutFields are the query parameters of PUT /v1/policy that say how a candidate is tried.
-var rolloutFields = []string{"canary", "by", "zones", "bake", "deny_rate", "p99_wait"}
+var rolloutFields = []string{"canary", "by", "zones", "bake", "deny_rate", "p99_wait", "output_length", "cost"}
 
 const maxRolloutField = policy.MaxZones * (policy.MaxName + 1)
 

@@ -62,8 +62,12 @@ func feed(m *Metrics) {
 			Guard: GuardState{LeaseSeconds: 432.5, LeaseLasts: 540, Answering: 2, Silent: 1, Wards: 3, Notes: 10, Acked: 9, NoteBytes: 1234, Stored: 8, RefusedNotes: 1,
 				Begun: 4, Decided: 3, Rejected: 2, Learned: 5, Reclaimed: []TokenAmount{{"compute", 70, 1000}, {"compute", 7, 1}},
 				Stuck: []StuckState{{"compute", "lease", 60, 500}, {"compute", "lease", 6, 5}, {"data", "unguarded", 1, 2}}},
-			Frozen:    FrozenState{1, 2, 3},
-			Candidate: CandidateState{Revision: 8, Held: true, Tried: true, Stable: ArmState{90, 5}, Candidate: ArmState{9, 4}},
+			Frozen: FrozenState{1, 2, 3},
+			Candidate: CandidateState{Revision: 8, Held: true, Tried: true, Stable: ArmState{90, 5}, Candidate: ArmState{9, 4}, Drifts: []DriftState{
+				{Model: "new"},
+				{Model: "gpt", Known: true, Output: [2]ArmDrift{{90, 4, 200.5}, {9, 6, 400}}, Costs: []CostDrift{
+					{Budget: "pool", Known: true, Cost: [2]ArmDrift{{90, 3, 210}, {9, 5, 420}}}, {Budget: "other"}}},
+			}},
 			Upstreams: []UpstreamState{{Upstream: "eu", Calls: 3, Cost: 0.5, Latency: 0.25, Known: true, Avoided: true, Reach: true}, {Upstream: "us"}},
 			Sizes: []SizeState{
 				{Rule: "all", Model: "gpt", Calls: 99, Reserved: 250, Mean: 200.5, Above: 0.125, Expected: 0.0625,
@@ -214,6 +218,11 @@ func TestWhatIsFedComesOut(t *testing.T) {
 		`swarmpurse_call_cost_tokens{budget=pool,model=gpt,rule=all}`:                 420,
 		`swarmpurse_call_cost_usual_tokens{budget=pool,model=gpt,rule=all}`:           210,
 		`swarmpurse_output_above_expected_ratio{model=gpt,rule=all}`:                  0.0625,
+		`swarmpurse_arm_outputs_total{arm=stable,model=gpt,result=usual}`:             86,
+		`swarmpurse_arm_outputs_total{arm=candidate,model=gpt,result=long}`:           6,
+		`swarmpurse_arm_output_mean_tokens{arm=candidate,model=gpt}`:                  400,
+		`swarmpurse_arm_costs_total{arm=candidate,budget=pool,model=gpt,result=dear}`: 5,
+		`swarmpurse_arm_cost_mean_tokens{arm=stable,budget=pool,model=gpt}`:           210,
 		`swarmpurse_queue_calls{class=batch}`:                                         2,
 		`swarmpurse_queue_tokens{class=batch}`:                                        900,
 		`swarmpurse_rows_known{}`:                                                     11,

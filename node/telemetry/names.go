@@ -125,6 +125,11 @@ var (
 	candidateHeld     = Metric{"swarmpurse_candidate_held", Gauge, "1 while a candidate decides on no calls, since it cannot be tried beside the policy in force, else 0.", nil}
 	armCalls          = Metric{"swarmpurse_arm_calls_total", Counter, "Decisions of this node while a candidate is tried, by arm (stable, candidate) and result (admitted, refused). They begin anew with each candidate.", []string{labelArm, labelResult}}
 
+	armOutputs    = Metric{"swarmpurse_arm_outputs_total", Counter, "Calls of this node that ended while a candidate is tried, by arm, model, and whether they put out more than 95 % of calls of their model used to (long) or not (usual).", []string{labelArm, labelModel, labelResult}}
+	armOutputMean = Metric{"swarmpurse_arm_output_mean_tokens", Gauge, "Tokens of output of a call while a candidate is tried, the mean of some 64, by arm and model.", []string{labelArm, labelModel}}
+	armCosts      = Metric{"swarmpurse_arm_costs_total", Counter, "Calls of this node that ended while a candidate is tried, by arm, model, budget, and whether they cost more of it than 95 % of calls of their model used to (dear) or not (usual).", []string{labelArm, labelModel, labelBudget, labelResult}}
+	armCostMean   = Metric{"swarmpurse_arm_cost_mean_tokens", Gauge, "What a call is charged at a budget while a candidate is tried, in its tokens: the mean of some 64, by arm, model and budget.", []string{labelArm, labelModel, labelBudget}}
+
 	storeCommits = Metric{"swarmpurse_store_commits_total", Counter, "Transactions on the data directory, by result (ok, error).", []string{labelResult}}
 	storeSeconds = Metric{"swarmpurse_store_commit_seconds", Histogram, "Time of one transaction on the data directory, with its syncs.", nil}
 	storeWrites  = Metric{"swarmpurse_store_writes_total", Counter, "Records written or deleted by transactions that succeeded.", nil}
@@ -143,7 +148,7 @@ var all = []Metric{
 	queueDepth, queueTokens, frozenKeys,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual,
 	upstreamCalls, upstreamCost, upstreamLatency, upstreamAvoided, upstreamReach,
-	policyRevision, policyInfo, policyChanges, candidateRevision, candidateHeld, armCalls,
+	policyRevision, policyInfo, policyChanges, candidateRevision, candidateHeld, armCalls, armOutputs, armOutputMean, armCosts, armCostMean,
 	storeCommits, storeSeconds, storeWrites, storeBytes,
 	buildInfo, scrapeErrors,
 }

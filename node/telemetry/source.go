@@ -131,6 +131,7 @@ type CandidateState struct {
 	Held              bool
 	Tried             bool
 	Stable, Candidate ArmState
+	Drifts            []DriftState
 }
 
 // ArmState is what became of the calls of one arm.
@@ -150,6 +151,7 @@ func (c *CandidateState) collect(send func(Metric, float64, ...string)) {
 	send(armCalls, float64(c.Stable.Refused), "stable", "refused")
 	send(armCalls, float64(c.Candidate.Admitted), "candidate", "admitted")
 	send(armCalls, float64(c.Candidate.Refused), "candidate", "refused")
+	c.collectDrifts(send)
 }
 
 // FrozenState counts what operators froze.
@@ -173,7 +175,7 @@ type stateCollector struct {
 var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetKnown, budgetMost, budgetEnded, forgottenTotal, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
 	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, guaranteeRate, guaranteed, fairTenants, budgetAlerts, conservation, queueDepth, queueTokens,
-	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual, rowsKnown, rowAge, members, frozenKeys, candidateRevision, candidateHeld, armCalls,
+	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual, rowsKnown, rowAge, members, frozenKeys, candidateRevision, candidateHeld, armCalls, armOutputs, armOutputMean, armCosts, armCostMean,
 	upstreamCalls, upstreamCost, upstreamLatency, upstreamAvoided, upstreamReach,
 }, guardMetrics...)
 

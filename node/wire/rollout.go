@@ -13,7 +13,7 @@ import (
 const maxEntry = 4*(rollout.MaxNode+rollout.MaxBy+rollout.MaxWhy+64) + policy.MaxZones*(policy.MaxName+4) + policy.MaxName + 256
 
 // maxRow is the most that the counters of one run take, in bytes.
-const maxRow = rollout.MaxNode + 2*(2+rollout.WaitSteps)*9 + 64
+const maxRow = rollout.MaxNode + 2*(6+rollout.WaitSteps)*9 + 64
 
 // HaveRollout says what a node knows of the life of revisions.
 type HaveRollout struct {
@@ -66,7 +66,8 @@ func encodeEntry(e *rollout.Entry) []byte {
 		for i, z := range t.How.Zones {
 			zones[i] = z
 		}
-		trial = encode(encodeWordOf(&t.Word), t.How.Canary, t.How.By, encode(zones...), t.How.Bake.Milliseconds(), t.How.Guard.DenyRate, t.How.Guard.P99Wait)
+		trial = encode(encodeWordOf(&t.Word), t.How.Canary, t.How.By, encode(zones...), t.How.Bake.Milliseconds(), t.How.Guard.DenyRate, t.How.Guard.P99Wait,
+			t.How.Guard.OutputLength, t.How.Guard.Cost)
 	}
 	if p := e.Pause; p != nil {
 		pause = encode(encodeWordOf(&p.Word), flag(p.On))
@@ -95,18 +96,17 @@ func DecodeEntries(b []byte) ([]rollout.Entry, error) {
 	return es, r.err
 }
 
-// part is a field that holds an array of its own; nil if it is not there.
-func (r *reader) part(most, need int) *reader {
+// part is a field that holds an array of its own, and of how many fields; nil if it is not there.
+func (r *reader) part(most, need int) (*reader, int) {
 	b := r.bytes(most)
 	if r.err != nil || len(b) == 0 {
-		return nil
+		return nil, 0
 	}
-	p, _ := open(b, need)
-	return p
+	return open(b, need)
 }
 
 func (r *reader) word() (w rollout.Word) {
-	p := r.part(maxEntry, 4)
+	p, _ := r.part(maxEntry, 4)
 	if p == nil {
 		if r.err == nil {
 			r.fail(fmt.Errorf("a word is missing"))
@@ -127,14 +127,14 @@ func decodeEntry(b []byte) (rollout.Entry, error) {
 	var e rollout.Entry
 	e.Revision = r.int()
 	r.hash(&e.Hash)
-	if p := r.part(maxEntry, 7); p != nil {
+	if p, n := r.part(maxEntry, 7); p != nil {
 		t := &rollout.Trial{Word: p.word()}
 		t.How.Canary, t.How.By = p.int(), string(p.bytes(2*policy.MaxName))
-		zones, n := open(p.bytes(maxEntry), 0)
-		if n > policy.MaxZones {
-			zones.fail(fmt.Errorf("%d zones", n))
+		zones, many := open(p.bytes(maxEntry), 0)
+		if many > policy.MaxZones {
+			zones.fail(fmt.Errorf("%d zones", many))
 		}
-		for range n {
+		for range many {
 			if zones.err != nil {
 				break
 			}
@@ -146,16 +146,19 @@ func decodeEntry(b []byte) (rollout.Entry, error) {
 			p.fail(fmt.Errorf("a bake of %d ms", bake))
 		}
 		t.How.Bake = time.Duration(bake) * time.Millisecond
-		t.How.Guard.DenyRate, t.How.Guard.P99Wait = p.int(), p.int()
+		t.How.Guard = policy.Guard{DenyRate: p.int(), P99Wait: p.int(), OutputLength: policy.Unguarded, Cost: policy.Unguarded}
+		if n >= 9 { // of a version before it had these, which guards neither
+			t.How.Guard.OutputLength, t.How.Guard.Cost = p.int(), p.int()
+		}
 		r.fail(p.err)
 		e.Trial = t
 	}
-	if p := r.part(maxEntry, 2); p != nil {
+	if p, _ := r.part(maxEntry, 2); p != nil {
 		e.Pause = &rollout.Pause{Word: p.word(), On: p.int() != 0}
 		r.fail(p.err)
 	}
 	for _, into := range []**rollout.Word{&e.Whole, &e.Back} {
-		if p := r.part(maxEntry, 4); p != nil {
+		if p, _ := r.part(maxEntry, 4); p != nil {
 			w := p.wordHere()
 			r.fail(p.err)
 			*into = &w
@@ -179,6 +182,9 @@ func EncodeTally(of rollout.Key, rows []rollout.Row) []byte {
 				row = append(row, v)
 			}
 		}
+		for _, c := range []*rollout.Drift{&x.Stable.Drift, &x.Candidate.Drift} {
+			row = append(row, c.Outputs, c.Long, c.Costs, c.Dear)
+		}
 		fields = append(fields, encode(row...))
 	}
 	return encode(fields...)
@@ -193,7 +199,8 @@ func DecodeTally(b []byte) (of rollout.Key, rows []rollout.Row, err error) {
 		r.fail(fmt.Errorf("counters of %d runs, at most %d are allowed", n, rollout.MaxLives))
 	}
 	for range n {
-		p := r.part(maxRow, 2+2*(2+rollout.WaitSteps))
+		const first = 2 + 2*(2+rollout.WaitSteps) // fields, of the version that had no more
+		p, n := r.part(maxRow, first)
 		if p == nil {
 			r.fail(fmt.Errorf("counters of nobody"))
 			return of, nil, r.err
@@ -203,6 +210,11 @@ func DecodeTally(b []byte) (of rollout.Key, rows []rollout.Row, err error) {
 			c.Calls, c.Refused = p.int(), p.int()
 			for i := range c.Longer {
 				c.Longer[i] = p.int()
+			}
+		}
+		if n >= first+8 {
+			for _, c := range []*rollout.Drift{&x.Stable.Drift, &x.Candidate.Drift} {
+				c.Outputs, c.Long, c.Costs, c.Dear = p.int(), p.int(), p.int(), p.int()
 			}
 		}
 		if p.fail(x.Valid()); p.err != nil {

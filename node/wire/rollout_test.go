@@ -14,7 +14,7 @@ import (
 
 func manyEntries() []rollout.Entry {
 	w := func(at int64) *rollout.Word { return &rollout.Word{At: at, Node: "n1", By: "op", Why: "why"} }
-	how := policy.Rollout{Canary: 100_000, By: "attributes.team", Bake: 10 * time.Minute, Guard: policy.Guard{DenyRate: 50_000, P99Wait: policy.Unguarded}}
+	how := policy.Rollout{Canary: 100_000, By: "attributes.team", Bake: 10 * time.Minute, Guard: policy.Guard{DenyRate: 50_000, P99Wait: policy.Unguarded, OutputLength: 1, Cost: policy.Unguarded}}
 	zones := policy.Rollout{Zones: []string{"eu", "us"}, Guard: policy.Guard{DenyRate: policy.Unguarded, P99Wait: 0}}
 	return []rollout.Entry{
 		{Key: rollout.Key{Revision: 1, Hash: [32]byte{1}}, Whole: w(1)},
@@ -26,6 +26,7 @@ func manyEntries() []rollout.Entry {
 func manyRows() []rollout.Row {
 	r := rollout.Row{Life: rollout.Life{Node: "n1", Began: 7}}
 	r.Stable.Calls, r.Candidate.Refused, r.Candidate.Longer[19] = 1<<40, 3, 4
+	r.Stable.Dear, r.Candidate.Outputs, r.Candidate.Long = 5, 6, 7
 	return []rollout.Row{r, {Life: rollout.Life{Node: "n2"}}}
 }
 
@@ -77,6 +78,23 @@ func TestRolloutRoundTrips(t *testing.T) {
 	large := []rollout.Entry{{Key: rollout.Key{Revision: 1 << 50}, Trial: &rollout.Trial{Word: *w, How: how}, Pause: &rollout.Pause{Word: *w}, Whole: w, Back: w}}
 	if got, err := DecodeEntries(EncodeEntries(large)); err != nil || !reflect.DeepEqual(got, large) {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestRolloutOfOlderVersions: those that knew nothing of lengths and costs guard neither, and count none.
+func TestRolloutOfOlderVersions(t *testing.T) {
+	es, err := DecodeEntries(encode(encode(int64(2), make([]byte, 32), encode(encode(int64(1), "n", "", ""), int64(5), "agent", encode(), int64(0), int64(1), int64(-1)), "", "", "")))
+	want := policy.Guard{DenyRate: 1, P99Wait: policy.Unguarded, OutputLength: policy.Unguarded, Cost: policy.Unguarded}
+	if err != nil || es[0].Trial.How.Guard != want {
+		t.Errorf("%+v, %v", es, err)
+	}
+	row := []any{"n1", int64(1)}
+	for i := range 2 * (2 + rollout.WaitSteps) {
+		row = append(row, int64(i))
+	}
+	_, rows, err := DecodeTally(encode(int64(1), make([]byte, 32), encode(row...)))
+	if err != nil || rows[0].Candidate.Longer[rollout.WaitSteps-1] != 2*(2+rollout.WaitSteps)-1 || rows[0].Candidate.Drift != (rollout.Drift{}) {
+		t.Errorf("%+v, %v", rows, err)
 	}
 }
 

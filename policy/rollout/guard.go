@@ -23,6 +23,9 @@ import (
 // surely below a wait, and less than 99 % of the candidate's surely below that and what is allowed, it waits longer than allowed.
 // The steps of waits are nested, so what fails at one of them wrongly fails at the one next to the true quantile: looking at
 // all of them costs nothing.
+//
+// Lengths and costs drift if more calls than allowed come to more than is usual for their model. What is usual is fixed before the
+// first call is held to it, at each node by itself, so that these are rates as those of refusals are, and the same test.
 
 // FalseAlarm is the chance that a candidate that is no worse than its guard allows is ever rolled back by it, in a swarm that is not
 // cut in parts. It is shared out among the nodes that judge and the tests that each makes.
@@ -31,15 +34,15 @@ const FalseAlarm = 0.005
 // Judges is how many nodes judge a candidate, so that one that is cut off or dies holds nothing up.
 const Judges = 3
 
-// alpha is what each of the tests of a judge may be wrong by: one of refusals, two of waits.
-const alpha = FalseAlarm / Judges / 3
+// alpha is what each of the tests of a judge may be wrong by: one each of refusals, lengths and costs, two of waits.
+const alpha = FalseAlarm / Judges / 5
 
 // p99 is the part of calls that a p99 leaves above it.
 const p99 = 0.01
 
 // Breach is why a candidate is rolled back.
 type Breach struct {
-	What string // deny_rate, p99_wait
+	What string // deny_rate, p99_wait, output_length, cost
 	Why  string
 }
 
@@ -49,6 +52,14 @@ func Judge(g policy.Guard, stable, candidate *Counts) *Breach {
 	if g.DenyRate != policy.Unguarded && worse(stable.Refused, stable.Calls, candidate.Refused, candidate.Calls, float64(g.DenyRate)/1e6) >= level {
 		return &Breach{"deny_rate", fmt.Sprintf("the candidate refused %s of its %d calls, the stable revision %s of %d; %s more is allowed",
 			part(candidate.Refused, candidate.Calls), candidate.Calls, part(stable.Refused, stable.Calls), stable.Calls, ppm(g.DenyRate))}
+	}
+	if g.OutputLength != policy.Unguarded && worse(stable.Long, stable.Outputs, candidate.Long, candidate.Outputs, float64(g.OutputLength)/1e6) >= level {
+		return &Breach{"output_length", fmt.Sprintf("%s of the candidate's %d calls put out more than 95%% of calls of their model used to, and of the stable revision's %d %s; %s more is allowed",
+			part(candidate.Long, candidate.Outputs), candidate.Outputs, stable.Outputs, part(stable.Long, stable.Outputs), ppm(g.OutputLength))}
+	}
+	if g.Cost != policy.Unguarded && worse(stable.Dear, stable.Costs, candidate.Dear, candidate.Costs, float64(g.Cost)/1e6) >= level {
+		return &Breach{"cost", fmt.Sprintf("%s of the candidate's %d calls cost more than 95%% of calls of their model used to, and of the stable revision's %d %s; %s more is allowed",
+			part(candidate.Dear, candidate.Costs), candidate.Costs, stable.Costs, part(stable.Dear, stable.Costs), ppm(g.Cost))}
 	}
 	if g.P99Wait == policy.Unguarded {
 		return nil

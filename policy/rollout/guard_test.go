@@ -9,7 +9,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
-var guarded = policy.Guard{DenyRate: 50_000, P99Wait: 200_000}
+var guarded = policy.Guard{DenyRate: 50_000, P99Wait: 200_000, OutputLength: 200_000, Cost: 200_000}
 
 // traffic is calls of agents that are split by a hash, some of which the swarm refuses.
 type traffic struct {
@@ -17,7 +17,12 @@ type traffic struct {
 	canary            float64
 	stable, candidate func(second int) float64 // the part that is refused
 	waits             [2]func(r *rand.Rand) float64
+	// longer is how many times as long the outputs are of each arm as they are as a rule, and how many times as much they cost; nil: 1.
+	longer func(second int) [2]float64
 }
+
+// usualLength is what 95 % of outputs do not pass: log-normal, of sigma 0.6.
+var usualLength = math.Exp(0.6 * 1.6449)
 
 func always5(int) float64 { return 0.05 }
 
@@ -33,6 +38,18 @@ func (w *traffic) second(r *rand.Rand, at int, s, c *Counts) {
 		if r.Float64() < deny(at) {
 			arm.Refused++
 			continue
+		}
+		times := 1.0
+		if w.longer != nil {
+			if times = w.longer(at)[0]; arm == c {
+				times = w.longer(at)[1]
+			}
+		}
+		arm.Outputs++
+		arm.Costs++
+		if times*math.Exp(0.6*r.NormFloat64()) > usualLength {
+			arm.Long++
+			arm.Dear++
 		}
 		if wait == nil {
 			continue
@@ -73,15 +90,18 @@ func TestBadRevisionIsFound(t *testing.T) {
 		stable, candidate float64
 		waits             [2]func(*rand.Rand) float64
 		within, found     int // seconds; of 200
+		longer            float64
 	}{
-		{"30 of 100 calls more are refused", 0.02, 0.32, [2]func(*rand.Rand) float64{}, 10, 200},
-		{"30 % more than 40 of 100 are refused", 0.40, 0.52, [2]func(*rand.Rand) float64{}, 120, 190},
-		{"10 of 100 more", 0.02, 0.12, [2]func(*rand.Rand) float64{}, 120, 200},
-		{"waits four times as long", 0, 0, [2]func(*rand.Rand) float64{slow(0.03), slow(0.12)}, 120, 190},
+		{"30 of 100 calls more are refused", 0.02, 0.32, [2]func(*rand.Rand) float64{}, 10, 200, 1},
+		{"30 % more than 40 of 100 are refused", 0.40, 0.52, [2]func(*rand.Rand) float64{}, 120, 190, 1},
+		{"10 of 100 more", 0.02, 0.12, [2]func(*rand.Rand) float64{}, 120, 200, 1},
+		{"waits four times as long", 0, 0, [2]func(*rand.Rand) float64{slow(0.03), slow(0.12)}, 120, 190, 1},
+		{"puts out twice as much", 0.02, 0.02, [2]func(*rand.Rand) float64{}, 120, 190, 2},
+		{"puts out three times as much", 0.02, 0.02, [2]func(*rand.Rand) float64{}, 15, 200, 3},
 	} {
 		found, last := 0, 0
 		for seed := range uint64(200) {
-			w := traffic{500, 0.1, func(int) float64 { return test.stable }, func(int) float64 { return test.candidate }, test.waits}
+			w := traffic{500, 0.1, func(int) float64 { return test.stable }, func(int) float64 { return test.candidate }, test.waits, func(int) [2]float64 { return [2]float64{1, test.longer} }}
 			if at, b := w.judged(seed, test.within); b != nil {
 				found, last = found+1, max(last, at)
 				if b.Why == "" || !strings.Contains(b.Why, "allowed") {
@@ -109,15 +129,21 @@ func TestFalseAlarms(t *testing.T) {
 		perSecond         float64
 		seconds           int
 		stable, candidate func(int) float64
+		longer            func(int) [2]float64
 	}{
-		{"the same", 500, 120, always5, always5},
-		{"the same, for long", 50, 600, always5, always5},
-		{"surges", 50, 600, surge, surge},
-		{"as much worse as allowed", 50, 600, always5, func(int) float64 { return 0.1 }},
+		{"the same", 500, 120, always5, always5, nil},
+		{"the same, for long", 50, 600, always5, always5, nil},
+		{"surges", 50, 600, surge, surge, nil},
+		{"as much worse as allowed", 50, 600, always5, func(int) float64 { return 0.1 }, nil},
+		{"the model becomes longer, then shorter, in both arms", 50, 600, always5, always5, func(at int) [2]float64 {
+			x := math.Exp(math.Sin(float64(at) / 60))
+			return [2]float64{x, x}
+		}},
+		{"as much longer as allowed", 50, 600, always5, always5, func(int) [2]float64 { return [2]float64{1, math.Exp(0.6 * (1.6449 - 0.6745))} }}, // 25 of 100 above
 	} {
 		alarms := 0
 		for seed := range uint64(1000) {
-			w := traffic{test.perSecond, 0.1, test.stable, test.candidate, [2]func(*rand.Rand) float64{wait, wait}}
+			w := traffic{test.perSecond, 0.1, test.stable, test.candidate, [2]func(*rand.Rand) float64{wait, wait}, test.longer}
 			if _, b := w.judged(seed, test.seconds); b != nil {
 				alarms++
 			}
@@ -139,7 +165,10 @@ func TestJudge(t *testing.T) {
 	for i := range 10 {
 		long.Longer[i] = 200
 	}
-	none := policy.Guard{DenyRate: policy.Unguarded, P99Wait: policy.Unguarded}
+	drifts := func(outputs, long, costs, dear int64) Counts {
+		return Counts{Calls: max(outputs, costs), Drift: Drift{outputs, long, costs, dear}}
+	}
+	none := policy.Guard{DenyRate: policy.Unguarded, P99Wait: policy.Unguarded, OutputLength: policy.Unguarded, Cost: policy.Unguarded}
 	for _, test := range []struct {
 		name              string
 		guard             policy.Guard
@@ -155,6 +184,11 @@ func TestJudge(t *testing.T) {
 		{"counters of two moments", guarded, counts(1000, 0), counts(10, 900), ""},
 		{"waits", guarded, counts(100_000, 0), long, "p99_wait"},
 		{"as long at both", guarded, long, long, ""},
+		{"longer outputs", guarded, drifts(1000, 50, 0, 0), drifts(100, 60, 0, 0), "output_length"},
+		{"longer outputs of both", guarded, drifts(1000, 600, 0, 0), drifts(100, 60, 0, 0), ""},
+		{"dearer", guarded, drifts(0, 0, 1000, 50), drifts(0, 0, 100, 60), "cost"},
+		{"dearer on purpose", none, drifts(0, 0, 1000, 50), drifts(0, 0, 100, 100), ""},
+		{"as much dearer as allowed", guarded, drifts(0, 0, 1000, 50), drifts(0, 0, 1000, 250), ""},
 	} {
 		b := Judge(test.guard, &test.stable, &test.candidate)
 		if got := ""; b != nil {

@@ -309,6 +309,7 @@ func genRow(t *rapid.T) Row {
 	counts := func(name string) (c Counts) {
 		c.Calls, c.Refused = rapid.Int64Range(0, 5).Draw(t, name), rapid.Int64Range(0, 5).Draw(t, name)
 		c.Longer[3] = rapid.Int64Range(0, 5).Draw(t, name)
+		c.Outputs, c.Dear = rapid.Int64Range(0, 5).Draw(t, name), rapid.Int64Range(0, 5).Draw(t, name)
 		return c
 	}
 	return Row{Life{rapid.SampledFrom([]string{"n1", "n2"}).Draw(t, "node"), rapid.Int64Range(1, 2).Draw(t, "began")}, counts("stable"), counts("candidate")}

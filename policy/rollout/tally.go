@@ -20,6 +20,30 @@ type Counts struct {
 	// Longer are those that were admitted after a wait longer than so many steps, of policy.WaitStep, of their class's latency
 	// budget: Longer[0] have waited at all.
 	Longer [WaitSteps]int64
+	Drift
+}
+
+// Drift is how many calls came to more than is usual for their model, of those that have ended and of which that is known.
+type Drift struct {
+	Outputs int64 // whose output was counted by their provider
+	Long    int64 // of them, those that put out more
+	Costs   int64 // whose cost was told
+	Dear    int64 // of them, those that cost more at one of their budgets
+}
+
+// Add sums counts.
+func (d *Drift) Add(o *Drift) {
+	d.Outputs += o.Outputs
+	d.Long += o.Long
+	d.Costs += o.Costs
+	d.Dear += o.Dear
+}
+
+func (d *Drift) max(o *Drift) {
+	d.Outputs = max(d.Outputs, o.Outputs)
+	d.Long = max(d.Long, o.Long)
+	d.Costs = max(d.Costs, o.Costs)
+	d.Dear = max(d.Dear, o.Dear)
 }
 
 // Add sums counts.
@@ -29,6 +53,7 @@ func (c *Counts) Add(o *Counts) {
 	for i := range c.Longer {
 		c.Longer[i] += o.Longer[i]
 	}
+	c.Drift.Add(&o.Drift)
 }
 
 func (c *Counts) max(o *Counts) {
@@ -37,6 +62,7 @@ func (c *Counts) max(o *Counts) {
 	for i := range c.Longer {
 		c.Longer[i] = max(c.Longer[i], o.Longer[i])
 	}
+	c.Drift.max(&o.Drift)
 }
 
 // Admitted is how many of the calls ran.
@@ -48,7 +74,7 @@ const maxCount = 1 << 48
 // Valid reports what is wrong with counts that come from a peer. Each counter comes from another moment than the others at the
 // worst, so it is not an error that a part is more than the whole.
 func (c *Counts) Valid() error {
-	for _, v := range append(c.Longer[:], c.Calls, c.Refused) {
+	for _, v := range append(c.Longer[:], c.Calls, c.Refused, c.Outputs, c.Long, c.Costs, c.Dear) {
 		if v < 0 || v > maxCount {
 			return fmt.Errorf("a counter of %d", v)
 		}

@@ -79,7 +79,8 @@ type Trial struct {
 func (t Trial) compare(o Trial) int {
 	a, b := &t.How, &o.How
 	return cmp.Or(t.Word.compare(o.Word), cmp.Compare(a.Canary, b.Canary), strings.Compare(a.By, b.By), slices.Compare(a.Zones, b.Zones),
-		cmp.Compare(a.Bake, b.Bake), cmp.Compare(a.Guard.DenyRate, b.Guard.DenyRate), cmp.Compare(a.Guard.P99Wait, b.Guard.P99Wait))
+		cmp.Compare(a.Bake, b.Bake), cmp.Compare(a.Guard.DenyRate, b.Guard.DenyRate), cmp.Compare(a.Guard.P99Wait, b.Guard.P99Wait),
+		cmp.Compare(a.Guard.OutputLength, b.Guard.OutputLength), cmp.Compare(a.Guard.Cost, b.Guard.Cost))
 }
 
 // Pause says that a candidate is not promoted by itself, or that it may be again.
