@@ -331,6 +331,9 @@ func (a *auditor) noted(v *admit.Noted) {
 	r.WaitedMS, r.RetryMS, r.Level = v.Waited.Milliseconds(), v.RetryAfter.Milliseconds(), int64(v.Level)
 	r.Prompt, r.MaxOutput = v.Prompt, v.MaxOutput
 	r.Upstream = v.Upstream
+	for _, x := range v.Shared {
+		r.Shared = append(r.Shared, audit.Standing{Instance: x.Instance.Name(), Asked: audit.Milli(x.Asked), Share: audit.Milli(x.Part), Small: x.Small, Under: x.Under})
+	}
 	for _, d := range v.Data {
 		r.Data = append(r.Data, d.String())
 	}

@@ -113,6 +113,9 @@ func viewRecord(e *audit.Entry) api.AuditRecord {
 	if r.UsedPrompt != 0 || r.UsedOutput != 0 {
 		v.Usage = &api.AuditUsage{Prompt: r.UsedPrompt, Output: r.UsedOutput, Cached: r.Cached, Reasoning: r.Think}
 	}
+	for _, x := range r.Shared {
+		v.Shared = append(v.Shared, api.Standing{Instance: x.Instance, Asked: float64(x.Asked) / 1000, Share: float64(x.Share) / 1000, Small: x.Small, Under: x.Under})
+	}
 	for _, d := range r.Draws {
 		v.Draws = append(v.Draws, api.AuditDraw{
 			Instance: d.Instance, Token: d.Token, Amount: ledger.Tokens(d.Amount), Price: float64(d.Price) / 1e6,
@@ -248,7 +251,7 @@ func fromAudit(node string, p *auditPath) api.Decision {
 	v := api.Decision{
 		ID: d.ID, Node: node, At: d.At, Decision: d.Decision, Code: d.Code, Reason: d.Reason, Tenant: d.Tenant, Agent: d.Agent, Run: d.Run,
 		Class: d.Class, Model: d.Model, Rules: d.Rules, Revision: d.Revision, WaitedMS: float64(d.WaitedMS), Backpressure: int(d.Level),
-		Advice: d.Advice, Data: d.Data, State: "unknown", Price: map[string]float64{}, Reserved: []api.Charge{},
+		Advice: d.Advice, Data: d.Data, Shared: d.Shared, State: "unknown", Price: map[string]float64{}, Reserved: []api.Charge{},
 	}
 	charge := func(w *api.AuditDraw) api.Charge {
 		name, _, _ := strings.Cut(w.Instance, "/")

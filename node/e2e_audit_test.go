@@ -27,6 +27,7 @@ const auditPolicy = `
 apiVersion: swarmpurse/v1
 revision: 1
 tokens: {compute: {unit: token}}
+classes: [{name: standard, weight: 1, latency_budget: 2s, objective: 99%}]
 budgets:
   - {name: pot, token: compute, supply: {grant: 3000000}}
 rules: [{draw: [pot]}]
@@ -74,6 +75,19 @@ func TestOneTrace(t *testing.T) {
 	if d.TraceID != trace || d.SpanID != "00f067aa0ba902b7" || d.State != "settled" || d.Usage == nil || *d.Usage != (api.AuditUsage{Prompt: 9, Output: 4}) ||
 		d.MaxOutput != 20 || len(d.Rights) != 1 || d.Rights[0].Before-d.Rights[0].After != d.Reserved[0].Amount || d.AuditIndex == nil {
 		t.Errorf("explain: %+v", d)
+	}
+	if v := d.Service; v == nil || v.Result != "met" || v.Objective != 0.99 || v.LatencyBudgetMS != 2000 || v.Met != 1 || v.Missed != 0 || len(v.Burn) != 4 {
+		t.Errorf("explain: its objective %+v", v)
+	}
+	if len(d.Drift) != 1 || d.Drift[0].Model != "gpt-4o" || d.Drift[0].Output != 4 || d.Drift[0].OutputUsual != -1 || len(d.Drift[0].Costs) != 1 || d.Drift[0].Costs[0] != (api.DriftCost{Budget: "pot", Late: 13, Usual: 13}) {
+		t.Errorf("explain: drift %+v", d.Drift)
+	}
+	large, err := p.Admit(t.Context(), api.AdmitRequest{Tokens: map[string]ledger.Tokens{"compute": 5_000_000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := p.Decision(t.Context(), large.ID); err != nil || d.Service == nil || d.Service.Result != "excused" {
+		t.Errorf("explain of a call that is too large: %+v, %v", d.Service, err)
 	}
 	byTrace, err := p.AuditRecords(t.Context(), api.AuditQuery{Trace: trace})
 	if err != nil || len(byTrace) != 1 || byTrace[0].ID != id || byTrace[0].Tenant != "search" || byTrace[0].Agent != "crawler" {

@@ -5,6 +5,7 @@ package node_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -77,6 +78,16 @@ rules:
 		}
 		if len(d.Shared) != 1 || d.Shared[0].Instance != "pot" || !d.Shared[0].Small || d.Shared[0].Asked <= 0 {
 			return fmt.Errorf("decided as %+v", d.Shared)
+		}
+		// The audit log has it, too.
+		rec, err := s.nodes[1].AuditRecords(ctx, api.AuditQuery{ID: a.ID, Kind: "decision"})
+		if err != nil || len(rec) != 1 || len(rec[0].Shared) != 1 {
+			return fmt.Errorf("in the audit log: %+v, %v", rec, err)
+		}
+		want := d.Shared[0]
+		got := rec[0].Shared[0]
+		if math.Abs(got.Asked-want.Asked) > 0.001 || math.Abs(got.Share-want.Share) > 0.001 || got.Small != want.Small || got.Under != want.Under || got.Instance != want.Instance {
+			t.Errorf("decided as %+v, in the audit log %+v", want, got)
 		}
 		return nil
 	})

@@ -236,7 +236,7 @@ func add(sum, a *api.Account) {
 
 // Decision tells of a recent decision. See api.Node.
 func (n *Node) Decision(id string) (api.Decision, error) {
-	v, at, err := n.remembered(id)
+	v, at, excused, err := n.remembered(id)
 	if err != nil && !errors.Is(err, admit.ErrUnknownID) {
 		return v, err
 	}
@@ -251,18 +251,56 @@ func (n *Node) Decision(id string) (api.Decision, error) {
 		v = fromAudit(n.opts.Name, &p)
 	}
 	audited(&v, &p)
+	n.served(&v, excused)
+	n.drifts(&v)
 	return v, nil
 }
 
-// remembered tells of a decision that the engine still has.
-func (n *Node) remembered(id string) (api.Decision, ledger.Instant, error) {
+// served adds how a call counts for its class. excused is nil where that is not known.
+func (n *Node) served(v *api.Decision, excused *bool) {
+	l, ok := n.metrics.ServiceLevel(v.Class)
+	if !ok {
+		return
+	}
+	v.Service = &api.Service{
+		LatencyBudgetMS: float64(l.LatencyBudget.Microseconds()) / 1000, Objective: l.Objective, Met: l.Met, Missed: l.Missed, Excused: l.Excused,
+	}
+	for _, b := range l.Burn {
+		v.Service.Burn = append(v.Service.Burn, api.BurnRate(b))
+	}
+	admitted := v.Decision == admit.Admit.String() || v.Decision == admit.Degrade.String()
+	if admitted || excused != nil {
+		v.Service.Result = l.Became(admitted, excused != nil && *excused, time.Duration(v.WaitedMS*float64(time.Millisecond)))
+	}
+}
+
+// drifts adds what calls of a decision's rules and model come to.
+func (n *Node) drifts(v *api.Decision) {
+	model := v.Model
+	if v.Advice != nil && v.Advice.Model != "" {
+		model = v.Advice.Model
+	}
+	for _, z := range n.engine.Sizes() {
+		if z.Model != model || !slices.Contains(v.Rules, z.Rule) || z.Calls == 0 {
+			continue
+		}
+		d := api.Drift{Rule: z.Rule, Model: z.Model, Calls: z.Calls, Output: z.Mean, OutputUsual: z.Reserved, Above: z.Above, Expected: z.Expected}
+		for _, c := range z.Costs {
+			d.Costs = append(d.Costs, api.DriftCost(c))
+		}
+		v.Drift = append(v.Drift, d)
+	}
+}
+
+// remembered tells of a decision that the engine still has, when it was made, and whether a refusal is the caller's own affair.
+func (n *Node) remembered(id string) (_ api.Decision, at ledger.Instant, excused *bool, _ error) {
 	i, err := n.engine.Parse(id)
 	if err != nil {
-		return api.Decision{}, 0, err
+		return api.Decision{}, 0, nil, err
 	}
 	d, err := n.engine.Lookup(i)
 	if err != nil {
-		return api.Decision{}, 0, err
+		return api.Decision{}, 0, nil, err
 	}
 	v := api.Decision{
 		ID: d.ID, Node: d.Node, At: time.UnixMilli(int64(d.At)).UTC(), Decision: d.Verdict.String(), Code: d.Code, Reason: d.Reason,
@@ -279,7 +317,7 @@ func (n *Node) remembered(id string) (api.Decision, ledger.Instant, error) {
 		t := time.UnixMilli(int64(d.Expires)).UTC()
 		v.Expires = &t
 	}
-	return v, d.At, nil
+	return v, d.At, new(d.Excused()), nil
 }
 
 func charges(cs []admit.Charge) []api.Charge {

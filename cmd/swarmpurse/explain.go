@@ -19,7 +19,9 @@ func newExplainCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "explain [ID]",
 		Short: "Show why a call was admitted or refused, and what became of it",
-		Long: `Show one decision: who asked, which rules matched, what was reserved at which budgets, and how it ended.
+		Long: `Show one decision: who asked, which rules matched, what was reserved at which budgets, and how it ended; whether it was met, missed
+or excused by its class's objective, and how the class stands at that node now; and what calls of its model put out and cost there of late,
+beside what is usual.
 With --data, list the decisions on calls that named a data set instead, the newest first.
 
 A node remembers its own last some ten thousand decisions, and its audit log has more, also of before it was started: ask the node
@@ -99,6 +101,42 @@ func standing(list []api.Standing) string {
 	return strings.Join(parts, "; ")
 }
 
+// objective says how a call counts for its class, and how the class stands.
+func objective(class string, s *api.Service) string {
+	if s == nil {
+		return ""
+	}
+	within := millis(s.LatencyBudgetMS)
+	parts := []string{map[string]string{
+		"met": "met, as it waited no longer than " + within, "missed": "missed: calls of class " + clean(class) + " should run within " + within,
+		"excused": "excused: it was refused for what is its caller's own, or an operator's will",
+	}[s.Result]}
+	if s.Objective > 0 {
+		what := fmt.Sprintf("%s of class %s should be met within %s", partOf(s.Objective), clean(class), within)
+		for i, b := range s.Burn {
+			what += map[bool]string{true: "; at this node it burns ", false: ", "}[i == 0] + fmt.Sprintf("%.1f in %s", b.Rate, clean(b.Window))
+		}
+		parts = append(parts, what)
+	}
+	return strings.Trim(strings.Join(parts, "; "), "; ")
+}
+
+// drift says what calls of a call's rules and model come to.
+func drift(list []api.Drift) string {
+	parts := make([]string, 0, len(list))
+	for _, d := range list {
+		what := fmt.Sprintf("%s put out %s of late", clean(d.Model), count(int64(math.Round(d.Output))))
+		if d.OutputUsual >= 0 {
+			what += fmt.Sprintf(", %s of calls more than %s where %s are usual", partOf(d.Above), count(d.OutputUsual), partOf(d.Expected))
+		}
+		for _, c := range d.Costs {
+			what += fmt.Sprintf(", cost %s of %s where %s is usual", number(math.Round(c.Late)), clean(c.Budget), number(math.Round(c.Usual)))
+		}
+		parts = append(parts, clean(d.Rule)+": "+what)
+	}
+	return strings.Join(parts, "; ")
+}
+
 func auditIndex(i *int64) string {
 	if i == nil {
 		return ""
@@ -139,6 +177,8 @@ func printDecision(w *strings.Builder, d api.Decision) {
 		"backpressure", level(d.Backpressure),
 		"guarantee", guarantee,
 		"fairness", standing(d.Shared),
+		"objective", objective(d.Class, d.Service),
+		"drift", drift(d.Drift),
 		"expires", expires,
 		"overrun", overrun,
 		"trace", clean(d.TraceID),

@@ -203,7 +203,15 @@ func (e *Engine) behind(now ledger.Instant, l Ledger, w *Waiter, at int) (done b
 
 // finish records an admission.
 func (e *Engine) finish(now ledger.Instant, ttl ledger.Millis, w *Waiter) {
-	id, ok := e.admitted(now, ttl, w.Request, w.bound, w.takes, w.prices, w.waited(now), e.send(now, w.Request, w.call, w.bound))
+	to, shared := e.send(now, w.Request, w.call, w.bound), w.standing()
+	var n *note
+	switch {
+	case shared != nil:
+		n = &note{to: to, data: len(w.Request.Data) > 0, shared: shared}
+	case to != nil || len(w.Request.Data) > 0:
+		n = noteOf(w.Request, to)
+	}
+	id, ok := e.admitted(now, ttl, w.Request, w.bound, w.takes, w.prices, w.waited(now), n)
 	if !ok {
 		id = e.refused(now, w.Request, w.bound, refusal{
 			verdict: Defer, code: CodeBusy, retry: e.promise(now, &e.promises, time.Second, nodeSlot),
@@ -228,7 +236,9 @@ func (e *Engine) refuse(now ledger.Instant, l Ledger, w *Waiter, at int, ahead l
 	spec := t.account.Spec()
 	spare := w.spare(&spec)
 	o := l.Outlook(now, t.gate.id, min(need+ahead+spare, ledger.MaxTokens))
-	w.ID = e.refused(now, w.Request, w.bound, e.explain(now, w, t, need, ahead, spare, o), w.waited(now))
+	no := e.explain(now, w, t, need, ahead, spare, o)
+	no.shared = w.standing()
+	w.ID = e.refused(now, w.Request, w.bound, no, w.waited(now))
 	if g := t.gate; g.n == 0 && o.Local < need && o.Swarm >= need+spare {
 		// The caller is told to come back soon: have the rights brought here until then. The next Pump ends the
 		// asking.
@@ -239,7 +249,9 @@ func (e *Engine) refuse(now ledger.Instant, l Ledger, w *Waiter, at int, ahead l
 }
 
 func (e *Engine) refuseForDisk(now ledger.Instant, w *Waiter, at int) {
-	w.ID = e.refused(now, w.Request, w.bound, e.diskSlow(now, fmt.Sprintf("budget %q: ", w.bound.takes[at].gate.id.Name())), w.waited(now))
+	no := e.diskSlow(now, fmt.Sprintf("budget %q: ", w.bound.takes[at].gate.id.Name()))
+	no.shared = w.standing()
+	w.ID = e.refused(now, w.Request, w.bound, no, w.waited(now))
 }
 
 func (e *Engine) diskSlow(now ledger.Instant, where string) refusal {

@@ -219,7 +219,11 @@ func (e *Engine) try(now ledger.Instant, r *Request, call *policy.Call, b *bound
 	if b.placed {
 		to = e.send(now, r, call, b)
 	}
-	return e.admitted(now, ttl, r, b, takes, prices[:len(takes)], 0, to)
+	var n *note
+	if to != nil || len(r.Data) > 0 {
+		n = noteOf(r, to)
+	}
+	return e.admitted(now, ttl, r, b, takes, prices[:len(takes)], 0, n)
 }
 
 func (r *Request) ttl() ledger.Millis {

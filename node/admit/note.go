@@ -138,7 +138,8 @@ type Noted struct {
 	Prompt, MaxOutput                int64  // as the caller stated them
 	Usage                            *Usage // End
 	Data                             []Datum
-	Upstream                         string // that it was sent to
+	Upstream                         string     // that it was sent to
+	Shared                           []Standing // End is false: at the instances that were shared out
 }
 
 // NotedDraw is what one instance holds for a call, or was charged.
@@ -213,6 +214,9 @@ func (e *Engine) view(sh uint32, n *trail, r *record, v *Noted, usage *Usage) {
 		}
 	} else {
 		v.Prompt, v.MaxOutput, v.Data = n.prompt, n.output, n.data
+		if r.note != nil {
+			v.Shared = r.note.shared
+		}
 	}
 	if r.note != nil && r.note.to != nil {
 		v.Upstream = r.note.upstream()

@@ -284,9 +284,6 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 		e.charge(w)
 	}
 	if done {
-		if !w.served && w.ID != 0 {
-			e.shared(w.ID, w.standing())
-		}
 		return true, nil
 	}
 	if no := e.crowded(now, l, w, i); no != nil {
@@ -373,7 +370,6 @@ func (e *Engine) overtakes(w *Waiter) int {
 
 // charge books a call that was admitted with its class and tenant, wherever others wait.
 func (e *Engine) charge(w *Waiter) {
-	e.shared(w.ID, w.standing())
 	var at uint8
 	for i := range w.bound.takes {
 		g := w.bound.takes[i].gate
@@ -465,8 +461,6 @@ func (e *Engine) serve(now ledger.Instant, l Ledger, g *gate, decided []*Waiter)
 func (e *Engine) done(w *Waiter, decided []*Waiter) []*Waiter {
 	if w.served {
 		e.charge(w)
-	} else if w.ID != 0 {
-		e.shared(w.ID, w.standing())
 	}
 	e.queue.leave(w)
 	return append(decided, w)

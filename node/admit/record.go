@@ -272,13 +272,9 @@ func (b *bound) move(now ledger.Instant) {
 	}
 }
 
-// admitted records a reservation of what takes hold. If too many are open it gives the tokens back and returns
+// admitted records a reservation of what takes hold, with what it has to remember; nil for nothing. If too many are open it gives the tokens back and returns
 // false.
-func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *bound, takes []ledger.Take, prices []policy.PPM, waited ledger.Millis, to *target) (ID, bool) {
-	var n *note
-	if to != nil || len(r.Data) > 0 {
-		n = noteOf(r, to)
-	}
+func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *bound, takes []ledger.Take, prices []policy.PPM, waited ledger.Millis, n *note) (ID, bool) {
 	// The cursor goes past shards that were found full; a shard that another core is at is left to it.
 	cursor := e.cursor.Load()
 	first := b.turn(now, cursor)
@@ -356,7 +352,7 @@ func (e *Engine) refused(now ledger.Instant, r *Request, b *bound, no refusal, w
 	} else {
 		no.class = r.Class
 	}
-	n := &note{no: no, data: len(r.Data) > 0}
+	n := &note{no: no, data: len(r.Data) > 0, shared: no.shared}
 	s := &e.shards[sh]
 	s.mu.Lock()
 	i := s.alloc(true)

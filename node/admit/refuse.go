@@ -16,7 +16,8 @@ type refusal struct {
 	retry   time.Duration
 	class   string // of the call; set when it is recorded
 	short   *Shortage
-	nearest *Neighbor // that may decide on it
+	nearest *Neighbor  // that may decide on it
+	shared  []Standing // for the note
 }
 
 // valid checks what of a request is not the policy's business.

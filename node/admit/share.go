@@ -320,24 +320,6 @@ func (w *Waiter) standing() (list []Standing) {
 	return list
 }
 
-// shared notes how the tenant of a call that was decided stood, for Lookup.
-func (e *Engine) shared(id ID, list []Standing) {
-	if len(list) == 0 {
-		return
-	}
-	s, i, ok := e.find(id)
-	if !ok {
-		return
-	}
-	defer s.mu.Unlock()
-	n := note{}
-	if old := s.rec(i).note; old != nil { // which others may read, or share
-		n = *old
-	}
-	n.shared = list
-	s.rec(i).note = &n
-}
-
 // Share is how a tenant stands at an instance that is shared out.
 type Share struct {
 	Instance      ledger.InstanceID

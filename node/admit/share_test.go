@@ -229,6 +229,7 @@ func TestStandings(t *testing.T) {
 		t.Errorf("with enough for all: %+v", list)
 	}
 	w.share(15*time.Second, []asking{{"greedy", 3000, []int{0, 1}}, {"small", 100, []int{0, 1}}})
+	n.e.SetAuditing(Auditing{Admitted: wholeAudit, Refused: wholeAudit})
 	admitted := n.must(on("pool", 10).by("small").wait(0), Admit, CodeOK)
 	refused := n.must(on("pool", 10).by("greedy").wait(0), Defer, CodeExhausted)
 	for id, small := range map[ID]bool{admitted: true, refused: false} {
@@ -236,6 +237,10 @@ func TestStandings(t *testing.T) {
 		if len(list) != 1 || list[0].Small != small || list[0].Asked <= 0 || list[0].Part <= 0 || small && !list[0].Under {
 			t.Errorf("small: %v, %+v", small, list)
 		}
+	}
+	noted, _ := taken(n.e)
+	if len(noted) != 2 || len(noted[0].Shared) != 1 || len(noted[1].Shared) != 1 || noted[0].Shared[0].Small == noted[1].Shared[0].Small {
+		t.Errorf("noted for the audit log: %+v", noted)
 	}
 	for range 40 { // waits, and is refused at its deadline
 		n.admit(on("pool", 10).by("greedy").wait(UseClassDefault))

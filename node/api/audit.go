@@ -113,6 +113,7 @@ type AuditRecord struct {
 	RetryMS   int64       `json:"retry_after_ms,omitempty"`
 	Level     int64       `json:"backpressure,omitempty"`
 	Draws     []AuditDraw `json:"draws,omitempty"`
+	Shared    []Standing  `json:"shared,omitempty"` // see Decision
 	Advice    *Advice     `json:"advice,omitempty"`
 	Prompt    int64       `json:"prompt_tokens,omitempty"`
 	MaxOutput int64       `json:"max_output_tokens,omitempty"`

@@ -80,7 +80,11 @@ type Decision struct {
 	Backpressure int                `json:"backpressure"`         // when it was decided
 	Guaranteed   bool               `json:"guaranteed,omitempty"` // it was within its tenant's guarantee in one of its budgets
 	// Shared is how its tenant stood at budgets with fairness: swarm of which more was asked for than they bring.
-	Shared  []Standing    `json:"shared,omitempty"`
+	Shared []Standing `json:"shared,omitempty"`
+	// Service is how the call counts for its class, and how its class stands at the node now; nil of a class that the policy no longer has.
+	Service *Service `json:"service,omitempty"`
+	// Drift is what calls of its rules and model come to at the node now, beside what is usual.
+	Drift   []Drift       `json:"drift,omitempty"`
 	Advice  *Advice       `json:"advice,omitempty"` // how a degraded call had to be changed, where it was sent, which node to ask
 	Data    []string      `json:"data,omitempty"`   // that the call named, with the digests given
 	State   string        `json:"state"`            // reserved, settled, released, expired, refused
@@ -108,6 +112,45 @@ type Standing struct {
 	Share    float64 `json:"share"` // tokens per second: the part of its max-min share in the swarm that is for its calls at this node
 	Small    bool    `json:"small"` // it asks for less than its share in the swarm, and goes first
 	Under    bool    `json:"under"` // it had had less than its share of late, and went before those that had had more
+}
+
+// Service is the service level of a class at one node.
+type Service struct {
+	Result          string  `json:"result,omitempty"` // of the call: met, missed, excused; absent if it is not known
+	LatencyBudgetMS float64 `json:"latency_budget_ms"`
+	// Objective is the part of calls that should be met, 0 to 1; 0 if the policy states none.
+	Objective float64    `json:"objective,omitempty"`
+	Met       uint64     `json:"met"` // calls of the class at this node, since it started
+	Missed    uint64     `json:"missed"`
+	Excused   uint64     `json:"excused"`
+	Burn      []BurnRate `json:"burn,omitempty"`
+}
+
+// BurnRate is the part of calls that were missed over the part that the objective allows.
+type BurnRate struct {
+	Window string  `json:"window"`
+	Rate   float64 `json:"rate"`
+}
+
+// Drift is what calls of one rule and model come to at one node, beside what is usual.
+type Drift struct {
+	Rule   string  `json:"rule"`
+	Model  string  `json:"model"`
+	Calls  int     `json:"calls"` // whose output is known
+	Output float64 `json:"output_mean"`
+	// OutputUsual is what the part of calls that is not Expected puts out at most, in tokens; -1 while too few have ended. Above is the part, of
+	// late, that put out more.
+	OutputUsual int64       `json:"output_usual"`
+	Above       float64     `json:"above"`
+	Expected    float64     `json:"above_expected"`
+	Costs       []DriftCost `json:"costs,omitempty"`
+}
+
+// DriftCost is what a call is charged at one budget, in its tokens: the mean of some 64, and of some 2,048.
+type DriftCost struct {
+	Budget string  `json:"budget"`
+	Late   float64 `json:"late"`
+	Usual  float64 `json:"usual"`
 }
 
 // Rights are what a node could spend of an instance before and after it reserved for a call.

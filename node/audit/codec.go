@@ -57,7 +57,8 @@ const (
 	fFrom
 	fCount
 	fUpstream
-	lastField = fUpstream
+	fShared
+	lastField = fShared
 )
 
 // Fields of a draw.
@@ -72,6 +73,16 @@ const (
 	lastDraw = dOverrun
 )
 
+// Fields of a standing.
+const (
+	sInstance protowire.Number = iota + 1
+	sAsked
+	sShare
+	sSmall
+	sUnder
+	lastStanding = sUnder
+)
+
 // Append appends the encoding of r. It changes r only by cutting off what is too long.
 func Append(b []byte, r *Record) []byte {
 	start := len(b)
@@ -83,6 +94,8 @@ func Append(b []byte, r *Record) []byte {
 			r.Data = r.Data[:len(r.Data)/2]
 		case len(r.Rules) > 0:
 			r.Rules = r.Rules[:len(r.Rules)/2]
+		case len(r.Shared) > 0:
+			r.Shared = r.Shared[:len(r.Shared)/2]
 		default:
 			r.Draws = r.Draws[:len(r.Draws)/2]
 		}
@@ -108,6 +121,10 @@ func (r *Record) bound() {
 		if len(d.Token) > maxText {
 			d.Token = cut(d.Token)
 		}
+	}
+	r.Shared = r.Shared[:min(len(r.Shared), maxList)]
+	for i := range r.Shared {
+		r.Shared[i].Instance = cut(r.Shared[i].Instance)
 	}
 	r.At = max(r.At, 0)
 }
@@ -195,7 +212,11 @@ func appendRecord(b []byte, r *Record) []byte {
 	b = text(b, fHash, r.Hash)
 	b = num(b, fFrom, r.From)
 	b = num(b, fCount, r.Count)
-	return text(b, fUpstream, r.Upstream)
+	b = text(b, fUpstream, r.Upstream)
+	for i := range r.Shared {
+		b = appendStanding(b, &r.Shared[i])
+	}
+	return b
 }
 
 func appendDraw(b []byte, d *Draw) []byte {
@@ -208,6 +229,18 @@ func appendDraw(b []byte, d *Draw) []byte {
 	in = num(in, dAfter, d.After)
 	in = num(in, dOverrun, d.Overrun)
 	b = protowire.AppendTag(b, fDraw, protowire.BytesType)
+	return protowire.AppendBytes(b, in)
+}
+
+func appendStanding(b []byte, s *Standing) []byte {
+	var room [maxText + 64]byte
+	flag := map[bool]int64{true: 1}
+	in := text(room[:0], sInstance, s.Instance)
+	in = num(in, sAsked, s.Asked)
+	in = num(in, sShare, s.Share)
+	in = num(in, sSmall, flag[s.Small])
+	in = num(in, sUnder, flag[s.Under])
+	b = protowire.AppendTag(b, fShared, protowire.BytesType)
 	return protowire.AppendBytes(b, in)
 }
 
@@ -246,7 +279,7 @@ func Decode(b []byte) (Record, error) {
 			return r, malformed("a field has no number")
 		}
 		b = b[n:]
-		repeats := f == fData || f == fRule || f == fDraw || f > lastField
+		repeats := f == fData || f == fRule || f == fDraw || f == fShared || f > lastField
 		if f < last || f == last && !repeats {
 			return r, malformed("field %d comes after field %d", f, last)
 		}
@@ -309,6 +342,15 @@ func (v *value) number(to *int64) error {
 	return nil
 }
 
+// flag is there if it is set.
+func (v *value) flag(to *bool) error {
+	if v.typ != protowire.VarintType || v.num != 1 {
+		return malformed("a flag is not 1")
+	}
+	*to = true
+	return nil
+}
+
 func (v *value) text(to *string) error {
 	if v.typ != protowire.BytesType || len(v.raw) == 0 || len(v.raw) > maxText {
 		return malformed("a text of %d bytes", len(v.raw))
@@ -360,6 +402,13 @@ func (r *Record) set(f protowire.Number, v value) error {
 		}
 		d, err := decodeDraw(v.raw)
 		r.Draws = append(r.Draws, d)
+		return err
+	case fShared:
+		if v.typ != protowire.BytesType || len(r.Shared) >= maxList {
+			return malformed("standing %d", len(r.Shared))
+		}
+		s, err := decodeStanding(v.raw)
+		r.Shared = append(r.Shared, s)
 		return err
 	}
 	if to := r.numberOf(f); to != nil {
@@ -419,39 +468,58 @@ func (r *Record) textOf(f protowire.Number) *string {
 	panic(fmt.Sprintf("BUG: field %d is nowhere", f))
 }
 
-func decodeDraw(b []byte) (d Draw, err error) {
+// fields gives set the fields of a record's part, ascending and each once, up to last; those of a newer version are passed over.
+func fields(b []byte, what string, highest protowire.Number, set func(f protowire.Number, v *value) error) error {
 	last := protowire.Number(0)
 	for len(b) > 0 {
 		f, typ, n := protowire.ConsumeTag(b)
-		if n < 0 || protowire.SizeTag(f) != n || f <= last && f <= lastDraw || f < last {
-			return d, malformed("a draw's field %d comes after %d", f, last)
+		if n < 0 || protowire.SizeTag(f) != n || f <= last && f <= highest || f < last {
+			return malformed("a %s's field %d comes after %d", what, f, last)
 		}
 		last, b = f, b[n:]
-		if f > lastDraw {
+		if f > highest {
 			if n = protowire.ConsumeFieldValue(f, typ, b); n < 0 {
-				return d, malformed("a draw's field %d: %v", f, protowire.ParseError(n))
+				return malformed("a %s's field %d: %v", what, f, protowire.ParseError(n))
 			}
 			b = b[n:]
 			continue
 		}
 		v, n, err := consume(f, typ, b)
 		if err != nil {
-			return d, err
+			return err
 		}
 		b = b[n:]
-		switch f {
-		case dInstance:
-			err = v.text(&d.Instance)
-		case dToken:
-			err = v.text(&d.Token)
-		default:
-			err = v.number([]*int64{&d.Amount, &d.Price, &d.Before, &d.After, &d.Overrun}[f-dAmount])
-		}
-		if err != nil {
-			return d, err
+		if err := set(f, &v); err != nil {
+			return err
 		}
 	}
-	return d, nil
+	return nil
+}
+
+func decodeDraw(b []byte) (d Draw, err error) {
+	return d, fields(b, "draw", lastDraw, func(f protowire.Number, v *value) error {
+		switch f {
+		case dInstance:
+			return v.text(&d.Instance)
+		case dToken:
+			return v.text(&d.Token)
+		}
+		return v.number([]*int64{&d.Amount, &d.Price, &d.Before, &d.After, &d.Overrun}[f-dAmount])
+	})
+}
+
+func decodeStanding(b []byte) (s Standing, err error) {
+	return s, fields(b, "standing", lastStanding, func(f protowire.Number, v *value) error {
+		switch f {
+		case sInstance:
+			return v.text(&s.Instance)
+		case sAsked:
+			return v.number(&s.Asked)
+		case sShare:
+			return v.number(&s.Share)
+		}
+		return v.flag([]*bool{&s.Small, &s.Under}[f-sSmall])
+	})
 }
 
 func malformed(format string, args ...any) error {

@@ -1,6 +1,9 @@
 package audit
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // Kind says what a record is about. Append only.
 type Kind uint8
@@ -57,6 +60,21 @@ type Draw struct {
 	Overrun  int64 // End: charged above the reservation
 }
 
+// Standing is how a call's tenant stood at an instance of which more was asked for than it brings.
+type Standing struct {
+	Instance     string
+	Asked, Share int64 // thousandths of a token per second, at this node
+	Small, Under bool  // it asked for less than its share in the swarm; it had had less of late, and went first
+}
+
+// Milli is a rate in thousandths, within the range of a record.
+func Milli(x float64) int64 {
+	if !(x > 0) {
+		return 0
+	}
+	return int64(math.Round(min(x, 1<<50) * 1000))
+}
+
 // Record is one entry. A field that does not belong to its kind is zero.
 type Record struct {
 	Kind Kind
@@ -97,12 +115,14 @@ type Record struct {
 	From     int64  // the revision before
 	Count    int64
 	Upstream string // that the call was sent to
+
+	Shared []Standing // of a decision
 }
 
 // Bounds. What is longer is cut off: a record never fails to be written for its size.
 const (
 	MaxRecord = 32 << 10 // bytes of an encoded record
 	maxText   = 512      // bytes of one string
-	maxList   = 64       // entries of Rules and Draws
+	maxList   = 64       // entries of Rules, Draws and Shared
 	maxData   = 256      // of Data
 )

@@ -149,3 +149,48 @@ func (m *Metrics) collectService(ch chan<- prometheus.Metric) {
 		}
 	}
 }
+
+// ServiceLevel is what became of the calls of one class at this node.
+type ServiceLevel struct {
+	LatencyBudget        time.Duration // the most that a call may take to count as met
+	Objective            float64       // 0 without one
+	Met, Missed, Excused uint64
+	Burn                 []BurnRate // of a class with an objective
+}
+
+// BurnRate is the part of calls that were missed over the part that the objective allows, in a window that ends now.
+type BurnRate struct {
+	Window string
+	Rate   float64
+}
+
+// ServiceLevel tells of a class of the policy in force; false if there is none of that name.
+func (m *Metrics) ServiceLevel(class string) (l ServiceLevel, ok bool) {
+	if m == nil {
+		return l, false
+	}
+	t := m.table.Load()
+	i := t.class(class)
+	if i == len(t.names)-1 {
+		return l, false
+	}
+	n := t.outcome(i)
+	l = ServiceLevel{LatencyBudget: t.most[i], Objective: t.info[i].Objective, Met: n.met, Missed: n.missed, Excused: n.excused}
+	if l.Objective > 0 {
+		for _, w := range burnWindows {
+			l.Burn = append(l.Burn, BurnRate{w.name, m.history.burn(t.names[i], n, l.Objective, w.length)})
+		}
+	}
+	return l, true
+}
+
+// Became says how a call counts: met, missed or excused.
+func (l *ServiceLevel) Became(admitted, isExcused bool, took time.Duration) string {
+	switch {
+	case admitted && took <= l.LatencyBudget:
+		return met
+	case !admitted && isExcused:
+		return excused
+	}
+	return missed
+}
