@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 	"github.com/vmihailenco/msgpack/v5"
@@ -51,6 +52,7 @@ const (
 	maxRowsDecoded    = 4096
 	maxHoldersDecoded = 1 << 16
 	maxExtraFields    = 64
+	maxKept           = 16 << 10 // bytes of a writer that is used again
 )
 
 // ErrWire is wrapped by every decoding error.
@@ -61,10 +63,17 @@ type writer struct {
 	enc *msgpack.Encoder
 }
 
-func newWriter(kind byte) *writer {
+// writers are those to be used again.
+var writers = sync.Pool{New: func() any {
 	w := &writer{}
 	w.enc = msgpack.NewEncoder(&w.buf)
 	w.enc.UseCompactInts(true)
+	return w
+}}
+
+func newWriter(kind byte) *writer {
+	w := writers.Get().(*writer)
+	w.buf.Reset()
 	w.buf.WriteByte(kind)
 	w.buf.WriteByte(wireVersion)
 	return w
@@ -82,7 +91,6 @@ func (w *writer) bytes(b []byte)  { w.must(w.enc.EncodeBytes(b)) }
 func (w *writer) uint(n uint64)   { w.must(w.enc.EncodeUint(n)) }
 func (w *writer) bool(b bool)     { w.must(w.enc.EncodeBool(b)) }
 func (w *writer) holder(h Holder) { w.str(h.Node); w.uint(h.Gen) }
-func (w *writer) done() []byte    { return w.buf.Bytes() }
 func (w *writer) int(n int64)     { w.must(w.enc.EncodeInt(n)) }
 func (w *writer) ints(ns ...int64) {
 	for _, n := range ns {
@@ -90,9 +98,19 @@ func (w *writer) ints(ns ...int64) {
 	}
 }
 
+// done returns what was written, and ends the use of the writer.
+func (w *writer) done() []byte {
+	b := bytes.Clone(w.buf.Bytes())
+	if w.buf.Cap() <= maxKept {
+		writers.Put(w)
+	}
+	return b
+}
+
 type reader struct {
-	dec *msgpack.Decoder
-	src *bytes.Reader // what is left
+	dec msgpack.Decoder
+	src bytes.Reader // what is left
+	all []byte
 	err error
 }
 
@@ -104,8 +122,9 @@ func newReader(b []byte, kind byte) *reader {
 	case b[1] < wireVersion:
 		r.fail("version %d is older than %d", b[1], wireVersion)
 	default:
-		r.src = bytes.NewReader(b[2:])
-		r.dec = msgpack.NewDecoder(r.src)
+		r.all = b[2:]
+		r.src.Reset(r.all)
+		r.dec.Reset(&r.src) // which reads no further than it must, as it can go back by a byte
 	}
 	return r
 }
@@ -165,12 +184,19 @@ func (r *reader) str(most int) string {
 	if r.err != nil || n == 0 {
 		return ""
 	}
-	b := make([]byte, n)
-	if err := r.dec.ReadFull(b); err != nil {
-		r.fail("%v", err)
-		return ""
+	return string(r.take(n))
+}
+
+// take returns the next n bytes; they are those of the message.
+func (r *reader) take(n int) []byte {
+	left := r.all[len(r.all)-r.src.Len():]
+	if n > len(left) {
+		r.fail("%d bytes where %d are left", n, len(left))
+		return nil
 	}
-	return string(b)
+	r.all = left[n:]
+	r.src.Reset(r.all)
+	return left[:n]
 }
 
 func (r *reader) uint() uint64 {

@@ -5,8 +5,8 @@ package ledger
 // of their ticks.
 
 // Due returns when the first tick comes that does more than Idle, unless there is an input before; it is not after now if the next one
-// does. It is to be asked after a Tick at now, when its batch is complete, and holds while the clock and that of leases
-// advance alike. Rows that come leave it as it is, as long as Heard completes their batch.
+// does. now is the time of the last Tick, or that which Idle stood for last; it is asked when the batch of what came since is complete, and
+// holds while the clock and that of leases advance alike. Rows that come leave it as it is, as long as Heard completes their batch.
 func (r *Replica) Due(now Instant) Instant {
 	r.roused = false
 	g, w := &r.guards, &r.words

@@ -52,17 +52,18 @@ func (s *sleeper) tick() {
 	}
 	s.wake()
 	s.r.Tick(now)
+	s.ticked = now
 	s.done()
-	s.until, s.ticked = s.r.Due(now), now
 }
 
-// done completes what an input leaves to do.
+// done completes what an input leaves to do, and asks for how long there is nothing more.
 func (s *sleeper) done() {
 	for range 8 {
 		if s.r.Pending() {
 			s.batch(commit, nil)
 		}
 	}
+	s.until = s.r.Due(s.ticked)
 }
 
 func (s *sleeper) receive(p packet) {

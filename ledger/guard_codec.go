@@ -23,11 +23,7 @@ func (r *reader) blob(most int) []byte {
 	if r.err != nil || n < 0 {
 		return nil
 	}
-	b := make([]byte, n)
-	if err := r.dec.ReadFull(b); err != nil {
-		r.fail("%v", err)
-	}
-	return b
+	return append(make([]byte, 0, n), r.take(n)...)
 }
 
 func (w *writer) holders(hs []Holder) {

@@ -90,11 +90,12 @@ func (w *world) enter(c *call) {
 
 // try is what the caller's goroutine does: decide at once, or hand the call to the loop.
 func (n *node) try(c *call) {
-	n.wake()
+	n.rouse()
 	now := n.clockNow()
 	if id, ok := n.core.Engine.Try(now, &c.req); ok {
 		c.id = id
 		n.decided(c)
+		n.doze()
 		return
 	}
 	n.do(event{kind: evCall, p: c})
@@ -340,8 +341,9 @@ func (w *world) ends(c *call) {
 		n.hold(event{kind: evSettle, p: c})
 		return
 	}
-	n.wake()
+	n.rouse()
 	n.settle(c)
+	n.doze()
 }
 
 // lost forgets the calls that wait in a process that died. Callers see their connection break.

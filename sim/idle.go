@@ -39,15 +39,21 @@ func (n *node) tickAt(e *event) {
 	}
 }
 
-// sleep is after a tick: there may be nothing to do for a while.
+// sleep is after a tick.
 func (n *node) sleep() {
+	n.ticked, n.still = n.clockNow(), true
+	n.doze()
+}
+
+// doze is after a tick, or anything else that happened to a node: the next ticks may have nothing to do.
+func (n *node) doze() {
 	w := n.w
-	if w.everyTick || n.busy || n.paused || n.tickDue || len(n.backlog) > 0 || n.leaving.since > 0 || n.core.Over() {
+	if !n.still || w.everyTick || n.busy || n.paused || n.tickDue || len(n.backlog) > 0 || n.leaving.since > 0 || n.core.Over() {
 		return
 	}
 	if now := n.clockNow(); n.clock.Steady(n.wall(), n.elapsed()) {
-		n.ticked = now
-		w.idle[n.i].until = w.now + micros(min(n.core.Due(now), n.comparer.Next(now))-now)*milli
+		// Clocks count whole milliseconds: the tick at which something is due may come a part of one earlier.
+		w.idle[n.i].until = w.now + micros(min(n.core.Due(n.ticked), n.comparer.Next(n.ticked))-now-1)*milli + 1
 	}
 }
 
@@ -66,10 +72,16 @@ func (n *node) catchUp() {
 	x.missed = 0
 }
 
-// wake is before anything happens to a node that may give its next tick something to do.
-func (n *node) wake() {
+// rouse is before anything happens to a node, but rows that it only hears of.
+func (n *node) rouse() {
 	n.catchUp()
 	n.w.idle[n.i].until = 0
+}
+
+// wake is before a fault, after which the node has a tick.
+func (n *node) wake() {
+	n.rouse()
+	n.still = false
 }
 
 // catchUp is before all nodes are looked at.

@@ -49,6 +49,7 @@ type node struct {
 	backlog    []event
 	tickDue    bool
 	ticked     ledger.Instant // when it had its last tick, or caught up with it
+	still      bool           // nothing has come since then that a tick sees to
 	unread     int            // packets in backlog while paused
 	waiting    map[*call]struct{}
 	got        uint64 // credits of rights from peers
@@ -108,7 +109,7 @@ func (n *node) start() {
 	n.comparer = core.Comparer{}
 	n.waiting = map[*call]struct{}{}
 	n.newest, n.relays, n.synced, n.view = nil, nil, false, nil
-	n.leaving = leaving{}
+	n.leaving, n.still = leaving{}, false
 	n.out.init(n)
 	n.core = core.Core{}
 	now := n.clockNow()
@@ -300,7 +301,7 @@ func (n *node) happen(e *event) {
 // the disk is written to, what is an input of the replica waits.
 func (n *node) do(e event) {
 	if e.kind != evRows || n.due() {
-		n.wake()
+		n.rouse()
 	}
 	if n.paused {
 		n.hold(e)
@@ -322,11 +323,13 @@ func (n *node) do(e event) {
 			n.effects(fx)
 			return
 		}
-		n.wake()
+		n.rouse()
 	}
 	n.flush()
 	if e.kind == evTick {
 		n.sleep()
+	} else {
+		n.doze()
 	}
 }
 
@@ -490,7 +493,7 @@ func (n *node) flush() {
 
 // stored is the end of a write.
 func (n *node) stored() {
-	n.wake()
+	n.rouse()
 	n.busy = false
 	switch told := !n.core.Writing(); { // too early, by a planted bug
 	case n.failing > 0 && !told:
@@ -505,6 +508,7 @@ func (n *node) stored() {
 	n.writing = nil
 	n.check()
 	n.free()
+	n.doze()
 }
 
 // store puts writes on the disk.

@@ -46,7 +46,7 @@ func (w *world) flows(c *call) {
 	if f.piece == 0 {
 		f.piece, f.looks, f.still = min(f.each, f.left), 0, w.now
 	}
-	n.wake()
+	n.rouse()
 	now := n.clockNow()
 	done, lack, paced := n.core.Engine.Pace(now, c.id, f.piece)
 	switch {
@@ -58,6 +58,7 @@ func (w *world) flows(c *call) {
 		n.core.Engine.Owe(now, c.id, f.piece)
 		w.flowed(n, c, f.piece, true, true)
 	}
+	n.doze()
 	switch {
 	case f.piece > 0:
 		if f.looks%paceAsks == 0 && lack.Need > 0 {
