@@ -77,6 +77,7 @@ type leaving struct {
 	since    micros // 0: it is not
 	heir     ledger.Holder
 	handed   bool
+	rested   bool   // what is spent is in a batch
 	released micros // since when its lease is given up
 	back     bool   // it comes back, so long after it has left
 	away     micros
@@ -664,9 +665,11 @@ func (n *node) leave() {
 	}
 	l.handed = true
 	// What is left here is its heir's as soon as guardians hold what is unspent, and those whom this node guards have
-	// found others; or without that, when it cannot wait any longer.
+	// found others; or without that, when it cannot wait any longer. What it rests with is written first, and noted then.
 	late = late && w.now > l.since+drainFor+2*leaveFor
-	if l.released == 0 && (r.Rest() && r.Noted() && r.WardsToMove() == 0 || late) {
+	written := l.rested
+	l.rested = r.Rest()
+	if l.released == 0 && (written && l.rested && r.Noted() && r.WardsToMove() == 0 || late) {
 		l.released = w.now
 		r.Release()
 		return
