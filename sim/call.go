@@ -160,6 +160,7 @@ func (n *node) decided(c *call) {
 		}
 		c.charges, c.at, c.until = d.Reserved, n.decidedAt(d.Reserved, d.At), d.Expires
 		w.judge.admitted(n, c)
+		n.checkFrozen(c)
 		for i := range c.charges {
 			n.book(c, c.charges[i].Instance, c.charges[i].Amount)
 		}

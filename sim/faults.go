@@ -27,6 +27,17 @@ func (w *world) fault(e *scenario.Event, begins bool) {
 			}
 		}
 		return
+	case scenario.Freeze:
+		for _, n := range ns {
+			for range w.nodes { // who gets no answer asks the next one
+				if n.up && !n.paused {
+					n.says(f.Freeze, begins)
+					break
+				}
+				n = w.nodes[(n.i+1)%len(w.nodes)]
+			}
+		}
+		return
 	}
 	for _, n := range ns {
 		switch e.Kind {
@@ -164,6 +175,8 @@ func faultText(f *scenario.Fault, nodes int) string {
 		what += ", one way"
 	case f.LoseDisk:
 		what += ", disk lost"
+	case f.Kind == scenario.Freeze:
+		what += " " + f.Freeze.String()
 	case f.By != 0:
 		what += fmt.Sprintf(" %v", f.By)
 	}

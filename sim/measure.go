@@ -34,6 +34,7 @@ type measure struct {
 	ended       []ended
 	endedShares float64 // of all instances
 	back        micros  // the longest until all of one of them was in use again
+	frozen      frozenMeasure
 	step        micros
 
 	at                                        []time.Duration
@@ -400,6 +401,7 @@ func (w *world) result() *result.Result {
 	}
 	s.Successions = m.successions
 	m.supply(&s)
+	s.FreezeTakes, s.Slipped = m.frozen.takes(w), m.frozen.slipped
 	s.Recover = w.tally.Recover(scenario.Disturbances(w.sc, w.faults), w.sc.Duration)
 	if age := median(m.ages); !math.IsNaN(age) {
 		s.Stale = time.Duration(age * float64(time.Second))

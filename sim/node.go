@@ -10,6 +10,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/core"
+	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/sim/promise"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
@@ -68,9 +69,11 @@ type node struct {
 	latest  ledger.Instant // that its clock ever showed
 	failing int            // faults that make its disk fail, or slow
 	slow    micros
-	gone    bool   // left, or died for good
-	crashed bool   // and is not to be back yet
-	counted uint64 // the directory that the judge knows of
+	frozen  freeze.Set
+	ice     *freeze.View // of frozen, as the engine has it
+	gone    bool         // left, or died for good
+	crashed bool         // and is not to be back yet
+	counted uint64       // the directory that the judge knows of
 }
 
 type leaving struct {
@@ -124,6 +127,8 @@ func (n *node) start() {
 		Replica: r,
 		Engine:  admit.New(now, admit.Config{Node: n.name, Gen: n.self.Gen, Rand: n.dice, MaxRecords: maxRecords, Shards: 1, Zone: w.zoneName(n.zone)}, w.sc.Policies[n.policy]),
 	}
+	n.ice = n.frozen.View()
+	n.core.Engine.SetFrozen(n.ice)
 	if n.core.Replica.Charter().ID.IsZero() {
 		if err := n.core.Replica.Found(w.charter); err != nil {
 			w.fail("a node takes the charter", "%s: %v", n.name, err)
@@ -141,6 +146,11 @@ func (n *node) start() {
 		w.judge.came(max(w.pool.members(n), w.sc.Founders))
 	}
 	w.plan(w.now+micros(n.dice.Int64N(int64(core.TickEvery)*int64(milli))), evTick, n, nil)
+	if len(w.measure.frozen.words) > 0 {
+		if to := n.view.pick(nil, n, -1, n.dice, 1); len(to) > 0 {
+			n.compareFrozen(w.nodes[to[0]]) // with its join
+		}
+	}
 	w.plan(w.now+joinAgain+micros(n.dice.Int64N(int64(second))), evSync, n, nil)
 }
 
@@ -223,6 +233,7 @@ func (n *node) stop() {
 // wipe replaces the data directory by an empty one: a new generation.
 func (n *node) wipe() {
 	n.disk = map[string][]byte{}
+	n.frozen = freeze.Set{}
 	n.latest = 0
 	n.self.Gen++
 	n.dir = n.self.Gen
@@ -335,14 +346,16 @@ func (n *node) do(e event) {
 }
 
 // input reports whether an operation changes the replica. The others decide on calls, settle them, or only read.
-func input(k eventKind) bool { return k != evCall && k != evSettle && k != evGone && k != evSync }
+func input(k eventKind) bool {
+	return k != evCall && k != evSettle && k != evGone && k != evSync && k != evFrozen
+}
 
 func (n *node) hold(e event) {
 	if e.kind == evTick {
 		n.tickDue = true // tickers do not pile up
 		return
 	}
-	packet := e.kind == evRows || e.kind == evMessage
+	packet := e.kind == evRows || e.kind == evMessage || e.kind == evFrozen
 	if packet && n.paused {
 		if n.unread++; n.unread > maxUnread {
 			return // the socket's buffer is full
@@ -412,6 +425,8 @@ func (n *node) perform(e *event) {
 	case evGone:
 	case evLack:
 		n.lacks(now, e.p.(admit.Lack))
+	case evFrozen:
+		n.hears(e.p)
 	default:
 		panic(fmt.Sprintf("BUG: event %d at a node", e.kind))
 	}
@@ -612,6 +627,7 @@ func (n *node) compare(now ledger.Instant) {
 	if to != n.name {
 		size = n.tellDigest(n.w.byName[to])
 		n.send(n.w.byName[to], wordSize, evMessage, policyWord(n.policy))
+		n.compareFrozen(n.w.byName[to])
 	}
 	n.comparer.Told(now, pause, size, n.w.pool.rate, n.dice)
 }
@@ -636,9 +652,11 @@ func (n *node) sync() {
 		p := w.nodes[to[0]]
 		n.tellDigest(p)
 		n.send(p, wordSize, evMessage, policyWord(n.policy))
+		n.compareFrozen(p)
 		if p.up && !w.links.cut(p.end, n.end) {
 			p.tellDigest(n)
 			p.send(n, wordSize, evMessage, policyWord(p.policy))
+			p.compareFrozen(n)
 		}
 	}
 }

@@ -36,6 +36,7 @@ const (
 	evLook    // world: has the swarm converged?
 	evFlow    // bytes of a call's answer are there
 	evLack    // what bytes wait for is asked for
+	evFrozen  // words of operators arrive
 )
 
 // world is one run.
@@ -112,6 +113,8 @@ const (
 	bugTellEarly       // a batch takes effect before its write is done
 	bugLoseMarks       // the disk keeps the older of two marks
 	bugForgetSteps     // reservations do not hear of a step of the clock
+	bugDeaf            // some nodes do not hear what is frozen
+	bugThaw            // what is frozen is known, and not put in force
 )
 
 // Swarm runs the scenario with the swarm only. The error says why the run could not be made; what went wrong in it
@@ -285,7 +288,7 @@ func (w *world) happen(e *event) {
 		w.flows(e.p.(*call))
 	default:
 		n := w.nodes[e.node]
-		packet := e.kind == evRows || e.kind == evMessage
+		packet := e.kind == evRows || e.kind == evMessage || e.kind == evFrozen
 		if !n.up || !packet && e.life != n.life {
 			return // it was for a process that is no more
 		}

@@ -22,6 +22,7 @@ func TestPurity(t *testing.T) {
 			"Tokens", "MaxTokens", "Millis", "Instant", "InstanceID", "CharterID",
 			"Spec", "Rate", "Windowed", "Slots", "Hard", "Soft", "Observe", // what policies say, and nothing of accounts
 		},
+		"github.com/swarmpurse/swarmpurse/node/freeze":  nil,
 		"github.com/swarmpurse/swarmpurse/policy":       nil,
 		"github.com/swarmpurse/swarmpurse/sim/result":   nil,
 		"github.com/swarmpurse/swarmpurse/sim/scenario": nil,

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/sim/result"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
@@ -38,6 +39,8 @@ type run struct {
 	judge    judge
 	down     *scenario.Downtime
 	changes  []changing
+	words    freeze.Set    // of operators, which all know at once
+	frozen   *freeze.View  // by them
 	end      ledger.Millis // no event after it
 	stop     ledger.Millis // no call from here on
 
@@ -57,6 +60,8 @@ type changing struct {
 	policy *policy.Policy
 	epoch  int   // of partitions
 	stops  []int // nodes that go down
+	freeze *freeze.Key
+	on     bool // of freeze
 }
 
 func newRun(kind string, sc *scenario.Scenario, timeline []scenario.Event, source workload.Source) *run {
@@ -78,6 +83,12 @@ func newRun(kind string, sc *scenario.Scenario, timeline []scenario.Event, sourc
 			if p := sc.Policies[sc.Faults[e.Fault].Policy]; policy.Newer(p, newest) {
 				newest = p
 				r.changes = append(r.changes, changing{at: millis(e.At), policy: p})
+			}
+		case scenario.Freeze:
+			k := &sc.Faults[e.Fault].Freeze
+			r.changes = append(r.changes, changing{at: millis(e.At), freeze: k, on: true})
+			if e.Until != scenario.Never {
+				r.changes = append(r.changes, changing{at: millis(e.Until), freeze: k})
 			}
 		case scenario.Crash, scenario.Leave:
 			r.changes = append(r.changes, changing{at: millis(e.At), stops: e.Nodes})
@@ -152,6 +163,10 @@ func (r *run) decide(c *call) {
 	}
 	var ok bool
 	if c.class, c.draws, ok = r.binder.bind(&c.Call); !ok {
+		r.deny(c)
+		return
+	}
+	if r.isFrozen(c) {
 		r.deny(c)
 		return
 	}
@@ -390,6 +405,8 @@ func (r *run) change(c *changing) {
 		for _, g := range r.order {
 			r.serve(g)
 		}
+	case c.freeze != nil:
+		r.says(*c.freeze, c.on)
 	case c.epoch > 0:
 		r.pool.(*known).regroup(r.now, c.epoch, r.binder.instances)
 		r.again()

@@ -211,6 +211,10 @@ var Figures = []Figure{
 		of: func(s *System) float64 { return s.Frozen }},
 	{Name: "back", Title: "back", What: "until what a node had that died or left for good was in use again, but for what is stuck; the longest", Unit: Seconds, Better: -1,
 		of: func(s *System) float64 { return s.Back }},
+	{Name: "freeze_takes", Title: "freeze takes", What: "from an operator's word that something is frozen, or not any more, until it was in force at all nodes; the longest", Unit: Seconds, Better: -1,
+		of: func(s *System) float64 { return s.FreezeTakes }},
+	{Name: "slipped", Title: "slipped", What: "calls of what was frozen that were admitted more than two seconds after the word", Unit: Calls, Better: -1,
+		of: func(s *System) float64 { return float64(s.Slipped) }},
 	{Name: "recover", Title: "recover", What: "from a fault's end, or a hot spot's move, until calls are served as before; the longest", Unit: Seconds, Better: -1,
 		of: func(s *System) float64 { return s.Recover }},
 }

@@ -89,12 +89,17 @@ type System struct {
 	Stuck                               float64       // of that: with those that nobody can claim, since too few of their guardians are left; NaN if none had any
 	Frozen                              float64       // part of all supply with nodes that live and have lost most of their guardians for good
 	Back                                float64       // seconds until what one of the dead had was in use again; stuck supply is left out; NaN if nothing came back
+	FreezeTakes                         float64       // seconds from an operator's word that something is frozen, or not any more, until it was in force at all nodes; the longest; NaN without such a word
+	Slipped                             int64         // calls of what was frozen that were admitted more than FreezeMost after the word
 	Recover                             float64       // seconds until calls were served as before a disturbance: see Tally.Recover
 	Returns                             int64         // callers who were deferred and came back within one second, at most
 	Classes                             []Class
 	Streams                             []Class // the same by streams of the workload
 	Tenants                             []Tenant
 }
+
+// FreezeMost is how long a word of an operator may take until all nodes go by it.
+const FreezeMost = 2 * time.Second
 
 // Class is what became of a class's calls.
 type Class struct {

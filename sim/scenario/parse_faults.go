@@ -12,11 +12,11 @@ import (
 // faultFields are the fields that go with some kinds of faults only.
 var faultFields = map[string][]FaultKind{
 	"one_way": {Partition}, "lose_disk": {Crash}, "stagger": {Crash, Pause, Join, Leave}, "by": {Clock},
-	"loss": {Link}, "delay": {Link, DiskSlow}, "revision": {Revise},
-	"for":      {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave},
-	"zone":     {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave, Revise},
+	"loss": {Link}, "delay": {Link, DiskSlow}, "revision": {Revise}, "instance": {Freeze}, "tenant": {Freeze}, "agent": {Freeze},
+	"for":      {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave, Freeze},
+	"zone":     {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave, Revise, Freeze},
 	"fraction": {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave},
-	"nodes":    {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave, Revise},
+	"nodes":    {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave, Revise, Freeze},
 }
 
 func (d *decoder) faults(s *Scenario, n *yaml.Node) {
@@ -83,6 +83,18 @@ func (d *decoder) fault(s *Scenario, item *yaml.Node, f map[string]*yaml.Node) (
 		need("loss")
 	case v.Kind == Revise:
 		d.revise(s, &v, item, f["revision"])
+	case v.Kind == Freeze:
+		for _, x := range []struct {
+			name string
+			into *string
+		}{{"instance", &v.Freeze.Instance}, {"tenant", &v.Freeze.Tenant}, {"agent", &v.Freeze.Agent}} {
+			if n := f[x.name]; n != nil {
+				*x.into, _ = d.Text(n, x.name)
+			}
+		}
+		if err := v.Freeze.Valid(); err != nil {
+			d.Report(item, "as in tenant: runaway", "a fault of kind freeze: %v", err)
+		}
 	}
 	return v
 }

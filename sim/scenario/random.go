@@ -24,6 +24,7 @@ func RandomSource(seed uint64) []byte {
 	r.policy()
 	r.workload()
 	r.faults()
+	r.freezes(rand.New(rand.NewPCG(seed, 0x667265657a65))) // of its own, so that all else stays what it was
 	return []byte(r.String())
 }
 
@@ -309,4 +310,25 @@ func (r *random) where(most float64) string {
 		return fmt.Sprintf("count: %d", r.between(1, max(1, int(most*float64(r.nodes)))))
 	}
 	return fmt.Sprintf("fraction: %d%%", r.between(1, int(most*100)))
+}
+
+// freezes has operators freeze something in some scenarios, for a while or for good.
+func (r *random) freezes(dice *rand.Rand) {
+	if dice.IntN(4) > 0 {
+		return
+	}
+	for range 1 + dice.IntN(2) {
+		what := "tenant: " + "t"
+		if r.tenants > 1 {
+			what = fmt.Sprintf("tenant: t-%d", 1+dice.IntN(r.tenants))
+		}
+		if dice.IntN(3) == 0 {
+			what = fmt.Sprintf("instance: budget-%d", dice.IntN(len(r.budgets)))
+		}
+		span := ""
+		if dice.IntN(4) > 0 {
+			span = fmt.Sprintf(", for: %dms", 200+dice.IntN(15_000))
+		}
+		r.linef("  - {kind: freeze, at: %dms, %s%s}", 500+dice.IntN(lastFault*1000), what, span)
+	}
 }

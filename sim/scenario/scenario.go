@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/sim/workload"
 )
@@ -132,6 +133,7 @@ type Fault struct {
 	Loss     float64       // Link
 	Delay    time.Duration // Link, DiskSlow: added
 	Policy   int           // Revise: index into Policies
+	Freeze   freeze.Key    // Freeze: an instance, a tenant, or an agent
 	Skip     bool          // it does not happen; what is drawn for others stays the same
 }
 
@@ -150,10 +152,11 @@ const (
 	Join      FaultKind = "join"      // Count new nodes join
 	Leave     FaultKind = "leave"     // graceful
 	Revise    FaultKind = "revise"    // an operator applies a policy revision at one node
+	Freeze    FaultKind = "freeze"    // an operator freezes something at one node, and unfreezes it there after For
 )
 
 // FaultKinds lists them all.
-var FaultKinds = []FaultKind{Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Join, Leave, Revise}
+var FaultKinds = []FaultKind{Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Join, Leave, Revise, Freeze}
 
 // Bound is what a run must keep to pass: Figure Op Value. Figures are those of package result, with their units.
 type Bound struct {

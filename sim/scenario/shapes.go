@@ -171,7 +171,7 @@ var streamShape = &document.Shape{Name: "a stream", Fields: []document.Field{
 var faultShape = &document.Shape{Name: "a fault", Fields: []document.Field{
 	{Name: "kind", Required: true, Is: words(FaultKinds), Doc: "What goes wrong."},
 	{Name: "at", Required: true, Is: document.Duration, Doc: "When."},
-	{Name: "for", Is: document.Duration, Doc: "For how long. Default: until the end of duration; crash and leave for good."},
+	{Name: "for", Is: document.Duration, Doc: "For how long. Default: until the end of duration; crash, leave and freeze for good."},
 	{Name: "zone", Is: document.Name, Doc: "Where: nodes of this zone."},
 	{Name: "fraction", Is: document.Percent, Doc: "How many nodes, drawn by chance, as a part of all or of the zone's."},
 	{Name: "count", Is: whole(1, MaxNodes), Doc: "How many nodes, drawn by chance; of join, how many are new."},
@@ -185,5 +185,8 @@ var faultShape = &document.Shape{Name: "a fault", Fields: []document.Field{
 	{Name: "loss", Is: document.Percent, Doc: "With link: additional loss."},
 	{Name: "delay", Is: document.Delay, Doc: "With link and disk_slow: additional delay."},
 	{Name: "revision", Is: whole(1, maxRevisions), Doc: "With revise: which of revisions, from 1 on."},
+	{Name: "instance", Is: document.Text, Doc: "With freeze: the instance of a budget, as in tenant-day/search."},
+	{Name: "tenant", Is: document.Text, Doc: "With freeze: the tenant."},
+	{Name: "agent", Is: document.Text, Doc: "With freeze: the agent, of that tenant if there is one, else of any."},
 	{Name: "skip", Is: boolean, Doc: "Leave it out, to see what of several matters. Default: false."},
 }}
