@@ -47,7 +47,7 @@ func (n *Node) have() []byte {
 // loadPolicy takes up what the data directory and --policy have, else the built-in default.
 func (n *Node) loadPolicy() error {
 	n.setPolicy(builtin(n.started))
-	n.roll.began = n.started.UnixMilli()
+	n.roll.Begin(rollout.Life{Node: n.opts.Name, Began: n.started.UnixMilli()})
 	if err := n.loadRevisions(); err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func builtin(since time.Time) *adopted {
 // there is anything to compare it with. nil if it is known.
 func (n *Node) fileWord(file string, p *policy.Policy, now time.Time) (*rollout.Entry, error) {
 	k, force := rollout.KeyOf(p), n.roll.inForce()
-	if e, known := n.roll.state.Of(k); known {
+	if e, known := n.roll.State.Of(k); known {
 		if e.Back != nil {
 			return nil, fmt.Errorf("revision %d was rolled back by %s at %s: raise its revision to have it used", k.Revision, e.Back.By, timeOf(e.Back.At).Format(time.DateTime))
 		}
@@ -97,7 +97,7 @@ func (n *Node) fileWord(file string, p *policy.Policy, now time.Time) (*rollout.
 		}
 	}
 	w := rollout.Word{At: max(0, now.UnixMilli()), Node: n.opts.Name, By: clip("--policy "+file, rollout.MaxBy)}
-	e, err := n.roll.state.Apply(w, k, how, force)
+	e, err := n.roll.State.Apply(w, k, how, force)
 	if err != nil {
 		return nil, err
 	}
@@ -157,10 +157,7 @@ func (n *Node) putInForce() {
 			cand.held = err.Error()
 		}
 	}
-	if cand == nil || cand.key != n.roll.tally.Of {
-		n.roll.tally = rollout.Tally{Of: f.Candidate}
-		n.roll.tallied = true
-	}
+	n.roll.Try(f.Candidate)
 	was := n.trying.Load()
 	n.trying.Store(cand)
 	changed := next.policy != cur.policy
@@ -230,7 +227,7 @@ func (n *Node) receivePolicy(from string, p *policy.Policy, d wire.Document) {
 	if p.Revision() == cur.Revision() && p.Hash() != cur.Hash() {
 		n.log.Warn().Int64("revision", p.Revision()).Str("from", from).Msg("two policies have one revision: the one with the higher hash is in force everywhere, the other is lost")
 	}
-	if old, known := n.roll.state.Of(e.Key); known && (old.Whole != nil || old.Back != nil) && n.roll.docs[e.Key] != nil {
+	if old, known := n.roll.State.Of(e.Key); known && (old.Whole != nil || old.Back != nil) && n.roll.docs[e.Key] != nil {
 		return
 	} else if known && old.Whole != nil {
 		e.Whole = old.Whole // only its document was missing
@@ -243,8 +240,8 @@ func (n *Node) receiveHave(h wire.Have) {
 	cur := n.policy.Load().policy
 	k := rollout.Key{Revision: h.Revision, Hash: h.Hash}
 	mine := rollout.KeyOf(cur)
-	switch e, known := n.roll.state.Of(k); {
-	case h.Node == n.opts.Name || k == mine || n.roll.refused[h.Hash] != "":
+	switch e, known := n.roll.State.Of(k); {
+	case h.Node == n.opts.Name || k == mine || n.roll.useless(k):
 	case k.Compare(mine) < 0:
 		n.sendPolicy(h.Node)
 	case h.Revision > 0 && (!known || e.Back == nil && n.roll.docs[k] == nil):
@@ -292,15 +289,15 @@ func (n *Node) loadRevisions() error {
 			if err != nil {
 				return damaged(err)
 			}
-			r.state.Merge(es)
+			r.State.Merge(es)
 		case key == keyTally:
 			of, rows, err := wire.DecodeTally(b)
 			if err != nil {
 				return nil // counters only: they are counted anew
 			}
-			r.tally.Of = of
+			r.Tally.Of = of
 			for _, row := range rows {
-				r.tally.Merge(row)
+				r.Tally.Merge(row)
 			}
 		case isDocument(key):
 			a, err := readDocument(b)
@@ -324,7 +321,7 @@ func (n *Node) loadRevisions() error {
 		return damaged(err)
 	}
 	k := rollout.KeyOf(a.policy)
-	if _, known := r.state.Of(k); !known { // stored by a version before rollouts
+	if _, known := r.State.Of(k); !known { // stored by a version before rollouts
 		r.take([]rollout.Entry{{Key: k, Whole: &rollout.Word{At: max(0, a.since.UnixMilli()), Node: n.opts.Name, By: a.by}}}, a)
 	} else if r.docs[k] == nil {
 		r.docs[k] = a

@@ -53,8 +53,8 @@ func (n *Node) viewPolicies() api.Policy {
 		until := timeOf(t.since).Add(t.trial.How.Bake)
 		c.Until = &until
 	}
-	s, cand := n.roll.tally.Sum()
-	c.Stable, c.Candidate, c.Nodes = viewArm(&s), viewArm(&cand), len(n.roll.tally.Rows())
+	s, cand := n.roll.Tally.Sum()
+	c.Stable, c.Candidate, c.Nodes = viewArm(&s), viewArm(&cand), len(n.roll.Tally.Rows())
 	v.Trial = c
 	return v
 }
@@ -75,7 +75,7 @@ func viewAct(what string, w rollout.Word) api.Act {
 func (n *Node) PolicyHistory() (h api.History) {
 	_ = n.look(func(ledger.Instant) {
 		f := n.roll.inForce()
-		for _, e := range slices.Backward(n.roll.state.Entries()) {
+		for _, e := range slices.Backward(n.roll.State.Entries()) {
 			r := viewRevision(&e, &f)
 			if why := n.roll.refused[e.Hash]; why != "" && n.roll.docs[e.Key] == nil {
 				r.State, r.Refused = "refused", why
@@ -139,7 +139,7 @@ func (n *Node) ApplyPolicy(ctx context.Context, r api.ApplyRequest) (api.Policy,
 				return nil, nil, fmt.Errorf("%w: the revision cannot be tried beside revision %d: %w", api.ErrConflict, force.Stable.Revision, err)
 			}
 		}
-		e, err := n.roll.state.Apply(w, rollout.KeyOf(p), how, force)
+		e, err := n.roll.State.Apply(w, rollout.KeyOf(p), how, force)
 		return []rollout.Entry{e}, &adopted{policy: p, by: w.By, since: timeOf(w.At)}, err
 	})
 }
@@ -147,7 +147,7 @@ func (n *Node) ApplyPolicy(ctx context.Context, r api.ApplyRequest) (api.Policy,
 // ActOnPolicy promotes, pauses, resumes or rolls back a revision. See api.Node.
 func (n *Node) ActOnPolicy(ctx context.Context, what string, q api.PolicyAct) (api.Policy, error) {
 	return n.word(ctx, q.By, q.Why, func(w rollout.Word) (es []rollout.Entry, _ *adopted, err error) {
-		s, f := &n.roll.state, n.roll.inForce()
+		s, f := &n.roll.State, n.roll.inForce()
 		about := f.Candidate
 		if what == api.RollBack && about == (rollout.Key{}) {
 			about = f.Stable

@@ -15,9 +15,6 @@ import (
 	"github.com/swarmpurse/swarmpurse/policy/rollout"
 )
 
-// maxDocuments bounds the documents that a node keeps: those in force, and those below that a roll back brings back.
-const maxDocuments = 8
-
 const (
 	keyRevisions = "revisions"
 	keyTally     = "tally"
@@ -26,29 +23,21 @@ const (
 
 // revisions is what the loop knows of the life of policies.
 type revisions struct {
-	state rollout.State
-	docs  map[rollout.Key]*adopted
-	tally rollout.Tally
-	began int64 // what this run's counters are told apart by
+	rollout.Watch
+	docs map[rollout.Key]*adopted
 
 	changes, durable uint64
 	stored           map[rollout.Key]bool // documents on disk
 	waiting          []func(error)        // until what changed is durable
 	said             []said               // and to be told on then
 
-	tallied bool  // the counters have changed since they were written
-	told    int64 // when this run's counters were told, written, and asked for missing documents
-	written int64
-	asked   int64
-	unbaked rollout.Key // said of this one that too few calls came
-
 	refused map[[32]byte]string // documents that this version cannot use, by hash, and why: they are not asked for again
 }
 
 // said is how an entry was and has become, and who told it.
 type said struct {
-	old, now rollout.Entry
-	from     string
+	rollout.Said
+	from string
 }
 
 // trying is a candidate that the node tries, or cannot.
@@ -71,16 +60,14 @@ func (r *revisions) init() {
 
 func (r *revisions) has(k rollout.Key) bool { return r.docs[k] != nil }
 
-func (r *revisions) inForce() rollout.InForce { return r.state.InForce(r.has) }
+// useless reports that this version cannot use a document.
+func (r *revisions) useless(k rollout.Key) bool { return r.refused[k.Hash] != "" }
+
+func (r *revisions) inForce() rollout.InForce { return r.State.InForce(r.has) }
 
 // take takes words over, and a document if it is of use, and returns what has changed.
-func (r *revisions) take(es []rollout.Entry, doc *adopted) (news []said) {
-	for _, e := range es {
-		old, _ := r.state.Of(e.Key)
-		for _, now := range r.state.Merge([]rollout.Entry{e}) {
-			news = append(news, said{old: old, now: now})
-		}
-	}
+func (r *revisions) take(es []rollout.Entry, doc *adopted) (news []rollout.Said) {
+	news = r.Learn(es)
 	changed := len(news) > 0
 	if doc != nil {
 		if k := rollout.KeyOf(doc.policy); r.docs[k] == nil {
@@ -99,7 +86,7 @@ func (r *revisions) take(es []rollout.Entry, doc *adopted) (news []said) {
 // refresh drops the documents that are of no use any more, and says of the others who applied them.
 func (r *revisions) refresh() {
 	keep := map[rollout.Key]bool{}
-	for _, k := range r.state.Keep(maxDocuments) {
+	for _, k := range r.State.Keep(rollout.MaxDocuments) {
 		keep[k] = true
 	}
 	for k, d := range r.docs {
@@ -107,7 +94,7 @@ func (r *revisions) refresh() {
 			delete(r.docs, k)
 			continue
 		}
-		e, _ := r.state.Of(k)
+		e, _ := r.State.Of(k)
 		if w := e.Whole; w != nil && !d.whole || w == nil && d.whole {
 			c := *d // others may read d
 			if c.whole = w != nil; c.whole {
@@ -121,7 +108,7 @@ func (r *revisions) refresh() {
 // writes are what makes the words and documents durable, and which documents are on disk then.
 func (r *revisions) writes() (ws []store.Write, documents map[rollout.Key]bool) {
 	documents = map[rollout.Key]bool{}
-	ws = []store.Write{{Bucket: store.Policy, Key: keyRevisions, Value: wire.EncodeEntries(r.state.Entries())}}
+	ws = []store.Write{{Bucket: store.Policy, Key: keyRevisions, Value: wire.EncodeEntries(r.State.Entries())}}
 	for k, d := range r.docs {
 		if documents[k] = true; !r.stored[k] {
 			ws = append(ws, store.Write{Bucket: store.Policy, Key: documentKey(k), Value: d.encode()})
@@ -143,16 +130,15 @@ func documentKey(k rollout.Key) string { return keyDocument + hex.EncodeToString
 
 func isDocument(key string) bool { return strings.HasPrefix(key, keyDocument) }
 
-func (r *revisions) hash() [32]byte { return sha256.Sum256(wire.EncodeEntries(r.state.Entries())) }
+func (r *revisions) hash() [32]byte { return sha256.Sum256(wire.EncodeEntries(r.State.Entries())) }
 
 // learn takes words over, from a peer or this node's own; done hears when they are in force, or why they are not durable.
 func (n *Node) learn(es []rollout.Entry, doc *adopted, from string, done func(error)) {
 	before := n.roll.changes
 	news := n.roll.take(es, doc)
-	for i := range news {
-		news[i].from = from
+	for _, s := range news {
+		n.roll.said = append(n.roll.said, said{s, from})
 	}
-	n.roll.said = append(n.roll.said, news...)
 	switch {
 	case done == nil:
 	case n.roll.changes == before:
@@ -168,9 +154,9 @@ func (n *Node) tellRevisions(news []said) {
 		return
 	}
 	for _, s := range news {
-		n.auditRevision(s.old, s.now)
-		body := append([]byte{msgRollout}, wire.EncodeEntries([]rollout.Entry{s.now})...)
-		key := fmt.Sprintf("revision/%d/%x", s.now.Revision, s.now.Hash[:8])
+		n.auditRevision(s.Old, s.Now)
+		body := append([]byte{msgRollout}, wire.EncodeEntries([]rollout.Entry{s.Now})...)
+		key := fmt.Sprintf("revision/%d/%x", s.Now.Revision, s.Now.Hash[:8])
 		if s.from != "" {
 			n.pool.Relay(s.from, key, frozenWeight, body)
 			continue
@@ -187,7 +173,7 @@ func (n *Node) receiveRevisions(from string, es []rollout.Entry) {
 	n.learn(es, nil, from, nil)
 	if from != "" {
 		for _, k := range n.roll.inForce().Missing {
-			if n.roll.refused[k.Hash] != "" {
+			if n.roll.useless(k) {
 				continue
 			}
 			n.tell(from, msgWantDocument, wire.EncodeWant(k))
@@ -197,7 +183,7 @@ func (n *Node) receiveRevisions(from string, es []rollout.Entry) {
 
 // receiveDocument takes a document over that words are known of.
 func (n *Node) receiveDocument(p *policy.Policy, d wire.Document) {
-	if _, known := n.roll.state.Of(rollout.KeyOf(p)); known {
+	if _, known := n.roll.State.Of(rollout.KeyOf(p)); known {
 		n.learn(nil, &adopted{policy: p, by: d.By, since: d.Since}, "", nil)
 	}
 }
@@ -246,13 +232,8 @@ func (n *Node) receiveHaveRevisions(h wire.HaveRollout) {
 	n.tell(h.Node, msgWantRollout, nil)
 }
 
-// entriesAtOnce is how many entries one message holds.
-const entriesAtOnce = 16
-
 func (n *Node) sendRevisions(to string) {
-	for es := n.roll.state.Entries(); len(es) > 0; {
-		k := min(len(es), entriesAtOnce)
-		n.tell(to, msgRollout, wire.EncodeEntries(es[len(es)-k:])) // the highest first
-		es = es[:len(es)-k]
+	for _, es := range n.roll.State.Parts() {
+		n.tell(to, msgRollout, wire.EncodeEntries(es))
 	}
 }

@@ -5,5 +5,7 @@
 //
 // It holds no documents and evaluates no call: package policy does. The package is pure: times are arguments.
 //
-// Who calls it: the node's loop.
+// [Watch] is what a node does about them: when it tells counters, whether it is one of those that judge, when it rolls back or promotes.
+//
+// Who calls it: the node's loop, and the simulator.
 package rollout
