@@ -119,6 +119,9 @@ func (b *Book) Look(r *ledger.Replica, d *Disk, spec ledger.Spec, t Time) error 
 	if b.forgotten(r, durable, t.Top) {
 		return nil
 	}
+	if b.There && durable == nil && (r == nil || r.Account(b.ID) == nil) {
+		return broken(ForgottenOnce, "%v has forgotten %s before its life was over", b.Self, b.ID)
+	}
 	if b.Gone {
 		return broken(ForgottenOnce, "%v had forgotten %s, and opens it again", b.Self, b.ID)
 	}

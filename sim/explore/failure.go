@@ -121,7 +121,9 @@ func (x *search) say(n *node, in input) string {
 	case crash:
 		s = "crashes"
 	case restart:
-		s = "restarts"
+		if s = "restarts"; in.arg > 0 {
+			s += fmt.Sprintf(", its clock %d ms behind", in.arg)
+		}
 	case topUp:
 		s = fmt.Sprintf("tops up by %d", x.scope.TopUp)
 	case burn:

@@ -60,8 +60,8 @@ var ignored = map[string]string{
 	"ledger.Account.notify":   "always the same: puts the account on the owner's list",
 	"ledger.change.apply":     "a function: told apart by how it came about",
 	"ledger.change.then":      "a function: told apart by how it came about",
-	"judge.Book.Pairs":        "follows from the replica's memory",
-	"judge.Book.Disk":         "follows from the disk",
+	"judge.Book.Pairs":        "follows from the replica's memory; extra has it of what is forgotten",
+	"judge.Book.Disk":         "follows from the disk; extra has it of what is forgotten",
 }
 
 // sets are lists whose order decides nothing, with the reason. After a restart it follows the names of nodes, which

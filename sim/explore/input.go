@@ -85,10 +85,17 @@ func (in *input) moves() bool { return in.kind == step || in.kind == turn }
 func (t *table) inputs(l *local) []input {
 	s := t.scope
 	if !l.up {
-		return t.withSteps(nil, []input{{kind: restart}})
+		ins := []input{{kind: restart}}
+		if s.Back > 0 && l.clock > start {
+			ins = append(ins, input{kind: restart, arg: int32(s.Back)})
+		}
+		return t.withSteps(nil, ins)
 	}
 	var calls, others []input
 	for b := range l.books {
+		if begins, _, mortal := t.ids[b].Life(); mortal && begins > l.clock {
+			continue
+		}
 		for _, n := range s.Calls {
 			in := input{kind: reserve, to: -1, budget: int8(b), arg: int32(n)}
 			calls = append(calls, in)

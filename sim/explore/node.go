@@ -29,6 +29,7 @@ type node struct {
 	books []*judge.Book
 
 	clock   ledger.Instant
+	top     ledger.Instant // the latest that it ever showed
 	policy  int
 	life    uint64
 	left    bool
@@ -79,7 +80,15 @@ func newSetting(s *Scope) *setting {
 		panic(fmt.Sprintf("BUG: scope %s: %v", s.Name, err))
 	}
 	for i := range max(1, s.Budgets) {
-		id, err := ledger.NewInstanceID(sc.charter.ID, fmt.Sprintf("b%d", i), "compute", s.Specs[0].Kind, nil, nil)
+		name := i
+		if s.Life > 0 {
+			name = 0
+		}
+		id, err := ledger.NewInstanceID(sc.charter.ID, fmt.Sprintf("b%d", name), "compute", s.Specs[0].Kind, nil, nil)
+		if err == nil && s.Life > 0 {
+			begins := start + ledger.Instant(i)*ledger.Instant(s.Life)
+			id, err = id.InLife(begins, begins+ledger.Instant(s.Life))
+		}
 		if err != nil {
 			panic(fmt.Sprintf("BUG: scope %s: %v", s.Name, err))
 		}
@@ -90,7 +99,7 @@ func newSetting(s *Scope) *setting {
 
 // newNode is a node at the start of a scope.
 func (sc *setting) newNode(i int) (*node, error) {
-	n := &node{sc: sc, i: i, disk: judge.NewDisk(sc.self[i]), clock: start}
+	n := &node{sc: sc, i: i, disk: judge.NewDisk(sc.self[i]), clock: start, top: start}
 	for _, id := range sc.ids {
 		n.books = append(n.books, judge.NewBook(sc.self[i], id))
 	}
@@ -103,6 +112,9 @@ func (sc *setting) newNode(i int) (*node, error) {
 	}
 	if !sc.scope.Cold {
 		for _, id := range sc.ids {
+			if !lives(id, start) {
+				continue
+			}
 			if _, err := n.r.Open(n.clock, id); err != nil {
 				return nil, err
 			}
@@ -158,7 +170,7 @@ func (n *node) do(in input, msg any) (err error) {
 	case reserve:
 		err = n.reserve(in)
 	case settle:
-		n.settle(int(in.arg>>8), int64(in.arg&0xff))
+		err = n.settle(int(in.arg>>8), int64(in.arg&0xff))
 	case rights:
 		got := n.r.GiveRights(n.clock, n.sc.ids[in.budget], n.sc.self[in.to], ledger.Tokens(in.arg), n.clock)
 		n.note = fmt.Sprintf("%d given", got)
@@ -181,6 +193,7 @@ func (n *node) do(in input, msg any) (err error) {
 	case crash:
 		n.crash()
 	case restart:
+		n.clock = max(start, n.clock-ledger.Instant(in.arg))
 		err = n.boot()
 	case topUp:
 		if _, e := n.r.Mint(n.clock, n.sc.ids[in.budget], n.sc.scope.TopUp, ""); e != nil {
@@ -225,6 +238,10 @@ func (n *node) do(in input, msg any) (err error) {
 func (n *node) reserve(in input) error {
 	id := n.sc.ids[in.budget]
 	a, err := n.r.Open(n.clock, id)
+	if errors.Is(err, ledger.ErrEnded) {
+		n.note = "refused: " + err.Error()
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -261,10 +278,15 @@ func (n *node) reserve(in input) error {
 	return nil
 }
 
-func (n *node) settle(k int, percent int64) {
+var errForgotten = errors.New("an instance is forgotten while one of its calls runs")
+
+func (n *node) settle(k int, percent int64) error {
 	c := n.open[k]
 	n.open = slices.Delete(slices.Clone(n.open), k, k+1)
 	a := n.r.Account(n.sc.ids[c.budget])
+	if a == nil {
+		return errForgotten
+	}
 	used := ledger.Tokens(int64(c.amount) * percent / 100)
 	charged, over := a.Settle(n.clock, c.amount, used, c.window)
 	n.note = fmt.Sprintf("%d charged, %d of it overrun", charged, over)
@@ -272,6 +294,7 @@ func (n *node) settle(k int, percent int64) {
 	if a.Spec().Kind == ledger.Rate {
 		n.flow = charged - over - c.amount
 	}
+	return nil
 }
 
 // batch completes one batch.
@@ -341,7 +364,8 @@ var errFenced = errors.New("a node that did nothing wrong is fenced")
 
 // look judges the node on its own.
 func (n *node) look() error {
-	t := judge.Time{True: n.clock, Top: n.clock, Steady: n.sc.scope.Together}
+	n.top = max(n.top, n.clock)
+	t := judge.Time{True: n.clock, Top: n.top, Steady: n.sc.scope.Together}
 	for _, b := range n.books {
 		if err := b.Look(n.r, n.disk, n.spec(), t); err != nil {
 			return err

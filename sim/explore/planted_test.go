@@ -76,8 +76,24 @@ var bugs = []bug{
 		edits: [][2]string{{"\ta.s.Burned += n\n", "\tif a.s.Burned += n; planted == N {\n\t\ta.s.Burned += n\n\t}\n"}},
 	},
 	{
-		name: "a digest is answered by nobody", file: "rows.go", scope: "digests", depth: 2, by: "then all faults end",
+		name: "a digest is answered by nobody", file: "rows.go", scope: "digests", depth: 1, by: "then all faults end",
 		edits: [][2]string{{"r.sendLacking(m.From, theirs)", "if planted != N {\n\t\tr.sendLacking(m.From, theirs)\n\t}"}},
+	},
+	{
+		name: "a seat passes on without the lives that have ended", file: "life.go", scope: "lives", depth: 6, by: judge.GenesisOnce,
+		edits: [][2]string{{"r.use(i, floorKey, max(used[floorKey], Tokens(floor)))", "if planted != N {\n\t\t\tr.use(i, floorKey, max(used[floorKey], Tokens(floor)))\n\t\t}"}},
+	},
+	{
+		name: "a restart forgets which lives have ended", file: "life.go", scope: "renew", depth: 4, by: judge.ForgottenOnce,
+		edits: [][2]string{{"r.meta(keyFloor, encodeFloor(floor))", "if planted != N {\n\t\tr.meta(keyFloor, encodeFloor(floor))\n\t}"}},
+	},
+	{
+		name: "an instance is forgotten while a call runs", file: "life.go", scope: "renew", depth: 6, by: judge.Invariant(errForgotten.Error()),
+		edits: [][2]string{{"if reserved > 0 && !retired {", "if reserved > 0 && !retired && planted != N {"}},
+	},
+	{
+		name: "an idle instance is forgotten before its life is over", file: "life.go", scope: "renew", depth: 1, by: judge.ForgottenOnce,
+		edits: [][2]string{{"if by < m.closes {", "if planted != N && by < m.closes {"}, {"if r.closeLives(now); now < m.leaves {", "if r.closeLives(now); planted != N && now < m.leaves {"}, {"case in.ends <= by:", "case in.ends <= by || planted == N:"}, {"if now < in.ends+Instant(afterLife) {", "if planted != N && now < in.ends+Instant(afterLife) {"}},
 	},
 }
 

@@ -71,6 +71,9 @@ func (x *search) rest(k int32, late bool) error {
 		}
 		n.r.Respec(now)
 		for _, id := range x.ids {
+			if !lives(id, now) {
+				continue
+			}
 			if _, err := n.r.Open(now, id); err != nil {
 				return err
 			}
@@ -123,6 +126,12 @@ func (x *search) rest(k int32, late bool) error {
 	return fmt.Errorf("%d s later %s", restRounds*roundMillis/1000, why)
 }
 
+// lives reports whether calls draw on an instance then.
+func lives(id ledger.InstanceID, at ledger.Instant) bool {
+	begins, ends, mortal := id.Life()
+	return !mortal || begins <= at && at < ends
+}
+
 // post delivers what a node sent, and what comes of it.
 func (x *search) post(ns *[nodes]*node, from *node) error {
 	for _, e := range from.sent {
@@ -143,11 +152,17 @@ func (x *search) post(ns *[nodes]*node, from *node) error {
 // unrest says what is stuck, or "".
 func (x *search) unrest(ns *[nodes]*node) string {
 	for b, id := range x.ids {
+		if !lives(id, ns[0].clock) {
+			continue
+		}
 		var owned ledger.Shares
 		for _, n := range ns {
-			a := n.r.Account(id)
-			s, spec, _, ready := a.Peek()
 			name := n.sc.self[n.i].Node
+			a := n.r.Account(id)
+			if a == nil {
+				return fmt.Sprintf("%s has forgotten %s", name, id.Name())
+			}
+			s, spec, _, ready := a.Peek()
 			if !ready {
 				return fmt.Sprintf("%s has not opened %s", name, id.Name())
 			}

@@ -12,6 +12,9 @@ type Scope struct {
 	Specs    []ledger.Spec // what the budget is, by policy version; all nodes start with the first
 	Budgets  int           // instances, all of the same specs; 1 if not set
 	Cold     bool          // no account is open at the start
+	// Life has Budgets be the lives of one budget, which follow each other: the first begins at the start. Calls draw on any that has
+	// begun by their node's clock, as those do whose plan is older.
+	Life ledger.Millis
 
 	// What may happen, beside messages that arrive, ticks and restarts.
 	Calls     []ledger.Tokens // reservations of these amounts
@@ -23,6 +26,7 @@ type Scope struct {
 	Turns     []ledger.Millis // the same, with a tick at once, which saves an action
 	Together  bool            // by Steps all clocks go on at once; otherwise each on its own
 	Skew      ledger.Millis   // how far clocks may be apart
+	Back      ledger.Millis   // a node that restarts may have its clock put back by so much
 	TopUp     ledger.Tokens   // top-ups of this amount
 	Burn      ledger.Tokens   // burns of this amount, counted as top-ups
 	Leaving   bool            // nodes leave to any peer
@@ -91,5 +95,5 @@ func (s *Scope) shapes() *shapes {
 
 // shorts says why a call was not admitted.
 var shorts = map[ledger.Short]string{
-	ledger.NoRights: "no rights", ledger.NoMark: "no mark", ledger.NotIssued: "not issued", ledger.NotHeld: "not held",
+	ledger.NoRights: "no rights", ledger.NoMark: "no mark", ledger.NotIssued: "not issued", ledger.NotHeld: "not held", ledger.Ended: "its life is over",
 }

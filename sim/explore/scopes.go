@@ -97,6 +97,18 @@ func Scopes() []Scope {
 			Most: Costs{Calls: 1, Rights: 1, TopUps: 1, Policies: 3, Faults: 1}, Depth: 5, Brief: 4, Rest: 40,
 		},
 		{
+			Name: "lives", About: "instances are used, forgotten after their lives, and asked for again, by nodes whose clocks are minutes apart or put back, and that leave",
+			Founders: 2, Specs: []ledger.Spec{window}, Budgets: 1, Life: 200_000, Cold: true, Calls: []ledger.Tokens{5},
+			Turns: []ledger.Millis{320_000}, Skew: 400_000, Back: 400_000, Leaving: true, Ticks: true, Faults: true,
+			Most: Costs{Calls: 2, Steps: 3, Leaves: 1, Faults: 1}, Depth: 5, Brief: 4, Rest: 40,
+		},
+		{
+			Name: "renew", About: "one life follows another while calls of both run, overrun and are given rights, at clocks of which some are in one and some in the other",
+			Founders: 2, Specs: []ledger.Spec{window}, Budgets: 2, Life: 200_000, Calls: []ledger.Tokens{5}, Used: []int64{0, 200}, Rights: []ledger.Tokens{4},
+			Turns: []ledger.Millis{200_000, 120_000}, Skew: 320_000, Back: 320_000, Ticks: true, Faults: true,
+			Most: Costs{Calls: 2, Rights: 1, Steps: 3, Faults: 1}, Depth: 5, Brief: 4, Rest: 40,
+		},
+		{
 			Name: "soft", About: "a soft limit is overdrawn, each node its part, with gifts, overruns and crashes",
 			Founders: 1, Specs: []ledger.Spec{soft}, Calls: []ledger.Tokens{40}, Used: []int64{0, 130}, Rights: []ledger.Tokens{60},
 			Ticks: true, Faults: true, Most: Costs{Calls: 4, Rights: 1, Faults: 1}, Depth: 7, Brief: 4, Rest: 40,

@@ -95,6 +95,7 @@ type image struct {
 type extra struct {
 	Node, Policy  int
 	Clock         ledger.Instant
+	Ahead         ledger.Instant // of it, the latest that the clock ever showed
 	Life, Highest uint64
 	Left          bool
 	Open          []call
@@ -103,6 +104,7 @@ type extra struct {
 	Writes        []ledger.Write
 	Disk          image
 	Books         []*judge.Book
+	Gone          [][2]map[ledger.Holder]ledger.Entry // of books whose instance is forgotten: what was on disk, and what in memory
 }
 
 func (t *table) image(n *node) image {
@@ -111,11 +113,7 @@ func (t *table) image(n *node) image {
 		if s := n.disk.Account(id); s != nil {
 			d.Accounts[id] = s
 		}
-		es := map[ledger.Holder]ledger.Entry{}
-		for _, p := range n.disk.Pairs(id) {
-			es[p.Peer] = p.Entry
-		}
-		d.Entries[id] = es
+		d.Entries[id] = entries(n.disk.Pairs(id))
 	}
 	for _, w := range n.disk.Records() {
 		if strings.HasPrefix(w.Key, "account/") || strings.HasPrefix(w.Key, "entry/") || w.Key == "version" && !t.scope.Rows {
@@ -124,6 +122,14 @@ func (t *table) image(n *node) image {
 		d.Others[w.Key] = w.Value
 	}
 	return d
+}
+
+func entries(ps []judge.Pair) map[ledger.Holder]ledger.Entry {
+	es := map[ledger.Holder]ledger.Entry{}
+	for _, p := range ps {
+		es[p.Peer] = p.Entry
+	}
+	return es
 }
 
 // print tells a node's state apart under renaming g, but for the changes that are pending, which it counts.
@@ -135,11 +141,16 @@ func (t *table) print(n *node, g int) (*encoder, int) {
 		e.value(reflect.ValueOf(n.r))
 	}
 	x := extra{
-		Node: int(t.group[g][n.i]), Policy: n.policy, Clock: n.clock, Left: n.left, Highest: n.highest,
+		Node: int(t.group[g][n.i]), Policy: n.policy, Clock: n.clock, Ahead: n.top - n.clock, Left: n.left, Highest: n.highest,
 		Open: n.open, TopUps: n.topUps, Writing: n.writing, Disk: t.image(n), Books: n.books,
 	}
 	if t.scope.Asks {
 		x.Life = n.life
+	}
+	for _, b := range n.books {
+		if b.Gone {
+			x.Gone = append(x.Gone, [2]map[ledger.Holder]ledger.Entry{entries(b.Disk), entries(b.Pairs)})
+		}
 	}
 	for _, w := range n.writes {
 		if w.Key != "version" || t.scope.Rows {
