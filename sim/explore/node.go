@@ -285,6 +285,13 @@ func (n *node) settle(k int, percent int64) error {
 	n.open = slices.Delete(slices.Clone(n.open), k, k+1)
 	a := n.r.Account(n.sc.ids[c.budget])
 	if a == nil {
+		_, ends, _ := n.sc.ids[c.budget].Life()
+		if spec := n.spec(); spec.Kind == ledger.Windowed {
+			if last, _, _ := spec.Calendar.At(ends - 1); c.window != last {
+				n.note = "too late: its window had ended long before" // nothing comes back of it, nor is paid
+				return nil
+			}
+		}
 		return errForgotten
 	}
 	used := ledger.Tokens(int64(c.amount) * percent / 100)

@@ -88,7 +88,7 @@ var bugs = []bug{
 		edits: [][2]string{{"r.meta(keyFloor, encodeFloor(floor))", "if planted != N {\n\t\tr.meta(keyFloor, encodeFloor(floor))\n\t}"}},
 	},
 	{
-		name: "an instance is forgotten while a call runs", file: "life.go", scope: "renew", depth: 6, by: judge.Invariant(errForgotten.Error()),
+		name: "an instance is forgotten while a call runs", file: "life.go", scope: "renew", depth: 5, by: judge.Invariant(errForgotten.Error()),
 		edits: [][2]string{{"if reserved > 0 && !retired {", "if reserved > 0 && !retired && planted != N {"}},
 	},
 	{

@@ -9,6 +9,8 @@ const half, third = ledger.TotalShares / 2, ledger.TotalShares / 3
 func Scopes() []Scope {
 	grant := ledger.Spec{Kind: ledger.Grant, Amount: 200}
 	window := ledger.Spec{Kind: ledger.Windowed, Amount: 12, Calendar: ledger.Calendar{Length: 10_000}}
+	long := window
+	long.Calendar.Length = 200_000
 	rolling := window
 	rolling.RolloverPPM = 500_000
 	few, more := window, window
@@ -104,7 +106,7 @@ func Scopes() []Scope {
 		},
 		{
 			Name: "renew", About: "one life follows another while calls of both run, overrun and are given rights, at clocks of which some are in one and some in the other",
-			Founders: 2, Specs: []ledger.Spec{window}, Budgets: 2, Life: 200_000, Calls: []ledger.Tokens{5}, Used: []int64{0, 200}, Rights: []ledger.Tokens{4},
+			Founders: 2, Specs: []ledger.Spec{long}, Budgets: 2, Life: 200_000, Calls: []ledger.Tokens{5}, Used: []int64{0, 200}, Rights: []ledger.Tokens{4},
 			Turns: []ledger.Millis{200_000, 120_000}, Skew: 320_000, Back: 320_000, Ticks: true, Faults: true,
 			Most: Costs{Calls: 2, Rights: 1, Steps: 3, Faults: 1}, Depth: 5, Brief: 4, Rest: 40,
 		},
