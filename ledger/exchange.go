@@ -288,7 +288,8 @@ func (r *Replica) repeat(now Instant) {
 			x.e.tries, x.e.listed = 0, false
 			return true
 		}
-		if r.bound && !x.e.tellable(x.in.account.window()) {
+		on := r.wentOn(x.e.peer) // then it may never have heard of the gift, nor will it, if nobody holds it
+		if r.bound && on.IsZero() && !x.e.tellable(x.in.account.window()) {
 			return false // what is held was acknowledged
 		}
 		pause := min(Millis(firstRepeat)<<min(x.e.tries, 10), lastRepeat)
@@ -298,15 +299,23 @@ func (r *Replica) repeat(now Instant) {
 		if _, ok := r.alive(x.e.peer); ok {
 			sent++
 			r.tell(now, x.in, x.e, 0)
-		} else if i, ok := r.peer(x.e.peer.Node); ok && r.bound && r.peers[i].Alive && r.peers[i].Holder.Gen > x.e.peer.Gen {
-			sent++ // it goes on as another generation, and may never have heard of the gift
+		} else if r.bound && !on.IsZero() {
+			sent++
 			_, whole := r.wants(x.e.peer)
-			r.guard.Ask(x.e.peer, r.peers[i].Holder, whole)
+			r.guard.Ask(x.e.peer, on, whole)
 			x.e.told = now
 			x.e.tries++
 		}
 		return false
 	})
+}
+
+// wentOn returns the live generation as which the node of another goes on; zero if there is none.
+func (r *Replica) wentOn(h Holder) Holder {
+	if i, ok := r.peer(h.Node); ok && r.peers[i].Alive && r.peers[i].Holder.Gen > h.Gen {
+		return r.peers[i].Holder
+	}
+	return Holder{}
 }
 
 func (r *Replica) receiveTransfer(now Instant, m *Transfer) error {

@@ -165,3 +165,37 @@ func TestGiftToTheDead(t *testing.T) {
 		}
 	}
 }
+
+// TestGiftOfTheFrozen: a node loses two guardians for good, and what it gave meanwhile is held by nobody, so that nobody is told of it.
+// When the peer goes on as another generation, the gift is back at once, without a digest.
+func TestGiftOfTheFrozen(t *testing.T) {
+	w := guardedWorld(t, 9, 1, Spec{Kind: Grant, Amount: 1000})
+	x := w.nodes[0]
+	w.rounds(10, 100)
+	down := x.r.Guardians()[:2]
+	for _, p := range w.nodes {
+		if slices.Contains(down, p.self) {
+			p.crash()
+		}
+	}
+	to := w.nodes[slices.IndexFunc(w.nodes, func(p *wnode) bool {
+		return p != x && p.r != nil && len(slices.DeleteFunc(slices.Clone(p.r.Guardians()), func(g Holder) bool { return slices.Contains(down, g) })) >= 2
+	})]
+	if n := x.r.GiveRights(x.clock(), w.ids[0], to.self, 100, x.clock()); n != 100 {
+		t.Fatalf("%d given", n)
+	}
+	for range 20 {
+		w.round(50)
+	}
+	if own := w.own(to); own.In != 0 {
+		t.Fatalf("%d came, which nobody holds", own.In)
+	}
+	if err := to.r.NextGeneration(); err != nil {
+		t.Fatal(err)
+	}
+	for ms := 0; w.own(x).In < 100; ms += 50 { // without digests
+		if w.round(50); ms > 5000 {
+			t.Fatalf("gave %d, and has back %d after 5 s; the peer is %v", w.own(x).Out, w.own(x).In, to.self)
+		}
+	}
+}
