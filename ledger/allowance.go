@@ -86,6 +86,10 @@ func cost(m any) float64 {
 		return guardPart * (packetBytes + messageBytes)
 	case *guardian.Decided:
 		return guardPart * (packetBytes + messageBytes + guardCost(m.Records))
+	case *guardian.Outcome:
+		return guardPart * (packetBytes + messageBytes + guardCost(m.Records))
+	case *guardian.Part:
+		return guardPart * (packetBytes + messageBytes + guardCost(m.Records))
 	case *Ack:
 		names = len(m.Instance) + len(m.From.Node) + len(m.To.Node)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 )
 
 // TestCost: what a message is taken to cost is about what it takes on the wire, and rather more.
@@ -32,6 +34,27 @@ func TestCost(t *testing.T) {
 	} {
 		if c, wire := cost(m), float64(len(Encode(m))+packetBytes); c < wire || c > 1.5*wire {
 			t.Errorf("%s: taken to cost %.0f bytes, %.0f on the wire", name, c, wire)
+		}
+	}
+}
+
+// TestCostOfGuarding: half of what messages with records take on the wire, or rather more, counts: what claims tell, too.
+func TestCostOfGuarding(t *testing.T) {
+	a, b := Holder{Node: "node-17", Gen: 3}, Holder{Node: "node-4", Gen: 1}
+	var rs []guardian.Record
+	for i := range 50 {
+		rs = append(rs, guardian.Record{Key: fmt.Sprintf("entry/tenant-day/search@1f0c94a2b7e3\x00node-%d\x001", i), Value: make([]byte, 24)})
+	}
+	for _, m := range []any{
+		&guardian.Note{From: a, To: b, Set: []Holder{b, a, b}, Version: 7000, Records: rs},
+		&guardian.Promise{Of: a, From: b, Stored: guardian.Copy{Version: 7000, Records: rs}},
+		&guardian.Accept{Of: a, To: b, Value: guardian.Value{Version: 7000, Heir: b}, Records: rs},
+		&guardian.Decided{Of: a, From: b, To: a, Value: guardian.Value{Version: 7000, Heir: b}, Records: rs},
+		&guardian.Outcome{Of: a, From: b, To: a, Value: guardian.Value{Version: 7000, Heir: b}, Records: rs},
+		&guardian.Part{Of: a, From: b, To: a, Version: 7000, Records: rs},
+	} {
+		if c, wire := cost(m), guardPart*float64(len(Encode(m))+packetBytes); c < wire || c > 1.2*wire {
+			t.Errorf("%T: taken to cost %.0f bytes, half of it on the wire is %.0f", m, c, wire)
 		}
 	}
 }

@@ -560,3 +560,39 @@ func TestAcceptedIsNotToldAgain(t *testing.T) {
 		want(t, "what "+n.self.Node+" knows", n.decision(o), "version 1 for n1: a=[1]")
 	}
 }
+
+// TestSilentGuardian: one that does not answer is told all that it lacks twice, and from then on only that there is something, ever
+// more seldom. Once it answers it is told the rest at once.
+func TestSilentGuardian(t *testing.T) {
+	w := guarded(t, 4, 0)
+	o, g := w.nodes[0], w.nodes[3]
+	g.m = nil
+	notes, full, records := 0, 0, 0
+	for range 60 {
+		w.pass(time.Second)
+		o.put("b", 1)
+		o.m.Tick(o.clock)
+		o.batch()
+		for _, p := range w.net {
+			if note, ok := p.Message.(*Note); ok && p.To == g.self {
+				notes++
+				if records += len(note.Records); len(note.Records) > 0 {
+					full++
+				}
+			}
+		}
+		w.settle()
+	}
+	want(t, "notes with records", full, 2)
+	if notes < 15 || notes > 40 {
+		t.Errorf("%d notes in a minute", notes)
+	}
+	g.start()
+	for s := 0; g.disk["ward n0#1"].Ward == nil || g.disk["ward n0#1"].Ward.Version < o.m.Version(); s++ {
+		if w.pass(time.Second); s > 4 {
+			t.Fatalf("after %d s the guardian has %+v, and version %d is due", s, g.disk["ward n0#1"].Ward, o.m.Version())
+		}
+		w.tick(o)
+	}
+	want(t, "its record", string(g.disk["record n0#1b"].Record.Value), "\x01")
+}

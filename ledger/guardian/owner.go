@@ -8,7 +8,9 @@ import (
 )
 
 const (
-	repeatNote = time.Second      // until a note that was not answered is told again
+	repeatNote = time.Second      // until a note that was not answered is told again; doubles up to seldom
+	seldom     = 4 * time.Second  // so often a guardian that is silent is asked whether it is there
+	fullNotes  = 2                // so often records are told without an answer: then only that there are some
 	lateNote   = time.Second / 10 // for which a version that nobody waits for waits for the next, see Later
 	renewals   = 3                // notes in the time of one lease, at least
 )
@@ -47,11 +49,17 @@ type standing struct {
 	sent    time.Duration // when it was told last
 	told    bool          // it was told at all
 	waiting bool          // and has not answered
+	tries   int           // notes since it answered last
 	refused bool
 
 	snap     *snapshot     // what was noted last, while it is more than one message takes
 	fetching uint64        // the version of which it said that it fetches the records
 	heard    time.Duration // when it last did
+}
+
+// again is when a note that was not answered is told again.
+func (s *standing) again() time.Duration {
+	return s.sent + min(repeatNote<<max(0, min(s.tries-1, 8)), seldom)
 }
 
 // fetchIdle is for how long a guardian that fetches may be silent.
@@ -273,7 +281,7 @@ func (m *Machine) notes(now time.Duration) {
 		busy := s.busy(now)
 		news := s.acked < o.Version && !s.waiting && !busy && (s.acked < o.urgent || now-s.since >= lateNote)
 		old := !s.told || now-s.sent >= m.lease/renewals && m.lease > 0
-		again := s.waiting && now-s.sent >= repeatNote
+		again := s.waiting && now >= s.again()
 		if s.refused || !news && !old && !again {
 			continue
 		}
@@ -283,7 +291,7 @@ func (m *Machine) notes(now time.Duration) {
 			}
 		} else {
 			n := &Note{From: m.self, To: to, Set: o.Set, Acked: s.acked, Since: o.Version, Version: o.Version, Sent: now, Lease: m.lease}
-			if s.acked < o.Version && !busy {
+			if s.acked < o.Version && !busy && s.tries < fullNotes {
 				if n.Since = s.acked; s.acked < o.floor {
 					n.Since = 0 // what is gone since is not known
 				}
@@ -298,6 +306,7 @@ func (m *Machine) notes(now time.Duration) {
 			m.send(to, n)
 		}
 		s.sent, s.told, s.waiting, s.noted = now, true, true, o.Version
+		s.tries++
 	}
 	m.quiet = o.next(now, m.lease)
 }
@@ -318,7 +327,7 @@ func (o *owner) next(now, lease time.Duration) time.Duration {
 		}
 		switch {
 		case s.waiting:
-			next = min(next, s.sent+repeatNote)
+			next = min(next, s.again())
 		case s.acked >= o.Version:
 		case s.busy(now):
 			next = min(next, s.heard+fetchIdle)
@@ -350,7 +359,7 @@ func (m *Machine) acked(now time.Duration, a *NoteAck) error {
 		s.snap = nil
 	}
 	s.fetching, s.heard = a.Fetching, now
-	s.waiting = false
+	s.waiting, s.tries = false, 0
 	m.counts.Acked++
 	if a.Sent != noLease {
 		before, _ := m.Lease()
