@@ -301,8 +301,7 @@ func (r *Replica) repeat(now Instant) {
 			r.tell(now, x.in, x.e, 0)
 		} else if r.bound && !on.IsZero() {
 			sent++
-			_, whole := r.wants(x.e.peer)
-			r.guard.Ask(x.e.peer, on, whole)
+			r.askWhat(x.e.peer, on)
 			x.e.told = now
 			x.e.tries++
 		}

@@ -180,9 +180,7 @@ func (r *Replica) learnRetired(now Instant, m *Digest) {
 	}
 	for _, of := range m.Retired {
 		r.hear(now, Gone{Holder: of, Age: goneTold})
-		if wants, whole := r.wants(of); wants {
-			r.guard.Ask(of, m.From, whole)
-		}
+		r.askWhat(of, m.From)
 	}
 	for _, h := range m.Buried {
 		if _, alive := r.alive(h); !alive {
@@ -196,7 +194,7 @@ func (r *Replica) learnRetired(now Instant, m *Digest) {
 		if f := r.final(of); r.guard.Heir(of) == m.From {
 			r.guard.Tell(of, m.From)
 		} else if f != nil && f.with[m.From] {
-			r.tellPart(of, m.From)
+			r.tellPart(of, m.From, []Holder{m.From})
 		}
 	}
 }
@@ -215,7 +213,7 @@ func (r *Replica) decided(now Instant, hs []Holder) {
 		v, _ := r.guard.Decision(of)
 		r.hear(now, Gone{Holder: of, Heir: v.Heir})
 		f := r.final(of)
-		if s := r.shown(of); s != nil && s.said != nil {
+		if s := r.shown(of, r.self); s != nil && s.said != nil {
 			r.event(Event{Kind: Vouched, Peer: of, Said: s.said})
 		}
 		if f != nil && f.heir == r.self {
@@ -229,7 +227,7 @@ func (r *Replica) decided(now Instant, hs []Holder) {
 				case p.Holder == of:
 					r.guard.Tell(of, p.Holder)
 				default:
-					r.tellPart(of, p.Holder)
+					r.tellPart(of, p.Holder, []Holder{p.Holder})
 				}
 			}
 		}

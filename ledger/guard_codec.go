@@ -40,6 +40,16 @@ func (r *reader) guardians() (hs []Holder) {
 	return hs
 }
 
+// about reads whom part of final records concerns. What is more than that is left out.
+func (r *reader) about() (hs []Holder) {
+	for range r.array(0, min(2*maxRecords, r.left())) / 2 {
+		if h := r.holder(); len(hs) < guardian.MaxAbout {
+			hs = append(hs, h)
+		}
+	}
+	return hs
+}
+
 func (w *writer) records(rs []guardian.Record) {
 	w.array(2 * len(rs))
 	for _, x := range rs {
@@ -203,17 +213,19 @@ func encodeGuard(m any) []byte {
 		w.records(m.Records)
 		w.bool(m.More)
 	case *guardian.Outcome:
-		head(kindOutcome, 8)
+		head(kindOutcome, 9)
 		w.holder(m.Of)
 		w.holder(m.From)
 		w.holder(m.To)
 		w.value(&m.Value)
 		w.records(m.Records)
+		w.holders(m.About)
 	case *guardian.Query:
-		head(kindQuery, 5)
+		head(kindQuery, 6)
 		w.holder(m.Of)
 		w.holder(m.From)
 		w.bool(m.Part)
+		w.holders(m.About)
 	case *guardian.Fetch:
 		head(kindFetch, 7)
 		w.holder(m.Of)
@@ -301,12 +313,18 @@ func decodeGuard(r *reader, kind byte) any {
 	case kindOutcome:
 		more := r.record(8)
 		m := &guardian.Outcome{Of: r.holder(), From: r.holder(), To: r.holder(), Value: r.decision(), Records: r.records()}
-		r.skip(more)
+		if more > 0 {
+			m.About = r.about()
+		}
+		r.skip(more - min(more, 1))
 		return m
 	case kindQuery:
 		more := r.record(4)
 		m := &guardian.Query{Of: r.holder(), From: r.holder(), Part: more > 0 && r.bool()}
-		r.skip(more - min(more, 1))
+		if more > 1 {
+			m.About = r.about()
+		}
+		r.skip(more - min(more, 2))
 		return m
 	case kindFetch:
 		more := r.record(7)

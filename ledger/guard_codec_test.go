@@ -19,6 +19,13 @@ func drawBallot(t *rapid.T) guardian.Ballot {
 	return guardian.Ballot{Round: rapid.Uint64().Draw(t, "round"), By: drawHolder(t)}
 }
 
+func drawAbout(t *rapid.T) (hs []Holder) {
+	for range rapid.IntRange(0, guardian.MaxAbout).Draw(t, "about") {
+		hs = append(hs, drawHolder(t))
+	}
+	return hs
+}
+
 func drawRecords(t *rapid.T, gone bool) (rs []guardian.Record) {
 	for _, k := range []string{"account/a", "entry/b", "seat/0"} {
 		r := guardian.Record{Key: k, Value: rapid.SliceOfN(rapid.Byte(), 0, 40).Draw(t, "value")}
@@ -53,9 +60,9 @@ func drawGuard(t *rapid.T) any {
 	case 11:
 		return &guardian.Fetch{Of: from, From: to, Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"), After: rapid.String().Draw(t, "after")}
 	case 10:
-		return &guardian.Query{Of: from, From: to, Part: rapid.Bool().Draw(t, "part")}
+		return &guardian.Query{Of: from, From: to, Part: rapid.Bool().Draw(t, "part"), About: drawAbout(t)}
 	case 17:
-		return &guardian.Outcome{Of: from, From: drawHolder(t), To: to, Value: drawDecision(t), Records: drawRecords(t, false)}
+		return &guardian.Outcome{Of: from, From: drawHolder(t), To: to, Value: drawDecision(t), Records: drawRecords(t, false), About: drawAbout(t)}
 	case 0:
 		n := &guardian.Note{From: from, To: to, Acked: rapid.Uint64().Draw(t, "acked"), Since: rapid.Uint64().Draw(t, "since"), Version: rapid.Uint64().Draw(t, "version"),
 			Records: drawRecords(t, true), More: rapid.Bool().Draw(t, "more"), Sent: drawClock(t), Lease: lease}

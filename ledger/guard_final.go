@@ -23,6 +23,7 @@ type final struct {
 	with     map[Holder]bool     // those with whom there are pairwise records
 	past     past                // those with whom there are none any more
 	floor    Instant             // lives that ended by then it may have forgotten
+	about    []Holder            // whom it concerns, of a part; nil for all records
 }
 
 // finalAccount is one account as final records show it.

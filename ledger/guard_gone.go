@@ -89,6 +89,13 @@ func (r *Replica) tellGone(now Instant) (gs []Gone) {
 
 // inquire asks heirs for decisions that matter here and have not come, or not with all records.
 func (r *Replica) inquire(now Instant) {
+	if r.guards.news { // after a restart it may be of long ago
+		for _, of := range r.guard.Decisions() {
+			if v, _ := r.guard.Decision(of); r.guards.gone[of].heir == (Holder{}) {
+				r.hear(now, Gone{Holder: of, Heir: v.Heir, Age: goneTold})
+			}
+		}
+	}
 	var late []Holder
 	for h, g := range r.guards.gone {
 		if g.heir != (Holder{}) && due(now, g.next-Instant(g.wait), g.wait) {
@@ -101,11 +108,8 @@ func (r *Replica) inquire(now Instant) {
 		if asked == inquiriesATick || !r.mayAhead() {
 			return
 		}
-		if wants, whole := r.wants(h); wants {
-			if heir := r.lastHeir(h); r.aliveAt(heir, nil) {
-				r.guard.Ask(h, heir, whole)
-				asked++
-			}
+		if heir := r.lastHeir(h); r.aliveAt(heir, nil) && r.askWhat(h, heir) {
+			asked++
 		}
 		g := r.guards.gone[h]
 		g.wait = min(2*g.wait, lastInquiry)
@@ -114,14 +118,18 @@ func (r *Replica) inquire(now Instant) {
 	}
 }
 
-// lastHeir follows what is said of heirs to the first that is not said to be claimed.
+// lastHeir follows what is said of heirs to the first that is not said to be claimed. If its node goes on as another generation, of which
+// one need not have heard, that is who knows.
 func (r *Replica) lastHeir(h Holder) Holder {
 	for range len(r.guards.gone) {
 		g, said := r.guards.gone[h]
-		if !said {
+		if !said || g.heir == (Holder{}) {
 			break
 		}
 		h = g.heir
+	}
+	if on := r.wentOn(h); !on.IsZero() {
+		return on
 	}
 	return h
 }

@@ -41,8 +41,8 @@ func (r *Replica) inherit(now Instant) (waits bool) {
 		if of == r.self {
 			continue
 		}
-		heir, f := r.guard.Heir(of) == r.self, r.shown(of)
-		if r.past.has(of) {
+		heir, f := r.guard.Heir(of) == r.self, r.shown(of, r.self)
+		if p := r.guards.parts[of]; p != nil && r.past.has(of) && !slices.ContainsFunc(p.about, func(h Holder) bool { return h != r.self && r.unsettled(h, of) }) {
 			delete(r.guards.parts, of)
 		}
 		if !r.past.has(of) && (f == nil || r.closeEdges(now, f) || r.fold(f)) {
@@ -227,11 +227,11 @@ func (r *Replica) takeDues(now Instant, f *final, id InstanceID) (waits bool) {
 		}
 	}
 	for _, peer := range fa.peers() {
-		other := r.final(peer)
 		e := fa.entries[peer]
-		if e.Closed {
+		if _, done := in.dues[dueKey{f.of, peer}]; done || e.Closed {
 			continue
 		}
+		other := r.shown(peer, f.of)
 		if other == nil { // it is for the peer to take what is on its way to it, unless it was claimed, too
 			_, claimed := r.guard.Decision(peer)
 			waits = waits || claimed
@@ -451,7 +451,7 @@ func (r *Replica) takeSeatsBack() (waits bool) {
 		if p == nil {
 			continue
 		}
-		f := r.shown(p.To)
+		f := r.shown(p.To, r.self)
 		if f == nil {
 			_, claimed := r.guard.Decision(p.To)
 			waits = waits || claimed

@@ -39,7 +39,7 @@ func TestOutcome(t *testing.T) {
 				before = append(before, x.self)
 			}
 			dead.crash()
-			whole, parts := 0, 0
+			whole, parts, went := 0, 0, false
 			for range 60 {
 				w.now += 1000
 				for _, p := range w.nodes {
@@ -57,8 +57,9 @@ func TestOutcome(t *testing.T) {
 					case *guardian.Outcome:
 						parts++
 						others := slices.ContainsFunc(m.Records, func(r guardian.Record) bool {
-							return strings.HasPrefix(r.Key, KeyEntry) && !strings.Contains(r.Key, "\x00"+m.To.Node+"\x00")
+							return strings.HasPrefix(r.Key, KeyEntry) && !slices.ContainsFunc(m.About, func(h Holder) bool { return strings.Contains(r.Key, "\x00"+h.Node+"\x00") })
 						})
+						went = went || len(m.About) > 1
 						if others || m.To != w.nodes[p.to].self {
 							t.Errorf("%v is told %v", w.nodes[p.to].self, m)
 						}
@@ -66,21 +67,25 @@ func TestOutcome(t *testing.T) {
 					return false
 				})
 			}
-			if c.few && whole > 2 || !c.few && whole < 5 || parts < 3 { // what heirs of those ask for that go on as another generation
-				t.Errorf("%d got all records, %d what concerns them", whole, parts)
+			if c.few && whole > 1 || !c.few && whole < 5 || parts < 3 || !went { // the heir tells one guardian
+				t.Errorf("%d got all records, %d what concerns them; one that went on what concerns the generation before: %v", whole, parts, went)
 			}
-			settled := 0
+			settled, moved := 0, 0
 			for i, x := range w.nodes[1:15] {
-				if x.self != before[i] {
-					continue // the dead was one of its guardians
+				if x.self != before[i] { // the dead was one of its guardians
+					if own := w.own(x); own.Balance() < 100 { // what of it was on its way to the dead comes to it, too
+						t.Errorf("%v has %d, and not the 100 that it was given", x.self, own.Balance())
+					}
+					moved++
+					continue
 				}
 				settled++
 				if own := w.own(x); !x.r.Folded(dead.self) || own.In < own.Out {
 					t.Errorf("%v has not settled with it (folded: %v): %d came, %d given", x.self, x.r.Folded(dead.self), own.In, own.Out)
 				}
 			}
-			if settled < 8 {
-				t.Errorf("only %d have", settled)
+			if settled < 8 || moved == 0 {
+				t.Errorf("only %d have, %d went on", settled, moved)
 			}
 		})
 	}

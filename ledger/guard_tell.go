@@ -53,12 +53,11 @@ func (r *Replica) goOnTelling() {
 // heardOf takes the word that a generation was claimed. It reports whether it is to be learned with all of its records. If less of them
 // matters here, the first who says it is asked for that; when it does not answer, the heir is (see inquire).
 func (r *Replica) heardOf(now Instant, m *guardian.Decided) bool {
-	if len(m.Records) > 0 || !m.More || m.Of == r.self || r.guard.Keeps(m.Of) || r.guard.Heir(m.Value.Heir) == r.self || r.whole(m.Of) {
+	if len(m.Records) > 0 || !m.More || m.Of == r.self || r.guard.Keeps(m.Of) || r.guard.Heir(m.Value.Heir) == r.self {
 		return true
 	}
-	news := r.hear(now, Gone{Holder: m.Of, Heir: m.Value.Heir})
-	if wants, _ := r.wants(m.Of); wants && news {
-		r.guard.Ask(m.Of, m.From, false)
+	if r.hear(now, Gone{Holder: m.Of, Heir: m.Value.Heir}) {
+		r.askWhat(m.Of, m.From)
 	}
 	return false
 }

@@ -105,7 +105,7 @@ func (r *Replica) mayDecide(a *attempt) error {
 				return fmt.Errorf("%w: %v is another's by now; give the word again", ErrNotNow, h)
 			}
 			if r.final(h) == nil {
-				r.guard.Ask(h, a.live[i], true) // others that know it may know no more than what concerns them
+				r.guard.Ask(h, a.live[i]) // others that know it may know no more than what concerns them
 				again = true
 			}
 		}

@@ -303,9 +303,12 @@ func (m *Machine) Records(of Holder) ([]Record, bool) {
 	return nil, false
 }
 
-// Ask asks a node for what was decided of a generation, with all records or with those that concern this one.
-func (m *Machine) Ask(of, whom Holder, whole bool) {
-	m.send(whom, &Query{Of: of, From: m.self, Part: !whole})
+// Ask asks a node for what was decided of a generation, with all records.
+func (m *Machine) Ask(of, whom Holder) { m.send(whom, &Query{Of: of, From: m.self}) }
+
+// AskPart asks a node for what was decided of a generation, with those records only that concern some others.
+func (m *Machine) AskPart(of, whom Holder, about []Holder) {
+	m.send(whom, &Query{Of: of, From: m.self, Part: true, About: about[:min(len(about), MaxAbout)]})
 }
 
 // Tell tells a node what was decided of a generation, if it is known here.
@@ -326,10 +329,10 @@ func (m *Machine) Say(of, whom Holder) {
 	}
 }
 
-// TellPart tells a node what was decided of a generation, with those records only that concern it.
-func (m *Machine) TellPart(of, whom Holder, records []Record) {
+// TellPart tells a node what was decided of a generation, with those records only that concern some others.
+func (m *Machine) TellPart(of, whom Holder, about []Holder, records []Record) {
 	if v, ok := m.Decision(of); ok {
-		m.send(whom, &Outcome{Of: of, From: m.dir, To: whom, Value: v, Records: records})
+		m.send(whom, &Outcome{Of: of, From: m.dir, To: whom, Value: v, Records: records, About: about})
 	}
 }
 

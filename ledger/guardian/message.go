@@ -117,13 +117,18 @@ type Outcome struct {
 	From, To Holder
 	Value    Value
 	Records  []Record
+	About    []Holder // whom these records concern: To, or others that it is the heir of; none from a node that knew of To only
 }
+
+// MaxAbout bounds the generations that one Query is about.
+const MaxAbout = 16
 
 // Query asks for what was decided of a generation.
 type Query struct {
-	Of   Holder
-	From Holder
-	Part bool // an Outcome will do
+	Of    Holder
+	From  Holder
+	Part  bool     // an Outcome will do
+	About []Holder // whom it is to concern; From if there is none
 }
 
 // Send is a message for the node of a holder.

@@ -197,7 +197,15 @@ func (x *heirSearch) claim(k int32, i, j int) *Failure {
 			w.net = x.sent(w.net, x.message(i, to, &guardian.Decided{Of: l.self, From: guardHolder(i), To: guardHolder(to), Value: guardian.Value{Version: v, Heir: heir}, Records: l.past[gen][v]}))
 			if to != i && to != j { // or what concerns it, or one after the other
 				third := x.locals[w.locals[to]].self
-				w.net = x.sent(w.net, x.message(i, to, &guardian.Outcome{Of: l.self, From: guardHolder(i), To: third, Value: guardian.Value{Version: v, Heir: heir}, Records: ledger.Concerning(l.past[gen][v], third)}))
+				about := []ledger.Holder{third} // and those that it is the heir of
+				for n, gens := range c {
+					for g, claimed := range gens {
+						if claimed.Version > 0 && claimed.Heir == third {
+							about = append(about, ledger.Holder{Node: guardHolder(n).Node, Gen: guardHolder(n).Gen + uint64(g)})
+						}
+					}
+				}
+				w.net = x.sent(w.net, x.message(i, to, &guardian.Outcome{Of: l.self, From: guardHolder(i), To: third, Value: guardian.Value{Version: v, Heir: heir}, Records: ledger.Concerning(l.past[gen][v], about), About: about}))
 			}
 		}
 		if f := x.arrive(w); f != nil {
