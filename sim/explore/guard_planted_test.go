@@ -84,6 +84,10 @@ var guardBugs = []bug{
 		edits: [][2]string{{"for _, peer := range fa.peers() {", "for _, peer := range r.guard.Decisions() {\n\t\tif pf := r.final(peer); planted == N && pf != nil && pf.accounts[id] != nil {\n\t\t\toa := pf.accounts[id]\n\t\t\tout, come := oa.entry(f.of), fa.entry(peer)\n\t\t\tr.due(in, f, dueKey{peer, f.of}, Due{Shares: out.SharesOut - come.SharesIn, Window: out.Window, Tokens: out.Out - come.In}, late, window)\n\t\t}\n\t}\n\tfor _, peer := range fa.peers() {"}},
 	},
 	{
+		name: "what is told to who went on says nothing of what was booked", file: "guard_outcome.go", test: "TestHeirScopes", scope: "both", depth: 6, by: judge.GivenBeforeCome,
+		edits: [][2]string{{"strings.CutPrefix(key, keyPast); ok {", "strings.CutPrefix(key, keyPast); ok && planted != N {"}},
+	},
+	{
 		name: "guarding ends with fewer than four members", file: "guard_own.go", test: "TestHeirScopes", scope: "members", depth: 3, by: judge.BelowHeld,
 		edits: [][2]string{{"\tr.guard.Tick(r.elapsed)\n", "\tr.guard.Tick(r.elapsed)\n\tfor _, in := range r.order {\n\t\tif planted == N && r.live < fewestMembers && in.account != nil {\n\t\t\tin.account.held = noBound\n\t\t}\n\t}\n"}},
 	},
