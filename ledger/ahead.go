@@ -13,7 +13,7 @@ func (r *Replica) ahead(now Instant, in *instance) {
 	if now < in.aheadAt && in.aheadAt <= now+aheadRefuse {
 		return
 	}
-	if !in.called || !r.mayAhead() || in.need.First > 0 || len(in.asks) > 0 || in.arriving > 0 || len(in.held) > 0 || len(in.early) > 0 || !r.heir.IsZero() || !in.account.started() {
+	if !in.called || !r.mayAhead() || in.need.First > 0 || len(in.asks) > 0 || in.arriving > 0 || len(in.held) > 0 || len(in.early) > 0 || !r.heir.IsZero() || !in.account.started() || r.inVain(in) {
 		return
 	}
 	v := r.viewSelf(now, in)

@@ -430,13 +430,15 @@ func (r *reader) level() Tokens {
 
 // Fields of the first version; later ones follow them.
 const (
-	rowFields = 18 // and Free, Lent, Wanted, Used, Price, Whole, Decayed, Burned
+	rowFields = 18 // and Free, Lent, Wanted, Used, Price, Whole, Decayed, Burned, Claims, Alone
 	askFields = 8  // and Patience, Ahead, Demand
 )
 
 func (w *writer) row(m *Row) {
 	more := 3
 	switch {
+	case m.Alone:
+		more = 10
 	case m.Claims[0].Asked != 0:
 		more = 9
 	case m.Decayed != 0 || m.Burned != 0:
@@ -464,6 +466,9 @@ func (w *writer) row(m *Row) {
 	}
 	if more > 8 {
 		w.claims(&m.Claims)
+	}
+	if more > 9 {
+		w.bool(m.Alone)
 	}
 }
 
@@ -519,7 +524,8 @@ func (r *reader) row() (m Row) {
 	if more > 8 {
 		r.claims(&m.Claims)
 	}
-	r.skip(more - min(more, 9))
+	m.Alone = more > 9 && r.bool()
+	r.skip(more - min(more, 10))
 	if r.err == nil && (m.Shares > TotalShares || m.Free > m.Shares) {
 		r.fail("a row of %d shares, %d of them free", m.Shares, m.Free)
 	}

@@ -151,7 +151,7 @@ func (r *Replica) answerEarly(now Instant, in *instance) {
 // repeated transfer.
 func (r *Replica) answer(now Instant, in *instance, m *Ask) {
 	v := r.viewSelf(now, in)
-	if m.Window == v.Window {
+	if m.Window == v.Window && !r.guards.alone {
 		switch {
 		case m.Need == 0: // for what was offered
 			if r.serve(now, in, m, min(m.Want, v.Borrowed, v.Givable)) {
@@ -524,7 +524,7 @@ func (r *Replica) Waiting(now Instant, id InstanceID, need Need) {
 			outstanding++
 		}
 	}
-	if outstanding >= most || !r.mayFirst(need.rank()) || now < in.quiet && in.quiet <= now+askPause {
+	if outstanding >= most || r.inVain(in) || !r.mayFirst(need.rank()) || now < in.quiet && in.quiet <= now+askPause {
 		return
 	}
 	self := r.viewSelf(now, in)

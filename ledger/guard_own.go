@@ -31,6 +31,9 @@ type guards struct {
 	parts       map[Holder]*final // of those whose records are not here in full: what they show to this one
 	failed      time.Duration     // since when a guardian has failed; 0 while none has
 	wholeCopies int               // see SetWhole
+	alone       bool              // too few guardians answer
+	seen        uint64            // the version that was held when it was looked last
+	progress    time.Duration     // when more was held than before, or all; by the clock of leases
 	moving      bool              // to the next generation
 	released    bool              // a ward has given its lease up since the last tick
 	tells       []telling         // decisions that everybody is told
@@ -230,6 +233,9 @@ func (r *Replica) takeLease(now Instant) {
 		a.mu.Lock()
 		if a.spec.Kind == Rate {
 			a.advance(now) // nothing accrued since the last one ended
+			if a.last >= a.leaseEnd && a.last < end {
+				r.activate(in) // its row shows what it can give again
+			}
 			r.batch.grown = append(r.batch.grown, a)
 		}
 		a.leaseEnd = end

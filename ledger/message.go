@@ -34,6 +34,9 @@ type Row struct {
 
 	Decayed, Burned Tokens // of Lapsed; what is left of it has expired
 
+	// Alone: too few of the holder's guardians answer. Nobody would hear of what it gave, and what it got would lie there.
+	Alone bool
+
 	// Claims are the tenants that ask for most of Demand, the largest first; none where one node has all demand.
 	Claims [MaxClaims]Claim
 }

@@ -24,7 +24,7 @@ func (r *Replica) somePeers() []Peer {
 func (r *Replica) offer(now Instant, in *instance) {
 	a := in.account
 	a.mu.Lock()
-	idle := a.open() && a.spec.Kind == Rate && a.accrual.lendable(a.last) > 0
+	idle := !r.guards.alone && a.open() && a.spec.Kind == Rate && a.accrual.lendable(a.last) > 0
 	a.mu.Unlock()
 	if !idle || in.need.First > 0 || len(in.held) > 0 {
 		return
@@ -48,7 +48,7 @@ func (r *Replica) offer(now Instant, in *instance) {
 // receiveOffer asks for what was offered, if there is use for it.
 func (r *Replica) receiveOffer(now Instant, m *Offer) {
 	in, ok := r.instances[m.Instance]
-	if !ok || in.account == nil || m.From == r.self || !r.heir.IsZero() {
+	if !ok || in.account == nil || m.From == r.self || !r.heir.IsZero() || r.inVain(in) {
 		return
 	}
 	v := r.viewSelf(now, in)

@@ -139,7 +139,7 @@ func (r *Replica) row(now Instant, in *instance, v *View) Row {
 		Demand:  Tokens(v.Demand), Unmet: Tokens(v.Unmet), Lent: Tokens(v.Lending),
 		Wanted: Tokens(v.Held) + in.need.All,
 		Used:   v.Used, Price: v.Price, Whole: v.Whole,
-		Claims:  v.Claims,
+		Claims: v.Claims, Alone: r.guards.alone,
 		Decayed: l.Decayed + s.Taken.Decayed, Burned: l.Burned + s.Taken.Burned,
 	}
 }
@@ -217,6 +217,9 @@ func (r *Replica) viewSelf(now Instant, in *instance) *View {
 		v.Rights = max(0, a.rights-a.s.Debt)
 	}
 	a.mu.Unlock()
+	if r.guards.alone {
+		v.Givable = 0 // nobody would hear of it
+	}
 	return v
 }
 

@@ -41,6 +41,7 @@ func (r *Replica) Tick(now Instant) {
 	slow := due(now, r.lastSlow, slowTick)
 	if slow {
 		r.lastSlow = now
+		r.lookAround()
 	}
 	r.active = slices.DeleteFunc(r.active, func(in *instance) bool {
 		quiet := r.tickOne(now, in, slow)
@@ -187,6 +188,9 @@ func (r *Replica) drift(now Instant, in *instance) (gave bool) {
 	if k := a.Spec().Kind; k != Windowed && k != Rate || !a.started() || !r.heir.IsZero() {
 		return false
 	}
+	if r.guards.alone {
+		return false
+	}
 	in.gifts = slices.DeleteFunc(in.gifts, func(g gift) bool { return due(now, g.at, giftShows) })
 	v := r.view(now, in)
 	for range driftMost {
@@ -280,7 +284,7 @@ func (r *Replica) gather(now Instant, in *instance) (waits bool) {
 	a.mu.Lock()
 	spec, d := a.spec, dust{a.s.Free, a.spec.Amount, a.s.Window, r.places}
 	a.mu.Unlock()
-	if d.free == 0 || d == in.dust || !r.heir.IsZero() {
+	if d.free == 0 || d == in.dust || !r.heir.IsZero() || r.guards.alone {
 		return false
 	}
 	if in.dirty {

@@ -40,6 +40,9 @@ type Strategy struct{}
 
 var _ ledger.Strategy = Strategy{}
 
+// alone reports whether a peer can neither give nor use what it gets.
+func alone(p *ledger.PeerView) bool { return p.Row != nil && p.Row.Alone }
+
 // keep is what a donor holds back for its own callers.
 func keep(v *ledger.View) ledger.Tokens {
 	seconds := keepSeconds
@@ -126,7 +129,7 @@ func (Strategy) Donors(v *ledger.View, need ledger.Tokens, n int) ([]int, ledger
 	}
 	for i := range v.Peers {
 		p := &v.Peers[i]
-		if p.Refused || p.Asked {
+		if p.Refused || p.Asked || alone(p) {
 			continue
 		}
 		least := ledger.Tokens(1)
@@ -274,7 +277,7 @@ func (Strategy) Return(v *ledger.View) (int, ledger.Tokens) {
 	var to []donor
 	for i := range v.Peers {
 		p := &v.Peers[i]
-		if p.Row == nil || p.Row.Window != v.Window {
+		if p.Row == nil || p.Row.Window != v.Window || alone(p) {
 			continue
 		}
 		_, b := estimate(v, p)
@@ -394,9 +397,13 @@ type dealing struct {
 
 // deal works out how shares should lie; false if nobody has demand. more is demand that the view does not show.
 func deal(v *ledger.View, more float64) (d dealing, ok bool) {
-	total := v.Demand + v.Lending + more
+	total, all := v.Demand+v.Lending+more, ledger.TotalShares
 	for i := range v.Peers {
-		if r := v.Peers[i].Row; r != nil {
+		switch r := v.Peers[i].Row; {
+		case r == nil:
+		case r.Alone:
+			all -= min(r.Shares, all) // they stay there, and what is asked for there is nobody's to serve
+		default:
 			total += float64(r.Demand + r.Lent)
 		}
 	}
@@ -404,7 +411,7 @@ func deal(v *ledger.View, more float64) (d dealing, ok bool) {
 		return d, false
 	}
 	d.floor = total / float64(16*v.Members)
-	d.perDemand = float64(ledger.TotalShares) / (total + d.floor*float64(v.Members))
+	d.perDemand = float64(all) / (total + d.floor*float64(v.Members))
 	d.useful, d.useless, d.meanCall = hold(v, usefulCalls), hold(v, uselessCalls), float64(v.MeanCall)
 	return d, true
 }
@@ -430,6 +437,9 @@ func (d *dealing) noise(demand float64) float64 {
 // part: a new instance, or demand that moved, need not wait for rounds of drift. Who has some gets more only if it has
 // less than half by more than chance explains.
 func (Strategy) Along(v *ledger.View, peer int, ask *ledger.Ask) ledger.Shares {
+	if alone(&v.Peers[peer]) {
+		return 0
+	}
 	has, demand, told := ledger.Shares(0), float64(ask.Demand), 0.0
 	if r := v.Peers[peer].Row; r != nil {
 		has, told = r.Shares, float64(r.Demand+r.Lent)
@@ -461,7 +471,7 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 		return -1, 0
 	}
 	lacks := func(p *ledger.PeerView) ledger.Shares {
-		if p.Row == nil || p.Given {
+		if p.Row == nil || p.Given || p.Row.Alone {
 			return 0
 		}
 		demand := float64(p.Row.Demand + p.Row.Lent)
@@ -530,7 +540,7 @@ func relieve(v *ledger.View) (int, ledger.Shares) {
 	if serves <= serveMost*(1+hysteresis) || n < hold(v, serveCalls) {
 		return -1, 0
 	}
-	free := func(p *ledger.PeerView) bool { return p.Row != nil && p.Row.Shares == 0 && !p.Given }
+	free := func(p *ledger.PeerView) bool { return p.Row != nil && p.Row.Shares == 0 && !p.Given && !p.Row.Alone }
 	some := 0
 	for i := range v.Peers {
 		if free(&v.Peers[i]) {
@@ -567,7 +577,7 @@ func most(v *ledger.View, than ledger.Shares) int {
 	best := -1
 	for i := range v.Peers {
 		r := v.Peers[i].Row
-		if r == nil || r.Shares < than || r.Shares == than && v.Self.Compare(v.Peers[i].Holder) < 0 {
+		if r == nil || r.Alone || r.Shares < than || r.Shares == than && v.Self.Compare(v.Peers[i].Holder) < 0 {
 			continue
 		}
 		if best < 0 || r.Shares > v.Peers[best].Row.Shares {
@@ -587,7 +597,7 @@ func (Strategy) Gather(v *ledger.View) (int, ledger.Shares) {
 		most = rank(v.Instance, v.Self)
 	}
 	for i := range v.Peers {
-		if p := &v.Peers[i]; p.Founder {
+		if p := &v.Peers[i]; p.Founder && !alone(p) {
 			if n := rank(v.Instance, p.Holder); n > most {
 				best, most = i, n
 			}
@@ -649,7 +659,7 @@ func (Strategy) Weight(v *ledger.View, last, now *ledger.Row, age ledger.Millis)
 		moved = max(moved, math.Abs(float64(d))/limit)
 	}
 	switch {
-	case last.Version == 0, now.Window != last.Window, now.Shares != last.Shares, now.Minted != last.Minted, now.Whole > last.Whole:
+	case last.Version == 0, now.Alone != last.Alone, now.Window != last.Window, now.Shares != last.Shares, now.Minted != last.Minted, now.Whole > last.Whole:
 		return 1 + moved
 	case age < pace:
 		return float64(age - pace)

@@ -1,0 +1,102 @@
+package ledger_test
+
+import (
+	"slices"
+	"testing"
+
+	. "github.com/swarmpurse/swarmpurse/ledger"
+)
+
+// TestAlone: a node whose guardians do not answer, two of three, gives nothing of which nobody would hear, refuses asks at once, and says so
+// in its row. It asks for nothing that it cannot use: of a stock at once, of a rate when its lease has ended. With its guardians back
+// it gives again.
+func TestAlone(t *testing.T) {
+	rate := Spec{Kind: Rate, Amount: 100_000, Per: 1000, PerMillis: 1000, Lend: 10_000}
+	for _, c := range []struct {
+		name    string
+		spec    Spec
+		who     int // n0 has all
+		borrows bool
+	}{
+		{"who has a stock", Spec{Kind: Grant, Amount: 100_000}, 0, false},
+		{"who has a rate", rate, 0, false},
+		{"who wants of a stock", Spec{Kind: Grant, Amount: 100_000}, 1, false},
+		{"who wants of a rate", rate, 1, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := guardedWorld(t, 12, 1, c.spec)
+			x, id := w.nodes[c.who], w.ids[0]
+			w.rounds(10, 100)
+			var down []*wnode
+			for _, p := range w.nodes[1:] {
+				if len(down) < 2 && slices.Contains(x.r.Guardians(), p.self) {
+					p.crash()
+					down = append(down, p)
+				}
+			}
+			peer := w.nodes[slices.IndexFunc(w.nodes, func(p *wnode) bool {
+				return p != x && p.r != nil && !slices.ContainsFunc(down, func(d *wnode) bool { return slices.Contains(p.r.Guardians(), d.self) })
+			})]
+			row := func() (row Row) {
+				for _, k := range peer.r.Rows(peer.clock(), id) {
+					if k.Holder == x.self {
+						row = k.Row
+					}
+				}
+				return row
+			}
+			says := func(asked func(m any) bool) (n int) { // what x tells now, once
+				x.batch(commit, nil)
+				for _, p := range w.net {
+					if m, _ := Decode(p.bytes); p.from == x.i && asked(m) {
+						n++
+					}
+				}
+				w.settleBut(func(packet) bool { return false })
+				return n
+			}
+			asked := func() (gives, refuses bool) {
+				before := w.own(x).Out
+				if err := x.r.Receive(x.clock(), &Ask{ID: uint64(w.now), From: peer.self, Instance: id, Need: 100, Want: 100, At: x.clock(), Patience: 2000}); err != nil {
+					t.Fatal(err)
+				}
+				refused := says(func(m any) bool { _, no := m.(*Refuse); return no })
+				return w.own(x).Out > before, refused > 0
+			}
+			asks := func() int {
+				x.r.Waiting(x.clock(), id, Need{First: 200, All: 200, Since: x.clock(), Until: x.clock() + 2000})
+				n := says(func(m any) bool { _, is := m.(*Ask); return is })
+				x.r.Waiting(x.clock(), id, Need{})
+				return n
+			}
+			w.rounds(50, 100)
+			if r := row(); !r.Alone || r.Surplus != 0 {
+				t.Errorf("its row says %+v", r)
+			}
+			if gives, refuses := asked(); gives || !refuses {
+				t.Errorf("alone, it answers an ask: gives %v, refuses %v", gives, refuses)
+			}
+			if n := asks(); (n > 0) != c.borrows {
+				t.Errorf("alone, with a lease, it asks %d", n)
+			}
+			w.rounds(250, 100)
+			if n := asks(); n > 0 {
+				t.Errorf("alone, without a lease, it asks %d", n)
+			}
+			for _, p := range down {
+				p.start(7)
+			}
+			w.members()
+			w.rounds(60, 100)
+			if r := row(); r.Alone || (r.Surplus == 0) != (c.who > 0) {
+				t.Errorf("with its guardians back its row says %+v", r)
+			}
+			if gives, _ := asked(); gives != (c.who == 0) {
+				t.Errorf("with its guardians back it gives: %v", gives)
+			}
+			if n := asks(); (n > 0) != (c.who > 0) {
+				t.Errorf("with its guardians back it asks %d", n)
+			}
+		})
+	}
+}
