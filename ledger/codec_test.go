@@ -49,7 +49,7 @@ func drawRow(t *rapid.T) Row {
 		Issued: drawTokens(t), Minted: drawTokens(t), Overdrawn: drawTokens(t), In: drawTokens(t), Out: drawTokens(t), Spent: drawTokens(t),
 		Reserved: drawTokens(t), Lapsed: drawTokens(t), Debt: drawTokens(t), Surplus: drawTokens(t), Demand: drawTokens(t), Unmet: drawTokens(t),
 		Lent: drawTokens(t), Wanted: drawTokens(t),
-		Used: drawTokens(t), Price: drawTokens(t), Whole: drawInstant(t),
+		Used: drawTokens(t), Price: drawTokens(t), Whole: drawInstant(t), Alone: rapid.Bool().Draw(t, "alone"),
 	}
 	r.Free = Shares(rapid.Int64Range(0, int64(r.Shares)).Draw(t, "free"))
 	if rapid.Bool().Draw(t, "apart") {
@@ -298,6 +298,7 @@ func TestNewerPeers(t *testing.T) {
 			rows = append(rows, drawRow(t))[:1]                                 // the row grows, not the list
 			rows[0].Lapsed, rows[0].Burned = rows[0].Lapsed+1, rows[0].Burned+1 // so that it has all its fields: those at the end are left out when they say nothing
 			rows[0].Claims[0].Asked = max(1, rows[0].Claims[0].Asked)
+			rows[0].Alone = true
 			m = rows
 		}
 		b := Encode(m)

@@ -12,7 +12,7 @@ import (
 // marks, and of a rate until its lease ends; until then it borrows, too.
 
 // aloneAfter is for how long nothing more may be held of what waits for it.
-const aloneAfter = 3 * time.Second
+const aloneAfter = 3000 * time.Millisecond
 
 // lookAround notes, once a second, whether enough guardians answer.
 func (r *Replica) lookAround() {
