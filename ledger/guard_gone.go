@@ -17,6 +17,11 @@ const (
 	firstInquiry   = Millis(2_000) // from the news until the heir is asked, who tells it by itself; doubles up to lastInquiry
 	lastInquiry    = Millis(16_000)
 	inquiriesATick = 16 // every second
+
+	// Of one that goes on as another generation itself nobody is told, as all that is between two is acknowledged, as a rule: who deals
+	// with it sees it among the members, and asks in the course of that time, and if it does not answer, ever more seldom.
+	movedWithin = Millis(120_000)
+	lastOfMoved = Millis(600_000)
 )
 
 // Gone says that a generation was claimed.
@@ -96,7 +101,13 @@ func (r *Replica) inquire(now Instant) {
 			}
 		}
 	}
+	r.noteMoved(now)
 	var late []Holder
+	for h, g := range r.guards.moved {
+		if due(now, g.next-Instant(g.wait), g.wait) {
+			late = append(late, h)
+		}
+	}
 	for h, g := range r.guards.gone {
 		if g.heir != (Holder{}) && due(now, g.next-Instant(g.wait), g.wait) {
 			late = append(late, h)
@@ -108,6 +119,12 @@ func (r *Replica) inquire(now Instant) {
 		if asked == inquiriesATick || !r.mayAhead() {
 			return
 		}
+		if g, moved := r.guards.moved[h]; moved {
+			if r.askMoved(now, h, g) {
+				asked++
+			}
+			continue
+		}
 		if heir := r.lastHeir(h); r.aliveAt(heir, nil) && r.askWhat(h, heir) {
 			asked++
 		}
@@ -116,6 +133,57 @@ func (r *Replica) inquire(now Instant) {
 		g.next = now + Instant(g.wait)
 		r.guards.gone[h] = g
 	}
+}
+
+// noteMoved looks, when members have changed, who of those that this one has not settled with goes on as another generation.
+func (r *Replica) noteMoved(now Instant) {
+	if r.guards.places == r.places {
+		return
+	}
+	r.guards.places = r.places
+	var moved []Holder
+	for _, in := range r.order {
+		for h, e := range in.edges {
+			if e.Closed || r.gone(h) || r.successor(h).IsZero() {
+				continue
+			}
+			if _, noted := r.guards.moved[h]; !noted {
+				moved = append(moved, h)
+			}
+		}
+	}
+	slices.SortFunc(moved, Holder.Compare)
+	for _, h := range slices.Compact(moved) {
+		if len(r.guards.moved) >= maxGone {
+			return
+		}
+		if r.guards.moved == nil {
+			r.guards.moved = map[Holder]gone{}
+		}
+		wait := firstInquiry + Millis(r.dice(int(movedWithin)))
+		r.guards.moved[h] = gone{next: now + Instant(wait), wait: wait}
+	}
+}
+
+// askMoved asks the generation that follows one about it, unless what was decided is known by now. It reports whether it did.
+func (r *Replica) askMoved(now Instant, h Holder, g gone) (asked bool) {
+	on := r.successor(h)
+	if r.gone(h) || on.IsZero() {
+		delete(r.guards.moved, h)
+		return false
+	}
+	g.wait = min(2*g.wait, lastOfMoved)
+	g.next = now + Instant(g.wait)
+	r.guards.moved[h] = g
+	return r.askWhat(h, on)
+}
+
+// successor is the live generation as which the same data directory goes on; zero if there is none.
+func (r *Replica) successor(h Holder) Holder {
+	if i, ok := r.peer(h.Node); ok && r.peers[i].Alive && r.peers[i].Holder.Gen > h.Gen && r.peers[i].directory().Gen <= h.Gen {
+		return r.peers[i].Holder
+	}
+	return Holder{}
 }
 
 // lastHeir follows what is said of heirs to the first that is not said to be claimed. If its node goes on as another generation, of which

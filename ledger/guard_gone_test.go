@@ -209,3 +209,25 @@ func (w *world) settleBut(lost func(packet) bool) {
 	}
 	w.check()
 }
+
+// TestWhoSeesOneMoveOnAsks: a node goes on as another generation, and those who dealt with the one before settle with it though nobody
+// tells them, neither by a digest nor otherwise.
+func TestWhoSeesOneMoveOnAsks(t *testing.T) {
+	w := guardedWorld(t, 9, 1, Spec{Kind: Grant, Amount: 1000})
+	x := w.nodes[0]
+	to := w.unguardedBy(x)
+	w.rounds(10, 100)
+	if n := x.r.GiveRights(x.clock(), w.ids[0], to.self, 100, x.clock()); n != 100 {
+		t.Fatalf("%d given", n)
+	}
+	w.rounds(10, 100)
+	before := to.self
+	if err := to.r.NextGeneration(); err != nil {
+		t.Fatal(err)
+	}
+	for s := 0; !x.r.Folded(before); s++ {
+		if w.round(1000); s > 125 {
+			t.Fatalf("after two minutes it has not settled with %v, which goes on as %v", before, to.self)
+		}
+	}
+}

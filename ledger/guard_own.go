@@ -42,6 +42,8 @@ type guards struct {
 	news        bool              // something that was decided may not be booked yet
 	gains       Gains
 	gone        map[Holder]gone // generations that are said to be claimed
+	moved       map[Holder]gone // those dealt with whose nodes go on as others: of their claims nothing may have been said
+	places      uint64          // when it was looked for those
 }
 
 // SetGuards takes over what the policy says. Guardians are named, once for this generation, as soon as there are four
