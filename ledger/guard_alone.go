@@ -14,7 +14,7 @@ import (
 // aloneAfter is for how long nothing more may be held of what waits for it.
 const aloneAfter = 3000 * time.Millisecond
 
-// lookAround notes, once a second, whether enough guardians answer.
+// lookAround notes, once a second and when more is held, whether enough guardians answer.
 func (r *Replica) lookAround() {
 	g := &r.guards
 	if held := r.guard.Held(); held != g.seen || held == r.guard.Version() {

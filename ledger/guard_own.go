@@ -190,6 +190,9 @@ func (r *Replica) takeHeld(now Instant) {
 		return
 	}
 	r.guards.held = held
+	if r.guards.alone {
+		r.lookAround()
+	}
 	r.guards.marks = slices.DeleteFunc(r.guards.marks, func(in *instance) bool {
 		if in.noted > held {
 			return false

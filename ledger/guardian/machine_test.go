@@ -589,7 +589,7 @@ func TestSilentGuardian(t *testing.T) {
 	}
 	g.start()
 	for s := 0; g.disk["ward n0#1"].Ward == nil || g.disk["ward n0#1"].Ward.Version < o.m.Version(); s++ {
-		if w.pass(time.Second); s > 4 {
+		if w.pass(time.Second); s > 2 {
 			t.Fatalf("after %d s the guardian has %+v, and version %d is due", s, g.disk["ward n0#1"].Ward, o.m.Version())
 		}
 		w.tick(o)

@@ -10,7 +10,9 @@ import (
 func TestAlonePeers(t *testing.T) {
 	rate := ledger.Spec{Kind: ledger.Rate, Amount: 1_000_000, Per: 1_000_000, PerMillis: 1000, Lend: 10_000}
 	const all = ledger.TotalShares
-	own := func(v *ledger.View, share ledger.Shares) { v.Spec, v.Share, v.Demand, v.MeanCall = rate, share, 1000, 1000 }
+	own := func(v *ledger.View, share ledger.Shares) {
+		v.Spec, v.Share, v.Demand, v.MeanCall = rate, share, 1000, 1000
+	}
 	for _, c := range []struct {
 		name string
 		peer func(r *ledger.Row)
