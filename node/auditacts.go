@@ -20,6 +20,16 @@ func (n *Node) auditPolicy(to, from *adopted) {
 	})
 }
 
+// auditPolicyAtStart notes which policy is in force when the node starts, if any is.
+func (n *Node) auditPolicyAtStart() {
+	p := n.policy.Load()
+	if p.policy.Revision() == 0 {
+		return
+	}
+	h := p.policy.Hash()
+	n.auditor.act(audit.Record{Kind: audit.Policy, What: "in force at the start", Revision: p.policy.Revision(), Hash: hex.EncodeToString(h[:]), By: p.by})
+}
+
 // auditRevision notes what was said of a revision. The loop's.
 func (n *Node) auditRevision(old, now rollout.Entry) {
 	note := func(what string, w rollout.Word) {

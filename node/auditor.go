@@ -18,6 +18,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/audit"
 	"github.com/swarmpurse/swarmpurse/node/identity"
 	"github.com/swarmpurse/swarmpurse/node/store"
+	"github.com/swarmpurse/swarmpurse/node/telemetry"
 )
 
 // The audit log is written by a goroutine of its own: several times a second it takes what the engine noted of calls and what else
@@ -26,6 +27,8 @@ import (
 
 const (
 	auditEvery = 250 * time.Millisecond
+	// sampleEvery is how often the log notes metrics: some 100 bytes a series, at most audit.MaxSamples.
+	sampleEvery = time.Minute
 	// auditBatch is when a batch is written before its time, in bytes.
 	auditBatch = 1 << 20
 	// maxActs bounds what else than calls waits to be written.
@@ -71,10 +74,11 @@ type auditor struct {
 	refused atomic.Int64
 
 	// The writer's, about witnesses.
-	heads    []auditMessage
-	chosen   []string
-	nextTell time.Time
-	unsaved  bool
+	heads      []auditMessage
+	chosen     []string
+	nextTell   time.Time
+	nextSample time.Time
+	unsaved    bool
 
 	stop, stopped chan struct{}
 	kick          chan chan struct{} // write now, and close it
@@ -146,6 +150,7 @@ func (n *Node) openAudit() error {
 	n.setAuditing()
 	_, head := l.Head()
 	a.act(audit.Record{Kind: audit.Start, What: n.opts.Version, Node: n.opts.Name, Revision: n.policy.Load().policy.Revision(), Count: head.Size})
+	n.auditPolicyAtStart()
 	return nil
 }
 
@@ -182,9 +187,15 @@ func (a *auditor) run() {
 	defer close(a.stopped)
 	tick := time.NewTicker(auditEvery)
 	defer tick.Stop()
+	a.sample()
+	a.nextSample = time.Now().Add(sampleEvery)
 	for {
 		select {
 		case now := <-tick.C:
+			if !now.Before(a.nextSample) {
+				a.nextSample = now.Add(sampleEvery)
+				a.sample()
+			}
 			a.write()
 			a.exchange(now)
 		case done := <-a.kick:
@@ -195,6 +206,24 @@ func (a *auditor) run() {
 			a.write()
 			return
 		}
+	}
+}
+
+// sample notes how the node's metrics stand.
+func (a *auditor) sample() {
+	if a.tl == nil {
+		return
+	}
+	list, err := telemetry.Kept(a.n.opts.Registry, audit.MaxSamples)
+	if err != nil {
+		a.log.Warn().Err(err).Msg("some metrics are not in the audit log: they could not be gathered")
+	}
+	r := audit.Record{Kind: audit.Metrics}
+	for _, s := range list {
+		r.Samples = append(r.Samples, audit.Sample{Series: s.Name, Value: s.Value})
+	}
+	if len(list) > 0 {
+		a.act(r)
 	}
 }
 

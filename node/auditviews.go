@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,6 +116,11 @@ func viewRecord(e *audit.Entry) api.AuditRecord {
 	}
 	for _, x := range r.Shared {
 		v.Shared = append(v.Shared, api.Standing{Instance: x.Instance, Asked: float64(x.Asked) / 1000, Share: float64(x.Share) / 1000, Small: x.Small, Under: x.Under})
+	}
+	for _, s := range r.Samples {
+		if !math.IsInf(s.Value, 0) && !math.IsNaN(s.Value) { // no node of ours writes such, and JSON has none
+			v.Samples = append(v.Samples, api.AuditSample(s))
+		}
 	}
 	for _, d := range r.Draws {
 		v.Draws = append(v.Draws, api.AuditDraw{

@@ -191,7 +191,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		Faults: o.Faults, Logger: n.part("http"), Registerer: o.Registry,
 	})
 	if err == nil {
-		err = n.auditor.register(o.Registry)
+		err = telemetry.RegisterAudit(o.Registry, n.auditor.state)
 	}
 	if err == nil {
 		go n.loop()

@@ -191,7 +191,12 @@ func auditWhat(r *api.AuditRecord) string {
 			add("(%s)", r.Outcome)
 		}
 	case "policy":
-		add("revision %d, before %d", r.Revision, r.From)
+		add("%s: revision %d", r.What, r.Revision)
+		if r.From != 0 {
+			add("after %d", r.From)
+		}
+	case "metrics":
+		add("%d series", len(r.Samples))
 	case "transfer":
 		way := "from"
 		if r.What == "out" {

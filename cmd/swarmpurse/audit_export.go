@@ -26,8 +26,8 @@ const auditExportHelp = `Write an audit log, or a part of it, in one of four for
   --archive            the log itself, as a tar file that swarmpurse audit verify --archive proves anywhere
   --trace              a workload for swarmpurse sim: a CSV of the calls, with the tokens that the provider counted, or else what
                        the caller stated. Refused calls are in it too: they are demand
-  --incident FROM TO   a zip file for the review of an incident: decisions and ends, policies, members, all other acts, the proof of
-                       the log, and the node's metrics of now. FROM and TO are times as in 2026-01-02T15:04:05Z, or how long ago as in 1h
+  --incident FROM TO   a zip file for the review of an incident: decisions and ends, policies, members, all other acts, metrics
+                       minute by minute and of now, and the proof of the log. FROM and TO are times as in 2026-01-02T15:04:05Z, or how long ago as in 1h
 
 The log is read from the node, or with --data or --archive-file as by swarmpurse audit verify.`
 
@@ -237,7 +237,7 @@ func (a *app) writeIncident(cmd *cobra.Command, w io.Writer, dir string, begin, 
 			}
 			counts[key]++
 		}
-		if r.At.Before(begin) && (r.Kind == "policy" || r.Kind == "start") {
+		if r.At.Before(begin) && r.Kind == "policy" && r.Hash != "" && (r.What == "applied" || r.What == "in force at the start") {
 			c := *r
 			last = &c
 		}
@@ -259,6 +259,9 @@ func (a *app) writeIncident(cmd *cobra.Command, w io.Writer, dir string, begin, 
 		}
 	}
 	if err == nil {
+		err = add("metrics.csv", func(w io.Writer) error { return writeSamples(w, dir, within("metrics")) })
+	}
+	if err == nil {
 		err = add("verify.json", object(report))
 	}
 	if err == nil {
@@ -268,6 +271,24 @@ func (a *app) writeIncident(cmd *cobra.Command, w io.Writer, dir string, begin, 
 		err = a.addNow(cmd, add, object)
 	}
 	return errors.Join(err, z.Close())
+}
+
+// writeSamples writes the metrics that the log has noted, a line for each series and time.
+func writeSamples(w io.Writer, dir string, wanted func(*api.AuditRecord) bool) error {
+	out := csv.NewWriter(w)
+	_ = out.Write([]string{"time", "series", "value"})
+	err := node.ReadAudit(dir, func(r *api.AuditRecord) bool {
+		if !wanted(r) {
+			return true
+		}
+		at := r.At.Format("2006-01-02 15:04:05.000")
+		for _, s := range r.Samples {
+			_ = out.Write([]string{at, s.Series, strconv.FormatFloat(s.Value, 'g', -1, 64)})
+		}
+		return true
+	})
+	out.Flush()
+	return errors.Join(err, out.Error())
 }
 
 // addNow adds what a running node says of itself.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/zip"
 	"context"
 	"errors"
 	"net/http/httptest"
@@ -52,8 +53,20 @@ func TestScripts(t *testing.T) {
 			env.Setenv("POLICY", shipped)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready, "refused": refused, "change": change},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready, "refused": refused, "change": change, "unpack": unpack},
 	})
+}
+
+// unpack FILE makes files of a zip's, beside it.
+func unpack(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: unpack FILE")
+	}
+	path := ts.MkAbs(args[0])
+	z, err := zip.OpenReader(path)
+	ts.Check(err)
+	defer z.Close()
+	ts.Check(os.CopyFS(strings.TrimSuffix(path, ".zip"), z))
 }
 
 // exits CODE ARGS... runs swarmpurse and demands an exit code. Its output is that of `exec`.

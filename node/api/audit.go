@@ -132,6 +132,14 @@ type AuditRecord struct {
 	From     int64         `json:"from_revision,omitempty"`
 	Count    int64         `json:"count,omitempty"`
 	Upstream string        `json:"upstream,omitempty"`
+
+	Samples []AuditSample `json:"samples,omitempty"`
+}
+
+// AuditSample is one series of a metric at the time of its record.
+type AuditSample struct {
+	Series string  `json:"series"` // as Prometheus writes it
+	Value  float64 `json:"value"`
 }
 
 // AuditDraw is what one instance held for a call, or was charged at its end.

@@ -58,7 +58,8 @@ const (
 	fCount
 	fUpstream
 	fShared
-	lastField = fShared
+	fSample
+	lastField = fSample
 )
 
 // Fields of a draw.
@@ -83,12 +84,19 @@ const (
 	lastStanding = sUnder
 )
 
+// Fields of a sample.
+const (
+	mSeries protowire.Number = iota + 1
+	mValue
+	lastSample = mValue
+)
+
 // Append appends the encoding of r. It changes r only by cutting off what is too long.
 func Append(b []byte, r *Record) []byte {
 	start := len(b)
 	r.bound()
 	b = appendRecord(b, r)
-	for len(b)-start > MaxRecord { // only data sets and rules can come to so much
+	for len(b)-start > MaxRecord { // only lists can come to so much
 		switch {
 		case len(r.Data) > 0:
 			r.Data = r.Data[:len(r.Data)/2]
@@ -96,6 +104,8 @@ func Append(b []byte, r *Record) []byte {
 			r.Rules = r.Rules[:len(r.Rules)/2]
 		case len(r.Shared) > 0:
 			r.Shared = r.Shared[:len(r.Shared)/2]
+		case len(r.Samples) > 0:
+			r.Samples = r.Samples[:len(r.Samples)/2]
 		default:
 			r.Draws = r.Draws[:len(r.Draws)/2]
 		}
@@ -125,6 +135,10 @@ func (r *Record) bound() {
 	r.Shared = r.Shared[:min(len(r.Shared), maxList)]
 	for i := range r.Shared {
 		r.Shared[i].Instance = cut(r.Shared[i].Instance)
+	}
+	r.Samples = r.Samples[:min(len(r.Samples), MaxSamples)]
+	for i := range r.Samples {
+		r.Samples[i].Series = cut(r.Samples[i].Series)
 	}
 	r.At = max(r.At, 0)
 }
@@ -216,6 +230,9 @@ func appendRecord(b []byte, r *Record) []byte {
 	for i := range r.Shared {
 		b = appendStanding(b, &r.Shared[i])
 	}
+	for i := range r.Samples {
+		b = appendSample(b, &r.Samples[i])
+	}
 	return b
 }
 
@@ -241,6 +258,16 @@ func appendStanding(b []byte, s *Standing) []byte {
 	in = num(in, sSmall, flag[s.Small])
 	in = num(in, sUnder, flag[s.Under])
 	b = protowire.AppendTag(b, fShared, protowire.BytesType)
+	return protowire.AppendBytes(b, in)
+}
+
+func appendSample(b []byte, s *Sample) []byte {
+	var room [maxText + 16]byte
+	in := text(room[:0], mSeries, s.Series)
+	if bits := math.Float64bits(s.Value); bits != 0 {
+		in = protowire.AppendFixed64(protowire.AppendTag(in, mValue, protowire.Fixed64Type), bits)
+	}
+	b = protowire.AppendTag(b, fSample, protowire.BytesType)
 	return protowire.AppendBytes(b, in)
 }
 
@@ -279,7 +306,7 @@ func Decode(b []byte) (Record, error) {
 			return r, malformed("a field has no number")
 		}
 		b = b[n:]
-		repeats := f == fData || f == fRule || f == fDraw || f == fShared || f > lastField
+		repeats := f == fData || f == fRule || f == fDraw || f == fShared || f == fSample || f > lastField
 		if f < last || f == last && !repeats {
 			return r, malformed("field %d comes after field %d", f, last)
 		}
@@ -329,6 +356,13 @@ func consume(f protowire.Number, typ protowire.Type, b []byte) (v value, n int, 
 			return v, 0, malformed("field %d is cut off", f)
 		}
 		v.raw = raw
+		return v, n, nil
+	case protowire.Fixed64Type:
+		u, n := protowire.ConsumeFixed64(b)
+		if n < 0 {
+			return v, 0, malformed("field %d is cut off", f)
+		}
+		v.num = int64(u)
 		return v, n, nil
 	}
 	return v, 0, malformed("field %d has wire type %d", f, typ)
@@ -409,6 +443,13 @@ func (r *Record) set(f protowire.Number, v value) error {
 		}
 		s, err := decodeStanding(v.raw)
 		r.Shared = append(r.Shared, s)
+		return err
+	case fSample:
+		if v.typ != protowire.BytesType || len(r.Samples) >= MaxSamples {
+			return malformed("sample %d", len(r.Samples))
+		}
+		s, err := decodeSample(v.raw)
+		r.Samples = append(r.Samples, s)
 		return err
 	}
 	if to := r.numberOf(f); to != nil {
@@ -519,6 +560,19 @@ func decodeStanding(b []byte) (s Standing, err error) {
 			return v.number(&s.Share)
 		}
 		return v.flag([]*bool{&s.Small, &s.Under}[f-sSmall])
+	})
+}
+
+func decodeSample(b []byte) (s Sample, err error) {
+	return s, fields(b, "sample", lastSample, func(f protowire.Number, v *value) error {
+		if f == mSeries {
+			return v.text(&s.Series)
+		}
+		if v.typ != protowire.Fixed64Type || v.num == 0 {
+			return malformed("a value is missing")
+		}
+		s.Value = math.Float64frombits(uint64(v.num))
+		return nil
 	})
 }
 

@@ -31,6 +31,7 @@ func drawRecord(t *rapid.T) Record {
 		r.Data = append(r.Data, word.Draw(t, "data"))
 		r.Draws = append(r.Draws, Draw{word.Draw(t, "instance"), word.Draw(t, "token"), num.Draw(t, "amount"), num.Draw(t, "price"), num.Draw(t, "before"), num.Draw(t, "after"), num.Draw(t, "overrun")})
 		r.Shared = append(r.Shared, Standing{word.Draw(t, "instance"), num.Draw(t, "asked"), num.Draw(t, "share"), rapid.Bool().Draw(t, "small"), rapid.Bool().Draw(t, "under")})
+		r.Samples = append(r.Samples, Sample{word.Draw(t, "series"), rapid.Float64().Draw(t, "value")})
 	}
 	return r
 }
@@ -57,6 +58,7 @@ func TestRecordsAreBounded(t *testing.T) {
 		r.Data, r.Rules = append(r.Data, long), append(r.Rules, long)
 		r.Draws = append(r.Draws, Draw{Instance: long, Token: long})
 		r.Shared = append(r.Shared, Standing{Instance: long})
+		r.Samples = append(r.Samples, Sample{long, 1})
 	}
 	data := r.Data
 	b := Append(nil, &r)
@@ -110,6 +112,7 @@ func TestDecodeRefuses(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(entry(1))
 	f.Add(Append(nil, &Record{Kind: End, At: 5, State: "settled", Draws: []Draw{{Instance: "pot", Token: "compute", Amount: 5}}, Trace: [16]byte{1}}))
+	f.Add(Append(nil, &Record{Kind: Metrics, At: 5, Samples: []Sample{{`up{a="b"}`, 0.5}, {Series: "x"}}}))
 	f.Add(Append(nil, &Record{Kind: Decision, At: 5, Shared: []Standing{{"pot", 1500, 1000, true, false}, {Instance: "day", Under: true}}}))
 	f.Add([]byte{8, 2, 16, 2})
 	f.Fuzz(func(t *testing.T, b []byte) {

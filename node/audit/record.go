@@ -11,7 +11,7 @@ type Kind uint8
 const (
 	Decision Kind = iota + 1 // a call was admitted, degraded, deferred or denied
 	End                      // a reservation was settled, released, or expired
-	Policy                   // a policy came into force
+	Policy                   // a policy came into force, or was in force at the start, or something was said of one
 	Member                   // a node joined, failed, left, was taken off the list or vouched dead
 	Mint                     // an instance was topped up here
 	Burn                     // rights were destroyed here
@@ -22,11 +22,12 @@ const (
 	Stop                     // the node stopped in good order
 	Gap                      // Count records are missing here, for the reason in Why
 	Alarm                    // something is wrong with a peer's log, or with this one
+	Metrics                  // some of the node's metrics, as they were
 )
 
 var kinds = [...]string{
 	Decision: "decision", End: "end", Policy: "policy", Member: "member", Mint: "mint", Burn: "burn", Freeze: "freeze",
-	Transfer: "transfer", Claim: "claim", Start: "start", Stop: "stop", Gap: "gap", Alarm: "alarm",
+	Transfer: "transfer", Claim: "claim", Start: "start", Stop: "stop", Gap: "gap", Alarm: "alarm", Metrics: "metrics",
 }
 
 func (k Kind) String() string {
@@ -65,6 +66,12 @@ type Standing struct {
 	Instance     string
 	Asked, Share int64 // thousandths of a token per second, at this node
 	Small, Under bool  // it asked for less than its share in the swarm; it had had less of late, and went first
+}
+
+// Sample is one series of a metric at a moment.
+type Sample struct {
+	Series string // as Prometheus writes it: a name, and labels in braces
+	Value  float64
 }
 
 // Milli is a rate in thousandths, within the range of a record.
@@ -117,12 +124,15 @@ type Record struct {
 	Upstream string // that the call was sent to
 
 	Shared []Standing // of a decision
+
+	Samples []Sample
 }
 
 // Bounds. What is longer is cut off: a record never fails to be written for its size.
 const (
-	MaxRecord = 32 << 10 // bytes of an encoded record
-	maxText   = 512      // bytes of one string
-	maxList   = 64       // entries of Rules, Draws and Shared
-	maxData   = 256      // of Data
+	MaxRecord  = 32 << 10 // bytes of an encoded record
+	maxText    = 512      // bytes of one string
+	maxList    = 64       // entries of Rules, Draws and Shared
+	maxData    = 256      // of Data
+	MaxSamples = 256      // entries of Samples
 )

@@ -15,6 +15,8 @@ func TestImports(t *testing.T) {
 	allowed := map[string]bool{
 		"github.com/prometheus/client_golang/prometheus":            true,
 		"github.com/prometheus/client_golang/prometheus/collectors": true,
+		"github.com/prometheus/client_model/go":                     true,
+		"github.com/prometheus/common/model":                        true,
 		"github.com/rs/zerolog":                                     true,
 		"golang.org/x/term":                                         true,
 	}

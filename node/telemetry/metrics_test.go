@@ -27,6 +27,11 @@ func newMetrics(t testing.TB) (*Metrics, *prometheus.Registry) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := RegisterAudit(reg, func() AuditState {
+		return AuditState{Written: 9, Dropped: 1, Alarms: 2, Refused: 3, Failing: true, Witnessed: 7, Kept: true, Size: 10, Bytes: 2048}
+	}); err != nil {
+		t.Fatal(err)
+	}
 	return m, reg
 }
 
