@@ -261,3 +261,67 @@ func rewrite(t *testing.T, data string, change func(*audit.Record)) {
 		t.Fatal(err)
 	}
 }
+
+// TestWhatACallWaitedFor: a call that its node's own rights do not cover waits until a peer has given some, and explain tells of that
+// transfer, also when the node has forgotten the decision.
+func TestWhatACallWaitedFor(t *testing.T) {
+	t.Parallel()
+	s := newSwarm(t, 2, auditPolicy)
+	const all = 3_000_000
+	here := func(p *proc) (local, swarm ledger.Tokens) {
+		b, err := p.Budget(t.Context(), "pot")
+		if err != nil || len(b.Instances) != 1 {
+			return 0, 0
+		}
+		return b.Instances[0].Local.Rights, b.Instances[0].Swarm.Rights
+	}
+	eventually(t, func() error { // the instance is opened, and all is known to both
+		for _, p := range s.nodes {
+			a, err := p.Admit(t.Context(), api.AdmitRequest{Tokens: map[string]ledger.Tokens{"compute": 1}})
+			if err != nil {
+				return err
+			}
+			if a.Admitted() {
+				if _, err := p.Release(t.Context(), a.ID); err != nil {
+					return err
+				}
+			}
+		}
+		for _, p := range s.nodes {
+			if _, swarm := here(p); swarm != all {
+				return fmt.Errorf("%s knows of %d", p.set.Name, swarm)
+			}
+		}
+		return nil
+	})
+	p, from := s.nodes[0], "n2"
+	if local, _ := here(p); local > all/2 {
+		p, from = s.nodes[1], "n1"
+	}
+	local, _ := here(p)
+	a, err := p.Admit(t.Context(), api.AdmitRequest{Tenant: "search", Tokens: map[string]ledger.Tokens{"compute": all * 9 / 10}, Wait: "20s"})
+	if err != nil || !a.Admitted() || a.WaitedMS == 0 {
+		t.Fatalf("with rights of %d: %+v %v", local, a, err)
+	}
+	check := func(when string) {
+		d, err := p.Decision(t.Context(), a.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := ledger.Tokens(0)
+		for _, m := range d.Transfers {
+			if m.From != from || m.Instance != "pot" || m.At.After(d.At) {
+				t.Errorf("%s: %+v", when, m)
+			}
+			sum += m.Tokens
+		}
+		if sum < all*9/10-local || len(d.Rights) != 1 || d.Rights[0].Before-d.Rights[0].After != all*9/10 {
+			t.Errorf("%s: with %d it waited for %d: %+v", when, local, sum, d)
+		}
+	}
+	check("at once")
+	p.terminate()
+	p.restart()
+	s.ready()
+	check("after a restart")
+}
