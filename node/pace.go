@@ -30,7 +30,7 @@ func (n *Node) Pace(ctx context.Context, id string, bytes int64) bool {
 		if looks%paceAsks == 0 {
 			lack := lack
 			_ = n.submit(n.looks, func(now ledger.Instant) { // full: it is tried again
-				n.replica.Waiting(now, lack.Instance, ledger.Need{First: lack.Need, All: lack.Need, Since: now, Until: now + ledger.Instant(paceWaits.Milliseconds())})
+				n.replica.Waiting(now, lack.Instance, ledger.Need{First: lack.First, All: lack.Need, Since: now, Until: now + ledger.Instant(paceWaits.Milliseconds())})
 			})
 		}
 		select {

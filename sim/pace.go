@@ -104,5 +104,5 @@ func (w *world) flowed(n *node, c *call, bytes ledger.Tokens, paced, owed bool) 
 
 // lacks asks peers for what bytes wait for.
 func (n *node) lacks(now ledger.Instant, lack admit.Lack) {
-	n.core.Replica.Waiting(now, lack.Instance, ledger.Need{First: lack.Need, All: lack.Need, Since: now, Until: now + ledger.Instant(paceWaits/milli)})
+	n.core.Replica.Waiting(now, lack.Instance, ledger.Need{First: lack.First, All: lack.Need, Since: now, Until: now + ledger.Instant(paceWaits/milli)})
 }

@@ -37,6 +37,8 @@ type gate struct {
 	// frozen says that an operator froze the instance. The owner writes it.
 	frozen atomic.Bool
 
+	turns turns // of bytes that wait for rights
+
 	// The rest is the owner's.
 	lines   []*classLine  // in the order in which their classes came first
 	n       int           // calls that wait

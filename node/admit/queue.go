@@ -484,6 +484,9 @@ func (e *Engine) tell(now ledger.Instant, l Ledger, g *gate) {
 		w := g.keepers[0]
 		need = ledger.Need{First: w.needs(g), All: w.needs(g), Since: w.since, Until: w.deadline}
 	}
+	if need.First > 0 {
+		need.All = min(need.All+g.turns.all(), ledger.MaxTokens)
+	}
 	if need.First > 0 || g.told > 0 {
 		l.Waiting(now, g.id, need)
 	}

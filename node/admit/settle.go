@@ -63,6 +63,7 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 		}
 	}
 	// From here on nothing can fail.
+	r.leaveLines(id)
 	hs := r.held()
 	forfeit := to == Released && r.outcome != nil && *r.outcome == OutcomeRefused
 	for j := range hs {
