@@ -32,6 +32,7 @@ func (e *Engine) flow(now ledger.Instant, id ID, n ledger.Tokens, owed bool) (do
 	defer s.mu.Unlock()
 	r := s.rec(i)
 	if r.state != Reserved {
+		r.leaveLines(id) // its TTL has ended
 		return 0, Lack{}, false
 	}
 	var draws [policy.MaxDraws]int

@@ -63,6 +63,18 @@ func TestTurns(t *testing.T) {
 	if done, _, _ := n.e.Pace(n.w.now, ids[0], 400_000); done != 400_000 {
 		t.Errorf("the last one gets %d bytes", done)
 	}
+	// One whose TTL ends while its bytes wait leaves the line when it asks again.
+	late := moves("search")
+	late.TTL = time.Second
+	id := n.must(late, Admit, CodeOK)
+	if done, _, _ := n.e.Pace(n.w.now, id, 2_000_000); done == 2_000_000 {
+		t.Error("more than the burst passed")
+	}
+	n.w.pass(3 * time.Second)
+	n.e.Expire(n.w.now)
+	if _, _, ok := n.e.Pace(n.w.now, id, 1000); ok {
+		t.Error("a call whose TTL has ended is paced")
+	}
 	for _, g := range n.e.gates {
 		if g.turns.n.Load() != 0 || len(g.turns.line) != 0 || g.turns.needs != 0 {
 			t.Errorf("%s: %d in line, who need %d", g.id.Name(), len(g.turns.line), g.turns.needs)
