@@ -169,13 +169,10 @@ func (n *Node) tellRevisions(news []said) {
 }
 
 // receiveRevisions takes a peer's words over, and asks it for documents that are missing here.
-func (n *Node) receiveRevisions(from string, es []rollout.Entry) {
+func (n *Node) receiveRevisions(now ledger.Instant, from string, es []rollout.Entry) {
 	n.learn(es, nil, from, nil)
 	if from != "" {
-		for _, k := range n.roll.inForce().Missing {
-			if n.roll.useless(k) {
-				continue
-			}
+		for _, k := range n.roll.Ask(int64(now), true, n.roll.has, n.roll.useless) {
 			n.tell(from, msgWantDocument, wire.EncodeWant(k))
 		}
 	}

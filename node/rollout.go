@@ -53,7 +53,7 @@ func (n *Node) receiveTally(from string, of rollout.Key, rows []rollout.Row, bod
 
 // askMissing asks some peer for the documents that would be in force if they were here.
 func (n *Node) askMissing(now ledger.Instant) {
-	missing := n.roll.Ask(int64(now), n.roll.has, n.roll.useless)
+	missing := n.roll.Ask(int64(now), false, n.roll.has, n.roll.useless)
 	peers := slices.DeleteFunc(slices.Clone(n.pool.Alive()), func(name string) bool { return name == n.opts.Name })
 	if len(missing) == 0 || len(peers) == 0 {
 		return
@@ -74,7 +74,7 @@ func (n *Node) decodeRollout(from string, payload []byte) (op, error) {
 		if err != nil {
 			return nil, err
 		}
-		return func(ledger.Instant) { n.receiveRevisions(from, es) }, nil
+		return func(now ledger.Instant) { n.receiveRevisions(now, from, es) }, nil
 	case msgHaveRollout:
 		have, err := wire.DecodeHaveRollout(body)
 		if err != nil {

@@ -24,6 +24,7 @@ type call struct {
 	id         admit.ID
 	life       uint32
 	got        uint64 // rights that the node had received when the call arrived
+	came       micros // when it came this time
 	offered    bool
 	ended      bool
 	unheld     bool             // it has waited for guardians
@@ -79,7 +80,7 @@ func (w *world) enter(c *call) {
 		},
 		Wait: admit.UseClassDefault,
 	}
-	c.life, c.got = n.life, n.got
+	c.life, c.got, c.came = n.life, n.got, w.now
 	w.calls++
 	if n.paused {
 		n.hold(event{kind: evCall, p: c})
@@ -149,6 +150,7 @@ func (n *node) decided(c *call) {
 		return
 	}
 	w.mix(uint64(d.Verdict))
+	n.checkArm(c, &d)
 	local := d.Waited == 0 || n.got == c.got
 	w.measure.decided(d.Verdict, &c.Call)
 	if d.Verdict.Admitted() {

@@ -23,7 +23,7 @@ func (w *world) fault(e *scenario.Event, begins bool) {
 	case scenario.Revise:
 		for _, n := range ns {
 			if n.up && !n.paused {
-				n.adopt(f.Policy)
+				n.operates(f)
 			}
 		}
 		return
@@ -86,7 +86,6 @@ func (w *world) fault(e *scenario.Event, begins bool) {
 				n.failing--
 			}
 		case scenario.Join:
-			n.policy = w.latestPolicy()
 			n.start()
 			w.pool.came(n)
 			w.measure.healed()
@@ -156,17 +155,6 @@ func (n *node) pause(begins bool) {
 	n.free()
 }
 
-// latestPolicy is what a joiner gets.
-func (w *world) latestPolicy() int {
-	best := 0
-	for i := range w.policyAt {
-		if w.measure.adopted[i] > 0 {
-			best = i
-		}
-	}
-	return best
-}
-
 // faultText says what a fault does to so many nodes.
 func faultText(f *scenario.Fault, nodes int) string {
 	what := string(f.Kind)
@@ -175,6 +163,8 @@ func faultText(f *scenario.Fault, nodes int) string {
 		what += ", one way"
 	case f.LoseDisk:
 		what += ", disk lost"
+	case f.Act != "":
+		what += ", " + f.Act.Word()
 	case f.Kind == scenario.Freeze:
 		what += " " + f.Freeze.String()
 	case f.By != 0:

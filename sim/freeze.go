@@ -7,7 +7,6 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/freeze"
-	"github.com/swarmpurse/swarmpurse/sim/promise"
 	"github.com/swarmpurse/swarmpurse/sim/result"
 )
 
@@ -22,11 +21,6 @@ type (
 		hash [32]byte
 	}
 	wantFrozen struct{ from *node } // the sender wants to know all
-	moreWaves  struct {             // the node's own: it passes words on once more
-		words []freeze.Word
-		peers []int32
-		life  uint32
-	}
 )
 
 // says is an operator's word at this node.
@@ -38,7 +32,7 @@ func (n *node) says(k freeze.Key, on bool) {
 	}
 	n.w.measure.frozen.said(n.w, w)
 	n.enforce([]freeze.Word{w})
-	n.spreads([]freeze.Word{w})
+	n.spread(sizeOf([]freeze.Word{w}), evFrozen, []freeze.Word{w}, -1)
 	for _, i := range n.view.live {
 		if i != int32(n.i) {
 			n.tellWords(n.w.nodes[i], []freeze.Word{w})
@@ -55,8 +49,8 @@ func (n *node) hears(m any) {
 		}
 		if news := n.frozen.Merge(m); len(news) > 0 {
 			n.enforce(news)
-			if len(n.view.live)-1 > promise.Fanout*promise.Waves { // else the origin has told all
-				n.spreads(news)
+			if n.passesOn() {
+				n.spread(sizeOf(news), evFrozen, news, -1)
 			}
 		}
 	case haveFrozen:
@@ -66,25 +60,6 @@ func (n *node) hears(m any) {
 		}
 	case wantFrozen:
 		n.tellWords(m.from, n.frozen.Words())
-	case moreWaves:
-		if m.life == n.life {
-			n.wave(m)
-		}
-	}
-}
-
-// spreads pushes words to a few peers at once, and to a few others somewhat later.
-func (n *node) spreads(ws []freeze.Word) {
-	n.wave(moreWaves{ws, n.view.pick(nil, n, -1, n.dice, promise.Fanout*promise.Waves), n.life})
-}
-
-func (n *node) wave(m moreWaves) {
-	k := min(promise.Fanout, len(m.peers))
-	for _, i := range m.peers[:k] {
-		n.tellWords(n.w.nodes[i], m.words)
-	}
-	if m.peers = m.peers[k:]; len(m.peers) > 0 {
-		n.w.plan(n.w.now+span(promise.WaveGap), evFrozen, n, m)
 	}
 }
 
@@ -101,14 +76,17 @@ func (n *node) enforce(news []freeze.Word) {
 }
 
 func (n *node) tellWords(to *node, ws []freeze.Word) {
-	if len(ws) == 0 {
-		return
+	if len(ws) > 0 {
+		n.send(to, sizeOf(ws), evFrozen, ws)
 	}
+}
+
+func sizeOf(ws []freeze.Word) int {
 	size := wordSize
 	for _, w := range ws {
 		size += len(w.Instance) + len(w.Tenant) + len(w.Agent) + len(w.Node) + len(w.By) + len(w.Why) + 16
 	}
-	n.send(to, size, evFrozen, ws)
+	return size
 }
 
 // compareFrozen tells a peer what this node knows, where there is anything to know.

@@ -48,7 +48,7 @@ func (n *node) sleep() {
 // doze is after a tick, or anything else that happened to a node: the next ticks may have nothing to do.
 func (n *node) doze() {
 	w := n.w
-	if !n.still || w.everyTick || n.busy || n.paused || n.tickDue || len(n.backlog) > 0 || n.leaving.since > 0 || n.core.Over() {
+	if !n.still || w.everyTick || n.busy || n.paused || n.tickDue || len(n.backlog) > 0 || n.leaving.since > 0 || n.core.Over() || n.watches() {
 		return
 	}
 	if now := n.clockNow(); n.clock.Steady(n.wall(), n.elapsed()) {

@@ -35,6 +35,7 @@ type measure struct {
 	endedShares float64 // of all instances
 	back        micros  // the longest until all of one of them was in use again
 	frozen      frozenMeasure
+	rollouts    trials
 	step        micros
 
 	at                                        []time.Duration
@@ -401,6 +402,7 @@ func (w *world) result() *result.Result {
 	}
 	s.Successions = m.successions
 	m.supply(&s)
+	m.rollouts.figures(&s)
 	s.FreezeTakes, s.Slipped = m.frozen.takes(w), m.frozen.slipped
 	s.Recover = w.tally.Recover(scenario.Disturbances(w.sc, w.faults), w.sc.Duration)
 	if age := median(m.ages); !math.IsNaN(age) {
@@ -411,6 +413,7 @@ func (w *world) result() *result.Result {
 		Duration: w.sc.Duration - w.sc.Warmup, Events: w.events, TraceHash: traceHash(w.hash),
 		Systems: []result.System{s}, Panels: m.panels(), Violation: w.violation,
 	}
+	r.Rollouts = m.rollouts.results()
 	for _, f := range w.faults {
 		k := result.Mark{At: f.At, Until: f.Until, Kind: string(f.Kind), Text: faultText(&w.sc.Faults[f.Fault], len(f.Nodes))}
 		if f.Until == scenario.Never {

@@ -11,7 +11,6 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/core"
 	"github.com/swarmpurse/swarmpurse/node/freeze"
-	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/sim/promise"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
@@ -60,6 +59,7 @@ type node struct {
 	newest     [][]seen            // by instance and holder
 	touched    []ledger.InstanceID // whose accounts may have moved in this operation
 	leaving    leaving
+	roll       revisions
 	followed   int  // generations that have followed another in this process
 	synced     bool // by the join that comes after the first
 
@@ -70,6 +70,7 @@ type node struct {
 	failing int            // faults that make its disk fail, or slow
 	slow    micros
 	frozen  freeze.Set
+	kept    kept
 	ice     *freeze.View // of frozen, as the engine has it
 	gone    bool         // left, or died for good
 	crashed bool         // and is not to be back yet
@@ -117,6 +118,7 @@ func (n *node) start() {
 	n.out.init(n)
 	n.core = core.Core{}
 	now := n.clockNow()
+	n.loadRevisions()
 	w.measure.adopted[n.policy]++
 	w.inForce(n.policy)
 	r, ok := n.open(now, nil)
@@ -141,6 +143,7 @@ func (n *node) start() {
 	n.effects(n.core.Commit(now))
 	w.audit.restarted(n)
 	n.see(w.pool.viewOf(n))
+	n.govern()
 	if n.counted != n.dir { // a holder that came later, with its own part of overdrafts; generations of a directory have one
 		n.counted = n.dir
 		w.judge.came(max(w.pool.members(n), w.sc.Founders))
@@ -212,12 +215,16 @@ func (n *node) stop() {
 	n.wake()
 	if n.busy && n.dice.IntN(2) == 0 {
 		n.store(n.writing) // the write had reached the disk, though nobody heard of it
+		if b := n.roll.writing; b != nil {
+			n.kept = b.kept
+		}
 	}
 	w.audit.crashed(n)
 	n.up, n.busy = false, false
 	n.life++
 	w.measure.adopted[n.policy]--
 	w.inForce(n.policy)
+	w.measure.rollouts.look(w)
 	for _, e := range n.backlog {
 		if c, ok := e.p.(*call); ok && e.kind == evCall {
 			n.waiting[c] = struct{}{} // its caller sees the connection break, too
@@ -233,11 +240,10 @@ func (n *node) stop() {
 // wipe replaces the data directory by an empty one: a new generation.
 func (n *node) wipe() {
 	n.disk = map[string][]byte{}
-	n.frozen = freeze.Set{}
+	n.frozen, n.kept = freeze.Set{}, kept{}
 	n.latest = 0
 	n.self.Gen++
 	n.dir = n.self.Gen
-	n.policy = n.w.latestPolicy() // a joiner gets it with its first push/pull
 }
 
 // wall is what the machine's wall clock says.
@@ -267,31 +273,6 @@ func (n *node) resolve(id ledger.InstanceID) (ledger.Spec, bool) {
 	}
 	return b.Spec, true
 }
-
-// adopt takes over a policy if it is newer.
-func (n *node) adopt(i int) {
-	if !policy.Newer(n.w.sc.Policies[i], n.w.sc.Policies[n.policy]) {
-		return
-	}
-	m := &n.w.measure
-	m.adopted[n.policy]--
-	n.w.inForce(n.policy)
-	n.policy = i
-	m.adopted[i]++
-	n.w.inForce(i)
-	n.core.Engine.SetPolicy(n.w.sc.Policies[i])
-	n.core.Replica.Respec(n.clockNow())
-	n.core.Replica.SetGuards(n.clockNow(), n.w.sc.Policies[i].Guards())
-	for _, j := range n.view.live {
-		if j != int32(n.i) {
-			n.send(n.w.nodes[j], wordSize, evMessage, policyWord(i))
-		}
-	}
-}
-
-// policyWord tells that its sender has a policy. The document itself, which the peer would fetch, is not modelled
-// apart from its bytes.
-type policyWord int
 
 const wordSize = 64
 
@@ -347,7 +328,7 @@ func (n *node) do(e event) {
 
 // input reports whether an operation changes the replica. The others decide on calls, settle them, or only read.
 func input(k eventKind) bool {
-	return k != evCall && k != evSettle && k != evGone && k != evSync && k != evFrozen
+	return k != evCall && k != evSettle && k != evGone && k != evSync && k != evFrozen && k != evRevision && k != evWave
 }
 
 func (n *node) hold(e event) {
@@ -355,7 +336,7 @@ func (n *node) hold(e event) {
 		n.tickDue = true // tickers do not pile up
 		return
 	}
-	packet := e.kind == evRows || e.kind == evMessage || e.kind == evFrozen
+	packet := e.kind == evRows || e.kind == evMessage || e.kind == evFrozen || e.kind == evRevision
 	if packet && n.paused {
 		if n.unread++; n.unread > maxUnread {
 			return // the socket's buffer is full
@@ -407,10 +388,6 @@ func (n *node) perform(e *event) {
 		n.learn(now, e.p.(*packet))
 	case evMessage:
 		switch m := e.p.(type) {
-		case policyWord:
-			if policy.Newer(w.sc.Policies[m], w.sc.Policies[n.policy]) {
-				n.adopt(int(m))
-			}
 		case *packet:
 			n.learn(now, m)
 		default:
@@ -427,6 +404,10 @@ func (n *node) perform(e *event) {
 		n.lacks(now, e.p.(admit.Lack))
 	case evFrozen:
 		n.hears(e.p)
+	case evRevision:
+		n.hearsRevision(now, e.p)
+	case evWave:
+		n.wave(e.p.(*waves))
 	default:
 		panic(fmt.Sprintf("BUG: event %d at a node", e.kind))
 	}
@@ -472,6 +453,7 @@ func (n *node) expire() {
 func (n *node) tick() {
 	n.core.Tick(n.clockNow())
 	n.compare(n.clockNow())
+	n.watchRollout(n.clockNow())
 	n.succeed() // if the disk kept it from it
 	if n.leaving.since > 0 {
 		n.leave()
@@ -489,11 +471,12 @@ func (n *node) flush() {
 				n.decided(c)
 			}
 		}
-		if n.busy || !pending || !n.core.Ready() {
+		if n.busy || !pending && n.roll.changes == n.roll.durable && !n.roll.counted || !n.core.Ready() {
 			break
 		}
 		n.writing = n.core.Writes(n.clockNow())
-		if len(n.writing) > 0 {
+		n.roll.writing = n.toWrite()
+		if len(n.writing) > 0 || n.roll.writing != nil {
 			if n.w.audit.bug == bugTellEarly {
 				n.effects(n.core.Commit(n.clockNow()))
 			}
@@ -521,6 +504,7 @@ func (n *node) stored() {
 			n.succeed()
 		}
 	}
+	n.wroteRevisions(n.failing == 0)
 	n.writing = nil
 	n.check()
 	n.free()
@@ -626,7 +610,7 @@ func (n *node) compare(now ledger.Instant) {
 	size := wordSize
 	if to != n.name {
 		size = n.tellDigest(n.w.byName[to])
-		n.send(n.w.byName[to], wordSize, evMessage, policyWord(n.policy))
+		n.compareRevisions(n.w.byName[to])
 		n.compareFrozen(n.w.byName[to])
 	}
 	n.comparer.Told(now, pause, size, n.w.pool.rate, n.dice)
@@ -651,11 +635,11 @@ func (n *node) sync() {
 	if to := n.view.pick(nil, n, -1, n.dice, 1); len(to) > 0 {
 		p := w.nodes[to[0]]
 		n.tellDigest(p)
-		n.send(p, wordSize, evMessage, policyWord(n.policy))
+		n.compareRevisions(p)
 		n.compareFrozen(p)
 		if p.up && !w.links.cut(p.end, n.end) {
 			p.tellDigest(n)
-			p.send(n, wordSize, evMessage, policyWord(p.policy))
+			p.compareRevisions(n)
 			p.compareFrozen(n)
 		}
 	}

@@ -110,6 +110,9 @@ func (w *world) unrest() (invariant, detail string) {
 	if detail = w.underway(); detail != "" {
 		return "what was given has come", detail
 	}
+	if detail = w.divided(); detail != "" {
+		return "one revision is in force in the end", detail
+	}
 	if detail = w.disagree(); detail != "" {
 		return "every node knows the same in the end", detail
 	}

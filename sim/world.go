@@ -9,6 +9,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/ledger/placement"
 	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/policy/rollout"
 	"github.com/swarmpurse/swarmpurse/sim/result"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 	"github.com/swarmpurse/swarmpurse/sim/workload"
@@ -22,21 +23,23 @@ const (
 	evSettle                   // a call has ended
 	evGone                     // a caller goes away
 	evTick
-	evRows    // a packet of rows arrives
-	evMessage // a message of the ledger or the node arrives
-	evDisk    // a write is done
-	evSpread  // the outbox may send
-	evView    // a node hears of a change in the membership
-	evStatus  // world: the failure detector has come to know something
-	evSync    // a node's periodic push/pull
-	evBack    // world: a node that left comes back
-	evFault   // world: a fault begins
-	evMend    // world: it ends
-	evSample  // world: panels
-	evLook    // world: has the swarm converged?
-	evFlow    // bytes of a call's answer are there
-	evLack    // what bytes wait for is asked for
-	evFrozen  // words of operators arrive
+	evRows     // a packet of rows arrives
+	evMessage  // a message of the ledger or the node arrives
+	evDisk     // a write is done
+	evSpread   // the outbox may send
+	evView     // a node hears of a change in the membership
+	evStatus   // world: the failure detector has come to know something
+	evSync     // a node's periodic push/pull
+	evBack     // world: a node that left comes back
+	evFault    // world: a fault begins
+	evMend     // world: it ends
+	evSample   // world: panels
+	evLook     // world: has the swarm converged?
+	evFlow     // bytes of a call's answer are there
+	evLack     // what bytes wait for is asked for
+	evFrozen   // words of operators arrive
+	evRevision // what is told of revisions of the policy arrives
+	evWave     // the node passes on once more what is no row
 )
 
 // world is one run.
@@ -76,6 +79,9 @@ type world struct {
 	audit     audit
 	judge     judge
 	measure   measure
+	keys      []rollout.Key // of the scenario's policies
+	indexOf   map[rollout.Key]int
+	atFirst   kept     // what nodes of the start have
 	policyAt  []micros // when a policy was last in force anywhere
 	everyTick bool     // see Options
 	ticks     uint64   // that came to nodes
@@ -115,6 +121,8 @@ const (
 	bugForgetSteps     // reservations do not hear of a step of the clock
 	bugDeaf            // some nodes do not hear what is frozen
 	bugThaw            // what is frozen is known, and not put in force
+	bugOtherSplit      // some nodes choose other calls for the candidate
+	bugForgive         // some nodes do not hear that a revision was rolled back
 )
 
 // Swarm runs the scenario with the swarm only. The error says why the run could not be made; what went wrong in it
@@ -145,6 +153,7 @@ func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, er
 		end:         span(sc.Duration + sc.Rest),
 	}
 	w.tally.Streams(sc.Workload)
+	w.initRevisions()
 	var err error
 	if w.source, err = sc.Source(); err != nil {
 		return nil, fmt.Errorf("scenario %q: %w", sc.Name, err)
@@ -155,6 +164,7 @@ func newWorld(ctx context.Context, sc *scenario.Scenario, o Options) (*world, er
 	var founders []ledger.Holder
 	for i := range sc.Nodes {
 		n := w.addNode(i)
+		n.kept = w.atFirst
 		if i < sc.Founders {
 			founders = append(founders, n.self)
 		}
@@ -288,7 +298,7 @@ func (w *world) happen(e *event) {
 		w.flows(e.p.(*call))
 	default:
 		n := w.nodes[e.node]
-		packet := e.kind == evRows || e.kind == evMessage || e.kind == evFrozen
+		packet := e.kind == evRows || e.kind == evMessage || e.kind == evFrozen || e.kind == evRevision
 		if !n.up || !packet && e.life != n.life {
 			return // it was for a process that is no more
 		}

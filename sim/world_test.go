@@ -18,7 +18,7 @@ func TestPurity(t *testing.T) {
 		"github.com/dustin/go-humanize": {"Comma"},
 		"math/rand/v2":                  {"New", "NewPCG", "Rand"}, // seeded by the scenario
 		"time":                          {"Duration", "Microsecond", "Millisecond", "Second"},
-		ours + "ledger/guardian":        nil, ours + "ledger/judge": nil, ours + "ledger": nil, ours + "ledger/placement": nil, ours + "node/admit": nil, ours + "node/core": nil, ours + "node/freeze": nil, ours + "policy": nil,
+		ours + "ledger/guardian":        nil, ours + "ledger/judge": nil, ours + "ledger": nil, ours + "ledger/placement": nil, ours + "node/admit": nil, ours + "node/core": nil, ours + "node/freeze": nil, ours + "node/wire": nil, ours + "policy": nil, ours + "policy/rollout": nil, "crypto/sha256": {"Sum256"},
 		ours + "sim/baseline": nil, ours + "sim/promise": nil, ours + "sim/result": nil, ours + "sim/scenario": nil, ours + "sim/workload": nil,
 	})
 }

@@ -63,13 +63,16 @@ func (w *Watch) Try(k Key) {
 	}
 }
 
-// Ask lists the documents that are to be asked for of some peer now, without those for which useless holds; nil as a rule.
-func (w *Watch) Ask(now int64, has, useless func(Key) bool) []Key {
-	if since := now - w.asked; since < askEvery && since >= 0 {
+// Ask lists the documents that are to be asked for of some peer now, without those for which useless holds; nil as a rule. Who told
+// of them is asked at once: with soon.
+func (w *Watch) Ask(now int64, soon bool, has, useless func(Key) bool) []Key {
+	if since := now - w.asked; !soon && since < askEvery && since >= 0 {
 		return nil
 	}
-	w.asked = now
 	missing := slices.DeleteFunc(w.State.InForce(has).Missing, useless)
+	if len(missing) > 0 {
+		w.asked = now
+	}
 	return missing[:min(len(missing), MaxDocuments)]
 }
 

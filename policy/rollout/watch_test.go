@@ -198,14 +198,18 @@ func TestWatchAsks(t *testing.T) {
 	none := func(Key) bool { return false }
 	for _, step := range []struct {
 		at   int64
+		soon bool
 		has  func(Key) bool
 		want []Key
-	}{{2000, none, []Key{first, second}}, {3999, none, nil}, {4000, func(k Key) bool { return k == first }, []Key{second}}, {6000, always, nil}, {8000, none, []Key{first, second}}} {
-		if got := w.Ask(step.at, step.has, none); !slices.Equal(got, step.want) {
+	}{
+		{2000, false, none, []Key{first, second}}, {3999, false, none, nil}, {4000, false, func(k Key) bool { return k == first }, []Key{second}},
+		{4001, true, none, []Key{first, second}}, {6000, false, none, nil}, {6002, false, always, nil}, {6003, false, none, []Key{first, second}},
+	} {
+		if got := w.Ask(step.at, step.soon, step.has, none); !slices.Equal(got, step.want) {
 			t.Errorf("%d: %v", step.at, got)
 		}
 	}
-	if got := w.Ask(10_000, none, always); len(got) > 0 {
+	if got := w.Ask(10_000, true, none, always); len(got) > 0 {
 		t.Errorf("asks for what is of no use: %v", got)
 	}
 }

@@ -80,6 +80,10 @@ func newRun(kind string, sc *scenario.Scenario, timeline []scenario.Event, sourc
 	for _, e := range timeline {
 		switch e.Kind {
 		case scenario.Revise:
+			// It knows no candidates: what is tried is not for it.
+			if f := &sc.Faults[e.Fault]; f.Act != "" || sc.Policies[f.Policy].Rollout() != nil {
+				continue
+			}
 			if p := sc.Policies[sc.Faults[e.Fault].Policy]; policy.Newer(p, newest) {
 				newest = p
 				r.changes = append(r.changes, changing{at: millis(e.At), policy: p})

@@ -25,6 +25,12 @@ func partition(seed uint64) *result.Result {
 			{At: 50 * time.Second, Until: 55 * time.Second, Kind: "crash", Text: "crash: n0007"},
 			{At: 90 * time.Second, Kind: "revise", Text: "policy revision 2"},
 		},
+		Rollouts: []result.Rollout{
+			{Revision: 2, At: 90 * time.Second, Node: "n0003", How: "10% by agent, guard deny_rate +5%", End: result.RolledBack, EndAt: 94 * time.Second, EndNode: "n0101",
+				By: "guard", Why: "deny_rate: the candidate refused 32.0% of its 200 calls", Everywhere: 94500 * time.Millisecond},
+			{Revision: 3, At: 100 * time.Second, Node: "n0003", How: "zones b, guard none"},
+			{Revision: 4, At: 110 * time.Second, Node: "n0009", Refused: "apply: revision 3 is a candidate"},
+		},
 	}
 	classes := func(wait time.Duration) []result.Class {
 		return []result.Class{

@@ -37,6 +37,7 @@ type jsonRun struct {
 	Systems     []jsonSystem   `json:"systems"`
 	Bounds      []jsonBound    `json:"bounds"`
 	Marks       []jsonMark     `json:"marks,omitempty"`
+	Rollouts    []jsonRollout  `json:"rollouts,omitempty"`
 	Violation   *jsonViolation `json:"violation,omitempty"`
 	Panels      []jsonPanel    `json:"panels,omitempty"`
 }
@@ -69,6 +70,20 @@ type jsonBound struct {
 	Got   string `json:"got"`
 	OK    bool   `json:"ok"`
 	Lacks string `json:"not_judged_without,omitempty"` // a system that was not run
+}
+
+type jsonRollout struct {
+	Revision   int64   `json:"revision"`
+	At         float64 `json:"at_s"`
+	Node       string  `json:"node"`
+	How        string  `json:"on,omitempty"`
+	End        string  `json:"came_to,omitempty"`
+	EndAt      float64 `json:"ended_at_s,omitempty"`
+	EndNode    string  `json:"ended_by_node,omitempty"`
+	By         string  `json:"by,omitempty"`
+	Why        string  `json:"why,omitempty"`
+	Everywhere float64 `json:"everywhere_s,omitempty"`
+	Refused    string  `json:"refused,omitempty"`
 }
 
 type jsonMark struct {
@@ -146,6 +161,9 @@ func runJSON(r *result.Result, panels bool) jsonRun {
 	}
 	for _, m := range r.Marks {
 		j.Marks = append(j.Marks, jsonMark{m.At.Seconds(), m.Until.Seconds(), m.Kind, m.Text})
+	}
+	for _, x := range r.Rollouts {
+		j.Rollouts = append(j.Rollouts, jsonRollout{x.Revision, x.At.Seconds(), x.Node, x.How, x.End, x.EndAt.Seconds(), x.EndNode, x.By, x.Why, x.Everywhere.Seconds(), x.Refused})
 	}
 	if v := r.Violation; v != nil {
 		j.Violation = &jsonViolation{v.Invariant, v.Detail, v.At.Seconds(), v.Event, v.Prefix, v.Command}

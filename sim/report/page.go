@@ -55,6 +55,7 @@ func Run(r *result.Result) *Page {
 	p.addTable(boundsTable([]*result.Result{r}))
 	p.addTable(classesTable(r))
 	p.addTable(tenantsTable(r))
+	p.addTable(rolloutsTable(r))
 	p.addTable(marksTable(r))
 	for i := range r.Panels {
 		p.Charts = append(p.Charts, panelChart(&r.Panels[i], r.Marks))

@@ -272,6 +272,29 @@ func marksTable(r *result.Result) Table {
 	return t
 }
 
+// rolloutsTable tells what became of revisions that were tried, and whose word that was.
+func rolloutsTable(r *result.Result) Table {
+	t := Table{Title: "Revisions that were tried", Columns: append(right("revision", "from"), append(left("at", "on", "came to"), append(right("when", "everywhere"), left("by", "at", "why")...)...)...)}
+	for i, x := range r.Rollouts {
+		if i == mostMarks {
+			t.Rows = append(t.Rows, plain("", "", "", "and "+strconv.Itoa(len(r.Rollouts)-i)+" more"))
+			break
+		}
+		end, when, everywhere := x.End, clock(x.EndAt, true), "never"
+		if x.Everywhere > 0 {
+			everywhere = clock(x.Everywhere, true)
+		}
+		switch {
+		case x.Refused != "":
+			end, when, everywhere = "refused", "", ""
+		case end == "":
+			end, when, everywhere = "still tried", "", ""
+		}
+		t.Rows = append(t.Rows, plain(strconv.FormatInt(x.Revision, 10), clock(x.At, true), x.Node, x.How, end, when, everywhere, x.By, x.EndNode, x.Why+x.Refused))
+	}
+	return t
+}
+
 // label names a run among several.
 func label(runs []*result.Result, i int) string {
 	if l := runs[i].Label; l != "" {

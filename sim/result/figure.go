@@ -215,6 +215,12 @@ var Figures = []Figure{
 		of: func(s *System) float64 { return s.FreezeTakes }},
 	{Name: "slipped", Title: "slipped", What: "calls of what was frozen that were admitted more than two seconds after the word", Unit: Calls, Better: -1,
 		of: func(s *System) float64 { return float64(s.Slipped) }},
+	{Name: "rolled_back", Title: "rolled back", What: "from when a candidate revision was applied until it was rolled back and decided nowhere any more; the longest", Unit: Seconds, Better: -1,
+		of: func(s *System) float64 { return s.RolledBack }},
+	{Name: "promoted", Title: "promoted", What: "from when a candidate revision was applied until it decided on all calls everywhere; the longest", Unit: Seconds,
+		of: func(s *System) float64 { return s.Promoted }},
+	{Name: "rollbacks", Title: "rollbacks", What: "candidate revisions that were rolled back", Unit: Number,
+		of: func(s *System) float64 { return float64(s.Rollbacks) }},
 	{Name: "recover", Title: "recover", What: "from a fault's end, or a hot spot's move, until calls are served as before; the longest", Unit: Seconds, Better: -1,
 		of: func(s *System) float64 { return s.Recover }},
 }

@@ -19,6 +19,8 @@ type Result struct {
 	Bounds  []Bound
 	Panels  []Panel // of the swarm
 	Marks   []Mark
+	// Rollouts are candidates that were tried, and words on revisions that a node refused.
+	Rollouts []Rollout
 	// Violation is set when an invariant did not hold; figures end there.
 	Violation *Violation
 	// Label tells runs of one comparison or sweep apart: it says what differs.
@@ -93,6 +95,8 @@ type System struct {
 	Slipped                             int64         // calls of what was frozen that were admitted more than FreezeMost after the word
 	Recover                             float64       // seconds until calls were served as before a disturbance: see Tally.Recover
 	Returns                             int64         // callers who were deferred and came back within one second, at most
+	RolledBack, Promoted                float64       // seconds from when a candidate was applied until all nodes went by its end; the longest; NaN if none ended so
+	Rollbacks                           int64         // candidates that were rolled back
 	Classes                             []Class
 	Streams                             []Class // the same by streams of the workload
 	Tenants                             []Tenant
@@ -138,6 +142,26 @@ type Mark struct {
 	Kind      string // scenario.FaultKind
 	Text      string // "partition: zone b"
 }
+
+// Rollout is a revision of the policy that was tried on some calls, or a word of an operator that was refused.
+type Rollout struct {
+	Revision   int64
+	At         time.Duration // when it was applied, at a node
+	Node       string
+	How        string        // as in "10% by agent, bake 10m, guard deny_rate +5%"
+	End        string        // RolledBack, Promoted, "": it is still tried
+	EndAt      time.Duration // when the word was said first that ended it
+	EndNode    string        // at which node
+	By, Why    string        // who said it
+	Everywhere time.Duration // since when all nodes go by that word; 0: never
+	Refused    string        // why a node did not take the word of an operator; the rest is empty then
+}
+
+// Ends of a Rollout.
+const (
+	RolledBack = "rolled back"
+	Promoted   = "promoted"
+)
 
 // Bound is a stated bound and what the run came to.
 type Bound struct {

@@ -12,7 +12,7 @@ import (
 // faultFields are the fields that go with some kinds of faults only.
 var faultFields = map[string][]FaultKind{
 	"one_way": {Partition}, "lose_disk": {Crash}, "stagger": {Crash, Pause, Join, Leave}, "by": {Clock},
-	"loss": {Link}, "delay": {Link, DiskSlow}, "revision": {Revise}, "instance": {Freeze}, "tenant": {Freeze}, "agent": {Freeze},
+	"loss": {Link}, "delay": {Link, DiskSlow}, "revision": {Revise}, "act": {Revise}, "instance": {Freeze}, "tenant": {Freeze}, "agent": {Freeze},
 	"for":      {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave, Freeze},
 	"zone":     {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave, Revise, Freeze},
 	"fraction": {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave},
@@ -82,7 +82,7 @@ func (d *decoder) fault(s *Scenario, item *yaml.Node, f map[string]*yaml.Node) (
 	case v.Kind == Link && f["loss"] == nil && f["delay"] == nil:
 		need("loss")
 	case v.Kind == Revise:
-		d.revise(s, &v, item, f["revision"])
+		d.revise(s, &v, item, f)
 	case v.Kind == Freeze:
 		for _, x := range []struct {
 			name string
@@ -99,9 +99,23 @@ func (d *decoder) fault(s *Scenario, item *yaml.Node, f map[string]*yaml.Node) (
 	return v
 }
 
-func (d *decoder) revise(s *Scenario, v *Fault, item, n *yaml.Node) {
-	most := len(s.Policies) - 1
+func (d *decoder) revise(s *Scenario, v *Fault, item *yaml.Node, f map[string]*yaml.Node) {
+	if n := f["act"]; n != nil {
+		text, ok := d.Text(n, "act")
+		switch v.Act = RevisionAct(text); {
+		case !ok:
+		case !slices.Contains(revisionActs, v.Act):
+			d.Report(document.Deref(n), document.DidYouMean(text, names(revisionActs)), "unknown act %q", document.Clip(text))
+		case v.Act == revisionActs[0]:
+			v.Act = ""
+		}
+	}
+	n, most := f["revision"], len(s.Policies)-1
 	switch {
+	case v.Act != "":
+		if n != nil {
+			d.Report(document.Deref(n), "leave it out", "revision does not go with act %s, which is about what is in force", document.Clip(string(v.Act)))
+		}
 	case n == nil && most == 1:
 		v.Policy = 1
 	case n == nil:

@@ -133,6 +133,7 @@ type Fault struct {
 	Loss     float64       // Link
 	Delay    time.Duration // Link, DiskSlow: added
 	Policy   int           // Revise: index into Policies
+	Act      RevisionAct   // Revise: what an operator does; "" applies Policy, to all calls or as its document says that it is to be tried
 	Freeze   freeze.Key    // Freeze: an instance, a tenant, or an agent
 	Skip     bool          // it does not happen; what is drawn for others stays the same
 }
@@ -151,9 +152,31 @@ const (
 	DiskFail  FaultKind = "disk_fail" // writes fail
 	Join      FaultKind = "join"      // Count new nodes join
 	Leave     FaultKind = "leave"     // graceful
-	Revise    FaultKind = "revise"    // an operator applies a policy revision at one node
+	Revise    FaultKind = "revise"    // an operator applies a policy revision at one node, or says something of the candidate
 	Freeze    FaultKind = "freeze"    // an operator freezes something at one node, and unfreezes it there after For
 )
+
+// RevisionAct is what an operator does about revisions.
+type RevisionAct string
+
+// Acts beside applying one.
+const (
+	Promote  RevisionAct = "promote"
+	HoldBack RevisionAct = "pause"
+	Resume   RevisionAct = "resume"
+	RollBack RevisionAct = "rollback"
+)
+
+// revisionActs are the words of a fault's act.
+var revisionActs = []RevisionAct{"apply", Promote, HoldBack, Resume, RollBack}
+
+// Word is the act as documents name it.
+func (a RevisionAct) Word() string {
+	if a == "" {
+		return "apply"
+	}
+	return string(a)
+}
 
 // FaultKinds lists them all.
 var FaultKinds = []FaultKind{Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Join, Leave, Revise, Freeze}
