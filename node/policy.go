@@ -47,7 +47,7 @@ func (n *Node) have() []byte {
 // loadPolicy takes up what the data directory and --policy have, else the built-in default.
 func (n *Node) loadPolicy() error {
 	n.setPolicy(builtin(n.started))
-	n.roll.Begin(rollout.Life{Node: n.opts.Name, Began: n.started.UnixMilli()})
+	n.roll.Begin(rollout.Life{Node: n.opts.Name, Began: n.started.UnixMilli()}, int64(n.opts.GossipBytesPerSecond))
 	if err := n.loadRevisions(); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 
 // The trial of a candidate: each node tells what became of the calls of both arms, and a few of them judge the sum.
 
-// tallyWeight has counters go after words and before most rows: there are few of them.
+// tallyWeight has counters go after words and before most rows: they are paced.
 const tallyWeight = 1e6
 
 // watchRollout counts, tells, judges and promotes. The loop's, at every tick.
@@ -28,7 +28,13 @@ func (n *Node) watchRollout(now ledger.Instant) {
 	s, c, counted := n.engine.Outcomes()
 	do := r.Tick(int64(now), t.key, s, c, counted, n.pool.Alive(), r.has)
 	if do.Tell != nil {
-		n.pool.Spread("tally/"+n.opts.Name, tallyWeight, append([]byte{msgTally}, wire.EncodeTally(r.Tally.Of, do.Tell)...))
+		body := wire.EncodeTally(r.Tally.Of, do.Tell)
+		for _, name := range do.To {
+			n.tell(name, msgTally, body)
+		}
+		if len(do.To) == 0 {
+			n.pool.Spread("tally/"+n.opts.Name, tallyWeight, append([]byte{msgTally}, body...))
+		}
 	}
 	if do.Write {
 		n.extra = append(n.extra, store.Write{Bucket: store.Policy, Key: keyTally, Value: wire.EncodeTally(r.Tally.Of, r.Tally.Rows())})
@@ -46,7 +52,7 @@ func (n *Node) watchRollout(now ledger.Instant) {
 
 // receiveTally takes a peer's counters over, and tells them on if they are news.
 func (n *Node) receiveTally(from string, of rollout.Key, rows []rollout.Row, body []byte) {
-	if n.roll.Receive(of, rows) {
+	if n.roll.Receive(of, rows, n.pool.Alive()) {
 		n.pool.Relay(from, "tally/"+rows[0].Node, tallyWeight, append([]byte{msgTally}, body...))
 	}
 }

@@ -115,7 +115,7 @@ func (n *node) loadRevisions() {
 	}
 	r := &n.roll
 	*r = revisions{docs: slices.Clone(n.kept.docs), tried: -1}
-	r.Begin(rollout.Life{Node: n.name, Began: int64(n.wall())})
+	r.Begin(rollout.Life{Node: n.name, Began: int64(n.wall())}, n.w.pool.rate)
 	r.Learn(n.kept.entries)
 	if n.kept.tally != nil {
 		of, rows, err := wire.DecodeTally(n.kept.tally)
@@ -307,7 +307,7 @@ func (n *node) hearsRevision(now ledger.Instant, m any) {
 			n.send(m.from, wordSize, evRevision, wantDocument{n, k})
 		}
 	case *tallyTold:
-		if n.roll.Receive(m.of, m.rows) && n.passesOn() {
+		if n.roll.Receive(m.of, m.rows, n.view.names) && n.passesOn() {
 			n.spread(m.size, evRevision, m, int32(m.from.i))
 		}
 	case haveRevisions:
@@ -347,7 +347,13 @@ func (n *node) watchRollout(now ledger.Instant) {
 		if err != nil {
 			w.fail("what is sent decodes", "%s tells counters: %v", n.name, err)
 		}
-		n.spread(len(b)+1, evRevision, &tallyTold{n, of, rows, len(b) + 1}, -1)
+		m := &tallyTold{n, of, rows, len(b) + 1}
+		for _, name := range do.To {
+			n.send(w.byName[name], m.size, evRevision, m)
+		}
+		if len(do.To) == 0 {
+			n.spread(m.size, evRevision, m, -1)
+		}
 	}
 	r.counted = r.counted || do.Write
 	if do.Say != nil {
@@ -401,6 +407,10 @@ func (n *node) operates(f *scenario.Fault) {
 // checkArm judges which revision has decided on a call, where it has not changed while the call waited.
 func (n *node) checkArm(c *call, d *admit.Details) {
 	w, r := n.w, &n.roll
+	switch d.Code {
+	case admit.CodeDraining, admit.CodeFrozen, admit.CodeFenced:
+		return // the node's word, not a revision's
+	}
 	if len(w.keys) == 1 || r.since >= c.came {
 		return
 	}

@@ -10,10 +10,16 @@ import (
 )
 
 const (
-	tellEvery  = 2_000  // ms between two times that a node tells its counters
-	tellLasts  = 30_000 // ms after which it tells them again though they have not changed, for those that joined
-	writeEvery = 5_000  // ms between two times that counters are written
-	askEvery   = 2_000  // ms between two times that a missing document is asked for
+	tellEvery = 2_000  // ms between two times that a node tells its counters those that judge
+	tellLasts = 30_000 // ms after which it tells them again though they have not changed, for those that joined
+	// tellPart is the part of gossip's ceiling that counters may take which all are told: they grow with the swarm, and are told more
+	// seldom then. rowBytes is what those of a run take at the most, with waits of all lengths, and copies to how many others each node
+	// passes on what is news.
+	tellPart   = 10
+	rowBytes   = 200
+	copies     = 6
+	writeEvery = 5_000 // ms between two times that counters are written
+	askEvery   = 2_000 // ms between two times that a missing document is asked for
 	// leastBaked is how many calls a candidate must have had until it is promoted for its time.
 	leastBaked = 100
 	// maxOwnLives bounds the runs whose counters a node tells: one that is started again and again leaves the older ones out.
@@ -32,15 +38,17 @@ type Watch struct {
 	Tally Tally // of the candidate that is in force here
 
 	life    Life
+	ceiling int64 // of gossip, in bytes a second
 	fresh   bool  // counters have changed since they were to be written, and told
-	told    int64 // when this run's counters were told, written, and asked for missing documents
+	told    int64 // when this run's counters were told, told all, written, and asked for missing documents
+	toldAll int64
 	written int64
 	asked   int64
 	unbaked Key // said of this one that too few calls came
 }
 
-// Begin names this run of the node.
-func (w *Watch) Begin(l Life) { w.life = l }
+// Begin names this run of the node, and what gossip may take of bytes a second.
+func (w *Watch) Begin(l Life, ceiling int64) { w.life, w.ceiling = l, max(1, ceiling) }
 
 // Said is how an entry was and has become.
 type Said struct{ Old, Now Entry }
@@ -77,8 +85,8 @@ func (w *Watch) Ask(now int64, soon bool, has, useless func(Key) bool) []Key {
 }
 
 // Receive takes a peer's counters over, and reports whether they are news that should be told on. Those of another candidate are
-// not: the words on it are on their way, and counters are told again.
-func (w *Watch) Receive(of Key, rows []Row) (news bool) {
+// not: the words on it are on their way, and counters are told again. Nor are they at a node that judges: it is told them first.
+func (w *Watch) Receive(of Key, rows []Row, alive []string) (news bool) {
 	if of == (Key{}) || of != w.Tally.Of {
 		return false
 	}
@@ -88,13 +96,15 @@ func (w *Watch) Receive(of Key, rows []Row) (news bool) {
 		}
 	}
 	w.fresh = w.fresh || news
-	return news
+	return news && !w.isJudge(alive)
 }
 
 // Deeds are what a node is to do.
 type Deeds struct {
-	// Tell are counters that all peers are to be told; nil: none now. Write says that all of the Tally is to be made durable.
+	// Tell are counters that peers are to be told, nil: none now; those of To, or all if that is empty, who pass them on. Write says
+	// that all of the Tally is to be made durable.
 	Tell  []Row
+	To    []string
 	Write bool
 	// Say are words of this node, to be learned and told: the candidate is rolled back, or promoted.
 	Say []Entry
@@ -115,10 +125,10 @@ func (w *Watch) Tick(now int64, tried Key, stable, candidate Counts, counted boo
 	if counted && w.Tally.Merge(Row{Life: w.life, Stable: stable, Candidate: candidate}) {
 		w.fresh = true
 	}
-	w.tell(now, &do)
+	w.tell(now, alive, &do)
 	// What has been said since the candidate came into force here may not be durable yet. It must not be said of another one.
 	force := w.State.InForce(has)
-	if force.Candidate != tried || !Judging(w.life.Node, tried, alive) {
+	if force.Candidate != tried || tried != w.Tally.Of || !w.isJudge(alive) {
 		return do
 	}
 	s, c := w.Tally.Sum()
@@ -148,7 +158,7 @@ func (w *Watch) Tick(now int64, tried Key, stable, candidate Counts, counted boo
 }
 
 // tell is when a node tells what it has counted, in this run and those before, and has all counters made durable.
-func (w *Watch) tell(now int64, do *Deeds) {
+func (w *Watch) tell(now int64, alive []string, do *Deeds) {
 	if since := now - w.told; since >= tellLasts || since < 0 || w.fresh && since >= tellEvery {
 		w.told = now
 		for _, row := range w.Tally.Rows() {
@@ -157,22 +167,67 @@ func (w *Watch) tell(now int64, do *Deeds) {
 			}
 		}
 		do.Tell = do.Tell[max(0, len(do.Tell)-maxOwnLives):]
+		if since := now - w.toldAll; since >= w.pause(len(alive), len(do.Tell)) || since < 0 {
+			w.toldAll = now
+		} else {
+			do.To = w.judges(alive)
+		}
 	}
 	if since := now - w.written; w.fresh && (since >= writeEvery || since < 0) {
 		w.written, w.fresh, do.Write = now, false, true
 	}
 }
 
-// Judging reports whether a node is one of those that judge a candidate: the first by a hash, of those that live.
-func Judging(self string, k Key, alive []string) bool {
-	rank := func(name string) uint64 { return xxhash.Sum64String(name) ^ k.Seed() }
-	first, own := 0, rank(self)
+// pause is how many ms lie between two times that a node tells all members so many rows, so that what comes of it at each stays within its part.
+func (w *Watch) pause(members, rows int) int64 {
+	bytes := int64(rows) * rowBytes * int64(min(copies, members))
+	if members-1 > copies { // else nobody passes on
+		bytes *= int64(members)
+	}
+	return bytes * tellPart * 1000 / w.ceiling
+}
+
+// judges are the others of those that judge.
+func (w *Watch) judges(alive []string) []string {
+	return slices.DeleteFunc(Judging(w.Tally.Of, w.life.Node, alive), func(name string) bool { return name == w.life.Node })
+}
+
+func (w *Watch) isJudge(alive []string) bool {
+	return slices.Contains(Judging(w.Tally.Of, w.life.Node, alive), w.life.Node)
+}
+
+// Judging lists those that judge a candidate: the first by a hash, of a node and the members that live, of which it may be one.
+func Judging(k Key, self string, alive []string) []string {
+	type ranked struct {
+		rank uint64
+		name string
+	}
+	var first [Judges]ranked
+	n := 0
+	add := func(name string) {
+		x := ranked{xxhash.Sum64String(name) ^ k.Seed(), name}
+		i := n
+		for i > 0 && cmp.Or(cmp.Compare(x.rank, first[i-1].rank), strings.Compare(name, first[i-1].name)) < 0 {
+			i--
+		}
+		if i == Judges {
+			return
+		}
+		n = min(n+1, Judges)
+		copy(first[i+1:n], first[i:n])
+		first[i] = x
+	}
+	add(self)
 	for _, name := range alive {
-		if name != self && cmp.Or(cmp.Compare(rank(name), own), strings.Compare(name, self)) < 0 {
-			first++
+		if name != self {
+			add(name)
 		}
 	}
-	return first < Judges
+	list := make([]string, n)
+	for i := range list {
+		list[i] = first[i].name
+	}
+	return list
 }
 
 // Parts are all entries as messages hold them, the highest first.

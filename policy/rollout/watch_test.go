@@ -17,7 +17,7 @@ var (
 func watching(t *testing.T) *Watch {
 	t.Helper()
 	w := &Watch{}
-	w.Begin(Life{"n1", 7})
+	w.Begin(Life{"n1", 7}, 25_000)
 	how := canary
 	how.Bake = time.Minute
 	news := w.Learn([]Entry{{Key: first, Whole: &Word{Node: "n1"}}, {Key: second, Trial: &Trial{Word{Node: "n1"}, how}}})
@@ -130,6 +130,14 @@ func TestWatchTells(t *testing.T) {
 }
 
 func TestWatchReceives(t *testing.T) {
+	eight := []string{"n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8"}
+	for i := range byte(255) { // a candidate that it does not judge
+		second = Key{Revision: 2, Hash: [32]byte{i}}
+		if !slices.Contains(Judging(second, "n1", eight), "n1") {
+			break
+		}
+	}
+	defer func() { second = Key{Revision: 2} }()
 	w := watching(t)
 	row := func(node string, began, calls int64) []Row {
 		return []Row{{Life: Life{node, began}, Stable: counts(calls, 0)}}
@@ -148,19 +156,51 @@ func TestWatchReceives(t *testing.T) {
 		{"of this run, which nobody else counts for", second, row("n1", 7, 99), false},
 		{"of a run of this node before", second, row("n1", 6, 3), true},
 	} {
-		if got := w.Receive(step.of, step.rows); got != step.news {
+		if got := w.Receive(step.of, step.rows, eight); got != step.news {
 			t.Errorf("%s: %v", step.name, got)
 		}
 	}
 	if s, _ := w.Tally.Sum(); s.Calls != 8 {
 		t.Errorf("%d calls", s.Calls)
 	}
+	if w.Receive(second, row("n3", 1, 1), []string{"n1"}) {
+		t.Error("who judges passes on")
+	}
 	w.Try(second)
-	if s, _ := w.Tally.Sum(); s.Calls != 8 {
+	if s, _ := w.Tally.Sum(); s.Calls != 9 {
 		t.Error("counters are lost while the candidate stays the same")
 	}
 	if w.Try(first); len(w.Tally.Rows()) != 0 || w.Tally.Of != first {
 		t.Errorf("%+v", w.Tally)
+	}
+}
+
+// TestWatchTellsByParts: in a small swarm all are told every time, in a large one those that judge, and all as seldom as their number asks for.
+func TestWatchTellsByParts(t *testing.T) {
+	for _, test := range []struct{ members, told, all int }{{1, 50, 50}, {7, 50, 50}, {20, 50, 10}, {100, 50, 3}, {1000, 50, 1}} {
+		var alive []string
+		for i := range test.members {
+			alive = append(alive, fmt.Sprintf("n%d", i))
+		}
+		w := watching(t)
+		told, all := 0, 0
+		for at := int64(0); at < 100_000; at += 100 {
+			do := w.Tick(1_000_000+at, second, counts(at, 0), Counts{}, true, alive, always)
+			if do.Tell == nil {
+				continue
+			}
+			told++
+			judges := slices.DeleteFunc(Judging(second, "n1", alive), func(s string) bool { return s == "n1" })
+			switch {
+			case len(do.To) == 0:
+				all++
+			case !slices.Equal(do.To, judges):
+				t.Fatalf("%d members: %v is told, %v judge", test.members, do.To, judges)
+			}
+		}
+		if told != test.told || all != test.all {
+			t.Errorf("%d members: told %d times, %d times all, want %d and %d", test.members, told, all, test.told, test.all)
+		}
 	}
 }
 
@@ -173,22 +213,24 @@ func TestJudging(t *testing.T) {
 	all := map[string]bool{}
 	for revision := range byte(20) {
 		k := Key{Hash: [32]byte{revision * 13}}
-		judges := 0
-		for _, name := range alive {
-			if Judging(name, k, alive) {
-				all[name] = true
-				judges++
-			}
+		judges := Judging(k, alive[0], alive)
+		if len(judges) != Judges {
+			t.Fatalf("%d nodes judge", len(judges))
 		}
-		if judges != Judges {
-			t.Fatalf("%d nodes judge", judges)
+		for _, name := range judges {
+			all[name] = true
+		}
+		for i := range alive {
+			if got := Judging(k, alive[i], slices.Concat(alive[i+1:], alive[:i])); !slices.Equal(got, judges) {
+				t.Fatalf("%s sees %v, %s sees %v", alive[0], judges, alive[i], got)
+			}
 		}
 	}
 	if len(all) < 20 {
 		t.Errorf("of 40 nodes %d judge any of 20 candidates", len(all))
 	}
-	if !Judging("n9999", second, nil) {
-		t.Error("one that is alone does not judge")
+	if got := Judging(second, "n9999", nil); !slices.Equal(got, []string{"n9999"}) {
+		t.Errorf("one that is alone does not judge: %v", got)
 	}
 }
 

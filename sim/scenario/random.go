@@ -20,10 +20,15 @@ func Random(seed uint64) *Scenario {
 // RandomSource is the document of Random, to be looked at and changed.
 func RandomSource(seed uint64) []byte {
 	r := &random{Rand: rand.New(rand.NewPCG(seed, 0x72616e646f6d))} // apart from the dice of the run
+	rolls := rand.New(rand.NewPCG(seed, 0x726f6c6c6f7574))          // of its own, so that all else stays what it was
+	if rolls.IntN(4) == 0 {
+		r.rolls = rolls
+	}
 	r.swarm(seed)
 	r.policy()
 	r.workload()
 	r.faults()
+	r.rollouts()
 	r.freezes(rand.New(rand.NewPCG(seed, 0x667265657a65))) // of its own, so that all else stays what it was
 	return []byte(r.String())
 }
@@ -45,6 +50,7 @@ type random struct {
 	calls     float64 // per second, follow-ups included
 	tokens    float64 // that one reserves, about
 	revisions int
+	rolls     *rand.Rand // of revisions that are tried; nil: none is
 	budgets   []string   // supplies
 	feeds     *rand.Rand // of providers and what follows them
 }
@@ -119,7 +125,18 @@ func (r *random) policy() {
 			r.linef("  - {%s}", r.revision())
 		}
 	}
+	if r.rolls != nil {
+		if r.revisions == 0 {
+			r.linef("revisions:")
+		}
+		for range randomTried {
+			r.linef("  - {default: %s, rollout.canary: %d%%, rollout.by: tenant, rollout.bake: %ds}", []string{"admit", "deny"}[r.rolls.IntN(2)], 1+r.rolls.IntN(100), 5+r.rolls.IntN(30))
+		}
+	}
 }
+
+// randomTried is how many revisions of a random scenario are tried, if any is.
+const randomTried = 3
 
 // budget writes a budget whose supply is from a third to twice of what is asked for.
 func (r *random) budget(i int) {
@@ -310,6 +327,20 @@ func (r *random) where(most float64) string {
 		return fmt.Sprintf("count: %d", r.between(1, max(1, int(most*float64(r.nodes)))))
 	}
 	return fmt.Sprintf("fraction: %d%%", r.between(1, int(most*100)))
+}
+
+// rollouts has operators, each at a node by chance, try revisions and say what they like of them.
+func (r *random) rollouts() {
+	if r.rolls == nil {
+		return
+	}
+	for range 3 + r.rolls.IntN(8) {
+		what := fmt.Sprintf("revision: %d", r.revisions+1+r.rolls.IntN(randomTried))
+		if r.rolls.IntN(2) == 0 {
+			what = "act: " + []string{"promote", "promote", "pause", "resume", "rollback", "rollback"}[r.rolls.IntN(6)]
+		}
+		r.linef("  - {kind: revise, at: %dms, %s}", 500+r.rolls.IntN(lastFault*1000), what)
+	}
 }
 
 // freezes has operators freeze something in some scenarios, for a while or for good.
