@@ -36,7 +36,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"node/llm/standin": {"ledger", "policy", "node/admit", "node/llm"},
 		"node/api":         {"ledger", "policy", "node/admit"},
 		"node":             {"ledger", "ledger/placement", "gossip", "policy", "policy/document", "policy/rollout", "node/"},
-		"sim":              {"ledger", "ledger/placement", "ledger/guardian", "ledger/judge", "node/admit", "node/core", "node/freeze", "policy", "sim/"},
+		"sim":              {"ledger", "ledger/placement", "ledger/guardian", "ledger/judge", "node/admit", "node/core", "node/freeze", "node/wire", "policy", "policy/rollout", "sim/"},
 		"sim/workload":     {"ledger"},
 		"sim/scenario":     {"ledger", "node/freeze", "policy", "policy/document", "sim/result", "sim/workload"},
 		"sim/baseline":     {"ledger", "node/freeze", "policy", "sim/result", "sim/scenario", "sim/workload"},
