@@ -407,9 +407,11 @@ func (n *node) operates(f *scenario.Fault) {
 // checkArm judges which revision has decided on a call, where it has not changed while the call waited.
 func (n *node) checkArm(c *call, d *admit.Details) {
 	w, r := n.w, &n.roll
-	switch d.Code {
-	case admit.CodeDraining, admit.CodeFrozen, admit.CodeFenced:
-		return // the node's word, not a revision's
+	if d.Arm == "" && !d.Verdict.Admitted() {
+		switch d.Code { // the node's word before any revision was asked, or could be
+		case admit.CodeDraining, admit.CodeFrozen, admit.CodeFenced, admit.CodeDisk, admit.CodeGuardians:
+			return
+		}
 	}
 	if len(w.keys) == 1 || r.since >= c.came {
 		return
@@ -421,7 +423,7 @@ func (n *node) checkArm(c *call, d *admit.Details) {
 		}
 	}
 	if want := w.sc.Policies[by].Revision(); d.Revision != want || d.Arm != arm {
-		w.fail("the revision decides that is in force for a call", "call %d of agent %q at %s was decided by revision %d, arm %q, not %d, %q", c.Seq, c.Agent, n.name, d.Revision, d.Arm, want, arm)
+		w.fail("the revision decides that is in force for a call", "call %d of agent %q at %s was decided (%s) by revision %d, arm %q, not %d, %q", c.Seq, c.Agent, n.name, d.Code, d.Revision, d.Arm, want, arm)
 	}
 }
 
