@@ -133,11 +133,12 @@ func (r *Replica) Unacked() (n int) {
 	return n
 }
 
-// Stuck names the peers that have not acknowledged a gift though they were told of it several times.
+// Stuck names the peers that have not acknowledged a gift though they were told of it several times: for half a minute or so, as four times
+// in three seconds may all be lost.
 func (r *Replica) Stuck() (hs []Holder) {
 	for _, in := range r.order {
 		for _, e := range in.sortedEdges() {
-			if in.account != nil && !in.over && e.open(in.account.window()) && e.tries > 3 {
+			if in.account != nil && !in.over && e.open(in.account.window()) && e.tries > 6 {
 				hs = append(hs, e.peer)
 			}
 		}
