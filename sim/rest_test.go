@@ -40,7 +40,7 @@ func TestRest(t *testing.T) {
 		{"rights on the way that nobody takes, told many times", func(w *world, a, b *node) {
 			lose(w, b)
 			give(w, a, b)
-			w.until(w.now+20*second, Options{})
+			w.until(w.now+40*second, Options{})
 		}, "nothing that was given is stuck"},
 		{"rights on the way that nobody takes, told just now", func(w *world, a, b *node) {
 			lose(w, b)
