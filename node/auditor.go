@@ -27,7 +27,7 @@ import (
 
 const (
 	auditEvery = 250 * time.Millisecond
-	// sampleEvery is how often the log notes metrics: some 100 bytes a series, at most audit.MaxSamples.
+	// sampleEvery is how often the log notes metrics: some 70 bytes a series, at most audit.MaxSamples.
 	sampleEvery = time.Minute
 	// auditBatch is when a batch is written before its time, in bytes.
 	auditBatch = 1 << 20

@@ -137,17 +137,7 @@ func TestRollout(t *testing.T) {
 		return err == nil && h.Revisions[0].State == "rolled back"
 	})
 	t.Logf("the guard rolled back after %v", time.Since(begin).Round(time.Millisecond))
-	revisions(t, s.nodes, 1, 0)
-	for _, p := range s.nodes {
-		h, err := p.PolicyHistory(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		acts := h.Revisions[0].Acts
-		if last := acts[len(acts)-1]; last.By != "guard" || !strings.HasPrefix(last.Why, "deny_rate: the candidate refused ") {
-			t.Errorf("%s: %+v", p.set.Name, h.Revisions[0])
-		}
-	}
+	rolledBack(t, s.nodes, "deny_rate: the candidate refused ")
 	_, err := b.ApplyPolicy(t.Context(), api.ApplyRequest{Source: triedPolicy(2, noMini)})
 	if err == nil || !strings.Contains(err.Error(), "revision 2 was rolled back by guard") {
 		t.Errorf("it came again: %v", err)
@@ -262,14 +252,20 @@ func TestRolloutOfLongerOutputs(t *testing.T) {
 		return err == nil && h.Revisions[0].State == "rolled back"
 	})
 	t.Logf("rolled back after %v; last seen: stable %+v, candidate %+v", time.Since(begin).Round(time.Millisecond), seen.Stable, seen.Candidate)
-	revisions(t, s.nodes, 1, 0)
-	for _, p := range s.nodes {
+	rolledBack(t, s.nodes, "output_length: 100.0% of the candidate's ")
+}
+
+// rolledBack demands that the first revision is in force everywhere again, and that all know that the guard said so, and why.
+func rolledBack(t *testing.T, nodes []*proc, why string) {
+	t.Helper()
+	revisions(t, nodes, 1, 0)
+	for _, p := range nodes {
 		h, err := p.PolicyHistory(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		acts := h.Revisions[0].Acts
-		if last := acts[len(acts)-1]; last.By != "guard" || !strings.HasPrefix(last.Why, "output_length: 100.0% of the candidate's ") {
+		if last := acts[len(acts)-1]; last.By != "guard" || !strings.HasPrefix(last.Why, why) {
 			t.Errorf("%s: %+v", p.set.Name, h.Revisions[0])
 		}
 	}

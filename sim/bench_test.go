@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/sim/hugepage"
-	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
 
 var (
@@ -19,12 +18,7 @@ var (
 // BenchmarkSwarm is the steady scenario, in which each node's part of the supply covers its own callers. By its flags it
 // is the run of DESIGN.md, "Speed", for which the profiles of go test can be taken.
 func BenchmarkSwarm(b *testing.B) {
-	f, ok := scenario.ShippedNamed("steady")
-	if !ok {
-		b.Fatal("the steady scenario has gone")
-	}
-	src := f.Source
-	for _, s := range [][2]string{
+	sc := shipped(b, "steady", [][2]string{
 		{"nodes", fmt.Sprint(*benchNodes)},
 		{"warmup", "0s"},
 		{"duration", benchDuration.String()},
@@ -32,16 +26,7 @@ func BenchmarkSwarm(b *testing.B) {
 		{"policy.budgets.0.supply.burst", fmt.Sprint(*benchRate * 20_000)},
 		{"workload.0.rate", fmt.Sprintf("%d/s", *benchRate*3/5)},
 		{"workload.1.rate", fmt.Sprintf("%d/s", *benchRate*2/5)},
-	} {
-		var err error
-		if src, err = scenario.Set(src, s[0], s[1]); err != nil {
-			b.Fatal(err)
-		}
-	}
-	sc, err := scenario.Parse(f.File(), src)
-	if err != nil {
-		b.Fatal(err)
-	}
+	}...)
 	hugepage.Heap(8 << 30) // as the command does
 	var events uint64
 	for b.Loop() {

@@ -111,21 +111,7 @@ func TestShippedBoundsCanFail(t *testing.T) {
 // callers come back after that time.
 func broken(t *testing.T, name string, sets [][2]string, retry time.Duration, bounds ...string) {
 	t.Helper()
-	f, ok := scenario.ShippedNamed(name)
-	if !ok {
-		t.Fatalf("%s is not shipped", name)
-	}
-	src := f.Source
-	for _, set := range sets {
-		var err error
-		if src, err = scenario.Set(src, set[0], set[1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	sc, err := scenario.Parse(f.File(), src)
-	if err != nil {
-		t.Fatal(err)
-	}
+	sc := shipped(t, name, sets...)
 	sc.RetryAfter = retry
 	r, err := Run(t.Context(), sc, Options{Systems: []string{result.Omniscient}})
 	if err != nil {

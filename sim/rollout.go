@@ -135,7 +135,7 @@ func (n *node) hasDocument(k rollout.Key) bool {
 	return ok && n.roll.docs[i]
 }
 
-func useful(rollout.Key) bool { return false } // no document is of a version that nodes do not know
+func useless(rollout.Key) bool { return false } // no document is of a version that nodes do not know
 
 // govern has calls decided by what all known words come to. Only what is durable gets here.
 func (n *node) govern() {
@@ -303,7 +303,7 @@ func (n *node) hearsRevision(now ledger.Instant, m any) {
 	switch m := m.(type) {
 	case *entriesTold:
 		n.learnWords(m.es, -1, m.from)
-		for _, k := range n.roll.Ask(int64(now), true, n.hasDocument, useful) {
+		for _, k := range n.roll.Ask(int64(now), true, n.hasDocument, useless) {
 			n.send(m.from, wordSize, evRevision, wantDocument{n, k})
 		}
 	case *tallyTold:
@@ -331,7 +331,7 @@ func (n *node) hearsRevision(now ledger.Instant, m any) {
 // watchRollout counts, tells, judges and promotes, at every tick.
 func (n *node) watchRollout(now ledger.Instant) {
 	w, r := n.w, &n.roll
-	for _, k := range r.Ask(int64(now), false, n.hasDocument, useful) {
+	for _, k := range r.Ask(int64(now), false, n.hasDocument, useless) {
 		for _, i := range n.view.pick(nil, n, -1, n.dice, 1) {
 			n.send(w.nodes[i], wordSize, evRevision, wantDocument{n, k})
 		}

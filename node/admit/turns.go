@@ -94,7 +94,8 @@ func (t *turns) remove(id ID) {
 		return
 	}
 	delete(t.by, id)
-	t.line = slices.Delete(t.line, slices.Index(t.line, x), slices.Index(t.line, x)+1)
+	i := slices.Index(t.line, x)
+	t.line = slices.Delete(t.line, i, i+1)
 	t.needs -= x.need
 	t.n.Add(-1)
 }
