@@ -40,7 +40,7 @@ func (r *Replica) dueOf(now Instant, in *instance) Instant {
 	due := min(in.tellAt, in.ends)
 	a.mu.Lock()
 	d := dust{a.s.Free, a.spec.Amount, a.s.Window, r.places}
-	if !a.ready || a.touched || a.spec.Feedback.On() || a.autonomy > 0 && a.heldBinds() || d.free > 0 && d != in.dust {
+	if !a.ready || a.touched || a.asked+a.refused+a.given > 0 || a.spec.Feedback.On() || a.autonomy > 0 && a.heldBinds() || d.free > 0 && d != in.dust {
 		due = now
 	}
 	if a.phantom > 0 {

@@ -132,7 +132,7 @@ func TestTicksInVain(t *testing.T) {
 			if spec.Kind == Slots {
 				amount = 1 + amount%3
 			}
-			move := rapid.SampledFrom([]string{"call", "call", "end", "refused", "digest", "nothing", "nothing"}).Draw(t, "move")
+			move := rapid.SampledFrom([]string{"call", "call", "end", "refused", "twice", "digest", "nothing", "nothing"}).Draw(t, "move")
 			lose := rapid.IntRange(0, 9).Draw(t, "loses") // every so many-th packet
 			steps := rapid.IntRange(1, 60).Draw(t, "ticks")
 			both(func(w *world, ss []*sleeper) {
@@ -151,6 +151,10 @@ func TestTicksInVain(t *testing.T) {
 					if a := s.r.Account(id); a != nil {
 						a.Refused(s.clock(), s.clock(), 500)
 					}
+				case "twice": // two ticks of one moment, as while calls wait: what was asked for between them is for the next one
+					s.r.Tick(s.clock())
+					s.reserve(w.ids, []Tokens{amount}, false, false)
+					s.r.Tick(s.clock())
 				case "digest":
 					s.digest(ss[(i+1)%nodes].wnode)
 				}

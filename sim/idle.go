@@ -39,9 +39,10 @@ func (n *node) tickAt(e *event) {
 	}
 }
 
-// sleep is after a tick.
+// sleep is after a tick. What is left of a millisecond is the same at all ticks, and at no other time: only now can it be said that the
+// clock has nothing to follow at the next ones.
 func (n *node) sleep() {
-	n.ticked, n.still = n.clockNow(), true
+	n.ticked, n.still = n.clockNow(), n.clock.Steady(n.wall(), n.elapsed())
 	n.doze()
 }
 
@@ -51,10 +52,8 @@ func (n *node) doze() {
 	if !n.still || w.everyTick || n.busy || n.paused || n.tickDue || len(n.backlog) > 0 || n.leaving.since > 0 || n.core.Over() || n.watches() {
 		return
 	}
-	if now := n.clockNow(); n.clock.Steady(n.wall(), n.elapsed()) {
-		// Clocks count whole milliseconds: the tick at which something is due may come a part of one earlier.
-		w.idle[n.i].until = w.now + micros(min(n.core.Due(n.ticked), n.comparer.Next(n.ticked))-now-1)*milli + 1
-	}
+	// Clocks count whole milliseconds: the tick at which something is due may come a part of one earlier.
+	w.idle[n.i].until = w.now + micros(min(n.core.Due(n.ticked), n.comparer.Next(n.ticked))-n.clockNow()-1)*milli + 1
 }
 
 // due reports whether its next tick does something.

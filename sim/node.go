@@ -49,7 +49,7 @@ type node struct {
 	backlog    []event
 	tickDue    bool
 	ticked     ledger.Instant // when it had its last tick, or caught up with it
-	still      bool           // nothing has come since then that a tick sees to
+	still      bool           // no fault has come since then, and the clock was steady
 	unread     int            // packets in backlog while paused
 	waiting    map[*call]struct{}
 	got        uint64 // credits of rights from peers
