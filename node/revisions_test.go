@@ -17,9 +17,11 @@ import (
 func (n *Node) hears(t *testing.T, kind byte, body []byte) {
 	t.Helper()
 	n.take("", ledger.CharterID{}, append([]byte{kind}, body...))
-	for range 2 { // the batch that it makes is written by the second look: there is no disk
-		if err := n.look(func(ledger.Instant) {}); err != nil {
-			t.Fatal(err)
+	for unwritten := true; unwritten; {
+		for _, ch := range []chan<- op{n.inputs, n.looks} { // whichever of the two it waits in, this comes after it
+			if err := n.run(t.Context(), ch, func(ledger.Instant) { unwritten = n.roll.changes != n.roll.durable }); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
