@@ -11,10 +11,10 @@ VCS      := $(shell git status --porcelain >/dev/null 2>&1 && echo auto || echo 
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test ci bench fuzz lint fmt race smoke sim-soak check-deep chaos clean
+.PHONY: help demo build test ci bench fuzz lint fmt race smoke sim-soak sim-canaries check-deep chaos clean
 
 help: ## List these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 demo: build ## Run a swarm here for a minute and judge it. TRACE=file.csv SPEED=20 replays a trace, FLAGS="--nodes 9 …" is passed on
 	@bin/swarmpurse demo $(if $(TRACE),--trace '$(TRACE)') $(if $(SPEED),--speed '$(SPEED)') $(FLAGS)
@@ -46,6 +46,9 @@ smoke: build ## Run a demo of 20 seconds
 
 sim-soak: build ## Simulate 2,000 seeds of random faults, and 20 of each scenario that ships; SEEDS=200 for fewer, FLAGS="--each 2" is passed on
 	bin/swarmpurse sim soak $(if $(SEEDS),--seeds $(SEEDS)) $(FLAGS)
+
+sim-canaries: ## Try a bad revision with 200 seeds and one that decides alike with 1,000: what the guard of rollouts promises. SEEDS=40 for fewer
+	$(GO) test ./sim -run '^TestCanarySeeds$$' -v -count 1 -timeout 0 -canary.seeds $(or $(SEEDS),200)
 
 # A benchmark prints its target beside its figures. Its best is what the work takes, the rest what the machine did besides.
 define MEASURE
