@@ -62,6 +62,7 @@ func (n *Node) admit(ctx context.Context, r *admit.Request) (admit.Answer, error
 		return admit.Answer{}, err
 	}
 	n.metrics.Decision(a.Verdict.String(), a.Code, a.Class, a.Excused(), a.Waited, time.Since(begin))
+	n.publishDecision(r, &a)
 	return a, nil
 }
 
@@ -108,15 +109,15 @@ func (n *Node) offer(ctx context.Context, r *admit.Request) (admit.Answer, error
 
 // Settle books the real cost of a call. See admit.Admitter.
 func (n *Node) Settle(id string, s admit.Settlement) (admit.Receipt, error) {
-	return n.end(id, telemetry.Settled, func(now ledger.Instant, i admit.ID) (admit.Receipt, error) { return n.engine.Settle(now, i, s) })
+	return n.end(id, telemetry.Settled, s.Outcome, func(now ledger.Instant, i admit.ID) (admit.Receipt, error) { return n.engine.Settle(now, i, s) })
 }
 
 // Release gives back what a call that never ran had reserved. See admit.Admitter.
 func (n *Node) Release(id string) (admit.Receipt, error) {
-	return n.end(id, telemetry.Released, n.engine.Release)
+	return n.end(id, telemetry.Released, "", n.engine.Release)
 }
 
-func (n *Node) end(id, how string, f func(ledger.Instant, admit.ID) (admit.Receipt, error)) (admit.Receipt, error) {
+func (n *Node) end(id, how, outcome string, f func(ledger.Instant, admit.ID) (admit.Receipt, error)) (admit.Receipt, error) {
 	i, err := n.engine.Parse(id)
 	if err != nil {
 		return admit.Receipt{}, err
@@ -124,6 +125,9 @@ func (n *Node) end(id, how string, f func(ledger.Instant, admit.ID) (admit.Recei
 	rc, err := f(n.now(), i)
 	if err != nil {
 		return rc, err
+	}
+	if !rc.Repeated {
+		n.publishEnd(&rc, how, outcome)
 	}
 	switch {
 	case rc.Repeated:

@@ -78,7 +78,7 @@ const maxAuditedMembers = 1 << 16
 
 // auditMembers notes what has changed of members. The loop's.
 func (n *Node) auditMembers(ms []gossip.Member) {
-	if n.auditor == nil || n.auditor.tl == nil {
+	if n.auditor == nil {
 		return
 	}
 	now := make(map[string]string, len(ms))

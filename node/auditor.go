@@ -168,11 +168,15 @@ func (n *Node) setAuditing() {
 
 // act notes something that is no call. Safe for concurrent use; it never blocks.
 func (a *auditor) act(r audit.Record) {
-	if a == nil || a.tl == nil {
+	if a == nil {
 		return
 	}
 	if r.At == 0 {
 		r.At = int64(a.n.now())
+	}
+	a.n.publish(&r)
+	if a.tl == nil {
+		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

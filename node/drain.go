@@ -26,6 +26,7 @@ const (
 func (n *Node) drain() {
 	n.draining.Store(true)
 	n.engine.Drain()
+	n.events.End()
 	_ = n.look(func(ledger.Instant) { n.retag() })
 	n.log.Info().Msg("draining: calls in flight end, new ones are refused")
 	ctx, cancel := context.WithTimeout(context.Background(), n.opts.Drain)

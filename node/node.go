@@ -25,6 +25,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/boottime"
 	"github.com/swarmpurse/swarmpurse/node/core"
+	"github.com/swarmpurse/swarmpurse/node/events"
 	"github.com/swarmpurse/swarmpurse/node/llm"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
@@ -48,6 +49,7 @@ type Node struct {
 	metrics *telemetry.Metrics
 	proxy   *llm.Proxy
 	server  *api.Server
+	events  *events.Hub
 	auditor *auditor
 	lis     net.Listener
 
@@ -110,6 +112,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		stop: make(chan struct{}), stopped: make(chan struct{}), written: make(chan error, 1), following: make(chan error, 1),
 		idem: newIdempotency(), fatal: make(chan error, 1), rand: newRand(), boot: boottime.Now,
 	}
+	n.events = api.NewEvents(uint64(n.started.UnixNano()))
 	n.clock = core.NewClock(ledger.Instant(n.started.UnixMilli()))
 	if err := n.open(ctx); err != nil {
 		n.closeParts()
@@ -187,7 +190,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.server, err = api.New(api.Options{
-		Node: n, Audit: n, Proxy: n.proxy, Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}),
+		Node: n, Audit: n, Views: n, Events: n.events, Proxy: n.proxy, Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}),
 		Faults: o.Faults, Logger: n.part("http"), Registerer: o.Registry,
 	})
 	if err == nil {

@@ -38,9 +38,15 @@ func viewPolicy(a *adopted) api.Policy {
 // viewPolicies is the policy in force with the candidate. The loop's.
 func (n *Node) viewPolicies() api.Policy {
 	v := viewPolicy(n.policy.Load())
+	v.Trial = n.viewTrial()
+	return v
+}
+
+// viewTrial is the candidate, nil if there is none. The loop's.
+func (n *Node) viewTrial() *api.Trial {
 	t := n.trying.Load()
 	if t == nil {
-		return v
+		return nil
 	}
 	c := &api.Trial{
 		Revision: t.key.Revision, Hash: hex.EncodeToString(t.key.Hash[:]), On: t.trial.How.String(), Since: timeOf(t.trial.At),
@@ -55,8 +61,7 @@ func (n *Node) viewPolicies() api.Policy {
 	}
 	s, cand := n.roll.Tally.Sum()
 	c.Stable, c.Candidate, c.Nodes = viewArm(&s), viewArm(&cand), len(n.roll.Tally.Rows())
-	v.Trial = c
-	return v
+	return c
 }
 
 func viewArm(c *rollout.Counts) api.Arm {

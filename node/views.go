@@ -262,16 +262,21 @@ func (n *Node) served(v *api.Decision, excused *bool) {
 	if !ok {
 		return
 	}
-	v.Service = &api.Service{
-		LatencyBudgetMS: float64(l.LatencyBudget.Microseconds()) / 1000, Objective: l.Objective, Met: l.Met, Missed: l.Missed, Excused: l.Excused,
-	}
-	for _, b := range l.Burn {
-		v.Service.Burn = append(v.Service.Burn, api.BurnRate(b))
-	}
+	v.Service = new(viewService(&l))
 	admitted := v.Decision == admit.Admit.String() || v.Decision == admit.Degrade.String()
 	if admitted || excused != nil {
 		v.Service.Result = l.Became(admitted, excused != nil && *excused, time.Duration(v.WaitedMS*float64(time.Millisecond)))
 	}
+}
+
+func viewService(l *telemetry.ServiceLevel) api.Service {
+	v := api.Service{
+		LatencyBudgetMS: float64(l.LatencyBudget.Microseconds()) / 1000, Objective: l.Objective, Met: l.Met, Missed: l.Missed, Excused: l.Excused,
+	}
+	for _, b := range l.Burn {
+		v.Burn = append(v.Burn, api.BurnRate(b))
+	}
+	return v
 }
 
 // drifts adds what calls of a decision's rules and model come to.

@@ -39,7 +39,7 @@ func TestScripts(t *testing.T) {
 				}
 				return p.Revision(), nil, nil
 			}
-			s, err := api.New(api.Options{Node: node})
+			s, err := api.New(api.Options{Node: node, Views: node})
 			if err != nil {
 				return err
 			}

@@ -41,7 +41,7 @@ scroll), one table with --once or when stdout is no terminal.`,
 			fetch := func(ctx context.Context) (snapshot, error) {
 				ctx, cancel := context.WithTimeout(ctx, a.timeout)
 				defer cancel()
-				return takeSnapshot(ctx, client)
+				return client.Overview(ctx, api.MaxInstancesShown)
 			}
 			if once || a.output == "json" || !isTerminal(a.stdout) {
 				s, err := fetch(ctx)
@@ -65,26 +65,7 @@ func isTerminal(w io.Writer) bool {
 }
 
 // snapshot is what one look at a node shows.
-type snapshot struct {
-	Status  api.Status   `json:"status"`
-	Budgets []api.Budget `json:"budgets"`
-	Members []api.Member `json:"members"`
-	Frozen  []api.Frozen `json:"frozen"`
-}
-
-func takeSnapshot(ctx context.Context, c *api.Client) (s snapshot, err error) {
-	if s.Status, err = c.Status(ctx); err != nil {
-		return s, err
-	}
-	if s.Budgets, err = c.Budgets(ctx); err != nil {
-		return s, err
-	}
-	if s.Members, err = c.Members(ctx); err != nil {
-		return s, err
-	}
-	s.Frozen, err = c.Frozen(ctx)
-	return s, err
-}
+type snapshot = api.Overview
 
 func printSnapshot(w *strings.Builder, s snapshot) {
 	st := s.Status

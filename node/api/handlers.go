@@ -141,14 +141,6 @@ func (s *Server) budgets(w http.ResponseWriter, _ *http.Request) error {
 	return writeJSON(w, http.StatusOK, list)
 }
 
-func (s *Server) budget(w http.ResponseWriter, r *http.Request) error {
-	b, err := s.node.Budget(r.PathValue("name"))
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, b)
-}
-
 func (s *Server) members(w http.ResponseWriter, _ *http.Request) error {
 	list := memberList{Members: s.node.Members()}
 	if list.Members == nil {

@@ -15,6 +15,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 	"golang.org/x/net/netutil"
+
+	"github.com/swarmpurse/swarmpurse/node/events"
 )
 
 // Options make a Server. Node is required, everything else has a default.
@@ -30,6 +32,12 @@ type Options struct {
 
 	// Audit serves /v1/audit, which is an unknown path without it.
 	Audit Auditor
+
+	// Views serves /v1/overview, which is an unknown path without it.
+	Views Viewer
+
+	// Events serves /v1/events, which is an unknown path without it. The server ends it when it shuts down.
+	Events *events.Hub
 
 	// Faults allows POST /debug/faults.
 	Faults bool
@@ -61,6 +69,9 @@ const (
 // Server is the HTTP door of one node. Safe for concurrent use.
 type Server struct {
 	node        Node
+	views       Viewer
+	events      *events.Hub
+	state       stateEvent
 	log         zerolog.Logger
 	metrics     *metrics
 	mux         *http.ServeMux
@@ -80,11 +91,16 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("api: MaxConns %d, BodyTimeout %v and Grace %v must not be negative", o.MaxConns, o.BodyTimeout, o.Grace)
 	}
 	m, err := newMetrics(o.Registerer)
+	if err == nil && o.Events != nil {
+		err = eventMetrics(o.Registerer, o.Events)
+	}
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
 		node:        o.Node,
+		views:       o.Views,
+		events:      o.Events,
 		log:         o.Logger,
 		metrics:     m,
 		mux:         http.NewServeMux(),
@@ -102,6 +118,7 @@ func New(o Options) (*Server, error) {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          stdlog.New(httpLog{o.Logger}, "", 0),
 	}
+	s.http.RegisterOnShutdown(o.Events.End)
 	return s, nil
 }
 
@@ -128,6 +145,12 @@ func (s *Server) routes(o Options) {
 	s.handle("/healthz", methods{"GET": s.health})
 	s.handle("/readyz", methods{"GET": s.ready})
 	s.auditRoutes(o.Audit)
+	if o.Views != nil {
+		s.handle("/v1/overview", methods{"GET": s.overview})
+	}
+	if o.Events != nil {
+		s.handle("/v1/events", methods{"GET": s.follow})
+	}
 	if o.Metrics != nil {
 		s.handle("/metrics", methods{"GET": passThrough(o.Metrics)})
 	}

@@ -205,12 +205,6 @@ func (t *table) wait(class int) *histogram {
 
 // collect sends every series that was ever used.
 func (t *table) collect(ch chan<- prometheus.Metric) {
-	name := func(list []string, i int) string {
-		if i < len(list) {
-			return list[i]
-		}
-		return other
-	}
 	for i := range t.cells {
 		n := t.cells[i].Load()
 		if n == nil {
@@ -218,7 +212,7 @@ func (t *table) collect(ch chan<- prometheus.Metric) {
 		}
 		class, rest := i%len(t.names), i/len(t.names)
 		ch <- prometheus.MustNewConstMetric(decisionDesc, prometheus.CounterValue, float64(n.sum()),
-			name(verdicts, rest/(len(codes)+1)), name(codes, rest%(len(codes)+1)), t.names[class])
+			nameAt(verdicts, rest/(len(codes)+1)), nameAt(codes, rest%(len(codes)+1)), t.names[class])
 	}
 	for i := range t.waits {
 		if h := t.waits[i].Load(); h != nil {
