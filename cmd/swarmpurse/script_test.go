@@ -51,6 +51,11 @@ func TestScripts(t *testing.T) {
 				return err
 			}
 			env.Setenv("POLICY", shipped)
+			rules, err := filepath.Abs("../../node/telemetry/alerts.yaml")
+			if err != nil {
+				return err
+			}
+			env.Setenv("RULES", rules)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready, "refused": refused, "change": change, "unpack": unpack},

@@ -63,6 +63,9 @@ func TestChaos(t *testing.T) {
 	if err := o.Check(); err != nil {
 		t.Fatal(err)
 	}
+	if kinds, why := missing(); len(kinds) > 0 && os.Getenv("SWARMPURSE_CI") != "" {
+		t.Fatalf("a run would go without faults of the kinds %v: %s (on Debian: apt install iproute2)", kinds, why)
+	}
 	t.Logf("seed %d; again: %s", o.Seed, o.rerun())
 	dir := t.TempDir()
 	o.Binary, o.Newer = build(t, dir, "chaos-old"), build(t, dir, "chaos-new")
