@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -43,7 +44,7 @@ func OpenCheckpoint(msg []byte, verifier string) (Checkpoint, error) {
 	if len(msg) > MaxNote {
 		return Checkpoint{}, fmt.Errorf("%w: a checkpoint of %d bytes, at most %d are allowed", ErrMalformed, len(msg), MaxNote)
 	}
-	v, err := note.NewVerifier(verifier)
+	v, err := newVerifier(verifier)
 	if err != nil {
 		return Checkpoint{}, fmt.Errorf("%w: %.80q is no key: %w", ErrMalformed, verifier, err)
 	}
@@ -89,9 +90,25 @@ func parseCheckpoint(s string) (Checkpoint, error) {
 // maxSize keeps what is computed of sizes from overflowing.
 const maxSize = 1 << 56
 
+// newVerifier reads a public key as identity.Key.Verifier writes it. A key has one spelling: of two, one could pass for another's.
+func newVerifier(s string) (note.Verifier, error) {
+	v, err := note.NewVerifier(s)
+	if err != nil {
+		return nil, err
+	}
+	key, err := base64.StdEncoding.DecodeString(strings.SplitN(s, "+", 3)[2])
+	if err != nil {
+		return nil, err
+	}
+	if one, err := note.NewEd25519VerifierKey(v.Name(), key[1:]); err != nil || one != s { // key has its algorithm in front
+		return nil, errors.New("a public key is not spelled as it should be")
+	}
+	return v, nil
+}
+
 // Cosign adds a witness's signature to a checkpoint that it has checked.
 func Cosign(msg []byte, verifier string, s note.Signer) ([]byte, error) {
-	v, err := note.NewVerifier(verifier)
+	v, err := newVerifier(verifier)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +124,7 @@ func Cosign(msg []byte, verifier string, s note.Signer) ([]byte, error) {
 func Cosigners(msg []byte, verifier string, keys []string) []string {
 	var vs []note.Verifier
 	for _, k := range append([]string{verifier}, keys...) {
-		if v, err := note.NewVerifier(k); err == nil {
+		if v, err := newVerifier(k); err == nil {
 			vs = append(vs, v)
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -98,7 +97,7 @@ func Verify(path, key string, seen []Sighting) (*Report, error) {
 	if v.key == "" {
 		v.key = strings.TrimSuffix(string(own), "\n")
 	}
-	if nv, kerr := note.NewVerifier(v.key); kerr != nil {
+	if nv, kerr := newVerifier(v.key); kerr != nil {
 		v.problem(0, 0, fmt.Sprintf("the file %q is not a public key", keyName))
 		v.key = ""
 	} else {
@@ -294,7 +293,7 @@ func KeyName(path string) string {
 	if err != nil {
 		return ""
 	}
-	v, err := note.NewVerifier(strings.TrimSuffix(string(b), "\n"))
+	v, err := newVerifier(strings.TrimSuffix(string(b), "\n"))
 	if err != nil {
 		return ""
 	}

@@ -95,6 +95,24 @@ func TestEveryByte(t *testing.T) {
 	}
 }
 
+// TestEveryByteOfASegment: each bit of each byte of a small log, its segment and all that stands beside it, one after the other.
+func TestEveryByteOfASegment(t *testing.T) {
+	dir, _ := made(t, 9, 3)
+	was := files(t, dir)
+	changes := 0
+	for name, b := range was {
+		for at := range 8 * len(b) {
+			changed := slices.Clone(b)
+			changed[at/8] ^= 1 << (at % 8)
+			check(t, dir, name, b, changed, at/8)
+			changes++
+		}
+	}
+	if n := len(was[segName(0)+segSuffix]); n < 1000 || n > 3000 || changes < 8*n {
+		t.Errorf("a segment of %d bytes, %d changes", n, changes)
+	}
+}
+
 func check(t interface{ Fatalf(string, ...any) }, dir, name string, b, changed []byte, at int) {
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, changed, 0o600); err != nil {

@@ -335,7 +335,7 @@ func Countersigned(msg []byte, log, witness string) (Checkpoint, bool) {
 	if err != nil || len(witness) > maxVerifier {
 		return c, false
 	}
-	v, err := note.NewVerifier(witness)
+	v, err := newVerifier(witness)
 	if err != nil || bytes.Equal([]byte(witness), []byte(log)) {
 		return c, false
 	}

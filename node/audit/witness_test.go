@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -218,6 +219,33 @@ func TestWitnessFileIsDamaged(t *testing.T) {
 		w, lost, err := OpenWitness("n2", testKey(t, "n2"), dir)
 		if err != nil || lost == nil || len(w.logs) != 0 {
 			t.Errorf("%d logs, %v %v", len(w.logs), lost, err)
+		}
+	}
+}
+
+// A key has one spelling: by another one of its own, a log would have countersigned itself.
+func TestKeysAreSpelledOneWay(t *testing.T) {
+	l, _ := open(t, Options{Dir: filepath.Join(scratch(t), "audit"), Key: testKey(t, "n1"), open: hasty})
+	fill(t, l, 1, 1)
+	head, _ := l.Head()
+	key := testKey(t, "n1").Verifier()
+	if _, err := OpenCheckpoint(head, key); err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.SplitN(key, "+", 3)
+	for _, other := range []string{
+		parts[0] + "+" + strings.ToUpper(parts[1]) + "+" + parts[2],
+		key + "\n",
+		parts[0] + "+" + parts[1] + "+\r" + parts[2],
+	} {
+		if other == key {
+			t.Fatal("this key has no letter in its hash; take another name")
+		}
+		if _, ok := Countersigned(head, key, other); ok {
+			t.Errorf("%q is taken for a witness of %q", other, key)
+		}
+		if _, err := OpenCheckpoint(head, other); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q: %v", other, err)
 		}
 	}
 }
