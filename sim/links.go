@@ -48,7 +48,31 @@ type links struct {
 	bandwidth   float64 // bytes per microsecond, 0 for no limit
 	cuts        []cut
 	freeAt      []micros // when a node's link is free to send, if bandwidth is limited
+	lostGift    map[pair]micros
 }
+
+// pair is a node that gave and the one that it gave to.
+type pair struct{ from, to int32 }
+
+// noteLoss notes when chance last lost the word of a gift, or its acknowledgement.
+func (l *links) noteLoss(from, to *node, p any) {
+	switch p.(type) {
+	case *ledger.Transfer:
+		l.lostGift[pair{from.end.node, to.end.node}] = l.w.now
+	case *ledger.Ack:
+		l.lostGift[pair{to.end.node, from.end.node}] = l.w.now
+	}
+}
+
+// unlucky reports whether the last time that a peer was told of a gift may have been in vain by chance alone: told so often that it should have heard
+// of it, it may still have lost each of them, and does in one of some thousand runs.
+func (l *links) unlucky(from, to *node) bool {
+	at, ok := l.lostGift[pair{from.end.node, to.end.node}]
+	return ok && at+giftAgain > l.w.now
+}
+
+// giftAgain is within what time a gift is told again, and the answer there.
+const giftAgain = 20 * second
 
 // cut is a partition that is on: what is on one side of it does not reach the other.
 type cut struct {
@@ -64,7 +88,7 @@ func (l *links) init(w *world) {
 	*l = links{
 		w: w, near: newDelay(n.SameZone), far: newDelay(n.OtherZone), sync: newDelay(w.sc.Disk.Sync),
 		loss: n.Loss, again: n.Duplicate, reorder: n.Reorder, reorderBy: max(1, n.ReorderBy.Microseconds()),
-		bandwidth: float64(n.Bandwidth) / 1e6,
+		bandwidth: float64(n.Bandwidth) / 1e6, lostGift: map[pair]micros{},
 	}
 }
 
@@ -176,6 +200,7 @@ func (n *node) send(to *node, size int, kind eventKind, p any) {
 			at += streamAgain
 		}
 	} else if lost > 0 && dice.Float64() < lost {
+		l.noteLoss(n, to, p)
 		return
 	}
 	arrives := at + l.latency(n.end, to.end)

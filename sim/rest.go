@@ -26,7 +26,7 @@ func (w *world) atRest() {
 			w.fail("the equations of accounts close", "%s is off by %d", n.name, n.core.Replica.Conservation())
 		}
 		for _, h := range n.core.Replica.Stuck() {
-			if p := w.byName[h.Node]; p.lives(h) && !w.frozen(n) && !w.frozen(p) {
+			if p := w.byName[h.Node]; p.lives(h) && !w.frozen(n) && !w.frozen(p) && !w.links.unlucky(n, p) {
 				w.fail("nothing that was given is stuck", "%s does not acknowledge what %s gave it", p.name, n.name)
 			}
 		}

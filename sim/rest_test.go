@@ -42,6 +42,20 @@ func TestRest(t *testing.T) {
 			give(w, a, b)
 			w.until(w.now+40*second, Options{})
 		}, "nothing that was given is stuck"},
+		{"rights on the way that chance loses, told many times", func(w *world, a, b *node) {
+			b.end.linkLoss = 1
+			give(w, a, b)
+			w.until(w.now+40*second, Options{})
+			b.end.linkLoss = 0
+		}, ""},
+		{"rights on the way that chance lost once, and nobody takes", func(w *world, a, b *node) {
+			b.end.linkLoss = 1
+			give(w, a, b)
+			w.until(w.now+second, Options{})
+			b.end.linkLoss = 0
+			lose(w, b)
+			w.until(w.now+40*second, Options{})
+		}, "nothing that was given is stuck"},
 		{"rights on the way that nobody takes, told just now", func(w *world, a, b *node) {
 			lose(w, b)
 			give(w, a, b)
