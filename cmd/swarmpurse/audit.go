@@ -49,14 +49,14 @@ func printAuditStatus(w *strings.Builder, s *api.AuditStatus) {
 	} else {
 		dropped := ""
 		if s.Dropped > 0 {
-			dropped = count(s.Dropped) + " records since the node started"
+			dropped = plural(s.Dropped, "record") + " since the node started"
 		}
 		fields(w,
 			"node", clean(s.Node),
 			"records", fmt.Sprintf("%s to %s", count(s.From), count(max(s.Size-1, 0))),
 			"decisions", clean(s.Decisions),
 			"when full", clean(s.OnFull),
-			"on disk", fmt.Sprintf("%.1f MiB of %.0f in %d segments", mib(s.Bytes), mib(s.MaxBytes), s.Segments),
+			"on disk", fmt.Sprintf("%.1f MiB of %.0f in %s", mib(s.Bytes), mib(s.MaxBytes), plural(int64(s.Segments), "segment")),
 			"dropped", dropped,
 			"failing", clean(s.Failing),
 			"root", clean(s.Root),
@@ -80,6 +80,14 @@ func printAuditStatus(w *strings.Builder, s *api.AuditStatus) {
 }
 
 func count(n int64) string { return humanize.Comma(n) }
+
+// plural is a number of things.
+func plural(n int64, one string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + one + "s"
+}
 
 func mib(n int64) float64 { return float64(n) / (1 << 20) }
 

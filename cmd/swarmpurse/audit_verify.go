@@ -176,7 +176,7 @@ func printAuditReport(w *strings.Builder, r *api.AuditReport) {
 		"log", verdict,
 		"records", fmt.Sprintf("%s to %s", count(r.From), count(max(r.Size-1, 0))),
 		"checkpoints", fmt.Sprintf("%s checked, the last one of %s", count(int64(r.Heads)), instant(r.At)),
-		"files", fmt.Sprintf("%d segments, %.1f MiB", r.Segments, mib(r.Bytes)),
+		"files", fmt.Sprintf("%s, %.1f MiB", plural(int64(r.Segments), "segment"), mib(r.Bytes)),
 		"root", clean(r.Root),
 		"key", clean(r.Key),
 	)

@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	case !a.started: // cobra's own: an unknown command or flag, a wrong number of arguments
 		code = exitUsage
 	}
-	report(stderr, err)
+	report(stderr, err, a.named(hintOf(err)))
 	if code == exitUsage && hintOf(err) == "" {
 		fmt.Fprintf(stderr, "swarmpurse: hint: usage: %s; more: %s --help\n", cmd.UseLine(), cmd.CommandPath())
 	}
@@ -60,11 +60,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 }
 
 // report prints an error as "swarmpurse: message" and, if it knows one, the next thing to try.
-func report(stderr io.Writer, err error) {
+func report(stderr io.Writer, err error, hint string) {
 	for line := range strings.Lines(err.Error()) {
 		fmt.Fprintf(stderr, "swarmpurse: %s\n", clean(strings.TrimSuffix(line, "\n")))
 	}
-	if hint := hintOf(err); hint != "" {
+	if hint != "" {
 		fmt.Fprintf(stderr, "swarmpurse: hint: %s\n", clean(hint))
 	}
 }

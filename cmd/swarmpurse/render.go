@@ -32,7 +32,7 @@ func (a *app) print(v any, text func(w *strings.Builder)) error {
 // hint tells people, on stderr, what they may want to do next.
 func (a *app) hint(format string, args ...any) {
 	if a.output != "json" {
-		fmt.Fprintf(a.stderr, "swarmpurse: hint: "+format+"\n", args...)
+		fmt.Fprintf(a.stderr, "swarmpurse: hint: %s\n", a.named(fmt.Sprintf(format, args...)))
 	}
 }
 

@@ -30,7 +30,7 @@ func TestClean(t *testing.T) {
 
 func TestReportOneLineEach(t *testing.T) {
 	var b strings.Builder
-	report(&b, &codedError{err: errors.New("first\nsecond \x1b[2J"), code: exitFailed, hint: "try this"})
+	report(&b, &codedError{err: errors.New("first\nsecond \x1b[2J"), code: exitFailed}, "try this")
 	if want := "swarmpurse: first\nswarmpurse: second \\x1b[2J\nswarmpurse: hint: try this\n"; b.String() != want {
 		t.Errorf("%q, want %q", b.String(), want)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -103,6 +104,17 @@ func (a *app) client(cmd *cobra.Command, more time.Duration) (*api.Client, conte
 		ctx, cancel = context.WithTimeout(cmd.Context(), a.timeout+max(more, 0))
 	}
 	return c, ctx, func() { cancel(); c.Close() }, nil
+}
+
+// asksNode finds the commands in hints that ask a node.
+var asksNode = regexp.MustCompile(`\bswarmpurse (settle|release|explain|budgets|members|policy show|audit show)\b`)
+
+// named has the commands in a hint ask the node that --node named; without it they ask the same one anyway.
+func (a *app) named(hint string) string {
+	if a.node == "" {
+		return hint
+	}
+	return asksNode.ReplaceAllStringFunc(hint, func(command string) string { return command + " --node " + a.node })
 }
 
 // groupCommand makes a command that only holds others.
