@@ -61,6 +61,7 @@ func (n *Node) admit(ctx context.Context, r *admit.Request) (admit.Answer, error
 	if err != nil {
 		return admit.Answer{}, err
 	}
+	n.metrics.Flags(a.Flags)
 	n.metrics.Decision(a.Verdict.String(), a.Code, a.Class, a.Excused(), a.Waited, time.Since(begin))
 	n.publishDecision(r, &a)
 	return a, nil
@@ -115,6 +116,15 @@ func (n *Node) Settle(id string, s admit.Settlement) (admit.Receipt, error) {
 // Release gives back what a call that never ran had reserved. See admit.Admitter.
 func (n *Node) Release(id string) (admit.Receipt, error) {
 	return n.end(id, telemetry.Released, "", n.engine.Release)
+}
+
+// Score takes in how good the answer to a call was. See admit.Admitter.
+func (n *Node) Score(id string, v float64) (kept float64, repeated bool, err error) {
+	i, err := n.engine.Parse(id)
+	if err != nil {
+		return 0, false, err
+	}
+	return n.engine.Score(i, v)
 }
 
 func (n *Node) end(id, how, outcome string, f func(ledger.Instant, admit.ID) (admit.Receipt, error)) (admit.Receipt, error) {

@@ -6,8 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -351,9 +354,14 @@ func (a *auditor) noted(v *admit.Noted) {
 	a.rec = audit.Record{
 		Kind: audit.Decision, At: int64(v.At), ID: v.ID, Trace: v.Trace.ID, Span: v.Trace.Span,
 		Tenant: v.Tenant, Agent: v.Agent, Run: v.Run, Class: v.Class, Model: v.Model, Draws: draws, Revision: v.Revision, Arm: v.Arm,
+		Flags: strings.Join(v.Flags, ", "),
 	}
 	r := &a.rec
+	if v.Experiment != "" {
+		r.Experiment = v.Experiment + "=" + v.ExperimentArm
+	}
 	if v.End {
+		r.Score = decimal(v.Score)
 		r.Kind, r.At, r.State, r.Outcome = audit.End, int64(a.n.now()), v.State.String(), v.Outcome
 		if u := v.Usage; u != nil {
 			r.UsedPrompt, r.UsedOutput, r.Cached, r.Think = u.PromptTokens, u.CompletionTokens, u.CachedTokens, u.ReasoningTokens
@@ -372,7 +380,25 @@ func (a *auditor) noted(v *admit.Noted) {
 	}
 	if v.Advice != nil {
 		r.AdviceModel, r.AdviceMax = v.Advice.Model, v.Advice.MaxOutputTokens
+		r.AdviceTemperature, r.AdviceTopP = decimal(v.Advice.Temperature), decimal(v.Advice.TopP)
 	}
+}
+
+// decimal writes a number, "" for none.
+func decimal(v *float64) string {
+	if v == nil {
+		return ""
+	}
+	return strconv.FormatFloat(*v, 'f', -1, 64)
+}
+
+// number is the inverse of decimal.
+func number(s string) *float64 {
+	v, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsInf(v, 0) || math.IsNaN(v) {
+		return nil
+	}
+	return &v
 }
 
 func traceHex(id [16]byte) string {

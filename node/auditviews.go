@@ -108,9 +108,14 @@ func viewRecord(e *audit.Entry) api.AuditRecord {
 	if r.Span != [8]byte{} {
 		v.SpanID = hex.EncodeToString(r.Span[:])
 	}
-	if r.AdviceModel != "" || r.AdviceMax != 0 {
-		v.Advice = &api.Advice{Model: r.AdviceModel, MaxOutputTokens: r.AdviceMax}
+	if r.AdviceModel != "" || r.AdviceMax != 0 || r.AdviceTemperature != "" || r.AdviceTopP != "" || r.Flags != "" || r.Experiment != "" {
+		v.Advice = &api.Advice{Model: r.AdviceModel, MaxOutputTokens: r.AdviceMax, Temperature: number(r.AdviceTemperature), TopP: number(r.AdviceTopP)}
+		v.Advice.Experiment, v.Advice.Arm, _ = strings.Cut(r.Experiment, "=")
+		if r.Flags != "" {
+			v.Advice.Flags = strings.Split(r.Flags, ", ")
+		}
 	}
+	v.Score = number(r.Score)
 	if r.UsedPrompt != 0 || r.UsedOutput != 0 {
 		v.Usage = &api.AuditUsage{Prompt: r.UsedPrompt, Output: r.UsedOutput, Cached: r.Cached, Reasoning: r.Think}
 	}
@@ -272,7 +277,7 @@ func fromAudit(node string, p *auditPath) api.Decision {
 		v.State = admit.Refused.String()
 	}
 	if e := p.end; e != nil {
-		v.State, v.Outcome = e.State, e.Outcome
+		v.State, v.Outcome, v.Score = e.State, e.Outcome, e.Score
 		for i := range e.Draws {
 			v.Charged = append(v.Charged, charge(&e.Draws[i]))
 			v.Overrun += e.Draws[i].Overrun

@@ -23,6 +23,8 @@ type exampleCall struct {
 	run, data, priority           string // headers
 	class                         string // that it runs in
 	upstream                      string // that it goes to
+	flags, experiment             string // that the answer's headers name
+	runs                          string // a part of the body that the model server gets, without white space
 	spent                         map[string]ledger.Tokens
 	bytes                         []string // instances of which all of its bytes are spent
 }
@@ -32,8 +34,10 @@ func TestExamplesThroughTheProxy(t *testing.T) {
 	t.Parallel()
 	const answer = `{"id":"c","object":"chat.completion","model":"m","choices":[{"index":0,"finish_reason":"stop","message":{"role":"assistant","content":"yes"}}],` +
 		`"usage":{"prompt_tokens":1000,"completion_tokens":200,"total_tokens":1200,"prompt_tokens_details":{"cached_tokens":400},"completion_tokens_details":{"reasoning_tokens":50}}}`
+	got := make(chan string, 64)
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
+		body, _ := io.ReadAll(r.Body)
+		got <- string(body)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, answer)
 	}))
@@ -41,6 +45,12 @@ func TestExamplesThroughTheProxy(t *testing.T) {
 	prompt := strings.Repeat("word ", 800)
 	seen := map[string]bool{}
 	for _, c := range []exampleCall{
+		// A tenant with the flag pays three times for output.
+		{example: "flags", tenant: "search", model: "m", flags: "dear_output", spent: map[string]ledger.Tokens{"pool": 1600}},
+		{example: "flags", tenant: "mail", model: "m", spent: map[string]ledger.Tokens{"pool": 1200}},
+		// 2.5 * 1000 + 10 * 200 and 0.15 * 1000 + 0.6 * 200 micro-dollars.
+		{example: "ab", agent: "agent-8", model: "gpt-4o", experiment: "small-model=control", spent: map[string]ledger.Tokens{"company-day": 4500}},
+		{example: "ab", agent: "agent-1", model: "gpt-4o", experiment: "small-model=mini", runs: `"model":"gpt-4o-mini","temperature":0.3`, spent: map[string]ledger.Tokens{"company-day": 270}},
 		// 1000 - 0.9 * 400 + 4 * 200 + 2 * 50, and a tenth of that without what was thought.
 		{example: "compute", model: "large", spent: map[string]ledger.Tokens{"gpu-pool": 1540}},
 		{example: "compute", model: "small", spent: map[string]ledger.Tokens{"gpu-pool": 144}},
@@ -89,6 +99,12 @@ func TestExamplesThroughTheProxy(t *testing.T) {
 			if got, err := io.ReadAll(resp.Body); err != nil || resp.StatusCode != http.StatusOK || string(got) != answer {
 				t.Fatalf("status %d, %v: %s", resp.StatusCode, err, got)
 			}
+			if body := <-got; !strings.Contains(body, c.runs) {
+				t.Errorf("the model server got %.200s, and not %s", body, c.runs)
+			}
+			if flags, experiment := resp.Header.Get(llm.HeaderFlags), resp.Header.Get(llm.HeaderExperiment); flags != c.flags || experiment != c.experiment {
+				t.Errorf("flags %q, experiment %q; want %q, %q", flags, experiment, c.flags, c.experiment)
+			}
 			if got := resp.Header.Get(llm.HeaderUpstream); c.upstream != "" && got != c.upstream {
 				t.Errorf("it went to %q", got)
 			}
@@ -127,7 +143,7 @@ func TestExamplesThroughTheProxy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, f := range files {
-		if name, yaml := strings.CutSuffix(f.Name(), ".yaml"); yaml && !seen[name] {
+		if name, yaml := strings.CutSuffix(f.Name(), ".yaml"); yaml && !strings.HasSuffix(name, ".test") && !seen[name] {
 			t.Errorf("no call shows %s", name)
 		}
 	}

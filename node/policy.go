@@ -130,6 +130,9 @@ func (n *Node) setPolicy(a *adopted) {
 	for _, c := range a.policy.Classes() {
 		info.Classes = append(info.Classes, telemetry.ClassInfo{Name: c.Name, LatencyBudget: c.LatencyBudget, Objective: float64(c.Objective) / 1e6})
 	}
+	for _, f := range a.policy.Flags() {
+		info.Flags = append(info.Flags, f.Name)
+	}
 	for _, b := range a.policy.Budgets() {
 		info.Budgets = append(info.Budgets, b.Name)
 	}

@@ -14,6 +14,9 @@ type Call struct {
 	// Priority asks for one class better, paid in points: see PriorityToken.
 	Priority bool
 
+	// Fixed says that the call runs as it is, or not at all: it takes part in no experiment.
+	Fixed bool
+
 	PromptTokens    int64
 	MaxOutputTokens int64
 

@@ -33,7 +33,11 @@ var variables = []struct {
 	{"attributes", cel.MapType(cel.StringType, cel.StringType)},
 	{"data", cel.ListType(cel.StringType)},
 	{"tokens", cel.MapType(cel.StringType, cel.IntType)},
+	{flagsVariable, cel.MapType(cel.StringType, cel.BoolType)},
 }
+
+// flagsVariable holds whether each flag is on for the call, by name.
+const flagsVariable = "flags"
 
 // What a call's counts are made of. Only costs see them: they are known when the call has ended.
 const (
@@ -145,14 +149,18 @@ func (sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 		if len(path) == 1 {
 			most = MaxStatedTokens
 		}
+	case flagsVariable:
+		most = MaxName
 	}
 	return &cost.SizeEstimate{Max: most}
 }
 
 // activation shows a call to CEL. class is resolved, so that an expression never sees "".
 type activation struct {
-	call  *Call
-	class string
+	call   *Call
+	class  string
+	policy *Policy
+	chosen uint64 // see Policy.chosen
 }
 
 func (a *activation) Parent() cel.Activation { return nil }
@@ -187,6 +195,13 @@ func (a *activation) ResolveName(name string) (any, bool) {
 			stated[types.String(t.Token)] = types.Int(t.Amount)
 		}
 		return sorted{types.NewRefValMap(types.DefaultTypeAdapter, stated)}, true
+	}
+	if name == flagsVariable {
+		on := make(map[ref.Val]ref.Val, len(a.policy.flags))
+		for i := range a.policy.flags {
+			on[types.String(a.policy.flags[i].Name)] = types.Bool(a.chosen&(1<<i) != 0)
+		}
+		return types.NewRefValMap(types.DefaultTypeAdapter, on), true
 	}
 	return nil, false
 }

@@ -64,6 +64,8 @@ func Check(p *Policy) []Warning {
 	p.checkClasses(warn)
 	p.checkRules(warn)
 	p.checkUpstreams(warn)
+	p.checkFlags(warn)
+	p.checkExperiments(warn)
 	if len(p.rules) == 0 {
 		fate := "refused"
 		if p.admit {

@@ -352,7 +352,7 @@ func (c *Cost) of(b *Budget, price PPM, u Usage, matched *activation) (amount, c
 	} else {
 		call := *matched.call
 		call.PromptTokens, call.MaxOutputTokens = u.Prompt, u.Output
-		result, err := c.expr.eval(&activation{call: &call, class: matched.class})
+		result, err := c.expr.eval(&activation{call: &call, class: matched.class, policy: matched.policy, chosen: matched.chosen})
 		if err != nil {
 			return 0, 0, c.fail(err)
 		}

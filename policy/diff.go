@@ -60,7 +60,7 @@ type flat struct {
 }
 
 func flatten(p *Policy) *flat {
-	d := &decoder{document.Decoder{File: p.file, Noun: "policy"}}
+	d := &decoder{Decoder: document.Decoder{File: p.file, Noun: "policy"}}
 	_, root := d.Open(p.source)
 	f := &flat{values: map[string]string{}, order: map[string][]string{}}
 	if root != nil { // the built-in policy has a document, too

@@ -28,14 +28,16 @@ type expr struct {
 
 // reads is what an expression, or a whole policy, looks at in a call.
 type reads struct {
-	fields [len5]bool // fieldTenant … fieldModel
-	attrs  []string   // attributes looked at by name, sorted
-	data   bool
-	counts bool // prompt_tokens, max_output_tokens
-	points bool // priority
-	parts  bool // cached_tokens, reasoning_tokens
-	tokens bool
-	whole  bool // attributes as a whole
+	fields   [len5]bool // fieldTenant … fieldModel
+	attrs    []string   // attributes looked at by name, sorted
+	data     bool
+	counts   bool // prompt_tokens, max_output_tokens
+	points   bool // priority
+	parts    bool // cached_tokens, reasoning_tokens
+	tokens   bool
+	whole    bool     // attributes as a whole
+	flags    []string // by name, sorted
+	allFlags bool     // flags as a whole
 }
 
 const len5 = fieldModel + 1
@@ -51,6 +53,9 @@ func (r *reads) add(o reads) {
 	r.counts = r.counts || o.counts
 	r.tokens = r.tokens || o.tokens
 	r.whole = r.whole || o.whole
+	r.flags = append(r.flags, o.flags...)
+	slices.Sort(r.flags)
+	r.flags = slices.Compact(r.flags)
 }
 
 // compile parses and checks the expression in n, and reports mistakes at their place in the file.
@@ -84,7 +89,20 @@ func (d *decoder) compile(n *yaml.Node, what, source string, wants *cel.Type) *e
 	rep := checked.NativeRep()
 	e := &expr{source: source, pos: d.Pos(n), checked: rep, reads: readsOf(rep.Expr())}
 	out := checked.OutputType()
+	for _, name := range e.reads.flags {
+		if !slices.Contains(d.flags, name) {
+			advice := document.DidYouMean(name, d.flags)
+			if advice == "" {
+				advice = "declare it under flags"
+			}
+			d.Report(n, advice, "%s: there is no flag %q", what, document.Clip(name))
+			return nil
+		}
+	}
 	switch {
+	case e.reads.allFlags:
+		d.Report(n, "name one, as in flags.dynamic_pricing", "%s looks at all flags at once", what)
+		return nil
 	case wants != nil && e.reads.parts:
 		d.Report(n, "let costs look at them", "%s looks at %s or %s, which are known only when a call has ended", what, cachedTokens, reasoningTokens)
 		return nil
@@ -220,13 +238,19 @@ func (d *decoder) within(n *yaml.Node, source string, line, column int) Pos {
 // variable; then this sees more than there is, which only makes keys longer.
 func readsOf(e ast.Expr) reads {
 	var r reads
-	named := map[int64]bool{} // the identifiers `attributes` that stand before a name
+	named := map[int64]bool{} // the identifiers `attributes` and `flags` that stand before a name
 	attribute := func(e ast.Expr, name string) bool {
-		if e.Kind() != ast.IdentKind || e.AsIdent() != "attributes" {
+		switch {
+		case e.Kind() != ast.IdentKind:
+			return false
+		case e.AsIdent() == "attributes":
+			r.attrs = append(r.attrs, name)
+		case e.AsIdent() == flagsVariable:
+			r.flags = append(r.flags, name)
+		default:
 			return false
 		}
 		named[e.ID()] = true
-		r.attrs = append(r.attrs, name)
 		return true
 	}
 	ast.PreOrderVisit(e, ast.NewExprVisitor(func(e ast.Expr) {
@@ -263,6 +287,8 @@ func readsOf(e ast.Expr) reads {
 				r.tokens = true
 			case "attributes":
 				r.whole = r.whole || !named[e.ID()]
+			case flagsVariable:
+				r.allFlags = r.allFlags || !named[e.ID()]
 			default:
 				if i := slices.Index(fieldNames, id); i >= 0 {
 					r.fields[i] = true
@@ -272,6 +298,8 @@ func readsOf(e ast.Expr) reads {
 	}))
 	slices.Sort(r.attrs)
 	r.attrs = slices.Compact(r.attrs)
+	slices.Sort(r.flags)
+	r.flags = slices.Compact(r.flags)
 	return r
 }
 

@@ -18,6 +18,9 @@ type Key struct {
 	Extra string
 
 	Priority bool
+
+	// Chosen is what hashes choose for the call: which flags are on, and its arms in experiments.
+	Chosen uint64
 }
 
 // Key computes the key of a call. cacheable is false when the plan may depend on more than the key
@@ -44,6 +47,12 @@ func (p *Policy) Key(c *Call) (k Key, cacheable bool) {
 		k.Model = c.Model
 	}
 	k.Priority = c.Priority && p.points
+	if len(p.flags) > 0 {
+		k.Chosen = p.chosen(c)
+	}
+	if len(p.experiments) > 0 {
+		k.Chosen |= p.armsOf(c)
+	}
 	if r.data && len(c.Data) > 0 || len(r.attrs) > 0 {
 		var ok bool
 		if k.Extra, ok = p.extra(c); !ok {

@@ -27,6 +27,12 @@ type Plan struct {
 	// Route says where the call may be sent; nil if the policy has no upstreams.
 	Route *Route
 
+	Arm *Arm // of the experiment in which its calls take part; nil for none. The plan is for what they become
+
+	Flags []string // that are on for its calls, in the order of the document
+
+	chosen uint64
+
 	Degrades []Degrade // how the call may be made cheaper, in the order of rules
 }
 
@@ -59,7 +65,20 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 		as := *c
 		as.Priority, c = false, &as
 	}
-	a := &activation{call: c, class: class.Name}
+	plan.chosen = p.chosen(c)
+	plan.Flags = p.flagsOn(plan.chosen)
+	a := &activation{call: c, class: class.Name, policy: p, chosen: plan.chosen}
+	if len(p.experiments) > 0 {
+		var err error
+		if plan.Arm, err = p.assign(a); err != nil {
+			return nil, err
+		}
+		if plan.Arm != nil {
+			as := *c
+			plan.Arm.Apply(&as)
+			c, a.call = &as, &as
+		}
+	}
 	by := InOrder
 	var kept *activation
 	for _, r := range p.rules {
@@ -127,7 +146,7 @@ func (a *activation) keep() *activation {
 	c.Attributes = maps.Clone(c.Attributes)
 	c.Data = slices.Clone(c.Data)
 	c.Tokens = slices.Clone(c.Tokens)
-	return &activation{call: &c, class: a.class}
+	return &activation{call: &c, class: a.class, policy: a.policy, chosen: a.chosen}
 }
 
 // Amount is what to reserve for a call at the budget's base price, see AmountAt.

@@ -284,7 +284,7 @@ func TestKey(t *testing.T) {
 	p := mustParse(t, matching)
 	k, ok := p.Key(&Call{Tenant: "t", Agent: "a", Run: "r", Model: "m", PromptTokens: 5,
 		Attributes: map[string]string{"team": "x", "other": "y"}})
-	if want := (Key{"t", "a", "r", "fast", "m", "\x00\x01\x01x", false}); k != want || !ok {
+	if want := (Key{"t", "a", "r", "fast", "m", "\x00\x01\x01x", false, 0}); k != want || !ok {
 		t.Errorf("%+v %v", k, ok)
 	}
 	// Only what is looked at is in the key.

@@ -16,7 +16,10 @@ import (
 )
 
 // decoder reads policies.
-type decoder struct{ document.Decoder }
+type decoder struct {
+	document.Decoder
+	flags []string // names that expressions may look at
+}
 
 // Parse reads, checks and compiles one document. file is only its name, for errors. The error is an
 // *Errors with every mistake found, up to MaxErrors. src is copied.
@@ -36,7 +39,7 @@ func ParsePart(file string, src []byte, below, right int) (*Policy, error) {
 
 // parse is ParsePart; builtin allows revision 0, which is older than every other, and newer fields that are not known.
 func parse(file string, src []byte, builtin, newer bool, below, right int) (*Policy, error) {
-	d := &decoder{document.Decoder{
+	d := &decoder{Decoder: document.Decoder{
 		File: cmp.Or(file, "policy"), Noun: "policy", Start: "start with apiVersion: " + apiVersion, Below: below, Right: right, Lenient: newer,
 	}}
 	src, root := d.Open(src)
@@ -104,6 +107,13 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 				p.budgets = append(p.budgets, b)
 			}
 		}
+	}
+	if n := f["flags"]; n != nil {
+		d.readFlags(p, n)
+	}
+	d.flags = p.flagNames()
+	if n := f["experiments"]; n != nil {
+		d.experiments(p, n)
 	}
 	if n := f["rules"]; n != nil {
 		d.rules(p, n)

@@ -14,7 +14,7 @@ import (
 // ParseRollout reads a rollout that stands in no document, by the fields of a document's `rollout` and of its guard
 // (deny_rate, p99_wait, output_length, cost). base gives what they do not say; nil for the defaults. The error is an *Errors.
 func ParseRollout(where string, base *Rollout, fields map[string]string) (*Rollout, error) {
-	d := &decoder{document.Decoder{File: where, Noun: "rollout"}}
+	d := &decoder{Decoder: document.Decoder{File: where, Noun: "rollout"}}
 	root := &yaml.Node{Kind: yaml.MappingNode, Line: 1, Column: 1}
 	guard := &yaml.Node{Kind: yaml.MappingNode, Line: 1, Column: 1}
 	scalar := func(s string) *yaml.Node {

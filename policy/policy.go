@@ -12,16 +12,18 @@ import (
 
 // Policy is one parsed document. It never changes and is safe for concurrent use.
 type Policy struct {
-	file     string
-	start    Pos // of the document
-	source   []byte
-	hash     [32]byte
-	revision int64
-	zone     *time.Location
-	guards   ledger.Guards
-	audit    Audit
-	rollout  *Rollout // nil: the document says nothing of one
-	ignored  []string
+	file        string
+	start       Pos // of the document
+	source      []byte
+	hash        [32]byte
+	revision    int64
+	zone        *time.Location
+	guards      ledger.Guards
+	audit       Audit
+	rollout     *Rollout // nil: the document says nothing of one
+	flags       []Flag
+	experiments []*Experiment
+	ignored     []string
 
 	tokens  []*tokenType // in the order of the document, like all lists here
 	classes []Class

@@ -29,7 +29,7 @@ func (d *decoder) requires(n *yaml.Node) {
 func knows(s *document.Shape, path string) bool {
 	name, rest, deeper := strings.Cut(path, ".")
 	f, ok := s.Find(name)
-	if !ok || f.Later {
+	if !ok {
 		return false
 	}
 	if !deeper {

@@ -17,9 +17,9 @@ func TestRequires(t *testing.T) {
 		{head, 0, "", ""},
 		{head + "requires: [rollout, budgets.fairness, classes.objective, budgets.supply.grant, tokens.decay.half_life, rules, data.zones]\n", 0, "", ""},
 		{head + budget, 2, "", `p.yaml:5:50: unknown field "spin" in supply`},
-		{head + "flags: {x: {on: 5%}}\n", 1, "", `p.yaml:3:1: field "flags" of the document is not supported`},
+		{head + "sparkle: {x: {on: 5%}}\n", 1, "", `p.yaml:3:1: unknown field "sparkle" in the document`},
 		{head + "requires: [budgets.colour]\n" + budget, 2, `p.yaml:3:12: the document requires "budgets.colour", which this version does not know; upgrade it`, `p.yaml:3:12: the document requires "budgets.colour"`},
-		{head + "requires: [flags]\n", 0, `p.yaml:3:12: the document requires "flags"`, `p.yaml:3:12: the document requires "flags"`},
+		{head + "requires: [sparkle]\n", 0, `p.yaml:3:12: the document requires "sparkle"`, `p.yaml:3:12: the document requires "sparkle"`},
 		{head + "requires: []\n", 0, "p.yaml:3:11: requires is empty", "p.yaml:3:11: requires is empty"},
 		{head + "requires: [rollout.canary.x]\n", 0, `p.yaml:3:12: the document requires "rollout.canary.x"`, `p.yaml:3:12: the document requires`},
 		{head + "default: maybe\n", 0, "p.yaml:3:10: default cannot be", "p.yaml:3:10: default cannot be"}, // not a field, but a value

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
-
 	"github.com/swarmpurse/swarmpurse/policy/document"
 )
 
@@ -135,7 +133,7 @@ func (s *Split) Chooses(c *Call) bool {
 		return s.all
 	}
 	v := s.by.value(c, "")
-	return v != "" && uint64(uint32(mix(xxhash.Sum64String(v)^s.seed))) < s.below
+	return v != "" && ticket(v, s.seed) < s.below
 }
 
 // mix spreads a hash over all of its bits (the finalizer of splitmix64).

@@ -143,3 +143,52 @@ rules:
 		}
 	}
 }
+
+// FuzzParseRollout: whatever parses as a document's rollout, or as the flags of policy apply, is valid, and raising its part takes nobody
+// out.
+func FuzzParseRollout(f *testing.F) {
+	for _, s := range []string{
+		"{canary: 10%, by: tenant, bake: 10m, guard: {deny_rate: +2%, p99_wait: none}}", "{zones: [us, eu], guard: {deny_rate: none}}", "{canary: 0.0001%, by: attributes.team, bake: 30d}",
+		"{canary: 100%, guard: {output_length: +10%, cost: 15%, p99_wait: 90%}}", "{canary: 10%, zones: [eu]}", "{zones: []}", "{guard: {}}", "[]", "10%", "{canary: &a 10%, by: *a}",
+	} {
+		f.Add(s, "10%", "agent", "eu, us", "5m", "+5%")
+	}
+	f.Fuzz(func(t *testing.T, section, canary, by, zones, bake, guard string) {
+		var base *Rollout
+		p, err := Parse("p.yaml", []byte("apiVersion: swarmpurse/v1\nrevision: 1\nrollout: "+section+"\n"))
+		if err == nil {
+			base = p.Rollout()
+		}
+		list := []*Rollout{base}
+		fields := map[string]string{"canary": canary, "by": by, "zones": zones, "bake": bake, "deny_rate": guard, "p99_wait": guard, "cost": guard}
+		for _, drop := range []string{"", "zones", "canary"} { // canary and zones contradict each other
+			delete(fields, drop)
+			if r, err := ParseRollout("flags", base, fields); err == nil {
+				list = append(list, r)
+			}
+			if drop == "zones" {
+				fields["zones"] = zones
+				delete(fields, "by")
+			}
+		}
+		for _, r := range list {
+			if r == nil {
+				continue
+			}
+			if err := r.Valid(); err != nil {
+				t.Fatalf("%+v parses and is not valid: %v", *r, err)
+			}
+			if r.String() == "" {
+				t.Fatal("it cannot be said")
+			}
+			c := Call{Tenant: bake, Agent: by, Run: zones, Model: guard, Attributes: map[string]string{"team": section}}
+			more := *r
+			if more.Canary > 0 {
+				more.Canary = million
+			}
+			if r.Split(7, "eu").Chooses(&c) && !more.Split(7, "eu").Chooses(&c) {
+				t.Fatalf("raising %+v takes a call out", *r)
+			}
+		}
+	})
+}

@@ -38,10 +38,12 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 		Doc: "How long a node that is cut off from its guardians goes on spending grants, windows and slots, at its present pace; 1s to 24h. Default: 5m."},
 	{Name: "audit", Is: document.Schema{One: auditShape},
 		Doc: "What of calls goes into each node's audit log. Policies, members, mints, freezes and transfers always do."},
-	{Name: "flags", Later: true},
+	{Name: "flags", Is: document.Schema{Each: &document.Schema{One: flagShape}},
+		Doc: "Named switches that are on for a part of the callers. Rules see them as flags.NAME, callers in their decisions."},
+	{Name: "experiments", Is: document.Schema{List: experimentShape},
+		Doc: "Comparisons of several ways to run calls: models, parameters. A call takes part in the first that it fits."},
 	{Name: "rollout", Is: document.Schema{One: rolloutShape},
 		Doc: "How this revision is tried, as a candidate, on some calls before it decides on all. Absent: it decides on all at once."},
-	{Name: "shadow", Later: true},
 	{Name: "data", Is: document.Schema{Keys: document.PatternForm, Each: &document.Schema{One: dataShape}},
 		Doc: "Data sets that are bound to zones, by name, or by how names begin, as in \"eu/*\"; the longest that fits counts."},
 	{Name: "upstreams", Is: document.Schema{List: upstreamShape},
@@ -73,6 +75,29 @@ var rolloutShape = &document.Shape{Name: "rollout", Fields: []document.Field{
 	{Name: "zones", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "Instead of canary: the candidate decides on all calls of the nodes in these zones."},
 	{Name: "bake", Is: document.Duration, Doc: "It is promoted by itself when it was tried for so long and the guard had nothing against it. Default: it waits for an operator."},
 	{Name: "guard", Is: document.Schema{One: guardShape}, Doc: "What it may do worse than the stable revision: when it surely does, it is rolled back by itself."},
+}}
+
+var flagShape = &document.Shape{Name: "a flag", Fields: []document.Field{
+	{Name: "on", Is: document.Percent, Doc: "The part of the values of by for which it is on, chosen by a stable hash: the same at every node and under every revision. Raising it takes nobody out. Default: 0%."},
+	{Name: "by", Is: document.Schema{Kind: "string", Form: byForm}, Doc: "Whose values: tenant, agent, run, model, attributes.NAME. It is off for calls that do not say it, unless it is on for 100%. Default: agent."},
+	{Name: "targets", Is: document.Schema{Names: true}, Doc: "Values of by for which it is on, whatever on says."},
+}}
+
+var experimentShape = &document.Shape{Name: "an experiment", Fields: []document.Field{
+	{Name: "name", Required: true, Is: document.Name, Doc: "What decisions, metrics and commands call it."},
+	{Name: "when", Is: document.Text, Doc: "CEL: does the call take part? It sees the call as it came. Absent: all do that say by."},
+	{Name: "by", Is: document.Schema{Kind: "string", Form: byForm}, Doc: "What arms are chosen by, by a stable hash: tenant, agent, run, model, attributes.NAME. Calls that do not say it take no part. Default: agent."},
+	{Name: "cost", Is: document.Name, Doc: "The token type whose charges are compared. Default: the first of tokens."},
+	{Name: "arms", Required: true, Is: document.Schema{List: armShape}, Doc: "The ways, 2 to 8. The first is what the others are compared with."},
+}}
+
+var armShape = &document.Shape{Name: "an arm", Fields: []document.Field{
+	{Name: "name", Required: true, Is: document.Name, Doc: "What decisions, metrics and commands call it."},
+	{Name: "weight", Is: document.Schema{Kind: "integer", Min: 1, Max: maxArmWeight}, Doc: "Its part of the values of by, beside the other arms' weights. Default: 1."},
+	{Name: "model", Is: document.Text, Doc: "The model that calls use. Rules, costs and routes see it in place of the one that was asked for."},
+	{Name: "max_output_tokens", Is: document.Amount, Doc: "The most tokens that a call may generate, over all its choices."},
+	{Name: "temperature", Is: document.Schema{Kind: "number"}, Doc: "0 to 2."},
+	{Name: "top_p", Is: document.Schema{Kind: "number"}, Doc: "0 to 1."},
 }}
 
 var guardShape = &document.Shape{Name: "guard", Fields: []document.Field{
@@ -197,7 +222,7 @@ var feedbackShape = &document.Shape{Name: "feedback", Fields: []document.Field{
 
 var ruleShape = &document.Shape{Name: "a rule", Fields: []document.Field{
 	{Name: "name", Is: document.Name, Doc: "What decisions call it. Default: its number in the list."},
-	{Name: "when", Is: document.Text, Doc: "CEL: does this rule match the call? Absent: always. Sees tenant, agent, run, class, model, priority (the caller asks for a better class), prompt_tokens, max_output_tokens, attributes, data, tokens."},
+	{Name: "when", Is: document.Text, Doc: "CEL: does this rule match the call? Absent: always. Sees tenant, agent, run, class, model, priority (the caller asks for a better class), prompt_tokens, max_output_tokens, attributes, data, tokens, and flags by name, as in flags.dynamic_pricing."},
 	{Name: "draw", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "The budgets that the call draws on, all or nothing."},
 	{Name: "cost", Is: document.Schema{Each: &document.Schema{Kind: "any"}},
 		Doc: "CEL by token type: what the call costs. Sees, beside what when sees, cached_tokens and reasoning_tokens: the parts of prompt_tokens and max_output_tokens that have a weight of their own, known when the call has ended. Default: by the token type's unit."},

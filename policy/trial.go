@@ -17,7 +17,7 @@ import (
 // What a candidate may change, and tries: rules, costs, fixed prices, overdraft prices, sizes, upstreams, data sets, localities,
 // classes but for their weight and headroom, backpressure, default. See DESIGN.md.
 func Tryable(stable, candidate *Policy) (waits []string, err error) {
-	d := &decoder{document.Decoder{File: candidate.file, Noun: "policy"}}
+	d := &decoder{Decoder: document.Decoder{File: candidate.file, Noun: "policy"}}
 	for _, b := range candidate.budgets {
 		if b.Meters != nil {
 			continue

@@ -101,6 +101,8 @@ func printAnswer(w *strings.Builder, x api.AdmitAnswer) {
 		"reserved", amounts(x.Reserved),
 		"price", prices(x.Price),
 		"advice", advice(x.Advice),
+		"flags", flagsOn(x.Advice),
+		"experiment", experimentOf(x.Advice),
 		"reason", clean(x.Reason),
 		"waited", millis(x.WaitedMS),
 		"policy", policyOf(x.Policy.Revision, x.Policy.Arm),
@@ -108,7 +110,7 @@ func printAnswer(w *strings.Builder, x api.AdmitAnswer) {
 	)
 }
 
-// advice writes how a degraded call must be changed, where it goes, and who else can decide on it.
+// advice writes how a call must be changed, where it goes, and who else can decide on it.
 func advice(a *api.Advice) string {
 	if a == nil {
 		return ""
@@ -119,6 +121,12 @@ func advice(a *api.Advice) string {
 	}
 	if a.MaxOutputTokens > 0 {
 		how = append(how, fmt.Sprintf("at most %d tokens of output", a.MaxOutputTokens))
+	}
+	if a.Temperature != nil {
+		how = append(how, fmt.Sprintf("temperature %g", *a.Temperature))
+	}
+	if a.TopP != nil {
+		how = append(how, fmt.Sprintf("top_p %g", *a.TopP))
 	}
 	if a.Upstream != "" {
 		how = append(how, "upstream "+clean(a.Upstream))
@@ -131,6 +139,21 @@ func advice(a *api.Advice) string {
 		how = append(how, ask)
 	}
 	return strings.Join(how, ", ")
+}
+
+// flagsOn and experimentOf write what hashes chose for a call.
+func flagsOn(a *api.Advice) string {
+	if a == nil {
+		return ""
+	}
+	return clean(strings.Join(a.Flags, ", "))
+}
+
+func experimentOf(a *api.Advice) string {
+	if a == nil || a.Experiment == "" {
+		return ""
+	}
+	return clean(a.Experiment) + ", arm " + clean(a.Arm)
 }
 
 // parseAmounts reads type=amount, amounts as in policies: 900, 10k, 2M.

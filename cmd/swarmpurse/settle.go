@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ const maxUsage = 64 << 10
 func newSettleCommand(a *app) *cobra.Command {
 	var used []string
 	var usage string
+	var score float64
 	r := api.SettleRequest{}
 	c := &cobra.Command{
 		Use:   "settle ID",
@@ -23,12 +25,21 @@ func newSettleCommand(a *app) *cobra.Command {
 		Long: `Book what an admitted call really used. What was reserved above that goes back to the budget.
 
 Give the amounts with --used, or the provider's own usage object with --usage; with neither, the
-reservation is charged as it stands. Settling twice charges once.`,
-		Example: `  swarmpurse settle ID --used compute=1432
+reservation is charged as it stands. Settling twice charges once.
+
+With --score, from 0 to 1, say how good the answer was: experiments of the policy compare their arms by it. For calls through
+the proxy, which settles them itself, there is 'swarmpurse score'.`,
+		Example: `  swarmpurse settle ID --used compute=1432 --score 0.8
   jq .usage response.json | swarmpurse settle ID --usage -`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r.ID = args[0]
+			if cmd.Flags().Changed("score") {
+				if !(score >= 0 && score <= 1) {
+					return usageError("--score is %g: write a number from 0 to 1", score)
+				}
+				r.Score = &score
+			}
 			var err error
 			if r.Used, err = parseAmounts("--used", used); err != nil {
 				return err
@@ -56,8 +67,50 @@ reservation is charged as it stands. Settling twice charges once.`,
 	}
 	c.Flags().StringArrayVar(&used, "used", nil, "amount used, as `type=amount`; repeatable")
 	c.Flags().StringVar(&usage, "usage", "", "`file` with the provider's usage object as JSON, - for stdin")
+	c.Flags().Float64Var(&score, "score", 0, "how good the answer was, `from 0 to 1`")
 	c.Flags().StringVar(&r.Outcome, "outcome", "ok", "how the call ended: ok, error, cancelled or a word of yours")
 	return a.withClient(c)
+}
+
+func newScoreCommand(a *app) *cobra.Command {
+	return a.withClient(&cobra.Command{
+		Use:   "score ID SCORE",
+		Short: "Say how good the answer to a call was, from 0 to 1",
+		Long: `Say how good the answer to an admitted call was, from 0 to 1, before or after the call was settled. Experiments of the policy compare
+their arms by it. The first score of a call counts. Through the proxy the ID is in the header X-Swarmpurse-Decision.`,
+		Example: "  swarmpurse score n1-1k3v9q2c0001 0.8",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			score, err := strconv.ParseFloat(args[1], 64)
+			if err != nil || !(score >= 0 && score <= 1) {
+				return usageError("the score is %s: write a number from 0 to 1", clean(args[1]))
+			}
+			client, ctx, done, err := a.client(cmd, 0)
+			if err != nil {
+				return err
+			}
+			defer done()
+			receipt, err := client.Score(ctx, args[0], score)
+			if err != nil {
+				return err
+			}
+			return a.print(receipt, func(w *strings.Builder) {
+				repeated := ""
+				if receipt.Repeated {
+					repeated = "yes: it had a score before, which counts"
+				}
+				fields(w, "id", clean(receipt.ID), "score", number(receipt.Score), "repeated", repeated)
+			})
+		},
+	})
+}
+
+// scoreOf writes a score, "" for none.
+func scoreOf(v *float64) string {
+	if v == nil {
+		return ""
+	}
+	return number(*v)
 }
 
 func newReleaseCommand(a *app) *cobra.Command {

@@ -101,14 +101,15 @@ func (e *Engine) refuseUnopened(now ledger.Instant, l Ledger, r *Request) ID {
 	if err != nil {
 		return 0
 	}
-	w := &Waiter{Request: r, since: now, deadline: now + ledger.Instant(latencyBudget(p, r).Milliseconds()), call: &r.Call, bound: &bound{plan: p, cheap: make([]atomic.Pointer[bound], len(p.Degrades))}}
+	w := &Waiter{Request: r, since: now, deadline: now + ledger.Instant(latencyBudget(p, r).Milliseconds()), bound: &bound{plan: p, cheap: make([]atomic.Pointer[bound], len(p.Degrades))}}
 	e.tried(w.bound)
+	w.call = w.bound.experiment.as(&r.Call)
 	charter := l.Charter().ID
 	for i := range p.Draws {
 		d := &p.Draws[i]
 		if id, err := d.At(now, charter); err == nil {
 			if a, err := l.Open(now, id); err == nil {
-				w.bound.takes = append(w.bound.takes, boundTake{draw: d, account: a, gate: e.gate(id), size: e.size(d, r.Model)})
+				w.bound.takes = append(w.bound.takes, boundTake{draw: d, account: a, gate: e.gate(id), size: e.size(d, modelOf(p, r.Model))})
 			}
 		}
 	}

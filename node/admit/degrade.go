@@ -81,11 +81,13 @@ func (e *Engine) degraded(now ledger.Instant, l Ledger, b *bound, i int, r *Requ
 	if rev == nil {
 		rev = e.rev.Load().of(&r.Call)
 	}
-	to, err := e.planIn(now, l, &Request{Call: *call, Forward: r.Forward}, rev)
+	as := Request{Call: *call, Forward: r.Forward}
+	as.Fixed = true // it has its arm
+	to, err := e.planIn(now, l, &as, rev)
 	if err != nil || !to.plan.Admit {
 		return nil, err
 	}
-	c := &bound{plan: to.plan, takes: to.takes, hash: to.hash, targets: to.targets, placed: to.placed, cheap: to.cheap, arm: to.arm, budget: to.budget, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}}
+	c := &bound{plan: to.plan, takes: to.takes, hash: to.hash, targets: to.targets, placed: to.placed, cheap: to.cheap, arm: to.arm, budget: to.budget, experiment: b.experiment, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}}
 	b.cheap[i].Store(c)
 	return c, nil
 }
@@ -99,7 +101,7 @@ func (e *Engine) degrade(now ledger.Instant, l Ledger, w *Waiter) error {
 	if i < 0 {
 		return nil
 	}
-	call := w.Request.Call
+	call := *w.call
 	if !w.bound.plan.Degrades[i].Apply(&call) {
 		return nil
 	}
@@ -237,10 +239,36 @@ func (b *bound) changed() bool { return b.cheaper != nil && !b.cheaper.by.Unlift
 
 // advice says how the calls of a plan must be changed; nil if they run as they are.
 func (b *bound) advice() *Advice {
-	if !b.changed() {
+	x := b.experiment
+	if x != nil && !x.arm.Changes() {
+		x = nil
+	}
+	if x == nil && !b.changed() {
 		return nil
 	}
-	return &Advice{Model: b.cheaper.by.Model, MaxOutputTokens: b.cheaper.by.MaxOutput}
+	a := &Advice{}
+	if x != nil {
+		a.Model, a.MaxOutputTokens = x.arm.Model, x.arm.MaxOutput
+		a.Temperature, a.TopP = parameter(x.arm.Temperature), parameter(x.arm.TopP)
+	}
+	if b.changed() {
+		if m := b.cheaper.by.Model; m != "" {
+			a.Model = m
+		}
+		if most := b.cheaper.by.MaxOutput; most > 0 && (a.MaxOutputTokens == 0 || most < a.MaxOutputTokens) {
+			a.MaxOutputTokens = most
+		}
+	}
+	return a
+}
+
+// parameter is what an arm sets, nil if it does not.
+func parameter(ppm int64) *float64 {
+	if ppm == policy.Unset {
+		return nil
+	}
+	v := float64(ppm) / whole
+	return &v
 }
 
 // reason says why the calls of a plan run cheaper.

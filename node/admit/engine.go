@@ -67,6 +67,7 @@ type Engine struct {
 	corrections corrections
 	sizes       sizes
 	meters      meters
+	experiments experiments
 	lineage     lineage
 	nearest     map[string]Neighbor // by zone; the owner's
 
@@ -172,19 +173,34 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 	if c := b.plan.Class; c.ShedAt|c.DeferAt != 0 && yields(c, b.level()) {
 		return 0, false
 	}
+	if b.experiment != nil && b.experiment.arm.Changes() {
+		return e.tryArm(now, r, b)
+	}
 	if len(b.plan.Degrades) > 0 && !r.AsIs {
 		if i := b.low(); i >= 0 {
-			return e.tryCheaper(now, r, b, i)
+			return e.tryCheaper(now, r, &r.Call, b, i)
 		}
 	}
 	return e.try(now, r, &r.Call, b)
 }
 
-// tryCheaper is Try for a call that runs cheaper.
-func (e *Engine) tryCheaper(now ledger.Instant, r *Request, b *bound, i int) (ID, bool) {
+// tryArm is Try for a call that its arm changes.
+func (e *Engine) tryArm(now ledger.Instant, r *Request, b *bound) (ID, bool) {
 	call := r.Call
+	b.experiment.arm.Apply(&call)
+	if len(b.plan.Degrades) > 0 && !r.AsIs {
+		if i := b.low(); i >= 0 {
+			return e.tryCheaper(now, r, &call, b, i)
+		}
+	}
+	return e.try(now, r, &call, b)
+}
+
+// tryCheaper is Try for a call that runs cheaper than it is.
+func (e *Engine) tryCheaper(now ledger.Instant, r *Request, of *policy.Call, b *bound, i int) (ID, bool) {
+	call := *of
 	if !b.plan.Degrades[i].Apply(&call) {
-		return e.try(now, r, &r.Call, b)
+		return e.try(now, r, of, b)
 	}
 	to := b.cheap[i].Load()
 	if to == nil || len(to.takes) > inline || !e.runs(to, r) {
@@ -268,7 +284,7 @@ func (e *Engine) planIn(now ledger.Instant, l Ledger, r *Request, rev *revision)
 	if no := e.astray(p, r); no != nil {
 		return nil, &deniedError{p, *no}
 	}
-	b, err := e.bind(now, l, p, r.Model)
+	b, err := e.bind(now, l, p, modelOf(p, r.Model))
 	if err != nil {
 		return nil, err
 	}
@@ -277,6 +293,14 @@ func (e *Engine) planIn(now ledger.Instant, l Ledger, r *Request, rev *revision)
 		rev.put(b) // if the gates were forgotten, rev is of no use any more
 	}
 	return b, nil
+}
+
+// modelOf is the model that calls of a plan use which name another one, before they are made cheaper.
+func modelOf(p *policy.Plan, named string) string {
+	if p.Arm != nil && p.Arm.Model != "" {
+		return p.Arm.Model
+	}
+	return named
 }
 
 // deniedError says that a call is denied, whatever its budgets have, before anything is opened for it.

@@ -48,7 +48,7 @@ func (e *Engine) Feedback(now ledger.Instant, id ID, u Upstream) ([]Lowered, err
 		n.to.meter.heard(now, &u)
 	}
 	if u.Refused && r.outcome == nil {
-		r.outcome = outcome(OutcomeRefused)
+		r.outcome = ending(OutcomeRefused)
 	}
 	s.mu.Unlock()
 	var fell []Lowered

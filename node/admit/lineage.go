@@ -39,6 +39,7 @@ type note struct {
 	data bool    // it named data sets: the lineage has them
 	// shared is how its tenant stood at the instances that were shared out.
 	shared []Standing
+	score  *float64 // what its caller said of its answer; nil for nothing
 }
 
 // upstream is the name of the upstream that a call was sent to, "" for none.

@@ -34,6 +34,7 @@ type trail struct {
 	slot           int32
 	end, used      bool // of a reservation's end; with the provider's usage
 	trace          Trace
+	score          *float64
 	prompt, output int64 // as the caller stated them; of an end what was used
 	cached, think  int64
 	left           [inline]ledger.Tokens // rights after the reservation
@@ -110,6 +111,9 @@ func (e *Engine) leaveEnd(s *shard, i int32, rec *record, u *Usage) {
 		return
 	}
 	n.end = true
+	if rec.note != nil {
+		n.score = rec.note.score
+	}
 	if u != nil {
 		n.used = true
 		n.prompt, n.output, n.cached, n.think = u.PromptTokens, u.CompletionTokens, u.CachedTokens, u.ReasoningTokens
@@ -140,6 +144,9 @@ type Noted struct {
 	Data                             []Datum
 	Upstream                         string     // that it was sent to
 	Shared                           []Standing // End is false: at the instances that were shared out
+	Flags                            []string   // End is false
+	Experiment, ExperimentArm        string
+	Score                            *float64 // End
 }
 
 // NotedDraw is what one instance holds for a call, or was charged.
@@ -204,7 +211,7 @@ func (e *Engine) view(sh uint32, n *trail, r *record, v *Noted, usage *Usage) {
 		Waited: r.waitedFor(), Level: int(r.flags / flagLevel % 4),
 	}
 	if n.end {
-		v.State = r.state
+		v.State, v.Score = r.state, n.score
 		if r.outcome != nil {
 			v.Outcome = *r.outcome
 		}
@@ -231,10 +238,17 @@ func (e *Engine) view(sh uint32, n *trail, r *record, v *Noted, usage *Usage) {
 	}
 	p := r.bound.plan
 	v.Revision, v.Rules, v.Class, v.Arm = p.Policy.Revision(), p.Rules, p.Class.Name, r.bound.arm.name()
+	v.Experiment, v.ExperimentArm = r.bound.experiment.names()
+	if !n.end {
+		v.Flags = r.bound.came().Flags
+		if r.state != Refused {
+			v.Advice = r.bound.advice()
+		}
+	}
 	switch {
 	case v.Reason != "" || n.end:
 	case r.bound.cheaper != nil:
-		v.Reason, v.Advice = r.bound.cheaper.reason(), r.bound.advice()
+		v.Reason = r.bound.cheaper.reason()
 	default:
 		v.Reason = admitReason(p, v.Waited)
 	}

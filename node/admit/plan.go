@@ -12,18 +12,19 @@ import (
 
 // bound is a plan with the accounts that it draws on.
 type bound struct {
-	key     policy.Key
-	keyHash uint64
-	plan    *policy.Plan
-	takes   []boundTake // in the ledger's order of locking
-	hash    uint32      // of its instances
-	lane    atomic.Uint32
-	placed  bool                    // places matter to its calls: see mayRun
-	cheap   []atomic.Pointer[bound] // by the plan's Degrades: what the calls become, once it was needed
-	cheaper *cheaper                // of such a plan: what its calls were
-	arm     *arm                    // nil while no candidate is tried
-	budget  ledger.Millis           // what its waits are parts of for the arm, see tried
-	targets []target                // where its calls may go, if they are routed
+	key        policy.Key
+	keyHash    uint64
+	plan       *policy.Plan
+	takes      []boundTake // in the ledger's order of locking
+	hash       uint32      // of its instances
+	lane       atomic.Uint32
+	placed     bool                    // places matter to its calls: see mayRun
+	cheap      []atomic.Pointer[bound] // by the plan's Degrades: what the calls become, once it was needed
+	cheaper    *cheaper                // of such a plan: what its calls were
+	arm        *arm                    // nil while no candidate is tried
+	experiment *experimentArm          // nil for calls that take part in none
+	budget     ledger.Millis           // what its waits are parts of for the arm, see tried
+	targets    []target                // where its calls may go, if they are routed
 }
 
 // boundTake is one draw with its account.

@@ -253,7 +253,7 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 		w.ID = e.refused(now, r, b, *no, w.waited(now))
 		return true, nil
 	}
-	w.bound, w.call, w.deadline = b, &r.Call, w.since+ledger.Instant(latencyBudget(b.plan, r).Milliseconds())
+	w.bound, w.call, w.deadline = b, b.experiment.as(&r.Call), w.since+ledger.Instant(latencyBudget(b.plan, r).Milliseconds())
 	if err := e.degrade(now, l, w); err != nil {
 		return false, err
 	}

@@ -100,8 +100,8 @@ var outcomes = [...]string{"", "ok", "error", "cancelled", "released", "expired"
 // OutcomeRefused is the outcome of a call that was admitted and then refused by its provider.
 const OutcomeRefused = "refused_upstream"
 
-// outcome returns where an outcome is kept.
-func outcome(s string) *string {
+// ending returns where an outcome is kept.
+func ending(s string) *string {
 	for i := range outcomes {
 		if outcomes[i] == s {
 			return &outcomes[i]
@@ -325,6 +325,9 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		if b.arm != nil {
 			b.arm.admitted(sh, waited, b.budget)
 		}
+		if x := b.experiment; x != nil {
+			x.shards[sh].Calls++
+		}
 		s.schedule(i, now+ledger.Instant(ttl))
 		if e.auditing.Load() != 0 {
 			e.leaveCall(s, i, rec, r, takes)
@@ -362,6 +365,10 @@ func (e *Engine) refused(now ledger.Instant, r *Request, b *bound, no refusal, w
 	s.counts[no.verdict]++
 	if b != nil && b.arm != nil {
 		b.arm.refused(sh)
+	}
+	if b != nil && b.experiment != nil {
+		b.experiment.shards[sh].Calls++
+		b.experiment.shards[sh].Refused++
 	}
 	s.push(&s.refused, i)
 	e.leaveCall(s, i, rec, r, nil)

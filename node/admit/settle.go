@@ -22,6 +22,11 @@ func (e *Engine) Settle(now ledger.Instant, id ID, st Settlement) (Receipt, erro
 	if len(st.Outcome) > MaxOutcomeLen {
 		return Receipt{}, fmt.Errorf("%w: outcome has %d bytes, at most %d are allowed", ErrInvalid, len(st.Outcome), MaxOutcomeLen)
 	}
+	if st.Score != nil {
+		if err := checkScore(*st.Score); err != nil {
+			return Receipt{}, err
+		}
+	}
 	return e.close(now, id, Settled, &st)
 }
 
@@ -53,6 +58,10 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 		s.mu.Unlock()
 		return nil, nil, false, fmt.Errorf("%w %q: that call was refused, nothing is reserved for it", ErrUnknownID, e.Format(id))
 	case Settled, Released:
+		if st.Score != nil {
+			sh, _, _ := id.split()
+			r.scored(sh, *st.Score)
+		}
 		return s, r, true, nil
 	}
 	var amounts [policy.MaxDraws]ledger.Tokens // zero for a release
@@ -94,7 +103,7 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 	}
 	r.state = to
 	if r.outcome == nil { // or its provider has refused it
-		r.outcome = outcome(st.Outcome)
+		r.outcome = ending(st.Outcome)
 	}
 	if st.Usage != nil {
 		e.learn(r, st.Usage.CompletionTokens)
@@ -104,6 +113,13 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 	}
 	if a := r.bound.arm; a != nil && to == Settled {
 		a.drift.settled(a.candidate, r, st)
+	}
+	sh, _, _ := id.split()
+	if x := r.bound.experiment; x != nil && to == Settled && r.flags&flagLate == 0 {
+		x.settled(sh, float64(now-r.at)/1000, r)
+	}
+	if st.Score != nil {
+		r.scored(sh, *st.Score)
 	}
 	e.leaveEnd(s, i, r, st.Usage)
 	return s, r, false, nil
@@ -218,7 +234,7 @@ func (e *Engine) Expire(now ledger.Instant) (expired int) {
 				}
 			}
 			r.book(now, true)
-			r.state, r.outcome = Booked, outcome("expired")
+			r.state, r.outcome = Booked, ending("expired")
 			e.leaveEnd(s, i, r, nil)
 			s.active--
 			s.push(&s.done, i)
@@ -282,6 +298,7 @@ type Details struct {
 	Data                             []Datum // that the call named
 	Guaranteed                       bool    // it was admitted within its tenant's guarantee in one of its budgets
 	Shared                           []Standing
+	Score                            *float64 // what its caller said of its answer; nil for nothing
 }
 
 // Answer returns what the caller of a decision is told. Safe for concurrent use.
@@ -325,6 +342,7 @@ func (e *Engine) lookup(id ID) (d Details, touched bool, err error) {
 		d.Outcome = *r.outcome
 	}
 	if n := r.note; n != nil {
+		d.Score = n.score
 		if d.Shared = n.shared; n.to != nil {
 			d.Answer.Upstream = n.to.upstream
 		}
@@ -342,10 +360,15 @@ func (e *Engine) lookup(id ID) (d Details, touched bool, err error) {
 	p := r.bound.plan
 	d.Revision, d.Rules, d.Arm = p.Policy.Revision(), p.Rules, r.bound.arm.name()
 	d.Class, d.Answer.Class = p.Class.Name, p.Class.Name
+	d.Flags = r.bound.came().Flags
+	d.Experiment, d.ExperimentArm = r.bound.experiment.names()
+	if r.state != Refused {
+		d.Advice = r.bound.advice()
+	}
 	switch {
 	case d.Reason != "":
 	case r.bound.cheaper != nil:
-		d.Reason, d.Advice = r.bound.cheaper.reason(), r.bound.advice()
+		d.Reason = r.bound.cheaper.reason()
 	default:
 		d.Reason = admitReason(p, d.Waited)
 	}

@@ -228,7 +228,7 @@ func (r *record) ran() string {
 	if r.bound.changed() && r.bound.cheaper.by.Model != "" {
 		return r.bound.cheaper.by.Model
 	}
-	return r.model
+	return modelOf(r.bound.came(), r.model)
 }
 
 // cost is what calls came to at one budget: of late, and as a rule.

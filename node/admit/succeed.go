@@ -21,7 +21,7 @@ func (e *Engine) Succeed(now ledger.Instant) {
 // ended, unless the budgets of that plan are gone.
 func (e *Engine) planOf(now ledger.Instant, l Ledger, w *Waiter) (*bound, error) {
 	if w.plan != nil {
-		if b, err := e.bind(now, l, w.plan, w.Request.Model); err == nil || errors.Is(err, ErrLater) {
+		if b, err := e.bind(now, l, w.plan, modelOf(w.plan, w.Request.Model)); err == nil || errors.Is(err, ErrLater) {
 			return b, err
 		}
 	}

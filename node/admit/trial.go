@@ -81,6 +81,7 @@ func (e *Engine) SetTrial(stable, candidate *policy.Policy, split *policy.Split)
 	rev := newRevision(stable)
 	if candidate == nil {
 		e.meters.keep(stable)
+		e.experiments.keep(stable)
 		e.rev.Store(rev)
 		return
 	}
@@ -95,12 +96,14 @@ func (e *Engine) SetTrial(stable, candidate *policy.Policy, split *policy.Split)
 	}
 	rev.trial = t
 	e.meters.keep(stable, candidate)
+	e.experiments.keep(stable, candidate)
 	e.rev.Store(rev)
 }
 
-// tried has a plan's calls counted, if a candidate is tried: waits as parts of the latency budget that the stable revision gives
+// tried has a plan's calls counted, if they take part in an experiment, and if a candidate is tried: waits as parts of the latency budget that the stable revision gives
 // their class, so that one that gives more shows as waiting longer.
 func (e *Engine) tried(b *bound) {
+	b.experiment = e.experiments.of(b.plan.Arm, len(e.shards))
 	rev := e.rev.Load()
 	of := rev.as(b.plan.Policy)
 	if of == nil || of.arm == nil {

@@ -93,19 +93,23 @@ type Answer struct {
 	Revision   int64              // of the policy that decided
 	Arm        string             // Stable or Candidate, "" while no candidate is tried
 	Node       string
-	Class      string           // that the call ran in
-	Advice     *Advice          // Degrade: how the call must be changed; what is reserved is for the call so changed
-	Upstream   *policy.Upstream // where the call goes, if the policy routes calls
-	Nearest    *Neighbor        // Deny for its zones: the nearest node that may decide on it, if one is known
-	Short      *Shortage        // Defer and Deny for want of rights: the budget that lacks them
-	Waited     time.Duration    // how long the call was queued
-	Level      int              // of backpressure, 0 to policy.MaxLevel: the highest of what the call draws on, when it was decided
+	Class      string   // that the call ran in
+	Advice     *Advice  // how the call must be changed, by a rule (Degrade) or its arm of an experiment; what is reserved is for the call so changed
+	Flags      []string // that are on for the call; not to be changed
+	// Experiment and ExperimentArm name the one in which the call takes part; "" for none.
+	Experiment, ExperimentArm string
+	Upstream                  *policy.Upstream // where the call goes, if the policy routes calls
+	Nearest                   *Neighbor        // Deny for its zones: the nearest node that may decide on it, if one is known
+	Short                     *Shortage        // Defer and Deny for want of rights: the budget that lacks them
+	Waited                    time.Duration    // how long the call was queued
+	Level                     int              // of backpressure, 0 to policy.MaxLevel: the highest of what the call draws on, when it was decided
 }
 
-// Advice is how a degraded call must be changed before it runs.
+// Advice is how a call must be changed before it runs.
 type Advice struct {
-	Model           string // the model to use; "" leaves it
-	MaxOutputTokens int64  // the most that it may generate, over all its choices; 0 leaves it
+	Model             string   // the model to use; "" leaves it
+	MaxOutputTokens   int64    // the most that it may generate, over all its choices; 0 leaves it
+	Temperature, TopP *float64 // nil leaves them
 }
 
 // Shortage is the budget instance that a call was refused for, as far as the node knows the swarm.
@@ -164,6 +168,10 @@ type Settlement struct {
 	// was cut. Ceilings that are not hard are charged by it; hard ones what was reserved.
 	Estimate *Usage
 
+	// Score, if not nil, is how good the answer was, from 0 to 1. The first one counts, also one that comes by Score or with a settlement
+	// that is repeated.
+	Score *float64
+
 	Outcome string // "ok", "error", "cancelled"; free text up to 64 bytes, kept with the decision
 }
 
@@ -199,6 +207,9 @@ type Admitter interface {
 	Settle(id string, s Settlement) (Receipt, error)
 	// Release gives everything back; for calls that never ran.
 	Release(id string) (Receipt, error)
+	// Score says how good the answer to an admitted call was, from 0 to 1, also after the call has ended; the first one counts, and is returned.
+	// ErrInvalid, ErrUnknownID.
+	Score(id string, v float64) (kept float64, repeated bool, err error)
 	// Pace charges bytes that a call is about to move to the budgets of bytes that it draws on, and blocks until it may go on. It never
 	// refuses: when rights do not come for some seconds, or ctx ends, the bytes are owed. false means that the call is not paced.
 	Pace(ctx context.Context, id string, bytes int64) bool

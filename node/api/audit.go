@@ -109,6 +109,7 @@ type AuditRecord struct {
 	Rules     []string    `json:"rules,omitempty"`
 	Revision  int64       `json:"policy_revision,omitempty"`
 	Arm       string      `json:"arm,omitempty"`
+	Score     *float64    `json:"score,omitempty"` // of an end: what was said of the answer until then
 	WaitedMS  int64       `json:"waited_ms,omitempty"`
 	RetryMS   int64       `json:"retry_after_ms,omitempty"`
 	Level     int64       `json:"backpressure,omitempty"`

@@ -138,6 +138,7 @@ type settleBody struct {
 	Used    amountMap `json:"used"`
 	Usage   *Usage    `json:"usage"`
 	Outcome string    `json:"outcome"`
+	Score   *float64  `json:"score"`
 
 	Upstream *Upstream `json:"upstream"`
 }
@@ -162,7 +163,12 @@ func decodeSettle(body []byte) (id string, s admit.Settlement, u *admit.Upstream
 			return "", s, nil, err
 		}
 	}
-	s.Outcome = b.Outcome
+	if b.Score != nil {
+		if err := checkScore(*b.Score); err != nil {
+			return "", s, nil, err
+		}
+	}
+	s.Outcome, s.Score = b.Outcome, b.Score
 	u, err = b.Upstream.read()
 	return b.ID, s, u, err
 }

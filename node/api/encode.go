@@ -76,7 +76,29 @@ func appendAdvice(b []byte, a *Advice) []byte {
 		name("max_output_tokens")
 		b = strconv.AppendInt(b, a.MaxOutputTokens, 10)
 	}
+	for _, p := range [...]struct {
+		field string
+		v     *float64
+	}{{"temperature", a.Temperature}, {"top_p", a.TopP}} {
+		if p.v != nil {
+			name(p.field)
+			b = strconv.AppendFloat(b, *p.v, 'f', -1, 64)
+		}
+	}
 	text("upstream", a.Upstream)
+	if len(a.Flags) > 0 {
+		name("flags")
+		b = append(b, '[')
+		for i, f := range a.Flags {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendString(b, f)
+		}
+		b = append(b, ']')
+	}
+	text("experiment", a.Experiment)
+	text("experiment_arm", a.Arm)
 	text("node", a.Node)
 	text("http", a.HTTP)
 	text("zone", a.Zone)

@@ -13,12 +13,12 @@ import (
 
 // AdviceOf is what an answer has its caller do otherwise; nil for nothing.
 func AdviceOf(a *admit.Answer) *Advice {
-	if a.Advice == nil && a.Upstream == nil && a.Nearest == nil {
+	if a.Advice == nil && a.Upstream == nil && a.Nearest == nil && len(a.Flags) == 0 && a.Experiment == "" {
 		return nil
 	}
-	v := &Advice{}
+	v := &Advice{Flags: a.Flags, Experiment: a.Experiment, Arm: a.ExperimentArm}
 	if x := a.Advice; x != nil {
-		v.Model, v.MaxOutputTokens = x.Model, x.MaxOutputTokens
+		v.Model, v.MaxOutputTokens, v.Temperature, v.TopP = x.Model, x.MaxOutputTokens, x.Temperature, x.TopP
 	}
 	if x := a.Upstream; x != nil {
 		v.Upstream = x.Name

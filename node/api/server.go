@@ -125,6 +125,7 @@ func New(o Options) (*Server, error) {
 func (s *Server) routes(o Options) {
 	s.handle("/v1/admit", methods{"POST": s.admit})
 	s.handle("/v1/settle", methods{"POST": s.settle})
+	s.handle("/v1/score", methods{"POST": s.score})
 	s.handle("/v1/release", methods{"POST": s.release})
 	s.handle("/v1/mint", methods{"POST": s.mint})
 	s.handle("/v1/burn", methods{"POST": s.burn})

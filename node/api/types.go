@@ -90,6 +90,7 @@ type Decision struct {
 	State   string        `json:"state"`            // reserved, settled, released, expired, refused
 	Charged []Charge      `json:"charged,omitempty"`
 	Outcome string        `json:"outcome,omitempty"`
+	Score   *float64      `json:"score,omitempty"` // what its caller said of its answer, 0 to 1
 	Expires *time.Time    `json:"expires,omitempty"`
 	Overrun ledger.Tokens `json:"overrun,omitempty"`
 

@@ -40,13 +40,18 @@ type AdmitAnswer struct {
 // Admitted reports whether the call may run.
 func (a AdmitAnswer) Admitted() bool { return a.Decision == "admit" || a.Decision == "degrade" }
 
-// Advice is what the caller is to do. A degraded call must be changed before it runs (Model, MaxOutputTokens): what is reserved is for the
-// call so changed. Upstream is where an admitted call goes, if the policy routes calls: nowhere else, if it names data that is bound to zones. Node and what
+// Advice is what the caller is to do. A call that is degraded, or takes part in an experiment, must be changed before it runs (Model,
+// MaxOutputTokens, Temperature, TopP): what is reserved is for the call so changed. Flags are those that are on for the call. Upstream is where an admitted call goes, if the policy routes calls: nowhere else, if it names data that is bound to zones. Node and what
 // follows is, of a call that this node may not decide on, the nearest that may.
 type Advice struct {
-	Model           string `json:"model,omitempty"`             // the model to use
-	MaxOutputTokens int64  `json:"max_output_tokens,omitempty"` // the most to generate, over all choices
-	Upstream        string `json:"upstream,omitempty"`          // by its name in the policy
+	Model           string   `json:"model,omitempty"`             // the model to use
+	MaxOutputTokens int64    `json:"max_output_tokens,omitempty"` // the most to generate, over all choices
+	Temperature     *float64 `json:"temperature,omitempty"`
+	TopP            *float64 `json:"top_p,omitempty"`
+	Upstream        string   `json:"upstream,omitempty"` // by its name in the policy
+	Flags           []string `json:"flags,omitempty"`
+	Experiment      string   `json:"experiment,omitempty"`     // in which the call takes part
+	Arm             string   `json:"experiment_arm,omitempty"` // and its arm there
 
 	Node  string  `json:"node,omitempty"`
 	HTTP  string  `json:"http,omitempty"` // where its API is
@@ -67,6 +72,7 @@ type SettleRequest struct {
 	Used    map[string]ledger.Tokens `json:"used,omitempty"`    // by token type
 	Usage   *Usage                   `json:"usage,omitempty"`   // the provider's own object, priced by the node
 	Outcome string                   `json:"outcome,omitempty"` // "ok", "error", "cancelled" or a word of yours
+	Score   *float64                 `json:"score,omitempty"`   // how good the answer was, from 0 to 1: the first counts, see POST /v1/score
 
 	Upstream *Upstream `json:"upstream,omitempty"` // what the provider's answer said of its limits
 }

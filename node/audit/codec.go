@@ -59,7 +59,12 @@ const (
 	fUpstream
 	fShared
 	fSample
-	lastField = fSample
+	fFlags
+	fExperiment
+	fTemperature
+	fTopP
+	fScore
+	lastField = fScore
 )
 
 // Fields of a draw.
@@ -169,10 +174,11 @@ func cut(s string) string {
 }
 
 // texts are the strings of a record but for lists.
-func (r *Record) texts() [20]*string {
+func (r *Record) texts() [25]*string {
 	return [...]*string{
 		&r.ID, &r.Tenant, &r.Agent, &r.Run, &r.Class, &r.Model, &r.Verdict, &r.Code, &r.Reason, &r.Arm, &r.AdviceModel,
 		&r.State, &r.Outcome, &r.What, &r.Node, &r.By, &r.Why, &r.Instance, &r.Hash, &r.Upstream,
+		&r.Flags, &r.Experiment, &r.AdviceTemperature, &r.AdviceTopP, &r.Score,
 	}
 }
 
@@ -233,6 +239,11 @@ func appendRecord(b []byte, r *Record) []byte {
 	for i := range r.Samples {
 		b = appendSample(b, &r.Samples[i])
 	}
+	b = text(b, fFlags, r.Flags)
+	b = text(b, fExperiment, r.Experiment)
+	b = text(b, fTemperature, r.AdviceTemperature)
+	b = text(b, fTopP, r.AdviceTopP)
+	b = text(b, fScore, r.Score)
 	return b
 }
 
@@ -500,6 +511,7 @@ func (r *Record) textOf(f protowire.Number) *string {
 	of := [...]protowire.Number{
 		fID, fTenant, fAgent, fRun, fClass, fModel, fVerdict, fCode, fReason, fArm, fAdviceModel,
 		fState, fOutcome, fWhat, fNode, fBy, fWhy, fInstance, fHash, fUpstream,
+		fFlags, fExperiment, fTemperature, fTopP, fScore,
 	}
 	for i, to := range r.texts() {
 		if of[i] == f {

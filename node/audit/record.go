@@ -100,6 +100,8 @@ type Record struct {
 	Rules                 []string
 	Revision              int64 // of the policy
 	Arm                   string
+	Flags                 string // that are on for the call: "a, b"
+	Experiment            string // in which the call takes part, and its arm: "small-model=mini"
 	WaitedMS, RetryMS     int64
 	Level                 int64 // of backpressure
 	Draws                 []Draw
@@ -107,7 +109,10 @@ type Record struct {
 	AdviceMax             int64 // most output tokens
 	Prompt, MaxOutput     int64 // tokens, as the caller stated them
 
+	AdviceTemperature, AdviceTopP string // as numbers; "" for none
+
 	// The end.
+	Score                                 string // what was said of the answer, 0 to 1; "" for nothing
 	State, Outcome                        string
 	UsedPrompt, UsedOutput, Cached, Think int64 // tokens that the provider counted
 

@@ -35,6 +35,9 @@ const (
 	HeaderPrice        = headerPrefix + "Price" // "compute=1.5", comma separated
 	// HeaderDegraded says how the call was made cheaper: "model=gpt-4o-mini, max_output_tokens=512".
 	HeaderDegraded = headerPrefix + "Degraded"
+	HeaderFlags    = headerPrefix + "Flags" // that are on for the call, comma separated
+	// HeaderExperiment names the experiment in which the call takes part, and its arm: "small-model=mini".
+	HeaderExperiment = headerPrefix + "Experiment"
 )
 
 // KeyPrefix marks a swarmpurse key.

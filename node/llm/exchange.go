@@ -178,6 +178,7 @@ func (x *exchange) admit() *apiError {
 	x.req.Wait = admit.UseClassDefault
 	x.req.Trace = admit.ParseTrace(x.r.Header.Get("Traceparent"))
 	x.req.AsIs, x.req.Forward = !x.changeable(), true
+	x.req.Fixed = x.req.AsIs
 	x.req.TTL = min(o.CallTimeout+o.Drain.Time+time.Minute, admit.MaxTTL)
 	a, err := o.Admitter.Admit(x.r.Context(), &x.req)
 	switch {
@@ -204,6 +205,12 @@ func (x *exchange) admit() *apiError {
 	if s := priceHeader(a.Price); s != "" {
 		h.Set(HeaderPrice, s)
 	}
+	if len(a.Flags) > 0 {
+		h.Set(HeaderFlags, strings.Join(a.Flags, ", "))
+	}
+	if a.Experiment != "" {
+		h.Set(HeaderExperiment, a.Experiment+"="+a.ExperimentArm)
+	}
 	if !a.Verdict.Admitted() {
 		return refusal(&a)
 	}
@@ -217,7 +224,7 @@ func (x *exchange) admit() *apiError {
 		return left()
 	}
 	if x.plan != nil {
-		x.build(a.Advice)
+		x.build(a.Advice, a.Verdict == admit.Degrade)
 	}
 	return nil
 }
@@ -244,8 +251,8 @@ func (x *exchange) choose(a *admit.Answer) *apiError {
 // use to whoever asked for those of this one.
 func (x *exchange) changeable() bool { return x.plan != nil && x.ep != wire.Embeddings }
 
-// build makes the body that is forwarded, cheaper if the decision says so.
-func (x *exchange) build(a *admit.Advice) {
+// build makes the body that is forwarded, changed as the decision says: cheaper, or as its arm of an experiment does.
+func (x *exchange) build(a *admit.Advice, degraded bool) {
 	if a == nil {
 		x.body = x.plan.Build(x.plan.PerChoice, "")
 		return
@@ -254,12 +261,20 @@ func (x *exchange) build(a *admit.Advice) {
 	if a.MaxOutputTokens > 0 {
 		each = min(each, max(1, a.MaxOutputTokens/max(1, x.choices)))
 	}
+	if v := a.Temperature; v != nil {
+		x.plan.Set("temperature", *v)
+	}
+	if v := a.TopP; v != nil {
+		x.plan.Set("top_p", *v)
+	}
 	x.body = x.plan.Build(each, a.Model)
 	if a.Model != "" {
 		x.plan.Model, x.req.Model = a.Model, a.Model // what comes back is counted by it
 	}
-	x.w.Header().Set(HeaderDegraded, degradedHeader(a))
-	x.p.m.degraded.WithLabelValues(x.ep.String()).Inc()
+	if degraded {
+		x.w.Header().Set(HeaderDegraded, degradedHeader(a))
+		x.p.m.degraded.WithLabelValues(x.ep.String()).Inc()
+	}
 }
 
 // settle ends the reservation with what the call really used; counted says that we counted it

@@ -92,6 +92,8 @@ func (f *fakeAdmitter) Release(id string) (admit.Receipt, error) {
 	return f.end(id, func(e *entry) { e.freed = true })
 }
 
+func (f *fakeAdmitter) Score(string, float64) (float64, bool, error) { return 0, false, nil }
+
 func (f *fakeAdmitter) Pace(ctx context.Context, id string, bytes int64) bool {
 	if f.pace == nil {
 		return false

@@ -44,6 +44,8 @@ type Expect struct {
 	Decision, Code, Class, Upstream, Model, Reason string
 	MaxOutput                                      int64
 	Rules                                          []string
+	Flags                                          []string // all that are on
+	Experiment                                     string   // "small-model=mini"; "none"
 	Reserved                                       map[string]ledger.Tokens // by instance, all of them
 }
 
@@ -75,6 +77,7 @@ var callShape = &document.Shape{Name: "a call", Fields: []document.Field{
 var expectShape = &document.Shape{Name: "what is expected", Fields: []document.Field{
 	{Name: "decision", Doc: "admit, degrade, defer, deny or error."},
 	{Name: "code"}, {Name: "class"}, {Name: "rules"}, {Name: "reserved"}, {Name: "upstream"}, {Name: "model"}, {Name: "max_output_tokens"}, {Name: "reason"},
+	{Name: "flags", Doc: "All that are on for the call."}, {Name: "experiment", Doc: "In which it takes part, and its arm: small-model=mini; none."},
 }}
 
 const failed = "error"
@@ -224,6 +227,8 @@ func (d *decoder) expect(x *Expect, n *yaml.Node) {
 	d.text(m["reason"], "reason", &x.Reason)
 	d.amount(m["max_output_tokens"], "max_output_tokens", &x.MaxOutput)
 	x.Rules = d.list(m["rules"], "rules")
+	x.Flags = d.list(m["flags"], "flags")
+	d.text(m["experiment"], "experiment", &x.Experiment)
 	if r := m["reserved"]; r != nil {
 		x.Reserved = map[string]ledger.Tokens{}
 		if k := document.Deref(r); k.Kind == yaml.MappingNode && len(k.Content) == 0 {
@@ -312,6 +317,14 @@ func (t *Test) run(s *Stage) Outcome {
 	}
 	if d.Advice != nil {
 		model, most = d.Advice.Model, d.Advice.MaxOutputTokens
+	}
+	experiment := "none"
+	if d.Experiment != "" {
+		experiment = d.Experiment + "=" + d.ExperimentArm
+	}
+	same("experiment", experiment, x.Experiment)
+	if x.Flags != nil && !slices.Equal(d.Flags, x.Flags) {
+		wrong("flags are %s, expected %s", quote(strings.Join(d.Flags, ", ")), quote(strings.Join(x.Flags, ", ")))
 	}
 	same("upstream", upstream, x.Upstream)
 	same("model", model, x.Model)

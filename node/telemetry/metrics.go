@@ -17,6 +17,7 @@ import (
 const (
 	MaxClasses = 64
 	MaxBudgets = 512
+	MaxFlags   = 32
 
 	other       = "other"
 	maxLabelLen = 128 // bytes
@@ -195,6 +196,7 @@ func (r *registrar) histogram(m Metric, first float64, n int) prometheus.Histogr
 var (
 	decisionDesc  = prometheus.NewDesc(decisionsTotal.Name, decisionsTotal.Help, decisionsTotal.Labels, nil)
 	admissionDesc = prometheus.NewDesc(admissionSeconds.Name, admissionSeconds.Help, admissionSeconds.Labels, nil)
+	flagCallsDesc = prometheus.NewDesc(flagCalls.Name, flagCalls.Help, flagCalls.Labels, nil)
 	waitDesc      = prometheus.NewDesc(waitSeconds.Name, waitSeconds.Help, waitSeconds.Labels, nil)
 
 	classCallsDesc     = prometheus.NewDesc(classCalls.Name, classCalls.Help, classCalls.Labels, nil)
@@ -210,6 +212,7 @@ func (c hotCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- decisionDesc
 	ch <- admissionDesc
 	ch <- waitDesc
+	ch <- flagCallsDesc
 	ch <- classCallsDesc
 	ch <- classBudgetDesc
 	ch <- classObjectiveDesc
@@ -284,6 +287,21 @@ func (m *Metrics) Decision(verdict, code, class string, excused bool, waited, to
 		t.wait(c).observe(x, waited)
 	} else {
 		m.local.observe(x, took)
+	}
+}
+
+// Flags counts a decision on a call for which flags are on.
+func (m *Metrics) Flags(on []string) {
+	if m == nil || len(on) == 0 {
+		return
+	}
+	t, x := m.table.Load(), m.stripes.get()
+	for _, f := range on {
+		n := t.flags[f]
+		if n == nil {
+			n = t.flags[other]
+		}
+		n.inc(x)
 	}
 }
 

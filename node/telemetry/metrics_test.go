@@ -37,8 +37,9 @@ func newMetrics(t testing.TB) (*Metrics, *prometheus.Registry) {
 
 // feed calls every method, so that every metric has at least one series.
 func feed(m *Metrics) {
-	m.SetPolicy(PolicyInfo{Revision: 7, Hash: "0123456789abcdef", Classes: []ClassInfo{{"critical", 300 * time.Millisecond, 0.99}, {"batch", time.Minute, 0}}, Budgets: []string{"pool", "tenant-day"}})
+	m.SetPolicy(PolicyInfo{Revision: 7, Hash: "0123456789abcdef", Classes: []ClassInfo{{"critical", 300 * time.Millisecond, 0.99}, {"batch", time.Minute, 0}}, Budgets: []string{"pool", "tenant-day"}, Flags: []string{"new-route"}})
 	m.Decision("admit", "ok", "critical", false, 0, 800*time.Nanosecond)
+	m.Flags([]string{"new-route", "gone"})
 	m.Decision("defer", "budget_exhausted", "batch", false, 40*time.Millisecond, 41*time.Millisecond)
 	m.Settlement(Settled)
 	m.Charge("pool", 1432, 32)

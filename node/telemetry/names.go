@@ -29,6 +29,7 @@ const (
 	labelClass     = "class"
 	labelCode      = "code"
 	labelDirection = "direction"
+	labelFlag      = "flag"
 	labelFraction  = "fraction"
 	labelKind      = "kind"
 	labelModel     = "model"
@@ -45,6 +46,7 @@ const (
 
 var (
 	decisionsTotal   = Metric{"swarmpurse_decisions_total", Counter, "Decisions on calls, by verdict (admit, degrade, defer, deny), reason code and class.", []string{labelVerdict, labelCode, labelClass}}
+	flagCalls        = Metric{"swarmpurse_flag_calls_total", Counter, "Decisions on calls for which a flag of the policy was on.", []string{labelFlag}}
 	admissionSeconds = Metric{"swarmpurse_admission_seconds", Histogram, "Time from a call's arrival to its decision: path local was decided at once, path waited had to queue.", []string{labelPath}}
 	waitSeconds      = Metric{"swarmpurse_wait_seconds", Histogram, "Time that calls spent in the queue, by class; calls decided at once are not counted.", []string{labelClass}}
 
@@ -140,7 +142,7 @@ var (
 )
 
 var all = []Metric{
-	decisionsTotal, admissionSeconds, waitSeconds, classCalls, classBudget, classObjective, classBurn,
+	decisionsTotal, flagCalls, admissionSeconds, waitSeconds, classCalls, classBudget, classObjective, classBurn,
 	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
 	budgetInstances, budgetKnown, budgetMost, budgetEnded, forgottenTotal, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, guaranteeRate, guaranteed, fairTenants, budgetAlerts, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,

@@ -17,6 +17,7 @@ type PolicyInfo struct {
 	Hash     string      // hexadecimal
 	Classes  []ClassInfo // those beyond MaxClasses are counted as "other"
 	Budgets  []string    // names; those beyond MaxBudgets are counted as "other"
+	Flags    []string    // names; those beyond MaxFlags are counted as "other"
 }
 
 // The values of the labels code and verdict; any other is "other". A test holds them against package admit,
@@ -40,6 +41,7 @@ type table struct {
 	names   []string
 	codes   map[string]int
 	budgets map[string]*budgetSeries // and other
+	flags   map[string]*counter      // and other
 	cells   []atomic.Pointer[counter]
 	waits   []atomic.Pointer[histogram]
 
@@ -116,6 +118,12 @@ func newTable(s *stripes, p PolicyInfo, old *table, series func(budget string) *
 			}
 		}
 		old.mu.Unlock()
+	}
+	t.flags = map[string]*counter{}
+	for _, f := range names(p.Flags, MaxFlags) {
+		if t.flags[f] = newCounter(s); old != nil && old.flags[f] != nil {
+			t.flags[f] = old.flags[f]
+		}
 	}
 	for _, b := range names(p.Budgets, MaxBudgets) {
 		t.budgets[b] = series(b)
@@ -213,6 +221,11 @@ func (t *table) collect(ch chan<- prometheus.Metric) {
 		class, rest := i%len(t.names), i/len(t.names)
 		ch <- prometheus.MustNewConstMetric(decisionDesc, prometheus.CounterValue, float64(n.sum()),
 			nameAt(verdicts, rest/(len(codes)+1)), nameAt(codes, rest%(len(codes)+1)), t.names[class])
+	}
+	for f, n := range t.flags {
+		if v := n.sum(); v > 0 {
+			ch <- prometheus.MustNewConstMetric(flagCallsDesc, prometheus.CounterValue, float64(v), f)
+		}
 	}
 	for i := range t.waits {
 		if h := t.waits[i].Load(); h != nil {

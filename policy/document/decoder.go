@@ -264,15 +264,13 @@ func (d *Decoder) Mapping(n *yaml.Node, s *Shape) map[string]*yaml.Node {
 		first[key.Value] = key
 		f, ok := s.Find(key.Value)
 		switch {
-		case d.Lenient && (!ok || f.Later):
+		case d.Lenient && !ok:
 			if len(d.Ignored) < MaxIgnored {
 				d.Ignored = append(d.Ignored, fmt.Sprintf("%s: field %q of %s", d.Pos(key), Clip(key.Value), s.Name))
 			}
 		case !ok:
 			d.Report(key, DidYouMean(key.Value, s.Names()), "unknown field %q in %s", Clip(key.Value), s.Name)
 			meant[Nearest(key.Value, s.Names())] = true
-		case f.Later:
-			d.Report(key, "leave it out", "field %q of %s is not supported by this version", f.Name, s.Name)
 		default:
 			found[f.Name] = value
 		}

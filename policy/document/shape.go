@@ -20,7 +20,6 @@ type Field struct {
 	Name     string
 	Doc      string // one line for editors
 	Required bool
-	Later    bool   // part of the design, but not of this version
 	Is       Schema // for the JSON Schema
 }
 
@@ -78,9 +77,7 @@ func (s *Shape) Find(name string) (Field, bool) {
 func (s *Shape) Names() []string {
 	var list []string
 	for _, f := range s.Fields {
-		if !f.Later {
-			list = append(list, f.Name)
-		}
+		list = append(list, f.Name)
 	}
 	return list
 }
@@ -100,9 +97,6 @@ func (s *Shape) JSONSchema(title string) []byte {
 func (s *Shape) json() map[string]any {
 	properties, required := map[string]any{}, []string{}
 	for _, f := range s.Fields {
-		if f.Later {
-			continue
-		}
 		p := f.Is.json()
 		p["description"] = f.Doc
 		properties[f.Name] = p

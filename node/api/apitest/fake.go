@@ -38,6 +38,7 @@ type Node struct {
 	lastFault api.Faults
 	forgetful bool
 	told      []admit.Upstream
+	scores    map[string]float64
 	acts      []api.Act
 	frozen    []api.Frozen
 }
@@ -137,6 +138,23 @@ func (n *Node) Admit(ctx context.Context, r *admit.Request) (admit.Answer, error
 }
 
 // Settle implements admit.Admitter.
+// Score keeps the first score of a call that it admitted.
+func (n *Node) Score(id string, v float64) (float64, bool, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.open[id] == nil {
+		return 0, false, fmt.Errorf("%w %q", admit.ErrUnknownID, id)
+	}
+	if n.scores == nil {
+		n.scores = map[string]float64{}
+	}
+	if kept, ok := n.scores[id]; ok {
+		return kept, true, nil
+	}
+	n.scores[id] = v
+	return v, false, nil
+}
+
 func (n *Node) Settle(id string, s admit.Settlement) (admit.Receipt, error) {
 	return n.end(id, "settled", s.Outcome, func(reserved ledger.Tokens) ledger.Tokens {
 		for _, a := range s.Used {

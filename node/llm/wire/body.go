@@ -43,11 +43,13 @@ type Plan struct {
 	Stream    bool
 	WantUsage bool // the client itself asked for include_usage
 
-	limits []span // where the client states the output limit
-	insert string // the field to add when it states none
-	usage  *edit  // makes the upstream tell the usage of a stream
-	end    int    // where new fields go: after the last one
-	model  *span  // where the model stands; nil if it is not stated
+	limits []span          // where the client states the output limit
+	insert string          // the field to add when it states none
+	usage  *edit           // makes the upstream tell the usage of a stream
+	end    int             // where new fields go: after the last one
+	model  *span           // where the model stands; nil if it is not stated
+	stated map[string]span // where parameters stand that Set may change
+	set    []edit
 }
 
 type span struct{ from, to int }
@@ -71,8 +73,8 @@ type OutputLimits struct {
 
 // known are the top-level fields that the proxy itself reads, by endpoint.
 var known = [NumEndpoints][]string{
-	Chat:        {"model", "messages", "stream", "stream_options", "max_completion_tokens", "max_tokens", "n", "tools", "functions", "response_format"},
-	Completions: {"model", "prompt", "stream", "stream_options", "max_tokens", "n", "best_of"},
+	Chat:        {"model", "messages", "stream", "stream_options", "max_completion_tokens", "max_tokens", "n", "tools", "functions", "response_format", "temperature", "top_p"},
+	Completions: {"model", "prompt", "stream", "stream_options", "max_tokens", "n", "best_of", "temperature", "top_p"},
 	Embeddings:  {"model", "input"},
 }
 
@@ -92,6 +94,14 @@ func ParsePlan(e Endpoint, body string, lim OutputLimits) (*Plan, *FieldError) {
 	}
 	if m, ok := fields["model"]; ok {
 		p.model = &span{m.Index, m.Index + len(m.Raw)}
+	}
+	for _, name := range []string{"temperature", "top_p"} {
+		if v, ok := fields[name]; ok {
+			if p.stated == nil {
+				p.stated = map[string]span{}
+			}
+			p.stated[name] = span{v.Index, v.Index + len(v.Raw)}
+		}
 	}
 	if m, ok := fields["model"]; ok && m.Type != gjson.Null {
 		if m.Type != gjson.String {
@@ -244,11 +254,21 @@ func (p *Plan) readLimits(e Endpoint, fields map[string]gjson.Result, lim Output
 	return nil
 }
 
+// Set has Build give a parameter, temperature or top_p, another value than the client's.
+func (p *Plan) Set(name string, v float64) {
+	text := strconv.FormatFloat(v, 'f', -1, 64)
+	if s, ok := p.stated[name]; ok {
+		p.set = append(p.set, edit{s, text})
+		return
+	}
+	p.set = append(p.set, edit{span{p.end, p.end}, `,"` + name + `":` + text})
+}
+
 // Build returns the body to forward, with an output limit of at most perChoice for each choice: a
 // limit that the client states is left as it is written unless it is larger. model takes the place of the client's
 // unless it is "".
 func (p *Plan) Build(perChoice int64, model string) string {
-	var edits []edit
+	edits := slices.Clone(p.set)
 	if model != "" && model != p.Model {
 		text, _ := json.Marshal(model) // a string
 		if p.model != nil {

@@ -81,6 +81,26 @@ func TestParsePlanRefuses(t *testing.T) {
 	}
 }
 
+func TestSet(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"messages":[],"max_tokens":5}`:                                  `{"messages":[],"max_tokens":5,"temperature":0.3,"top_p":1}`,
+		`{"top_p": null, "messages":[],"temperature":1e0,"max_tokens":5}`: `{"top_p": 1, "messages":[],"temperature":0.3,"max_tokens":5}`,
+	} {
+		p, err := ParsePlan(Chat, in, OutputLimits{Default: 80})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Set("temperature", 0.3)
+		p.Set("top_p", 1)
+		if got := p.Build(p.PerChoice, ""); got != want {
+			t.Errorf("%s\n%s, want\n%s", in, got, want)
+		}
+	}
+	if _, err := ParsePlan(Chat, `{"messages":[],"temperature":1,"temperature":2}`, OutputLimits{}); err == nil || err.Param != "temperature" {
+		t.Errorf("%v", err)
+	}
+}
+
 // What is forwarded is the client's body with nothing changed but the limit and the stream options:
 // same fields, same order, same bytes.
 func FuzzBuild(f *testing.F) {

@@ -1,0 +1,169 @@
+package outcome
+
+import (
+	"flag"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+var seeds = flag.Int("outcome.seeds", 400, "how many runs TestCoverage makes of each kind")
+
+// TestCoverage: of runs that are looked at all the time, the part whose interval ever leaves the true difference out is below what it says;
+// and a difference is found.
+func TestCoverage(t *testing.T) {
+	const alpha = 0.05
+	bernoulli := func(p float64) func(*rand.Rand) float64 {
+		return func(r *rand.Rand) float64 {
+			if r.Float64() < p {
+				return 1
+			}
+			return 0
+		}
+	}
+	lognormal := func(sigma float64) func(*rand.Rand) float64 {
+		return func(r *rand.Rand) float64 { return math.Exp(sigma*r.NormFloat64() - sigma*sigma/2) }
+	}
+	constant := func(v float64) func(*rand.Rand) float64 { return func(*rand.Rand) float64 { return v } }
+	for _, test := range []struct {
+		name       string
+		a, b       func(*rand.Rand) float64
+		difference float64
+		bounded    bool
+		every      int // calls of the first arm to one of the second
+		found      float64
+	}{
+		{"scores", bernoulli(0.7), bernoulli(0.7), 0, true, 1, 0},
+		{"nearly all are good", bernoulli(0.995), bernoulli(0.995), 0, true, 1, 0},
+		{"few are refused, one in ten to an arm", bernoulli(0.01), bernoulli(0.01), 0, true, 9, 0},
+		{"costs of long tails", lognormal(1), lognormal(1), 0, false, 1, 0},
+		{"latencies of very long tails", lognormal(1.5), lognormal(1.5), 0, false, 1, 0},
+		{"a constant", constant(1), constant(1), 0, false, 1, 0},
+		{"scores a tenth better", bernoulli(0.7), bernoulli(0.8), 0.1, true, 1, 0.95},
+		{"costs a third lower", lognormal(1), func(r *rand.Rand) float64 { return lognormal(1)(r) * 2 / 3 }, -1.0 / 3, false, 1, 0.95},
+	} {
+		left, found := 0, 0
+		for seed := range *seeds {
+			r := rand.New(rand.NewPCG(uint64(seed), 7))
+			var a, b Moments
+			out, sure := false, false
+			for i := range 3000 {
+				a.Add(test.a(r))
+				if i%test.every == 0 {
+					b.Add(test.b(r))
+				}
+				if i%20 != 0 {
+					continue
+				}
+				radius, known := Radius(a, b, test.bounded, alpha)
+				seen := b.Mean() - a.Mean()
+				out = out || known && math.Abs(seen-test.difference) > radius
+				sure = sure || known && math.Abs(seen) > radius
+			}
+			if out {
+				left++
+			}
+			if sure {
+				found++
+			}
+		}
+		t.Logf("%s: the truth was left out in %d of %d runs, a difference found in %d", test.name, left, *seeds, found)
+		if part := float64(left) / float64(*seeds); part > alpha {
+			t.Errorf("%s: the truth was left out in %.1f %% of runs, %.1f %% are allowed", test.name, 100*part, 100*alpha)
+		}
+		if float64(found) < test.found*float64(*seeds) {
+			t.Errorf("%s: a difference was found in %d of %d runs only", test.name, found, *seeds)
+		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	many := func(n int, refused float64, latency, cost, score float64) *Sums {
+		s := &Sums{Calls: float64(n), Refused: refused}
+		for i := range n {
+			wobble := 1 + float64(i%5-2)/10
+			s.Latency.Add(latency * wobble)
+			s.Cost.Add(cost * wobble)
+			s.Score.Add(score * wobble)
+		}
+		return s
+	}
+	first := many(1000, 20, 1, 1000, 0.7)
+	for _, test := range []struct {
+		arm  *Sums
+		want []string // score, cost, latency, refused
+	}{
+		{many(1000, 20, 1, 1000, 0.7), []string{NoneYet, NoneYet, NoneYet, NoneYet}},
+		{many(1000, 300, 2, 500, 0.5), []string{Worse, Better, Worse, Worse}},
+		{many(1000, 20, 0.5, 2000, 0.8), []string{Better, Worse, Better, NoneYet}},
+		{many(99, 0, 9, 9, 0.1), []string{TooFewYet, TooFewYet, TooFewYet, TooFewYet}},
+	} {
+		for i, c := range Compare(first, test.arm, 2) {
+			if c.Verdict != test.want[i] || c.Known && !(c.Low <= c.Difference && c.Difference <= c.High) {
+				t.Errorf("%s: %+v, want %s", c.Measure, c, test.want[i])
+			}
+		}
+	}
+	if two, eight := Compare(first, many(500, 0, 1, 1, 1), 2)[0], Compare(first, many(500, 0, 1, 1, 1), 8)[0]; eight.High-eight.Low <= two.High-two.Low {
+		t.Error("intervals of more arms are not wider")
+	}
+}
+
+func drawRow(t *rapid.T) Row {
+	return Row{Life{rapid.SampledFrom([]string{"a", "b"}).Draw(t, "node"), rapid.Int64Range(0, 2).Draw(t, "began")},
+		rapid.SliceOfN(rapid.SampledFrom([]float64{0, 0.5, 3, 1e12}), 0, 4).Draw(t, "values")}
+}
+
+// TestBoardLaws: states merge in any order and any number of times, and only what is news is news.
+func TestBoardLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rows := rapid.SliceOfN(rapid.Custom(drawRow), 0, 12).Draw(t, "rows")
+		var a, b Board
+		for _, r := range rows {
+			a.Merge(r)
+		}
+		for _, i := range rapid.Permutation(indexes(len(rows))).Draw(t, "order") {
+			b.Merge(rows[i])
+			if b.Merge(rows[i]) {
+				t.Fatal("what is known is news")
+			}
+		}
+		if !slices.EqualFunc(a.Rows(), b.Rows(), func(x, y Row) bool { return x.Life == y.Life && slices.Equal(x.Values, y.Values) }) {
+			t.Fatalf("%v\n%v", a.Rows(), b.Rows())
+		}
+	})
+	var full Board
+	for i := range MaxLives + 5 {
+		full.Merge(Row{Life{"n", int64(i)}, []float64{1}})
+	}
+	if len(full.Rows()) != MaxLives || full.Sum()[0] != MaxLives || full.Merge(Row{Life{"z", 0}, nil}) || !full.Merge(Row{Life{"a", 0}, nil}) {
+		t.Error("it is not bounded by name")
+	}
+	for _, r := range []Row{{}, {Life{"n", -1}, nil}, {Life{"n", 0}, []float64{-1}}, {Life{"n", 0}, []float64{math.NaN()}}, {Life{"n", 0}, []float64{math.Inf(1)}}, {Life{"n", 0}, make([]float64, MaxValues+1)}} {
+		if r.Valid() == nil {
+			t.Errorf("%v is valid", r.Life)
+		}
+	}
+}
+
+func indexes(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}
+
+// TestSumsComeBack: what is written into a row is read from it, also by a version that knows another number of arms.
+func TestSumsComeBack(t *testing.T) {
+	arms := []Sums{{Calls: 5, Refused: 1, Latency: Moments{1, 2, 3}, Cost: Moments{4, 5, 6}, Score: Moments{7, 8, 9}}, {Calls: 7}}
+	if got := Arms(Values(arms), 2); !slices.Equal(got, arms) {
+		t.Errorf("%+v", got)
+	}
+	if got := Arms(Values(arms)[:perArm+3], 3); got[0] != arms[0] || got[1] != (Sums{}) {
+		t.Errorf("%+v", got)
+	}
+}

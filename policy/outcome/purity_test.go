@@ -1,0 +1,11 @@
+package outcome
+
+import (
+	"testing"
+
+	"github.com/swarmpurse/swarmpurse/ledger/purity"
+)
+
+func TestPurity(t *testing.T) {
+	purity.Check(t, purity.Allowed{"cmp": nil, "errors": nil, "fmt": {"Errorf"}, "math": nil, "slices": nil, "strings": nil})
+}
