@@ -66,6 +66,7 @@ func Check(p *Policy) []Warning {
 	p.checkUpstreams(warn)
 	p.checkFlags(warn)
 	p.checkExperiments(warn)
+	p.checkCallers(warn)
 	if len(p.rules) == 0 {
 		fate := "refused"
 		if p.admit {

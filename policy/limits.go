@@ -24,6 +24,9 @@ const (
 
 	MaxGuarantees = 16 // of one budget
 
+	MaxCallers    = 4096      // keys of callers
+	MaxCallerRate = 1_000_000 // requests of one key, in its rate and at once
+
 	MaxUpstreams = 64
 	MaxDataSets  = 1024 // data sets that are bound to zones
 	MaxZones     = 32   // of one data set, budget or upstream

@@ -253,28 +253,33 @@ var rateUnits = []struct {
 }{{"s", 1000}, {"m", 60_000}, {"h", 3_600_000}, {"d", 86_400_000}}
 
 func (d *decoder) rate(b *Budget, n *yaml.Node) {
+	if per, millis, ok := d.perTime(n); ok {
+		b.Spec.Per, b.Spec.PerMillis = per, millis
+	}
+}
+
+// perTime reads an amount per second, minute, hour or day.
+func (d *decoder) perTime(n *yaml.Node) (ledger.Tokens, ledger.Millis, bool) {
 	const advice = "write it as in 50000/s, 90k/m or 1M/h"
 	s, ok := d.Scalar(n, "rate", advice)
 	if !ok {
-		return
+		return 0, 0, false
 	}
 	n = document.Deref(n)
 	number, per, _ := strings.Cut(s, "/")
 	for _, u := range rateUnits {
-		if u.name == per {
-			b.Spec.PerMillis = u.millis
+		if u.name != per {
+			continue
 		}
+		v, err := ParseAmount(number)
+		if err != nil {
+			d.ScalarErr(n, "rate", err)
+			return 0, 0, false
+		}
+		return v, u.millis, true
 	}
-	if b.Spec.PerMillis == 0 {
-		d.Report(n, advice, "rate %q does not say per what", document.Clip(s))
-		return
-	}
-	v, err := ParseAmount(number)
-	if err != nil {
-		d.ScalarErr(n, "rate", err)
-		return
-	}
-	b.Spec.Per = v
+	d.Report(n, advice, "rate %q does not say per what", document.Clip(s))
+	return 0, 0, false
 }
 
 // defaultInstances is a part of what a node can know, so that a few budgets with many instances leave room for others.

@@ -40,6 +40,8 @@ type Policy struct {
 	upstreams []*Upstream
 	datasets  []*dataSet
 
+	callers []Caller
+
 	points bool // a token type of the name PriorityToken is declared
 
 	reads reads // what rules and per look at: what a Key must hold

@@ -9,12 +9,14 @@ import (
 func TestPurity(t *testing.T) {
 	purity.Check(t, purity.Allowed{
 		// Durations and zones, never a clock or a timer.
-		"time":                               {"Duration", "Location", "LoadLocation", "ParseDuration", "UTC", "Hour", "Second", "Millisecond"},
+		"time": {"Duration", "Location", "LoadLocation", "ParseDuration", "UTC", "Hour", "Second", "Millisecond",
+			"Parse", "DateOnly", "RFC3339"}, // of dates as documents write them
 		"bytes":                              nil,
 		"cmp":                                nil,
 		"crypto/sha256":                      nil,
 		"embed":                              nil,
 		"encoding/binary":                    nil,
+		"encoding/hex":                       nil,
 		"encoding/json":                      nil,
 		"errors":                             nil,
 		"fmt":                                nil,

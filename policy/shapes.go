@@ -48,6 +48,21 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 		Doc: "Data sets that are bound to zones, by name, or by how names begin, as in \"eu/*\"; the longest that fits counts."},
 	{Name: "upstreams", Is: document.Schema{List: upstreamShape},
 		Doc: "Where calls may run: providers and local models, as nodes know them by --upstream NAME=URL. With it, calls run at these only, and only where their zones, class and data allow. Default: calls are not routed."},
+	{Name: "callers", Is: document.Schema{List: callerShape},
+		Doc: "Who may call from elsewhere, by keys that swarmpurse keys caller makes. On loopback and on a Unix socket no key is needed."},
+}}
+
+var callerShape = &document.Shape{Name: "a caller", Fields: []document.Field{
+	{Name: "name", Required: true, Is: document.Name, Doc: "What logs, metrics and audit records call the key."},
+	{Name: "key", Required: true, Is: document.Schema{Kind: "string", Form: `^sha256:[0-9a-fA-F]{64}$`}, Doc: "The SHA-256 of the key, never the key."},
+	{Name: "tenant", Is: document.Text, Doc: "The only tenant that it calls for, and whose budgets, decisions and metrics it sees. All but operators need one."},
+	{Name: "agent", Is: document.Text, Doc: "Its calls are this agent's. Absent: they name their agent."},
+	{Name: "classes", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "The classes that its calls may have, its default first; also for points it gets no other. Absent: all."},
+	{Name: "operator", Is: document.Schema{Kind: "boolean"}, Doc: "true: it sees all, and may change policies, mint, burn, freeze, remove members and rotate keys. Default: false."},
+	{Name: "expires", Is: document.Text, Doc: "From then on it is refused: a day as in 2027-01-31, or a time as in 2027-01-31T12:00:00Z. Absent: never."},
+	{Name: "rate", Is: document.Schema{Kind: "string", Form: document.RateForm}, Doc: "How many requests it may make at one node: 50/s. Absent: as many as come."},
+	{Name: "burst", Is: document.Schema{Kind: "integer", Min: 1, Max: MaxCallerRate}, Doc: "How many of them at once. Default: what the rate brings in a second."},
+	{Name: "concurrency", Is: document.Schema{Kind: "integer", Min: 1, Max: MaxCallerRate}, Doc: "How many of its requests one node answers at a time, streams included. Absent: as many as come."},
 }}
 
 var dataShape = &document.Shape{Name: "a data set", Fields: []document.Field{

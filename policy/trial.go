@@ -60,6 +60,9 @@ func Tryable(stable, candidate *Policy) (waits []string, err error) {
 	if stable.audit != candidate.audit {
 		waits = append(waits, "audit")
 	}
+	if !sameCallers(stable.callers, candidate.callers) {
+		waits = append(waits, "callers")
+	}
 	return waits, d.Err()
 }
 
