@@ -119,12 +119,12 @@ func TestOverviewOfANode(t *testing.T) {
 	if all := n.Overview(9).Budgets[1].Instances; len(all) != 3 || all[0].Instance != "each/a" {
 		t.Errorf("%+v", all)
 	}
-	b, err := n.Instance("each/c%2Fd")
+	b, err := n.Instance("each/c%2Fd", api.View{All: true})
 	if err != nil || len(b.Instances) != 1 || b.Instances[0].Local.Reserved != 60 || len(b.Instances[0].Holders) != 1 {
 		t.Errorf("%+v, %v", b, err)
 	}
 	for _, name := range []string{"each/none", "each", "none", ""} {
-		if _, err := n.Instance(name); err == nil {
+		if _, err := n.Instance(name, api.View{All: true}); err == nil {
 			t.Errorf("%q is an instance", name)
 		}
 	}

@@ -183,14 +183,26 @@ type freezeResult struct {
 }
 
 // Frozen lists what is frozen. See api.Node.
-func (n *Node) Frozen() []api.Frozen {
+func (n *Node) Frozen(v api.View) []api.Frozen {
 	list := []api.Frozen{}
 	_ = n.look(func(ledger.Instant) {
 		for _, w := range n.frozen.set.Frozen() {
-			list = append(list, viewFrozen(w))
+			if touches(n.policy.Load().policy, &w, v) {
+				list = append(list, viewFrozen(w))
+			}
 		}
 	})
 	return list
+}
+
+// touches reports whether a view may know of what is frozen: a tenant of what is its own, and of instances that it shares with others.
+func touches(p *policy.Policy, w *freeze.Word, v api.View) bool {
+	if v.All || w.Tenant != "" || w.Instance == "" {
+		return v.Sees(w.Tenant)
+	}
+	name, _, _ := strings.Cut(w.Instance, "/")
+	b, ok := p.Budget(name)
+	return ok && (len(b.Per) == 0 || instanceOf(p, w.Instance, v.Tenant))
 }
 
 func viewFrozen(w freeze.Word) api.Frozen {

@@ -41,7 +41,7 @@ func TestFreezeWhileTheDiskHangs(t *testing.T) {
 	}
 	told := freeze.Word{Key: freeze.Key{Tenant: "b"}, Frozen: true, At: 1, Node: "n2"}
 	n.take("", ledger.CharterID{}, append([]byte{msgFrozen}, wire.EncodeWords([]freeze.Word{told})...))
-	waitFor(t, func() bool { return len(n.Frozen()) == 2 })
+	waitFor(t, func() bool { return len(n.Frozen(api.View{All: true})) == 2 })
 	for _, tenant := range []string{"a", "b"} {
 		if a, err := n.Admit(t.Context(), ask(tenant, 10)); err != nil || a.Code != admit.CodeFrozen {
 			t.Fatalf("%s: %+v, %v", tenant, a, err)

@@ -28,8 +28,8 @@ func neighborsOf(members []gossip.Member) (list []admit.Neighbor) {
 }
 
 // Lineage tells of recent decisions on calls that named a data set. See api.Node.
-func (n *Node) Lineage(data string, limit int) api.Lineage {
-	list, all, since := n.engine.Touched(data, limit)
+func (n *Node) Lineage(data string, limit int, view api.View) api.Lineage {
+	list, all, since := n.engine.Touched(data, limit, view.Sees)
 	v := api.Lineage{Data: data, Node: n.opts.Name, Total: all, Since: n.started.UTC(), Decisions: make([]api.Touch, 0, len(list))}
 	if since > 0 {
 		v.Since = time.UnixMilli(int64(since)).UTC()

@@ -139,7 +139,7 @@ func TestCallsAreDecidedWhileTheDiskWrites(t *testing.T) {
 	if st := n.Status(); !st.Ready || st.ConservationError != 0 {
 		t.Errorf("%+v", st)
 	}
-	if b, err := n.Budget("day"); err != nil || b.Instances[0].Limit != 1000 || b.Instances[0].Local.Spent != 600 {
+	if b, err := n.Budget("day", api.View{All: true}); err != nil || b.Instances[0].Limit != 1000 || b.Instances[0].Local.Spent != 600 {
 		t.Errorf("%+v, %v", b, err)
 	}
 	if d := (*delegate)(n).LocalState(false); len(d) == 0 {
@@ -238,7 +238,7 @@ func TestRightsThatAreAway(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	b, err := n.Budget("day")
+	b, err := n.Budget("day", api.View{All: true})
 	if in := b.Instances[0]; err != nil || in.Away != 50 || in.Swarm.Rights != 950 || in.Local.Rights != 900 || in.Swarm.Spent != 20 {
 		t.Errorf("%+v, %v", b, err)
 	}
@@ -281,7 +281,7 @@ func TestFailedWriteIsTriedAgain(t *testing.T) {
 	for !n.Status().Ready {
 		time.Sleep(time.Millisecond)
 	}
-	if b, err := n.Budget("day"); err != nil || b.Instances[0].Limit != 1000 {
+	if b, err := n.Budget("day", api.View{All: true}); err != nil || b.Instances[0].Limit != 1000 {
 		t.Errorf("%+v, %v", b, err)
 	}
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -24,6 +25,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/boottime"
+	"github.com/swarmpurse/swarmpurse/node/caller"
 	"github.com/swarmpurse/swarmpurse/node/core"
 	"github.com/swarmpurse/swarmpurse/node/events"
 	"github.com/swarmpurse/swarmpurse/node/llm"
@@ -51,7 +53,7 @@ type Node struct {
 	server  *api.Server
 	events  *events.Hub
 	auditor *auditor
-	lis     net.Listener
+	door    *api.Door
 
 	inputs   chan op       // to the loop, for the replica; full means busy
 	looks    chan op       // to the loop: calls to decide, and questions
@@ -60,7 +62,8 @@ type Node struct {
 	stopped  chan struct{} // closed when it has
 	waiting  atomic.Int64  // calls in the queue
 	policy   atomic.Pointer[adopted]
-	trying   atomic.Pointer[trying] // the candidate, nil if there is none
+	callers  atomic.Pointer[caller.Table] // of that policy
+	trying   atomic.Pointer[trying]       // the candidate, nil if there is none
 	idem     *idempotency
 	draining atomic.Bool
 
@@ -127,16 +130,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	var callers func(string) (llm.Caller, bool)
-	if o.CallerKeys != "" {
-		keys, err := LoadCallerKeys(o.CallerKeys)
-		if err != nil {
-			return &OptionError{"caller-keys", err, "a line for each key: its SHA-256 in hexadecimal, the tenant, and an agent if it is one agent's"}
-		}
-		callers = keys.Find
-	}
 	// The door first: a port in use should not leave a data directory behind.
-	if n.lis, err = api.Listen(o.HTTP); err != nil {
+	if n.door, err = api.Listen(o.HTTP, api.TLSFiles{Cert: o.TLSCert, Key: o.TLSKey}); err != nil {
 		return err
 	}
 	if n.metrics, err = telemetry.New(telemetry.Options{Registerer: o.Registry, Version: o.Version, Revision: o.Revision, Runtime: true}); err != nil {
@@ -184,13 +179,14 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	if n.proxy, err = llm.New(llm.Options{
-		Admitter: n, Upstreams: ups, Node: o.Name, Caller: callers,
+		Admitter: n, Upstreams: ups, Node: o.Name,
 		Registerer: o.Registry, Logger: n.part("proxy"),
 	}); err != nil {
 		return err
 	}
 	n.server, err = api.New(api.Options{
-		Node: n, Audit: n, Views: n, Events: n.events, Proxy: n.proxy, Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}),
+		Node: n, Audit: n, Views: n, Events: n.events, Proxy: n.proxy, Callers: n.callers.Load,
+		Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}), TenantMetrics: n.tenantMetrics,
 		Faults: o.Faults, Logger: n.part("http"), Registerer: o.Registry,
 	})
 	if err == nil {
@@ -247,7 +243,7 @@ func (n *Node) Run(ctx context.Context) error {
 	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
 	served := make(chan error, 1)
-	go func() { served <- n.server.Serve(serveCtx, n.lis) }()
+	go func() { served <- n.server.Serve(serveCtx, n.door) }()
 	n.log.Info().Str("gossip", n.pool.Addr()).Str("http", n.HTTPAddr()).Str("version", n.opts.Version).
 		Int64("policy_revision", n.policy.Load().policy.Revision()).Msg("node started")
 
@@ -289,8 +285,8 @@ func (n *Node) closeParts() {
 	if n.pool != nil {
 		_ = n.pool.Close()
 	}
-	if n.lis != nil {
-		_ = n.lis.Close()
+	if n.door != nil {
+		_ = n.door.Close()
 	}
 	n.auditor.close()
 	if n.store != nil {
@@ -300,12 +296,25 @@ func (n *Node) closeParts() {
 	}
 }
 
-// HTTPAddr is where the HTTP API listens: a URL's base, or unix:/path.
+// HTTPAddr is where others find the HTTP API: a URL's base, or unix:/path. An address that is every interface's is told as the host
+// that gossip is told at.
 func (n *Node) HTTPAddr() string {
-	if a := n.lis.Addr(); a.Network() == "unix" {
+	a := n.door.Addr()
+	if a.Network() == "unix" {
 		return "unix:" + a.String()
 	}
-	return "http://" + n.lis.Addr().String()
+	scheme, at := "http://", a.String()
+	if n.door.Secure() {
+		scheme = "https://"
+	}
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		if host, _, err := net.SplitHostPort(cmp.Or(n.opts.Advertise, n.opts.Gossip)); err == nil && host != "" {
+			if ip := net.ParseIP(host); ip == nil || !ip.IsUnspecified() {
+				at = net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+			}
+		}
+	}
+	return scheme + at
 }
 
 // GossipAddr is where the node gossips, host:port.

@@ -23,7 +23,9 @@ type Options struct {
 	Cluster   string // gossip label: clusters of different names never merge. Default "swarmpurse"
 	Gossip    string // host:port for UDP and TCP. Default 127.0.0.1:7946
 	Advertise string // host:port that peers are told. Default: what Gossip came to
-	HTTP      string // host:port on loopback, or unix:/path. Default 127.0.0.1:7070
+	HTTP      string // host:port, or unix:/path. Default 127.0.0.1:7070. Other than on loopback it needs the next two
+	TLSCert   string // PEM file of the certificate of the HTTP address, with its chain; read again when it changes
+	TLSKey    string // PEM file of its key
 	Zone      string // where the node runs, told to peers
 	Host      string // the machine that it runs on, told to peers: they choose guardians on others. Default: the host's name
 
@@ -36,7 +38,6 @@ type Options struct {
 	AuditMB     int                               // most that the audit log may take on disk, in MiB. Default 256
 	Upstreams   []string                          // NAME=URL
 	UpstreamKey func(name string) (string, error) // the provider's key for an upstream; nil: none is held
-	CallerKeys  string                            // file of swarmpurse keys, see LoadCallerKeys; "" for none
 
 	Faults bool          // allow POST /debug/faults
 	Drain  time.Duration // most that a shutdown waits for calls in flight. Default 20 s

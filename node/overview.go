@@ -25,7 +25,7 @@ func (n *Node) Overview(instances int) api.Overview {
 			ids := by[b.Name]
 			n.nearest(ids)
 			most := min(len(ids), instances)
-			bv := n.budget(now, b, ids[:most], false)
+			bv := n.budget(now, b, ids[:most], false, api.View{All: true})
 			bv.Truncated += len(ids) - most
 			v.Budgets = append(v.Budgets, bv)
 		}
@@ -67,7 +67,7 @@ func viewClass(c *telemetry.ClassState, waiting int) api.Class {
 }
 
 // Instance is one instance with its holders. See api.Viewer.
-func (n *Node) Instance(name string) (v api.Budget, err error) {
+func (n *Node) Instance(name string, view api.View) (v api.Budget, err error) {
 	p := n.policy.Load().policy
 	budget, _, _ := strings.Cut(name, "/")
 	b, ok := p.Budget(budget)
@@ -76,8 +76,8 @@ func (n *Node) Instance(name string) (v api.Budget, err error) {
 	}
 	lerr := n.look(func(now ledger.Instant) {
 		for _, id := range n.instances()[budget] {
-			if id.Name() == name {
-				v = n.budget(now, b, []ledger.InstanceID{id}, true)
+			if id.Name() == name && len(n.seen(b, []ledger.InstanceID{id}, view)) > 0 {
+				v = n.budget(now, b, []ledger.InstanceID{id}, true, view)
 				return
 			}
 		}

@@ -125,6 +125,7 @@ func readPolicy(file string) (*policy.Policy, error) {
 // setPolicy makes a policy the one in force, but for the ledger and the engine.
 func (n *Node) setPolicy(a *adopted) {
 	n.policy.Store(a)
+	n.setCallers(a.policy)
 	h := a.policy.Hash()
 	info := telemetry.PolicyInfo{Revision: a.policy.Revision(), Hash: hex.EncodeToString(h[:])}
 	for _, c := range a.policy.Classes() {

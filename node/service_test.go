@@ -122,10 +122,10 @@ rules: [{draw: [pool, tenant]}]
 	})
 	// The level is looked at once a second.
 	waitFor(t, func() bool {
-		b, err := n.Budget("pool")
+		b, err := n.Budget("pool", api.View{All: true})
 		return err == nil && len(b.Instances) == 1 && b.Instances[0].Backpressure == 1 && b.Instances[0].ExhaustedMS != nil
 	})
-	if b, err := n.Budget("tenant"); err != nil || len(b.Instances) != 2 || b.Instances[0].Backpressure != 0 {
+	if b, err := n.Budget("tenant", api.View{All: true}); err != nil || len(b.Instances) != 2 || b.Instances[0].Backpressure != 0 {
 		t.Errorf("%+v, %v", b, err)
 	}
 }

@@ -24,26 +24,26 @@ import (
 const maxListed = 1000
 
 // Budgets lists all budgets of the policy. See api.Node.
-func (n *Node) Budgets() []api.Budget {
+func (n *Node) Budgets(v api.View) []api.Budget {
 	var bs []api.Budget
 	_ = n.look(func(now ledger.Instant) {
 		by := n.instances()
 		for _, b := range n.policy.Load().policy.Budgets() {
-			bs = append(bs, n.budget(now, b, by[b.Name], false))
+			bs = append(bs, n.budget(now, b, by[b.Name], false, v))
 		}
 	})
 	return bs
 }
 
 // Budget tells of one budget, with its holders. See api.Node.
-func (n *Node) Budget(name string) (api.Budget, error) {
+func (n *Node) Budget(name string, view api.View) (api.Budget, error) {
 	p := n.policy.Load().policy
 	b, ok := p.Budget(name)
 	if !ok {
 		return api.Budget{}, fmt.Errorf("%w: the policy has none of the name %.64q", api.ErrUnknownBudget, name)
 	}
 	var v api.Budget
-	err := n.look(func(now ledger.Instant) { v = n.budget(now, b, n.instances()[b.Name], true) })
+	err := n.look(func(now ledger.Instant) { v = n.budget(now, b, n.instances()[b.Name], true, view) })
 	return v, err
 }
 
@@ -59,22 +59,26 @@ func (n *Node) instances() map[string][]ledger.InstanceID {
 	return by
 }
 
-func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.InstanceID, holders bool) api.Budget {
+func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.InstanceID, holders bool, view api.View) api.Budget {
+	ids = n.seen(b, ids, view)
 	v := api.Budget{
 		Name: b.Name, Token: b.Token, Supply: api.SupplyText(&b.Spec), Ceiling: api.CeilingText(&b.Spec), Per: b.Per, Price: b.Price,
 		Pricing:   b.Pricing.Mode.String(),
-		Instances: []api.Instance{},
+		Instances: []api.Instance{}, Withheld: !view.All && tenantAt(b) < 0,
 	}
 	var shares []admit.Share
 	if b.SwarmFairness {
 		v.Fairness = "swarm"
-		if holders {
+		if holders && view.All {
 			shares = n.engine.Shares()
 		}
 	}
 	if b.Renews {
 		past := n.replica.Lives(b.Name)
 		v.Renew = &api.Renew{EveryMS: int64(b.Renew.Length), Ended: past.Over, Forgotten: past.Forgotten}
+		if !view.All {
+			v.Renew.Ended, v.Renew.Forgotten = 0, 0 // of all tenants
+		}
 	}
 	slices.Sort(ids)
 	if len(ids) > maxListed {

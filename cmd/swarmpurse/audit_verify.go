@@ -136,7 +136,7 @@ const peerPatience = 5 * time.Second
 // sightings asks peers what they keep of a node's log. Those that do not answer are named on stderr.
 func (a *app) sightings(cmd *cobra.Command, peers []string, of string) (seen []api.AuditSighting) {
 	for _, p := range peers {
-		list, err := askPeer(cmd.Context(), p, of)
+		list, err := a.askPeer(cmd.Context(), p, of)
 		if err != nil {
 			fmt.Fprintf(a.stderr, "swarmpurse: peer %s: %v\n", clean(p), err)
 			continue
@@ -150,8 +150,8 @@ func (a *app) sightings(cmd *cobra.Command, peers []string, of string) (seen []a
 	return seen
 }
 
-func askPeer(ctx context.Context, peer, of string) ([]api.AuditSighting, error) {
-	c, err := api.NewClient(peer)
+func (a *app) askPeer(ctx context.Context, peer, of string) ([]api.AuditSighting, error) {
+	c, err := a.dial(peer)
 	if err != nil {
 		return nil, err
 	}

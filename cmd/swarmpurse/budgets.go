@@ -90,7 +90,7 @@ func appendInstances(t table.Writer, b api.Budget) {
 		})
 	}
 	if len(b.Instances) == 0 {
-		t.AppendRow(table.Row{clean(b.Name), clean(b.Token), clean(b.Ceiling), clean(b.Supply), "not used yet"})
+		t.AppendRow(table.Row{clean(b.Name), clean(b.Token), clean(b.Ceiling), clean(b.Supply), none(&b)})
 	}
 	if b.Renew != nil && b.Renew.Ended > 0 {
 		t.AppendRow(table.Row{fmt.Sprintf("%s: %d that ended, about to be forgotten", clean(b.Name), b.Renew.Ended)})
@@ -100,11 +100,19 @@ func appendInstances(t table.Writer, b api.Budget) {
 	}
 }
 
+// none says why a budget shows no instance.
+func none(b *api.Budget) string {
+	if b.Withheld {
+		return "shared with others: shown to operators"
+	}
+	return "not used yet"
+}
+
 func printBudget(w *strings.Builder, b api.Budget) {
 	fields(w, "budget", clean(b.Name), "token", clean(b.Token), "supply", clean(b.Supply), "ceiling", clean(b.Ceiling),
 		"per", clean(strings.Join(b.Per, ", ")), "fairness", fairness(b.Fairness), "renewed", renewed(b.Renew), "price", number(b.Price), "pricing", clean(b.Pricing))
 	if len(b.Instances) == 0 {
-		w.WriteString("\nnot used yet\n")
+		fmt.Fprintf(w, "\n%s\n", none(&b))
 		return
 	}
 	for _, i := range b.Instances {

@@ -43,7 +43,7 @@ func (a *app) lineage(cmd *cobra.Command, data string, limit int, swarm bool) er
 		if err != nil {
 			return err
 		}
-		all.ask(ctx, members, data, limit)
+		all.ask(ctx, a, members, data, limit)
 	}
 	if err := a.print(all, func(w *strings.Builder) { printLineages(w, &all) }); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (a *app) lineage(cmd *cobra.Command, data string, limit int, swarm bool) er
 }
 
 // ask asks the other members.
-func (l *lineages) ask(ctx context.Context, members []api.Member, data string, limit int) {
+func (l *lineages) ask(ctx context.Context, a *app, members []api.Member, data string, limit int) {
 	var mu sync.Mutex
 	var wait sync.WaitGroup
 	room := make(chan struct{}, askedAtOnce)
@@ -66,7 +66,7 @@ func (l *lineages) ask(ctx context.Context, members []api.Member, data string, l
 		room <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-room }()
-			x, err := lineageOf(ctx, m.HTTP, data, limit)
+			x, err := a.lineageOf(ctx, m.HTTP, data, limit)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -81,8 +81,8 @@ func (l *lineages) ask(ctx context.Context, members []api.Member, data string, l
 	slices.Sort(l.Silent)
 }
 
-func lineageOf(ctx context.Context, node, data string, limit int) (api.Lineage, error) {
-	c, err := api.NewClient(node)
+func (a *app) lineageOf(ctx context.Context, node, data string, limit int) (api.Lineage, error) {
+	c, err := a.dial(node)
 	if err != nil {
 		return api.Lineage{}, err
 	}

@@ -26,7 +26,7 @@ func TestLineageOfTheSwarm(t *testing.T) {
 	down := httptest.NewServer(nil)
 	down.Close()
 	var l lineages
-	l.ask(t.Context(), []api.Member{
+	l.ask(t.Context(), &app{getenv: func(string) string { return "" }}, []api.Member{
 		{Name: "self", Status: "alive", HTTP: down.URL, Self: true}, {Name: "left", Status: "left", HTTP: down.URL}, {Name: "foreign", Status: "alive", HTTP: down.URL, Foreign: true},
 		{Name: "fake", Status: "alive", HTTP: up.URL}, {Name: "dead", Status: "alive", HTTP: down.URL}, {Name: "bad", Status: "alive", HTTP: "ftp://x"},
 	}, "eu/docs", 10)

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
 	"io"
 	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"github.com/swarmpurse/swarmpurse/node/api"
 )
 
 // app is what every command is given: the streams, the environment and the common flags.
@@ -19,6 +16,8 @@ type app struct {
 
 	output  string        // --output
 	node    string        // --node
+	keyFile string        // --key-file
+	ca      string        // --ca
 	timeout time.Duration // --timeout
 
 	// started tells errors of a command's work from errors of its command line.
@@ -32,7 +31,9 @@ Data goes to stdout, everything else to stderr. Exit codes:
   0  yes: done, admitted, valid
   1  failed: the node or the file said no, or nobody answered
   2  usage: the command line is wrong
-  3  the call was denied or deferred (admit)`
+  3  the call was denied or deferred (admit)
+
+` + callerHelp
 
 func newRootCommand(a *app) *cobra.Command {
 	// A command may have a hook of its own without losing the root's.
@@ -62,7 +63,7 @@ func newRootCommand(a *app) *cobra.Command {
 	group("run", newNodeCommand(a), newDemoCommand(a), newSimCommand(a))
 	group("call", newAdmitCommand(a), newSettleCommand(a), newScoreCommand(a), newReleaseCommand(a))
 	group("look", newBudgetsCommand(a), newMembersCommand(a), newExplainCommand(a), newTopCommand(a), newAlertsCommand(a), newAuditCommand(a))
-	group("operate", newPolicyCommand(a), newMintCommand(a), newBurnCommand(a), newFreezeCommand(a), newUnfreezeCommand(a))
+	group("operate", newPolicyCommand(a), newMintCommand(a), newBurnCommand(a), newFreezeCommand(a), newUnfreezeCommand(a), newKeysCommand(a))
 	root.AddCommand(newVersionCommand(a))
 	return root
 }
@@ -75,39 +76,8 @@ func (a *app) withOutput(c *cobra.Command) *cobra.Command {
 	return c
 }
 
-// withClient gives a command -o and what it needs to talk to a node.
-func (a *app) withClient(c *cobra.Command) *cobra.Command {
-	c.Flags().StringVar(&a.node, "node", "", "`address` of the node: http://host:port, host:port or unix:/path (default $SWARMPURSE_NODE, else "+api.DefaultNode+")")
-	c.Flags().DurationVar(&a.timeout, "timeout", 10*time.Second, "how long to wait for the node's answer")
-	return a.withOutput(c)
-}
-
-// client makes a client for --node, with a context that ends after --timeout and more; more below 0
-// means that only an explicit --timeout counts.
-func (a *app) client(cmd *cobra.Command, more time.Duration) (*api.Client, context.Context, context.CancelFunc, error) {
-	node := a.node
-	if node == "" {
-		node = a.getenv("SWARMPURSE_NODE")
-	}
-	c, err := api.NewClient(node)
-	if err != nil {
-		return nil, nil, nil, usageError("%w", err)
-	}
-	if a.timeout <= 0 {
-		return nil, nil, nil, usageError("--timeout is %v: it must be above 0", a.timeout)
-	}
-	var ctx context.Context
-	var cancel context.CancelFunc
-	if more < 0 && !cmd.Flags().Changed("timeout") {
-		ctx, cancel = context.WithCancel(cmd.Context())
-	} else {
-		ctx, cancel = context.WithTimeout(cmd.Context(), a.timeout+max(more, 0))
-	}
-	return c, ctx, func() { cancel(); c.Close() }, nil
-}
-
 // asksNode finds the commands in hints that ask a node.
-var asksNode = regexp.MustCompile(`\bswarmpurse (settle|release|explain|budgets|members|policy show|audit show)\b`)
+var asksNode = regexp.MustCompile(`\bswarmpurse (settle|release|explain|budgets|members|policy show|audit show|keys show)\b`)
 
 // named has the commands in a hint ask the node that --node named; without it they ask the same one anyway.
 func (a *app) named(hint string) string {

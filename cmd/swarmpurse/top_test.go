@@ -18,7 +18,7 @@ import (
 
 func fakeSnapshot() snapshot {
 	n := apitest.New(1000)
-	return snapshot{Status: n.Status(), Budgets: n.Budgets(), Members: n.Members()}
+	return snapshot{Status: n.Status(), Budgets: n.Budgets(api.View{All: true}), Members: n.Members()}
 }
 
 func TestTopFitsTheWindow(t *testing.T) {

@@ -129,14 +129,14 @@ func (l *lineage) add(t Touch) {
 	l.size += t.size
 }
 
-// Touched returns the decisions on calls that named a data set, the newest first, at most so many of them; how many there are; and since
-// when all are remembered, 0 for since this engine was made. Safe for concurrent use.
-func (e *Engine) Touched(data string, most int) (list []Touch, all int, since ledger.Instant) {
+// Touched returns the decisions on calls that named a data set, of tenants that sees says (nil: all), the newest first, at most so many of them;
+// how many there are; and since when all are remembered, 0 for since this engine was made. Safe for concurrent use.
+func (e *Engine) Touched(data string, most int, sees func(tenant string) bool) (list []Touch, all int, since ledger.Instant) {
 	l := &e.lineage
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := l.n - 1; i >= 0; i-- {
-		if t := &l.ring[(l.head+i)%len(l.ring)]; t.names(data) {
+		if t := &l.ring[(l.head+i)%len(l.ring)]; t.names(data) && (sees == nil || sees(t.Tenant)) {
 			if all++; all <= most {
 				list = append(list, *t)
 			}

@@ -316,6 +316,16 @@ func (e *Engine) Lookup(id ID) (Details, error) {
 	return d, err
 }
 
+// TenantOf tells whose decision that is: ErrUnknownID. Safe for concurrent use.
+func (e *Engine) TenantOf(id ID) (string, error) {
+	s, i, ok := e.find(id)
+	if !ok {
+		return "", e.forgotten(id)
+	}
+	defer s.mu.Unlock()
+	return s.rec(i).tenant, nil
+}
+
 // lookup reports whether the call named data sets instead of looking for them.
 func (e *Engine) lookup(id ID) (d Details, touched bool, err error) {
 	s, i, ok := e.find(id)

@@ -45,7 +45,7 @@ func TestRoutesUnderRace(t *testing.T) {
 		for i := range 100 {
 			n.e.SetReach([]string{"gpu", "cloud"}[:1+i%2])
 			n.e.Upstreams(now)
-			n.e.Touched("eu/docs", 5)
+			n.e.Touched("eu/docs", 5, nil)
 		}
 	})
 	all.Wait()

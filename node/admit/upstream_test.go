@@ -277,14 +277,14 @@ func TestLineage(t *testing.T) {
 	n.w.pass(time.Second)
 	n.must(reads("", "asia", "eu/docs"), Deny, CodeLocality)
 	n.must(reads(""), Admit, CodeOK)
-	list, all, since := n.e.Touched("eu/docs", 10)
+	list, all, since := n.e.Touched("eu/docs", 10, nil)
 	if all != 2 || since != 0 || list[0].Code != CodeLocality || list[1].Upstream != "gpu" || fmt.Sprint(list[1].Data) != "[eu/docs@sha256:00 x]" || list[0].At-list[1].At != 1000 {
 		t.Errorf("%d of %+v since %d", all, list, since)
 	}
-	if list, all, _ := n.e.Touched("eu/docs", 1); len(list) != 1 || all != 2 || list[0].Code != CodeLocality {
+	if list, all, _ := n.e.Touched("eu/docs", 1, nil); len(list) != 1 || all != 2 || list[0].Code != CodeLocality {
 		t.Errorf("%d of %+v", all, list)
 	}
-	if _, all, _ := n.e.Touched("eu", 10); all != 0 {
+	if _, all, _ := n.e.Touched("eu", 10, nil); all != 0 {
 		t.Error("a part of a name is taken for it")
 	}
 

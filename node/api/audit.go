@@ -207,13 +207,19 @@ func (s *Server) auditRoutes(a Auditor) {
 	if a == nil {
 		return
 	}
-	s.handle("/v1/audit", methods{"GET": func(w http.ResponseWriter, r *http.Request) error {
+	s.handle("/v1/audit", methods{"GET": {Operators, func(w http.ResponseWriter, r *http.Request) error {
 		return writeJSON(w, http.StatusOK, a.AuditStatus())
-	}})
-	s.handle("/v1/audit/records", methods{"GET": func(w http.ResponseWriter, r *http.Request) error {
+	}}})
+	s.handle("/v1/audit/records", methods{"GET": {Tenants, func(w http.ResponseWriter, r *http.Request) error {
 		q, err := auditQuery(r.URL.Query())
 		if err != nil {
 			return err
+		}
+		if v := ViewOf(r.Context()); !v.All {
+			if q.Tenant != "" && q.Tenant != v.Tenant {
+				return s.forbid("tenant", "tenant", "this key sees the records of tenant %q only", v.Tenant)
+			}
+			q.Tenant = v.Tenant
 		}
 		list, err := a.AuditRecords(q)
 		if err != nil {
@@ -223,21 +229,21 @@ func (s *Server) auditRoutes(a Auditor) {
 			list = []AuditRecord{}
 		}
 		return writeJSON(w, http.StatusOK, auditRecords{list})
-	}})
-	s.handle("/v1/audit/checkpoints", methods{"GET": func(w http.ResponseWriter, r *http.Request) error {
+	}}})
+	s.handle("/v1/audit/checkpoints", methods{"GET": {Operators, func(w http.ResponseWriter, r *http.Request) error {
 		list := a.AuditSightings(r.URL.Query().Get("of"))
 		if list == nil {
 			list = []AuditSighting{}
 		}
 		return writeJSON(w, http.StatusOK, auditSightings{list})
-	}})
-	s.handle("/v1/audit/archive", methods{"GET": func(w http.ResponseWriter, r *http.Request) error {
+	}}})
+	s.handle("/v1/audit/archive", methods{"GET": {Operators, func(w http.ResponseWriter, r *http.Request) error {
 		lazy := &lazyBody{w: w}
 		if err := a.AuditArchive(lazy); err != nil {
 			return err // after its first bytes this cuts the connection
 		}
 		return nil
-	}})
+	}}})
 }
 
 // lazyBody names the media type when the first byte is there: an error before it can still be told.
@@ -333,9 +339,9 @@ func (c *Client) AuditArchive(ctx context.Context, take func(io.Reader) error) e
 	if err != nil {
 		return fmt.Errorf("node %s: %w", c.node, err)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.send(req)
 	if err != nil {
-		return &UnreachableError{Node: c.node, Err: err}
+		return err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -354,9 +360,9 @@ func (c *Client) Metrics(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("node %s: %w", c.node, err)
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.send(req)
 	if err != nil {
-		return nil, &UnreachableError{Node: c.node, Err: err}
+		return nil, err
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))

@@ -38,8 +38,11 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, buf *[]byte) (
 		b = make([]byte, 0, need)
 	}
 	defer func() { *buf = b }()
-	// A deadline costs a timer, so only bodies that did not come with their headers get one.
-	rc, late := http.NewResponseController(w), false
+	// net/http waits for a body for ever. A body that came with its headers pays two moves of a timer, some 0.2 µs.
+	rc := http.NewResponseController(w)
+	if r.ContentLength != 0 {
+		s.setReadDeadline(rc, time.Now().Add(s.bodyTimeout))
+	}
 	for {
 		if len(b) == cap(b) {
 			b = append(b, 0)[:len(b)]
@@ -50,21 +53,18 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, buf *[]byte) (
 			return nil, s.tooLarge(w, r)
 		}
 		if err == io.EOF {
-			if late {
-				s.setReadDeadline(rc, time.Time{})
+			if r.ContentLength != 0 {
+				s.setReadDeadline(rc, time.Time{}) // or it would end the wait in the queue
 			}
 			return b, nil
 		}
 		if err != nil {
 			w.Header().Set("Connection", "close")
 			if errors.Is(err, os.ErrDeadlineExceeded) {
+				s.metrics.refuse("body_slow")
 				return nil, newError(http.StatusRequestTimeout, ErrCodeBodySlow, "", "the body did not arrive within %v", s.bodyTimeout)
 			}
 			return nil, badRequest(ErrCodeMalformed, "", "the body ended early, after %d bytes: %s", len(b), err.Error())
-		}
-		if !late {
-			late = true
-			s.setReadDeadline(rc, time.Now().Add(s.bodyTimeout))
 		}
 	}
 }

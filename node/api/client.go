@@ -3,6 +3,8 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +28,7 @@ const maxAnswer = 32 << 20
 type Client struct {
 	base string // "http://host:port", no slash at the end
 	node string // as the user wrote it, for errors
+	key  string
 	http *http.Client
 }
 
@@ -43,14 +46,38 @@ func (e *UnreachableError) Hint() string {
 	if errors.Is(e.Err, context.DeadlineExceeded) {
 		return "the node is slow or stopped; give it longer with --timeout"
 	}
+	var unknown x509.UnknownAuthorityError
+	var name x509.HostnameError
+	switch {
+	case errors.As(e.Err, &unknown):
+		return "name the file of the authority that vouches for the node's certificate with --ca or SWARMPURSE_CA"
+	case errors.As(e.Err, &name):
+		return "name the node as its certificate does"
+	case strings.Contains(e.Err.Error(), "server gave HTTP response to HTTPS client"):
+		return "that node speaks no TLS: write http://"
+	case strings.Contains(e.Err.Error(), "malformed HTTP response") || errors.Is(e.Err, io.EOF):
+		return "does that node speak TLS? write https://"
+	}
 	return "is it running? start one with: swarmpurse node; or name another with --node"
 }
 
-// NewClient makes a client for "http://host:port", "https://…" (a reverse proxy), "host:port" or
-// "unix:/path". "" means DefaultNode.
-func NewClient(node string) (*Client, error) {
+// ClientOptions say how a Client shows who it is, and whom it trusts.
+type ClientOptions struct {
+	Key string         // a caller's key; "" for none
+	CA  *x509.CertPool // who vouches for the node; nil: whom the system trusts
+}
+
+// NewClient makes a client without a key: see NewClientWith.
+func NewClient(node string) (*Client, error) { return NewClientWith(node, ClientOptions{}) }
+
+// NewClientWith makes a client for "http://host:port", "https://host:port", "host:port" or "unix:/path". "" means DefaultNode. A key goes
+// to loopback, to a Unix socket or by TLS only.
+func NewClientWith(node string, o ClientOptions) (*Client, error) {
 	if node == "" {
 		node = DefaultNode
+	}
+	if strings.ContainsFunc(o.Key, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, errors.New("the key holds bytes that a header cannot carry: a line end or a space, perhaps")
 	}
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
@@ -60,8 +87,9 @@ func NewClient(node string) (*Client, error) {
 		MaxIdleConnsPerHost: 256, // load generators keep as many calls going
 		IdleConnTimeout:     time.Minute,
 		DisableCompression:  true,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.CA},
 	}
-	c := &Client{node: node, http: &http.Client{
+	c := &Client{node: node, key: o.Key, http: &http.Client{
 		Transport: transport,
 		// A redirect would send a mint or a key somewhere else.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -88,7 +116,9 @@ func NewClient(node string) (*Client, error) {
 	if u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("node %q: a query or fragment has no meaning here", node)
 	}
-	c.base = strings.TrimRight(u.String(), "/")
+	if c.base = strings.TrimRight(u.String(), "/"); o.Key != "" && u.Scheme == "http" && !loopbackHost(u.Host) {
+		return nil, fmt.Errorf("node %q: a key would go there in clear: write https://", node)
+	}
 	return c, nil
 }
 
@@ -238,13 +268,9 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, body 
 		req.Header.Set("Content-Type", contentType)
 	}
 	req.Header.Set("Accept", "application/json")
-	resp, err := c.http.Do(req)
+	resp, err := c.send(req)
 	if err != nil {
-		var ue *url.Error // repeats method and URL, which only clutter
-		if errors.As(err, &ue) {
-			err = ue.Err
-		}
-		return &UnreachableError{Node: c.node, Err: err}
+		return err
 	}
 	defer resp.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
@@ -265,6 +291,22 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, body 
 		return c.notOurs(resp, data, "the answer holds no decision")
 	}
 	return nil
+}
+
+// send makes a request with the client's key. The error is an *UnreachableError.
+func (c *Client) send(req *http.Request) (*http.Response, error) {
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		var ue *url.Error // repeats method and URL, which only clutter
+		if errors.As(err, &ue) {
+			err = ue.Err
+		}
+		return nil, &UnreachableError{Node: c.node, Err: err}
+	}
+	return resp, nil
 }
 
 func (c *Client) readError(resp *http.Response, data []byte) error {

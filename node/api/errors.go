@@ -51,9 +51,13 @@ const (
 	ErrCodeCancelled    = "cancelled"
 	ErrCodeInternal     = "internal_error"
 	ErrCodeTooFew       = "not_enough_rights"
-	ErrCodeNotOurs      = "unexpected_answer" // made by the Client: the answer is no answer of a node
-	statusClientIsGone  = 499                 // nginx's number for it; nobody reads the answer
-	maxMessageLen       = 8192                // a policy's first mistakes, one a line
+	ErrCodeNoKey        = "no_api_key"
+	ErrCodeKey          = "invalid_api_key"     // OpenAI's word
+	ErrCodeForbidden    = "permission_denied"   // the key may not do that
+	ErrCodeLimit        = "rate_limit_exceeded" // of the key
+	ErrCodeNotOurs      = "unexpected_answer"   // made by the Client: the answer is no answer of a node
+	statusClientIsGone  = 499                   // nginx's number for it; nobody reads the answer
+	maxMessageLen       = 8192                  // a policy's first mistakes, one a line
 	maxEchoLen          = 64
 	maxErrorBodyForHint = 200
 )
@@ -78,6 +82,10 @@ func (e *Error) Hint() string {
 		return "compare with the present one: swarmpurse policy show"
 	case ErrCodeNotReady:
 		return "run: swarmpurse members"
+	case ErrCodeNoKey, ErrCodeKey:
+		return "give the key with --key-file or SWARMPURSE_KEY"
+	case ErrCodeForbidden:
+		return "run: swarmpurse keys show"
 	case ErrCodeDisabled:
 		return "start the node with --faults"
 	case ErrCodeInternal:
@@ -100,6 +108,10 @@ func typeOf(status int) string {
 		return "permission_error"
 	case http.StatusServiceUnavailable:
 		return "unavailable_error"
+	case http.StatusUnauthorized:
+		return "authentication_error"
+	case http.StatusTooManyRequests:
+		return "rate_limit_error"
 	}
 	if status >= 500 {
 		return "server_error"

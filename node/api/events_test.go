@@ -197,7 +197,7 @@ func TestFollowerThatTakesNothing(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.Handler().ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), "GET", "http://localhost/v1/events", nil))
+		s.Handler().ServeHTTP(w, httptest.NewRequestWithContext(onLoopback(context.Background()), "GET", "http://localhost/v1/events", nil))
 	}()
 	for end := time.Now().Add(time.Minute); h.Followers() == 0; {
 		if time.Now().After(end) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/caller"
 )
 
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) error {
@@ -20,6 +21,9 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) error {
 	}
 	var req admit.Request
 	if err := decodeAdmit(body, &req); err != nil {
+		return err
+	}
+	if err := s.fix(r, &req.Call); err != nil {
 		return err
 	}
 	req.Trace = admit.ParseTrace(r.Header.Get("Traceparent"))
@@ -52,6 +56,9 @@ func (s *Server) settle(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.own(r, id); err != nil {
+		return err
+	}
 	if err := s.feedback(id, upstream); err != nil {
 		return err
 	}
@@ -73,6 +80,9 @@ func (s *Server) release(w http.ResponseWriter, r *http.Request) error {
 	}
 	id, upstream, err := decodeRelease(body)
 	if err != nil {
+		return err
+	}
+	if err := s.own(r, id); err != nil {
 		return err
 	}
 	if err := s.feedback(id, upstream); err != nil {
@@ -133,8 +143,8 @@ func (s *Server) burn(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, receipt)
 }
 
-func (s *Server) budgets(w http.ResponseWriter, _ *http.Request) error {
-	list := budgetList{Budgets: s.node.Budgets()}
+func (s *Server) budgets(w http.ResponseWriter, r *http.Request) error {
+	list := budgetList{Budgets: s.node.Budgets(ViewOf(r.Context()))}
 	if list.Budgets == nil {
 		list.Budgets = []Budget{}
 	}
@@ -193,8 +203,8 @@ func (s *Server) freezeTo(on bool) handler {
 	}
 }
 
-func (s *Server) frozen(w http.ResponseWriter, _ *http.Request) error {
-	list := frozenList{Frozen: s.node.Frozen()}
+func (s *Server) frozen(w http.ResponseWriter, r *http.Request) error {
+	list := frozenList{Frozen: s.node.Frozen(ViewOf(r.Context()))}
 	if list.Frozen == nil {
 		list.Frozen = []Frozen{}
 	}
@@ -202,7 +212,12 @@ func (s *Server) frozen(w http.ResponseWriter, _ *http.Request) error {
 }
 
 func (s *Server) decision(w http.ResponseWriter, r *http.Request) error {
-	d, err := s.node.Decision(r.PathValue("id"))
+	id, v := r.PathValue("id"), ViewOf(r.Context())
+	d, err := s.node.Decision(id)
+	if !v.All {
+		err = s.theirs(v, id, d.Tenant, err)
+		d.conceal()
+	}
 	if err != nil {
 		return err
 	}
@@ -265,11 +280,15 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
 	return nil
 }
 
-func (s *Server) ready(w http.ResponseWriter, _ *http.Request) error {
+// ready gives the reasons to those only who need no key: they name peers.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
 	st := s.node.Status()
 	status := http.StatusOK
 	if !st.Ready {
 		status = http.StatusServiceUnavailable
+	}
+	if locked(r) {
+		st.Reasons = nil
 	}
 	return writeJSON(w, status, readiness{Ready: st.Ready, Reasons: st.Reasons})
 }
@@ -291,12 +310,16 @@ func (s *Server) faults(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, f)
 }
 
-// by names who asked, as well as a door without logins can.
+// by names who asked: the caller whose key it was, and where it came from.
 func by(r *http.Request) string {
-	if r.RemoteAddr == "" || r.RemoteAddr == "@" {
-		return "unix socket"
+	from := r.RemoteAddr
+	if from == "" || from == "@" {
+		from = "unix socket"
 	}
-	return r.RemoteAddr
+	if c := caller.From(r.Context()); c != nil {
+		return c.Name + " (" + from + ")"
+	}
+	return from
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) error {

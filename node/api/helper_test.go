@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -31,6 +32,11 @@ func start(t *testing.T, o api.Options) (*httptest.Server, *api.Client) {
 	}
 	t.Cleanup(c.Close)
 	return ts, c
+}
+
+// onLoopback is the context of a request that came in by loopback, where no key is needed.
+func onLoopback(ctx context.Context) context.Context {
+	return context.WithValue(ctx, http.LocalAddrContextKey, net.Addr(&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7070}))
 }
 
 func ctx(t *testing.T) context.Context {

@@ -30,26 +30,48 @@ func (e *ListenError) Unwrap() error { return e.Err }
 // Hint names the next thing to try.
 func (e *ListenError) Hint() string { return e.hint }
 
-// Listen opens the address of --http: "host:port" on loopback (port 0 lets the kernel choose), or
-// "unix:/path", which only this user may open. A socket file that a dead process left is removed,
-// one that somebody answers on is not.
+// Door is a listener that knows who may come in by it. It accepts connections only in Serve.
+type Door struct {
+	net.Listener
+	cert   *certificate // nil: no TLS
+	locked bool         // callers need keys
+}
+
+// Secure reports whether TLS is spoken there.
+func (d *Door) Secure() bool { return d.cert != nil }
+
+// Listen opens the address of --http: "host:port" (port 0 lets the kernel choose), or "unix:/path", which only this user may open.
+// A socket file that a dead process left is removed, one that somebody answers on is not.
 //
-// Other than loopback addresses are refused: anybody who reaches the port could spend, and the keys
-// that would tell callers apart do not exist yet.
-func Listen(addr string) (net.Listener, error) {
+// Whoever is on this machine may come in by loopback or by a Unix socket. At any other address callers need keys, and that they do not
+// go in clear it needs files of a certificate. On loopback TLS is spoken too if there are any.
+func Listen(addr string, files TLSFiles) (*Door, error) {
+	if (files.Cert == "") != (files.Key == "") {
+		return nil, &ListenError{addr, errors.New("TLS needs a certificate and its key, and only one is named"), "give both --tls-cert and --tls-key"}
+	}
 	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
-		return listenUnix(addr, path)
+		if files.Cert != "" {
+			return nil, &ListenError{addr, errors.New("a Unix socket has no use for TLS"), "leave --tls-cert and --tls-key out, or listen on host:port"}
+		}
+		ln, err := listenUnix(addr, path)
+		if err != nil {
+			return nil, err
+		}
+		return &Door{Listener: ln}, nil
 	}
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
 		return nil, &ListenError{addr, err, "write it as 127.0.0.1:7070 or unix:/path"}
 	}
-	if err := checkLoopback(tcp); err != nil {
-		var le *ListenError
-		if errors.As(err, &le) {
-			le.Addr = addr
+	d := &Door{locked: !tcp.IP.IsLoopback()}
+	if d.locked && files.Cert == "" {
+		return nil, &ListenError{addr, fmt.Errorf("refusing to listen on %s without TLS: callers' keys would go in clear", shown(tcp)),
+			"give --tls-cert and --tls-key; or listen on 127.0.0.1 or unix:/path and run the node beside its agents (a sidecar shares their loopback)"}
+	}
+	if files.Cert != "" {
+		if d.cert, err = loadCertificate(files); err != nil {
+			return nil, tlsError(addr, err)
 		}
-		return nil, err
 	}
 	ln, err := net.ListenTCP("tcp", tcp)
 	switch {
@@ -61,27 +83,35 @@ func Listen(addr string) (net.Listener, error) {
 	case err != nil:
 		return nil, &ListenError{addr, err, "choose another address with --http"}
 	}
-	return ln, nil
+	d.Listener = ln
+	return d, nil
 }
 
-// checkLoopback accepts loopback addresses and Unix sockets.
-func checkLoopback(addr net.Addr) error {
+func shown(tcp *net.TCPAddr) string {
+	if len(tcp.IP) == 0 || tcp.IP.IsUnspecified() {
+		return "every interface"
+	}
+	return tcp.IP.String()
+}
+
+// doorOf makes a door of any listener: one that is no Door has no TLS, so it must be where nobody else comes in.
+func doorOf(ln net.Listener) (*Door, error) {
+	if d, ok := ln.(*Door); ok {
+		return d, nil
+	}
+	if !local(ln.Addr()) {
+		return nil, &ListenError{ln.Addr().String(), errors.New("refusing a listener that is not on loopback and did not come from Listen, which gives it TLS"), "use TCP on loopback or a Unix socket"}
+	}
+	return &Door{Listener: ln}, nil
+}
+
+// local reports whether only who is on this machine reaches an address.
+func local(addr net.Addr) bool {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
-		if addr.Network() == "unix" {
-			return nil
-		}
-		return &ListenError{addr.String(), fmt.Errorf("a listener of kind %q cannot be served", addr.Network()), "use TCP on loopback or a Unix socket"}
+		return addr != nil && addr.Network() == "unix"
 	}
-	if tcp.IP.IsLoopback() {
-		return nil
-	}
-	shown := tcp.IP.String()
-	if len(tcp.IP) == 0 || tcp.IP.IsUnspecified() {
-		shown = "every interface"
-	}
-	return &ListenError{addr.String(), fmt.Errorf("refusing to listen on %s: callers are not asked for keys yet, so whoever reaches the port could spend", shown),
-		"listen on 127.0.0.1 and run the node beside its agents (a sidecar shares their loopback), or put a reverse proxy with TLS and logins, or an ssh tunnel, in front"}
+	return tcp.IP.IsLoopback()
 }
 
 func listenUnix(addr, path string) (net.Listener, error) {

@@ -94,7 +94,7 @@ func (s *Server) decisions(w http.ResponseWriter, r *http.Request) error {
 			return badRequest(ErrCodeRange, "limit", "\"limit\" is %q: it must be a whole number from 1 to %d", clip(v, maxEchoLen), maxTouches)
 		}
 	}
-	return writeJSON(w, http.StatusOK, s.node.Lineage(name, limit))
+	return writeJSON(w, http.StatusOK, s.node.Lineage(name, limit, ViewOf(r.Context())))
 }
 
 // Lineage lists that node's decisions on calls that named a data set, at most limit of them.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/swarmpurse/swarmpurse/node/caller"
 )
 
 // metrics holds swarmpurse_http_*. Every label comes from a fixed list: routes are patterns, never
@@ -19,6 +21,7 @@ type metrics struct {
 	inFlightNow atomic.Int64
 	panics      prometheus.Counter
 	refused     *prometheus.CounterVec
+	certificate atomic.Pointer[certificate] // nil: no TLS is spoken
 }
 
 // routeMetrics is one route's row, looked up once.
@@ -46,26 +49,32 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "swarmpurse_http_refused_total",
-			Help: "HTTP requests refused before they were read: foreign Host header, cross-origin page, media type, body size.",
+			Help: "HTTP requests refused at the door: foreign Host header, cross-origin page, media type, body size or a body that did not come (body_slow), no key, a key that is unknown or has expired, a key's rate or concurrency, another tenant, agent or class than the key's, what is for operators, or for the machine itself.",
 		}, []string{"reason"}),
 	}
 	m.inFlight = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "swarmpurse_http_in_flight",
 		Help: "HTTP requests being answered now.",
 	}, func() float64 { return float64(m.inFlightNow.Load()) })
-	for _, reason := range []string{"host", "cross_origin", "media_type", "body_size"} {
+	for _, reason := range []string{
+		"host", "cross_origin", "media_type", "body_size", "body_slow", "no_key", "key", "expired_key", "key_rate", "key_concurrency",
+		"tenant", "agent", "class", "operator", "machine",
+	} {
 		m.refused.WithLabelValues(reason)
 	}
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.panics, m.refused} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.panics, m.refused, certificates{m}} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("http metrics: %w", err)
 		}
 	}
 	return m, nil
 }
+
+// show tells of the certificate of a door.
+func (m *metrics) show(c *certificate) { m.certificate.Store(c) }
 
 func (m *metrics) route(name string) *routeMetrics {
 	return &routeMetrics{
@@ -91,4 +100,65 @@ func (m *metrics) leave(rt *routeMetrics, status int, took time.Duration) {
 		label = strconv.Itoa(status)
 	}
 	m.requests.WithLabelValues(rt.name, label).Inc()
+}
+
+var (
+	certificateUntil = prometheus.NewDesc("swarmpurse_tls_certificate_expiry_seconds", "Unix time at which the certificate of the HTTP address ends.", nil, nil)
+	certificateFails = prometheus.NewDesc("swarmpurse_tls_certificate_failing", "1 while the files of the certificate cannot be used, and the last good one is shown.", nil, nil)
+)
+
+// certificates tells of a certificate where TLS is spoken.
+type certificates struct{ m *metrics }
+
+func (c certificates) Describe(to chan<- *prometheus.Desc) {
+	to <- certificateUntil
+	to <- certificateFails
+}
+
+func (c certificates) Collect(to chan<- prometheus.Metric) {
+	cert := c.m.certificate.Load()
+	if cert == nil {
+		return
+	}
+	failing := 0.0
+	if cert.failing.Load() {
+		failing = 1
+	}
+	to <- prometheus.MustNewConstMetric(certificateUntil, prometheus.GaugeValue, float64(cert.present.Load().Leaf.NotAfter.Unix()))
+	to <- prometheus.MustNewConstMetric(certificateFails, prometheus.GaugeValue, failing)
+}
+
+var (
+	callerLabels   = []string{"caller", "tenant"}
+	callerRequests = prometheus.NewDesc("swarmpurse_caller_requests_total", "HTTP requests of a caller's key that its limits let in.", callerLabels, nil)
+	callerRefused  = prometheus.NewDesc("swarmpurse_caller_refused_total", "HTTP requests of a caller's key that its limits refused, by limit: rate, concurrency.", append(callerLabels[:2:2], "limit"), nil)
+	callerInFlight = prometheus.NewDesc("swarmpurse_caller_in_flight", "HTTP requests of a caller's key that are being answered now.", callerLabels, nil)
+)
+
+// callerUse tells what became of the requests of each key that was used. There are as many series as the policy has keys.
+type callerUse struct{ callers func() *caller.Table }
+
+func registerCallers(reg prometheus.Registerer, callers func() *caller.Table) error {
+	if reg == nil {
+		return nil
+	}
+	if err := reg.Register(callerUse{callers}); err != nil {
+		return fmt.Errorf("http metrics: %w", err)
+	}
+	return nil
+}
+
+func (c callerUse) Describe(to chan<- *prometheus.Desc) {
+	to <- callerRequests
+	to <- callerRefused
+	to <- callerInFlight
+}
+
+func (c callerUse) Collect(to chan<- prometheus.Metric) {
+	c.callers().Each(func(u caller.Use) {
+		to <- prometheus.MustNewConstMetric(callerRequests, prometheus.CounterValue, float64(u.Requests), u.Name, u.Tenant)
+		to <- prometheus.MustNewConstMetric(callerRefused, prometheus.CounterValue, float64(u.Rate), u.Name, u.Tenant, "rate")
+		to <- prometheus.MustNewConstMetric(callerRefused, prometheus.CounterValue, float64(u.Busy), u.Name, u.Tenant, "concurrency")
+		to <- prometheus.MustNewConstMetric(callerInFlight, prometheus.GaugeValue, float64(u.InFlight), u.Name, u.Tenant)
+	})
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/swarmpurse/swarmpurse/node/caller"
 )
 
 // handle mounts a path: fence, method, handler, errors in our form, panics, metrics, access log.
@@ -18,9 +20,16 @@ func (s *Server) handle(pattern string, m methods) {
 		name = "unknown"
 	}
 	rt := s.metrics.route(name)
+	for method, to := range m {
+		if to.who == 0 {
+			panic(fmt.Sprintf("BUG: the route %s %s does not say whom it is for", method, pattern))
+		}
+		s.routes = append(s.routes, Route{method, pattern, to.who})
+	}
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		rec := &recorder{ResponseWriter: w}
+		var who *caller.Caller
 		s.metrics.enter()
 		defer func() {
 			p := recover()
@@ -28,6 +37,9 @@ func (s *Server) handle(pattern string, m methods) {
 				s.panicked(rec, r, p)
 			}
 			took := time.Since(start)
+			if who != nil {
+				who.Leave(took)
+			}
 			s.metrics.leave(rt, rec.status(), took)
 			s.access(r, rec, took)
 			// After a part of an answer only a broken connection can tell the client that the rest
@@ -38,11 +50,14 @@ func (s *Server) handle(pattern string, m methods) {
 		}()
 		err := s.fence(r)
 		if err == nil {
-			var h handler
-			if h, err = m.find(r.Method); err != nil {
+			var to route
+			if to, err = m.find(r.Method); err != nil {
 				rec.Header().Set("Allow", m.allow())
-			} else {
-				err = h(rec, r)
+			} else if who, err = s.identify(r, to.who, start); err == nil {
+				if who != nil {
+					r = r.WithContext(caller.With(r.Context(), who))
+				}
+				err = to.h(rec, r)
 			}
 		}
 		if err != nil {
@@ -58,7 +73,8 @@ func (s *Server) fence(r *http.Request) error {
 	if addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && addr.Network() == "unix" {
 		return nil
 	}
-	if !loopbackHost(r.Host) {
+	// Where a key is needed no page gets in by a name that it rebound: it has no key, and TLS no certificate for that name.
+	if !locked(r) && !loopbackHost(r.Host) {
 		s.metrics.refuse("host")
 		return newError(http.StatusMisdirectedRequest, ErrCodeHost, "",
 			"the Host header is %q: on loopback it must be localhost or a loopback address, so that no web page can reach the node; a reverse proxy must set it so", clip(r.Host, maxEchoLen))
@@ -102,6 +118,10 @@ func (s *Server) fail(rec *recorder, r *http.Request, err error) {
 	}
 	if e.RetryAfter > 0 {
 		rec.Header().Set("Retry-After", strconv.FormatInt(ceilDiv(e.RetryAfter, time.Second), 10))
+		rec.Header().Set("Retry-After-Ms", strconv.FormatInt(ceilDiv(e.RetryAfter, time.Millisecond), 10))
+	}
+	if e.Status == http.StatusUnauthorized {
+		rec.Header().Set("WWW-Authenticate", `Bearer realm="swarmpurse"`)
 	}
 	writeBody(rec, e.Status, e.body())
 }
@@ -128,11 +148,15 @@ func (s *Server) access(r *http.Request, rec *recorder, took time.Duration) {
 
 // recorder notes what a handler answered. It passes flushes on, and the rest (hijacking, deadlines)
 // through Unwrap.
+//
+// Each write has its time, so that a client that does not read holds nothing for ever; a stream may take as long as it likes, and sets
+// times of its own if it has others.
 type recorder struct {
 	http.ResponseWriter
 	code   int
 	bytes  int64
 	broken bool // the answer ended in its middle
+	own    bool // the handler sets the times of its writes
 }
 
 func (r *recorder) WriteHeader(code int) {
@@ -146,9 +170,18 @@ func (r *recorder) Write(p []byte) (int, error) {
 	if r.code == 0 {
 		r.code = http.StatusOK
 	}
+	if d, ok := r.ResponseWriter.(interface{ SetWriteDeadline(time.Time) error }); ok && !r.own {
+		_ = d.SetWriteDeadline(time.Now().Add(writeTimeout)) // net/http takes it back with the answer's end
+	}
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
 	return n, err
+}
+
+// SetWriteDeadline is the handler's, by http.ResponseController.
+func (r *recorder) SetWriteDeadline(t time.Time) error {
+	r.own = true
+	return http.NewResponseController(r.ResponseWriter).SetWriteDeadline(t)
 }
 
 // Flush makes streams pass through the recorder unbuffered.

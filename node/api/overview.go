@@ -13,8 +13,8 @@ type Viewer interface {
 	// Overview is all that is worth watching, with at most so many instances of each budget: those nearest to their end, and then
 	// those that most is asked of, by name.
 	Overview(instances int) Overview
-	// Instance is one instance of a budget with its holders, as GET /v1/budgets names it; ErrUnknownBudget if there is none.
-	Instance(name string) (Budget, error)
+	// Instance is one instance of a budget with its holders, as GET /v1/budgets names it; ErrUnknownBudget if there is none that v sees.
+	Instance(name string, v View) (Budget, error)
 }
 
 // Overview is the answer of GET /v1/overview, and the event "state" of GET /v1/events.
@@ -88,7 +88,7 @@ func (s *Server) budget(w http.ResponseWriter, r *http.Request) error {
 	if one := r.URL.Query().Get("instance"); one != "" && s.views != nil {
 		name, get = one, s.views.Instance
 	}
-	b, err := get(name)
+	b, err := get(name, ViewOf(r.Context()))
 	if err != nil {
 		return err
 	}

@@ -54,6 +54,9 @@ func (s *Server) score(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.own(r, q.ID); err != nil {
+		return err
+	}
 	kept, repeated, err := s.node.Score(q.ID, q.Score)
 	if err != nil {
 		return err

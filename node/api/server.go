@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	stdlog "log"
@@ -16,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/net/netutil"
 
+	"github.com/swarmpurse/swarmpurse/node/caller"
 	"github.com/swarmpurse/swarmpurse/node/events"
 )
 
@@ -30,6 +32,9 @@ type Options struct {
 	// Metrics serves /metrics, which is an unknown path without it.
 	Metrics http.Handler
 
+	// TenantMetrics makes what serves a tenant's own metrics at /metrics; nil refuses tenants there.
+	TenantMetrics func(tenant string) http.Handler
+
 	// Audit serves /v1/audit, which is an unknown path without it.
 	Audit Auditor
 
@@ -38,6 +43,8 @@ type Options struct {
 
 	// Events serves /v1/events, which is an unknown path without it. The server ends it when it shuts down.
 	Events *events.Hub
+	// Callers knows the keys of callers; nil, or a nil Table, knows none.
+	Callers func() *caller.Table
 
 	// Faults allows POST /debug/faults.
 	Faults bool
@@ -62,7 +69,8 @@ const (
 	defaultBodyTimeout = 10 * time.Second
 	defaultGrace       = 10 * time.Second
 	readHeaderTimeout  = 10 * time.Second
-	idleTimeout        = 5 * time.Minute // agents think between calls; a new connection costs more than an idle one
+	writeTimeout       = 30 * time.Second // for one write, not for an answer
+	idleTimeout        = 5 * time.Minute  // agents think between calls; a new connection costs more than an idle one
 	maxHeaderBytes     = 64 << 10
 )
 
@@ -74,6 +82,8 @@ type Server struct {
 	state       stateEvent
 	log         zerolog.Logger
 	metrics     *metrics
+	callers     func() *caller.Table
+	routes      []Route
 	mux         *http.ServeMux
 	http        *http.Server
 	origin      *http.CrossOriginProtection
@@ -103,13 +113,20 @@ func New(o Options) (*Server, error) {
 		events:      o.Events,
 		log:         o.Logger,
 		metrics:     m,
+		callers:     o.Callers,
 		mux:         http.NewServeMux(),
 		origin:      http.NewCrossOriginProtection(),
 		bodyTimeout: orDefault(o.BodyTimeout, defaultBodyTimeout),
 		maxConns:    orDefault(o.MaxConns, defaultMaxConns),
 		grace:       orDefault(o.Grace, defaultGrace),
 	}
-	s.routes(o)
+	if s.callers == nil {
+		s.callers = func() *caller.Table { return nil }
+	}
+	if err := registerCallers(o.Registerer, s.callers); err != nil {
+		return nil, err
+	}
+	s.mount(o)
 	s.http = &http.Server{
 		Handler: s.mux,
 		// No ReadTimeout and no WriteTimeout: they would cut streams. Bodies have their own deadline.
@@ -117,43 +134,51 @@ func New(o Options) (*Server, error) {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          stdlog.New(httpLog{o.Logger}, "", 0),
+		BaseContext: func(ln net.Listener) context.Context {
+			if l, ok := ln.(*served); ok {
+				return context.WithValue(context.Background(), doorKey{}, l.door)
+			}
+			return context.Background()
+		},
 	}
 	s.http.RegisterOnShutdown(o.Events.End)
 	return s, nil
 }
 
-func (s *Server) routes(o Options) {
-	s.handle("/v1/admit", methods{"POST": s.admit})
-	s.handle("/v1/settle", methods{"POST": s.settle})
-	s.handle("/v1/score", methods{"POST": s.score})
-	s.handle("/v1/release", methods{"POST": s.release})
-	s.handle("/v1/mint", methods{"POST": s.mint})
-	s.handle("/v1/burn", methods{"POST": s.burn})
-	s.handle("/v1/freeze", methods{"GET": s.frozen, "POST": s.freezeTo(true)})
-	s.handle("/v1/unfreeze", methods{"POST": s.freezeTo(false)})
-	s.handle("/v1/budgets", methods{"GET": s.budgets})
-	s.handle("/v1/budgets/{name}", methods{"GET": s.budget})
-	s.handle("/v1/members", methods{"GET": s.members})
-	s.handle("/v1/members/{name}/remove", methods{"POST": s.removeMember})
-	s.handle("/v1/decisions", methods{"GET": s.decisions})
-	s.handle("/v1/decisions/{id}", methods{"GET": s.decision})
-	s.handle("/v1/policy", methods{"GET": s.policy, "PUT": s.putPolicy})
+// mount states every route, with those who may use it: see Audience.
+func (s *Server) mount(o Options) {
+	s.handle("/v1/admit", methods{"POST": {Tenants, s.admit}})
+	s.handle("/v1/settle", methods{"POST": {Tenants, s.settle}})
+	s.handle("/v1/score", methods{"POST": {Tenants, s.score}})
+	s.handle("/v1/release", methods{"POST": {Tenants, s.release}})
+	s.handle("/v1/caller", methods{"GET": {Tenants, s.whoCalls}})
+	s.handle("/v1/mint", methods{"POST": {Operators, s.mint}})
+	s.handle("/v1/burn", methods{"POST": {Operators, s.burn}})
+	s.handle("/v1/freeze", methods{"GET": {Tenants, s.frozen}, "POST": {Operators, s.freezeTo(true)}})
+	s.handle("/v1/unfreeze", methods{"POST": {Operators, s.freezeTo(false)}})
+	s.handle("/v1/budgets", methods{"GET": {Tenants, s.budgets}})
+	s.handle("/v1/budgets/{name}", methods{"GET": {Tenants, s.budget}})
+	s.handle("/v1/members", methods{"GET": {Operators, s.members}})
+	s.handle("/v1/members/{name}/remove", methods{"POST": {Operators, s.removeMember}})
+	s.handle("/v1/decisions", methods{"GET": {Tenants, s.decisions}})
+	s.handle("/v1/decisions/{id}", methods{"GET": {Tenants, s.decision}})
+	s.handle("/v1/policy", methods{"GET": {Operators, s.policy}, "PUT": {Operators, s.putPolicy}})
 	for _, what := range []string{Promote, Pause, Resume, RollBack} {
-		s.handle("/v1/policy/"+what, methods{"POST": s.policyAct(what)})
+		s.handle("/v1/policy/"+what, methods{"POST": {Operators, s.policyAct(what)}})
 	}
-	s.handle("/v1/policy/history", methods{"GET": s.policyHistory})
-	s.handle("/v1/status", methods{"GET": s.status})
-	s.handle("/healthz", methods{"GET": s.health})
-	s.handle("/readyz", methods{"GET": s.ready})
+	s.handle("/v1/policy/history", methods{"GET": {Operators, s.policyHistory}})
+	s.handle("/v1/status", methods{"GET": {Operators, s.status}})
+	s.handle("/healthz", methods{"GET": {Public, s.health}})
+	s.handle("/readyz", methods{"GET": {Public, s.ready}})
 	s.auditRoutes(o.Audit)
 	if o.Views != nil {
-		s.handle("/v1/overview", methods{"GET": s.overview})
+		s.handle("/v1/overview", methods{"GET": {Operators, s.overview}})
 	}
 	if o.Events != nil {
-		s.handle("/v1/events", methods{"GET": s.follow})
+		s.handle("/v1/events", methods{"GET": {Operators, s.follow}}) // what happens to all tenants
 	}
 	if o.Metrics != nil {
-		s.handle("/metrics", methods{"GET": passThrough(o.Metrics)})
+		s.handle("/metrics", methods{"GET": {Tenants, s.metricsOf(o)}})
 	}
 	faults := s.faults
 	if !o.Faults {
@@ -161,7 +186,7 @@ func (s *Server) routes(o Options) {
 			return newError(http.StatusForbidden, ErrCodeDisabled, "", "faults are for demonstrations and tests: start the node with --faults to allow them")
 		}
 	}
-	s.handle("/debug/faults", methods{"POST": faults})
+	s.handle("/debug/faults", methods{"POST": {Machine, faults}})
 	for path, h := range map[string]http.HandlerFunc{
 		"/debug/pprof/":        pprof.Index,
 		"/debug/pprof/cmdline": pprof.Cmdline,
@@ -169,16 +194,16 @@ func (s *Server) routes(o Options) {
 		"/debug/pprof/symbol":  pprof.Symbol,
 		"/debug/pprof/trace":   pprof.Trace,
 	} {
-		s.handle(path, methods{"GET": loopbackOnly(h)})
+		s.handle(path, methods{"GET": {Machine, passThrough(h)}})
 	}
 	if o.Proxy != nil {
-		s.handle("/openai/", methods{"": passThrough(o.Proxy)})
-		s.handle("/t/", methods{"": passThrough(o.Proxy)})
-		s.handle("/a/", methods{"": passThrough(o.Proxy)})
+		s.handle("/openai/", methods{"": {Tenants, passThrough(o.Proxy)}})
+		s.handle("/t/", methods{"": {Tenants, passThrough(o.Proxy)}})
+		s.handle("/a/", methods{"": {Tenants, passThrough(o.Proxy)}})
 	}
-	s.handle("/", methods{"": func(w http.ResponseWriter, r *http.Request) error {
+	s.handle("/", methods{"": {Public, func(w http.ResponseWriter, r *http.Request) error {
 		return newError(http.StatusNotFound, ErrCodePath, "", "there is nothing at %q: the calls are under /v1/, as POST /v1/admit or GET /v1/budgets, and the OpenAI proxy under /openai/v1/", clip(r.URL.Path, maxEchoLen))
-	}})
+	}}})
 }
 
 // Handler is the server without its listener: for tests and for mounting elsewhere.
@@ -186,9 +211,10 @@ func (s *Server) Handler() http.Handler { return s.mux }
 
 // Serve answers on ln until ctx ends or Shutdown is called, then lets calls in flight end, for at
 // most Grace, and returns nil. It may be called for several listeners at once. It refuses a TCP
-// listener that is not on loopback, see Listen.
+// listener that is not on loopback and did not come from Listen.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
-	if err := checkLoopback(ln.Addr()); err != nil {
+	door, err := doorOf(ln)
+	if err != nil {
 		return err
 	}
 	ended := make(chan struct{})
@@ -200,8 +226,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 			s.log.Warn().Err(err).Msg("http: calls were cut off")
 		}
 	})
-	s.log.Info().Str("address", ln.Addr().String()).Msg("http: listening")
-	err := s.http.Serve(netutil.LimitListener(ln, s.maxConns))
+	s.log.Info().Str("address", ln.Addr().String()).Bool("tls", door.Secure()).Bool("keys", door.locked).Msg("http: listening")
+	in := netutil.LimitListener(door.Listener, s.maxConns)
+	if door.cert != nil {
+		door.cert.log = s.log
+		s.metrics.show(door.cert)
+		in = tls.NewListener(in, door.cert.config())
+	}
+	err = s.http.Serve(&served{in, door})
 	if !stop() {
 		<-ended
 	}
@@ -209,6 +241,24 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		return nil
 	}
 	return fmt.Errorf("http: %w", err)
+}
+
+// served has the connections of a door know it.
+type served struct {
+	net.Listener
+	door *Door
+}
+
+type doorKey struct{}
+
+// locked reports whether a request came in where callers need keys. One that came by no door of ours did not come from this machine,
+// for all that is known.
+func locked(r *http.Request) bool {
+	if d, ok := r.Context().Value(doorKey{}).(*Door); ok {
+		return d.locked
+	}
+	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return !local(addr)
 }
 
 // Shutdown stops listening and waits until calls in flight have ended. When ctx ends first it cuts
@@ -228,9 +278,15 @@ func (s *Server) Shutdown(ctx context.Context) error {
 type handler func(http.ResponseWriter, *http.Request) error
 
 // methods holds a path's handlers by method; "" takes any.
-type methods map[string]handler
+type methods map[string]route
 
-func (m methods) find(method string) (handler, error) {
+// route is a handler with those who may use it.
+type route struct {
+	who Audience
+	h   handler
+}
+
+func (m methods) find(method string) (route, error) {
 	if h, ok := m[""]; ok {
 		return h, nil
 	}
@@ -241,7 +297,7 @@ func (m methods) find(method string) (handler, error) {
 		return h, nil // net/http drops the body
 	}
 	allow := m.allow()
-	return nil, newError(http.StatusMethodNotAllowed, ErrCodeMethod, "", "%s is not allowed here: use %s", clip(method, maxEchoLen), allow)
+	return route{}, newError(http.StatusMethodNotAllowed, ErrCodeMethod, "", "%s is not allowed here: use %s", clip(method, maxEchoLen), allow)
 }
 
 func (m methods) allow() string {
@@ -263,19 +319,6 @@ func passThrough(h http.Handler) handler {
 	}
 }
 
-// loopbackOnly guards what shows the process's memory. Serve refuses other listeners today; this
-// holds on the day when it no longer does.
-func loopbackOnly(h http.HandlerFunc) handler {
-	return func(w http.ResponseWriter, r *http.Request) error {
-		addr, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-		if !ok || checkLoopback(addr) != nil {
-			return newError(http.StatusForbidden, ErrCodeHost, "", "%s is served on loopback only", r.URL.Path)
-		}
-		h(w, r)
-		return nil
-	}
-}
-
 // httpLog takes net/http's own lines: handshakes and broken connections, nobody's alarm.
 type httpLog struct{ log zerolog.Logger }
 
@@ -289,4 +332,19 @@ func orDefault[T int | time.Duration](v, d T) T {
 		return d
 	}
 	return v
+}
+
+// metricsOf serves all metrics to who may see all, and to a tenant its own.
+func (s *Server) metricsOf(o Options) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		h, v := o.Metrics, ViewOf(r.Context())
+		if !v.All {
+			if o.TenantMetrics == nil {
+				return s.forbid("operator", "", "this node shows metrics to operators only")
+			}
+			h = o.TenantMetrics(v.Tenant)
+		}
+		h.ServeHTTP(w, r)
+		return nil
+	}
 }

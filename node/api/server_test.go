@@ -54,7 +54,7 @@ func serve(t *testing.T, ctx context.Context, o api.Options, addr string) (*api.
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln, err := api.Listen(addr)
+	ln, err := api.Listen(addr, api.TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func TestBodyInPieces(t *testing.T) {
 
 func TestListen(t *testing.T) {
 	dir := t.TempDir()
-	busy, err := api.Listen("127.0.0.1:0")
+	busy, err := api.Listen("127.0.0.1:0", api.TLSFiles{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +270,7 @@ func TestListen(t *testing.T) {
 		{"long path", "unix:" + strings.Repeat("x", 108), "108 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ln, err := api.Listen(tt.addr)
+			ln, err := api.Listen(tt.addr, api.TLSFiles{})
 			if err == nil {
 				ln.Close()
 				t.Fatal("no error")
@@ -312,7 +312,7 @@ func TestUnixSocket(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v, %v", info.Mode(), err)
 	}
-	if ln, err := api.Listen("unix:" + path); err == nil {
+	if ln, err := api.Listen("unix:"+path, api.TLSFiles{}); err == nil {
 		ln.Close()
 		t.Error("a socket in use was taken over")
 	} else if !strings.Contains(err.Error(), "in use") {
@@ -329,7 +329,7 @@ func TestUnixSocket(t *testing.T) {
 	}
 	stale.SetUnlinkOnClose(false)
 	stale.Close()
-	ln, err := api.Listen("unix:" + path)
+	ln, err := api.Listen("unix:"+path, api.TLSFiles{})
 	if err != nil {
 		t.Fatalf("a stale socket was not removed: %v", err)
 	}

@@ -15,12 +15,15 @@ type Node interface {
 
 	// Decision tells of a recent decision of this node: the last some ten thousands are kept.
 	Decision(id string) (Decision, error) // admit.ErrUnknownID
-	// Lineage tells of recent decisions of this node on calls that named a data set, at most limit of them.
-	Lineage(data string, limit int) Lineage
+	// TenantOf tells whose decision that is, of those that may still be ended. admit.ErrUnknownID.
+	TenantOf(id string) (string, error)
+	// Lineage tells of recent decisions of this node on calls that named a data set, at most limit of them, and of those that v sees.
+	Lineage(data string, limit int, v View) Lineage
 
-	Budgets() []Budget
+	// Budgets lists all budgets, with the instances that v sees: of a tenant those that are its own by their budget's per.
+	Budgets(v View) []Budget
 	// Budget tells of one budget with its instances; ErrUnknownBudget.
-	Budget(name string) (Budget, error)
+	Budget(name string, v View) (Budget, error)
 	Members() []Member
 	// RemoveMember takes a member off the list that has left or failed, or takes an operator's word that members are dead, whose
 	// rights are this node's then. ErrUnknownMember, ErrNotRemoved while it is alive or its rights come back without, ErrNotReady.
@@ -41,7 +44,8 @@ type Node interface {
 	// The word is in force here and told to all when the call returns, and durable here unless the receipt says that it is not. admit.ErrInvalid, ErrUnknownBudget,
 	// ErrConflict if too much is frozen, ErrNotReady.
 	Freeze(ctx context.Context, q FreezeRequest, on bool) (FreezeReceipt, error)
-	Frozen() []Frozen
+	// Frozen lists what operators froze, of a tenant what touches it.
+	Frozen(v View) []Frozen
 	Status() Status
 	// SetFaults cuts or slows gossip with named peers and sets the node's clock wrong; ErrDisabled without --faults.
 	SetFaults(f Faults) error
@@ -104,6 +108,14 @@ type Decision struct {
 	Rights     []Rights    `json:"rights,omitempty"`    // of the node, around the reservation
 	Transfers  []Moved     `json:"transfers,omitempty"` // that came while the call waited
 	Usage      *AuditUsage `json:"usage,omitempty"`     // what the provider counted
+}
+
+// conceal takes out what is summed up over all tenants.
+func (d *Decision) conceal() {
+	d.Drift = nil
+	if d.Service != nil {
+		d.Service = &Service{Result: d.Service.Result, LatencyBudgetMS: d.Service.LatencyBudgetMS, Objective: d.Service.Objective}
+	}
 }
 
 // Standing is how the tenant of a call stood at one instance when it was decided, at the node that did.
@@ -190,8 +202,10 @@ type Budget struct {
 	Pricing   string     `json:"pricing"` // fixed, dynamic
 	Instances []Instance `json:"instances"`
 	Truncated int        `json:"truncated,omitempty"` // instances left out of this answer
-	Renew     *Renew     `json:"renew,omitempty"`     // of a budget whose instances end
-	Fairness  string     `json:"fairness,omitempty"`  // swarm: see Instance.Shared
+	// Withheld says that the instances are not the asking tenant's alone, and so are shown to operators only.
+	Withheld bool   `json:"withheld,omitempty"`
+	Renew    *Renew `json:"renew,omitempty"`    // of a budget whose instances end
+	Fairness string `json:"fairness,omitempty"` // swarm: see Instance.Shared
 }
 
 // Renew says of a budget how long its instances live, and what became of those that are over. They are not listed.

@@ -234,7 +234,7 @@ func checkAmounts(t *testing.T, amounts []policy.Amount) {
 func TestImports(t *testing.T) {
 	const module = "github.com/swarmpurse/swarmpurse/"
 	allowed := map[string]bool{
-		module + "ledger": true, module + "policy": true, module + "node/admit": true, module + "node/events": true,
+		module + "ledger": true, module + "policy": true, module + "node/admit": true, module + "node/events": true, module + "node/caller": true,
 		"github.com/prometheus/client_golang/prometheus": true, "github.com/rs/zerolog": true, "golang.org/x/net/netutil": true,
 		"github.com/dustin/go-humanize": true, // commas in numbers
 	}

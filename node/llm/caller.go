@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/caller"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
@@ -40,9 +42,6 @@ const (
 	HeaderExperiment = headerPrefix + "Experiment"
 )
 
-// KeyPrefix marks a swarmpurse key.
-const KeyPrefix = "sp_"
-
 // minProviderKey is the shortest token that is taken for a provider's own key where the node holds
 // one: real ones have 40 bytes and more, placeholders like "dummy" or "not-needed" have few.
 const minProviderKey = 20
@@ -61,7 +60,7 @@ func bearer(h http.Header) string {
 	return strings.TrimSpace(token)
 }
 
-// identify fills in who calls: the key decides, then path and headers, which must not contradict it
+// identify fills in who calls: the key that the door has found decides, then path and headers, which must not contradict it
 // or one another. The error is ready to be sent.
 func (p *Proxy) identify(r *http.Request, rt Route, req *admit.Request) *apiError {
 	c := &req.Call
@@ -116,33 +115,10 @@ func (p *Proxy) identify(r *http.Request, rt Route, req *admit.Request) *apiErro
 		req.Digests = digests
 	}
 
-	key := bearer(r.Header)
-	if !strings.HasPrefix(key, KeyPrefix) {
-		return nil
-	}
-	var k Caller
-	ok := false
-	if p.o.Caller != nil {
-		k, ok = p.o.Caller(key)
-	}
-	if !ok {
-		return wrongKey(key)
-	}
-	if c.Tenant != "" && c.Tenant != k.Tenant {
-		return forbidden("this key is tenant %q's and cannot spend as tenant %q", k.Tenant, clip(c.Tenant))
-	}
-	if k.Agent != "" && c.Agent != "" && c.Agent != k.Agent {
-		return forbidden("this key is agent %q's and cannot act as agent %q", k.Agent, clip(c.Agent))
-	}
-	c.Tenant = k.Tenant
-	if k.Agent != "" {
-		c.Agent = k.Agent
-	}
-	if len(k.Classes) > 0 {
-		if c.Class == "" {
-			c.Class = k.Classes[0]
-		} else if !slices.Contains(k.Classes, c.Class) {
-			return forbidden("this key may use class %s, not %q", strings.Join(k.Classes, ", "), clip(c.Class))
+	if k := caller.From(r.Context()); k != nil {
+		var f *caller.Forbidden
+		if err := k.Fix(c); errors.As(err, &f) {
+			return forbidden("%s", f.Message)
 		}
 	}
 	return nil
@@ -176,7 +152,7 @@ func clip(s string) string {
 // Where the policy chose the upstream, no key of the caller's passes: he cannot know whom it would be shown to.
 func authorize(h http.Header, u *Upstream, routed bool) (pooled bool) {
 	if routed {
-		for _, name := range []string{"Authorization", "Api-Key", "X-Api-Key"} {
+		for _, name := range []string{"Authorization", "Api-Key", "X-Api-Key", caller.Header} {
 			h.Del(name)
 		}
 		if u.Key != "" {
@@ -184,21 +160,11 @@ func authorize(h http.Header, u *Upstream, routed bool) (pooled bool) {
 		}
 		return true
 	}
-	key := bearer(h)
-	ours := strings.HasPrefix(key, KeyPrefix)
+	caller.Strip(h) // a swarmpurse key must not leave the swarm
 	pooled = u.Key == ""
-	switch {
-	case u.Key != "" && (ours || len(key) < minProviderKey):
+	if u.Key != "" && len(bearer(h)) < minProviderKey {
 		h.Set("Authorization", "Bearer "+u.Key)
 		pooled = true
-	case ours:
-		h.Del("Authorization")
-	}
-	// Where some clients put the key instead. It must not leave the swarm there either.
-	for _, name := range []string{"Api-Key", "X-Api-Key"} {
-		if strings.HasPrefix(h.Get(name), KeyPrefix) {
-			h.Del(name)
-		}
 	}
 	return pooled
 }

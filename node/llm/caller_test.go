@@ -53,13 +53,13 @@ func echoed(t *testing.T, resp *http.Response) http.Header {
 }
 
 func TestCaller(t *testing.T) {
-	keys := map[string]llm.Caller{
-		"sp_search":  {Tenant: "search"},
-		"sp_crawler": {Tenant: "search", Agent: "crawler", Classes: []string{"batch", "standard"}},
-	}
-	b := newBed(t, http.HandlerFunc(echo), func(o *llm.Options) {
-		o.Caller = func(k string) (llm.Caller, bool) { c, ok := keys[k]; return c, ok }
-	})
+	keys := callers(t, `
+  - {name: search, key: KEY(sp_search), tenant: search}
+  - {name: crawler, key: KEY(sp_crawler), tenant: search, agent: crawler, classes: [batch, standard]}
+  - {name: ops, key: KEY(sp_ops), operator: true}
+`)
+	b := newBed(t, http.HandlerFunc(echo), nil)
+	b.door = keys
 	const own = "Bearer sk-somebody-s-own-key-of-the-provider"
 	for _, x := range []struct {
 		name, prefix string
@@ -81,7 +81,9 @@ func TestCaller(t *testing.T) {
 		{"another tenant's key", "/t/ads", []string{"Authorization", "Bearer sp_search"}, 403, "", "", "", ""},
 		{"another agent's key", "/a/a1", []string{"Authorization", "Bearer sp_crawler"}, 403, "", "", "", ""},
 		{"a class too good", "", []string{"Authorization", "Bearer sp_crawler", "X-Swarmpurse-Class", "critical"}, 403, "", "", "", ""},
-		{"wrong key", "", []string{"Authorization", "Bearer sp_wrong"}, 401, "", "", "", ""},
+		{"an operator's key, which has no tenant", "/t/search", []string{"Authorization", "Bearer sp_ops"}, 403, "", "", "", ""},
+		{"a key as Anthropic's clients send it", "", []string{"X-Api-Key", "sp_search"}, 200, "search", "", "", "Bearer sk-provider-key-of-the-node"},
+		{"a key beside a provider's own", "", []string{"X-Swarmpurse-Key", "sp_search", "Authorization", own}, 200, "search", "", "", own},
 		{"long name", "/t/" + strings.Repeat("x", 129), nil, 400, "", "", "", ""},
 		{"control character", "/t/%01", nil, 400, "", "", "", ""},
 	} {
@@ -117,6 +119,7 @@ func TestCaller(t *testing.T) {
 
 func TestWhatIsForwarded(t *testing.T) {
 	b := newBed(t, http.HandlerFunc(echo), nil)
+	b.door = callers(t, "\n  - {name: a, key: KEY(sp_dropped), tenant: t}\n")
 	body := `{ "zz":[1.00 ,2], "model":"gpt-4o","max_tokens":7,"messages":[{"role":"user","content":"h\u0069"}] }`
 	h := echoed(t, b.post(t, chatPath+"?api-version=1&x=%2F", body,
 		"X-Request", "kept", "Connection", "X-Hop", "X-Hop", "dropped", "Api-Key", "sp_dropped",

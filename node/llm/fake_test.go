@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/caller"
 	"github.com/swarmpurse/swarmpurse/node/llm"
 	"github.com/swarmpurse/swarmpurse/node/llm/standin"
 	"github.com/swarmpurse/swarmpurse/policy"
@@ -149,6 +151,34 @@ type bed struct {
 	url   string
 	reg   *prometheus.Registry
 	model *standin.Server // nil if the upstream is the test's own
+	door  *caller.Table   // keys that are known
+}
+
+// callers makes the table of a policy's callers, in which KEY(x) stands for the hash of the key x.
+func callers(t testing.TB, list string) *caller.Table {
+	t.Helper()
+	list = regexp.MustCompile(`KEY\((.*?)\)`).ReplaceAllStringFunc(list, func(s string) string {
+		return fmt.Sprintf("sha256:%x", caller.Hash(s[len("KEY("):len(s)-1]))
+	})
+	p, err := policy.Parse("callers", []byte("apiVersion: swarmpurse/v1\nrevision: 1\ncallers:"+list))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return caller.NewTable(p, nil)
+}
+
+// ServeHTTP is what of the API's door the proxy goes by: it says whose key a request carries.
+func (b *bed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	key, err := caller.KeyOf(r.Header)
+	if err == nil && key != "" {
+		c, err := b.door.Find(key, time.Now())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusUnauthorized)
+			return
+		}
+		r = r.WithContext(caller.With(r.Context(), c))
+	}
+	b.proxy.ServeHTTP(w, r)
 }
 
 var counter = llm.NewCounter() // encoders take a while to load
@@ -180,7 +210,7 @@ func newBed(t testing.TB, upstream http.Handler, set func(*llm.Options)) *bed {
 	}
 	mux := http.NewServeMux()
 	for _, pattern := range llm.Patterns() {
-		mux.Handle(pattern, b.proxy)
+		mux.Handle(pattern, b)
 	}
 	srv := httptest.NewServer(mux)
 	t.Cleanup(func() {

@@ -28,13 +28,6 @@ type Upstream struct {
 // OpenAI is the dialect that all upstreams speak, and the first part of the path: /openai/v1/. It is also the name of the upstream for calls that are not routed.
 const OpenAI = "openai"
 
-// Caller is what a swarmpurse key stands for.
-type Caller struct {
-	Tenant  string   // always set: a caller cannot spend as another tenant
-	Agent   string   // "" leaves the agent to the path or the headers
-	Classes []string // the classes that the key may use, its default first; nil for all
-}
-
 // DrainLimit bounds how long the proxy reads an upstream on after its client has gone.
 type DrainLimit struct {
 	Time  time.Duration
@@ -51,9 +44,6 @@ type Options struct {
 
 	// Node is this node's name, told in X-Swarmpurse-Node.
 	Node string
-
-	// Caller looks a swarmpurse key ("sp_…") up. nil means that no such key exists.
-	Caller func(key string) (Caller, bool)
 
 	// Counter counts prompts. Default: NewCounter().
 	Counter *Counter

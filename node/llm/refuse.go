@@ -40,16 +40,6 @@ func forbidden(format string, args ...any) *apiError {
 	return e.code("permission_denied")
 }
 
-func wrongKey(key string) *apiError {
-	shown := key
-	if len(shown) > 7 {
-		shown = shown[:7] + "***"
-	}
-	e := invalid("", "Incorrect API key provided: %s. This node knows no such swarmpurse key.", shown)
-	e.status, e.outcome = http.StatusUnauthorized, outUnauthorized
-	return e.code("invalid_api_key")
-}
-
 // unavailable is an error of ours or of the upstream's, not of the caller.
 func unavailable(status int, out outcome, code, format string, args ...any) *apiError {
 	e := &apiError{status: status, outcome: out, Type: "server_error", Message: fmt.Sprintf(format, args...)}

@@ -248,14 +248,25 @@ func charges(in []admit.Charge) []api.Charge {
 	return out
 }
 
+// TenantOf implements api.Node.
+func (n *Node) TenantOf(id string) (string, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c := n.open[id]
+	if c == nil {
+		return "", fmt.Errorf("%w %q: it was never made here", admit.ErrUnknownID, id)
+	}
+	return c.req.Tenant, nil
+}
+
 // Lineage implements api.Node.
-func (n *Node) Lineage(data string, limit int) api.Lineage {
+func (n *Node) Lineage(data string, limit int, v api.View) api.Lineage {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	l := api.Lineage{Data: data, Node: "fake", Since: Epoch, Decisions: []api.Touch{}}
 	for i := n.next; i > 0; i-- {
 		c := n.open["fake-"+strconv.Itoa(i)]
-		if c == nil || !slices.Contains(c.req.Data, data) {
+		if c == nil || !slices.Contains(c.req.Data, data) || !v.Sees(c.req.Tenant) {
 			continue
 		}
 		if l.Total++; l.Total > limit {
@@ -275,16 +286,16 @@ func (n *Node) Lineage(data string, limit int) api.Lineage {
 }
 
 // Budgets implements api.Node.
-func (n *Node) Budgets() []api.Budget {
-	b, _ := n.Budget("pot")
+func (n *Node) Budgets(v api.View) []api.Budget {
+	b, _ := n.Budget("pot", v)
 	for i := range b.Instances {
 		b.Instances[i].Holders = nil
 	}
 	return []api.Budget{b}
 }
 
-// Budget implements api.Node.
-func (n *Node) Budget(name string) (api.Budget, error) {
+// Budget implements api.Node: the pot is all tenants'.
+func (n *Node) Budget(name string, v api.View) (api.Budget, error) {
 	if name != "pot" {
 		return api.Budget{}, fmt.Errorf("%w %q: the policy has: pot", api.ErrUnknownBudget, name)
 	}
@@ -294,7 +305,7 @@ func (n *Node) Budget(name string) (api.Budget, error) {
 		Shares: ledger.TotalShares, Issued: n.limit, Rights: n.limit - n.spent - n.reserved,
 		Reserved: n.reserved, Spent: n.spent, Demand: 12.5,
 	}
-	return api.Budget{
+	b := api.Budget{
 		Name: "pot", Token: "compute", Supply: fmt.Sprintf("grant of %d", n.limit), Ceiling: "hard", Price: 1, Pricing: "fixed",
 		Instances: []api.Instance{{
 			Price:        1,
@@ -304,7 +315,11 @@ func (n *Node) Budget(name string) (api.Budget, error) {
 			Instance: Instance.Name(), Limit: n.limit, Local: acc, Swarm: acc,
 			Holders: []api.Holder{{Node: "fake", Gen: "1", Alive: true, Version: 7, Account: acc}},
 		}},
-	}, nil
+	}
+	if !v.All {
+		b.Withheld, b.Instances = true, []api.Instance{}
+	}
+	return b, nil
 }
 
 // feedback is nil until a provider has refused a call; n.mu is held.
@@ -365,7 +380,7 @@ func (n *Node) Freeze(_ context.Context, q api.FreezeRequest, on bool) (api.Free
 }
 
 // Frozen implements api.Node.
-func (n *Node) Frozen() []api.Frozen {
+func (n *Node) Frozen(v api.View) []api.Frozen {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.Clone(n.frozen)
