@@ -1,6 +1,10 @@
 package ledger
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/swarmpurse/swarmpurse/ledger/guardian"
+)
 
 // What the tests of this package look at from outside it.
 
@@ -68,3 +72,8 @@ func (r *Replica) Allow(bytes int64) { r.cfg.Bytes = bytes }
 
 // Lost is what lacks between two moments before a rate is whole again.
 func Lost(f Feedback, from, to Millis) uint64 { return f.lost(from, to) }
+
+// ReadFinal reads what a claim would of a generation's records.
+func ReadFinal(of Holder, records []guardian.Record, seats int) {
+	readFinal(of, of, true, records, seats)
+}
