@@ -63,3 +63,27 @@ func TestDecode(t *testing.T) {
 		t.Error("the built-in default travels")
 	}
 }
+
+// FuzzDecodeMessage: whatever a peer sends is work for the loop, an error, or of a newer version; nothing is done with it before.
+func FuzzDecodeMessage(f *testing.F) {
+	p, err := policy.Parse("starter.yaml", policy.Starter())
+	if err != nil {
+		f.Fatal(err)
+	}
+	a := &adopted{policy: p, by: "op"}
+	n := &Node{opts: Options{Name: "n1"}}
+	n.policy.Store(a)
+	f.Add("n2", append([]byte{msgPolicy}, a.encode()...))
+	f.Add("n2", append([]byte{msgDocument}, a.encode()...))
+	f.Add("n2", n.have())
+	f.Add("", ledger.Encode(&ledger.Digest{From: ledger.Holder{Node: "n2", Gen: 2}}))
+	f.Add("n2", ledger.Encode(&guardian.NoteAck{From: ledger.Holder{Node: "n2", Gen: 2}, To: ledger.Holder{Node: "n3", Gen: 3}, Version: 1}))
+	for kind := range 40 {
+		f.Add("n2", []byte{byte(kind), 1, 0x93, 0xa1, 'a', 1, 0xc4, 1, 9})
+	}
+	f.Fuzz(func(t *testing.T, from string, payload []byte) {
+		if op, err := n.decode(from, payload); op != nil && err != nil && len(payload) == 0 {
+			t.Fatalf("work, and the error %v", err)
+		}
+	})
+}

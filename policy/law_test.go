@@ -320,6 +320,9 @@ func FuzzParse(f *testing.F) {
 			if p != nil || len(err.Error()) > 64<<10 {
 				t.Fatalf("a policy with an error, or an endless one: %.200s", err)
 			}
+			if p, err := ParseNewer("p.yaml", src); (p == nil) == (err == nil) { // what a peer says, of a later version perhaps
+				t.Fatalf("%v and the error %v", p, err)
+			}
 			return
 		}
 		again, err := Parse("p.yaml", p.Source())

@@ -143,3 +143,16 @@ func TestSoak(t *testing.T) {
 		t.Errorf("%d failed; %+v", failed, s.scenarios)
 	}
 }
+
+// FuzzParseOver: what is swept is a path and as many values as may be, none of them empty.
+func FuzzParseOver(f *testing.F) {
+	for _, s := range []string{"network.loss=0%,1%", "nodes=10..100:4", "x=1..2", "x=", "=1", "x=-1.5kB..3kB:2", "x=1..9999999999999999999999:3"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		path, values, err := parseOver(s)
+		if err == nil && (path == "" || len(values) == 0 || len(values) > maxSweep || slices.Contains(values, "")) {
+			t.Fatalf("%q is %q with %q", s, path, values)
+		}
+	})
+}

@@ -2,6 +2,7 @@ package admit
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -214,4 +215,20 @@ func BenchmarkAudited(b *testing.B) {
 			}
 		})
 	}
+}
+
+// FuzzParseTrace: a traceparent is the two ids that stand in it, or none.
+func FuzzParseTrace(f *testing.F) {
+	for _, s := range []string{"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more",
+		"00-00000000000000000000000000000000-b7ad6b7169203331-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if x := ParseTrace(s); x != (Trace{}) {
+			ids := fmt.Sprintf("%x-%x", x.ID, x.Span)
+			if x.ID == [16]byte{} || x.Span == [8]byte{} || !strings.HasPrefix(s[3:], ids) {
+				t.Fatalf("%q is %s", s, ids)
+			}
+		}
+	})
 }

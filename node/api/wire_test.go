@@ -6,6 +6,7 @@ import (
 	"errors"
 	"go/build"
 	"math"
+	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -202,6 +203,43 @@ func FuzzDecodeOperatorCalls(f *testing.F) {
 		}
 		if _, _, err := decodeRelease(body); err != nil {
 			checkRefusal(t, err)
+		}
+		q, err := decodeRemove(body)
+		if err != nil {
+			checkRefusal(t, err)
+		} else if len(q.Also) >= ledger.MaxVouched || len(q.Stock) > ledger.MaxStated || !q.Dead && q.Unseen {
+			t.Errorf("remove %+v", q)
+		}
+		z, err := decodeFreeze(body)
+		if err != nil {
+			checkRefusal(t, err)
+		} else if z.Instance == "" && z.Tenant == "" && z.Agent == "" || z.Instance != "" && z.Tenant != "" {
+			t.Errorf("freeze %+v", z)
+		}
+	})
+}
+
+// FuzzDecodeApply: the query of a new policy says what it says again, or is refused.
+func FuzzDecodeApply(f *testing.F) {
+	for _, s := range []string{"canary=10%25&by=agent&why=x", "whole=true", "whole=true&canary=5%25", "why=a&why=b", "canery=1", "%zz", "zones=a,b&bake=10m"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		q, err := url.ParseQuery(s)
+		if err != nil {
+			return
+		}
+		r, err := decodeApply(q)
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		again, err := url.ParseQuery(strings.TrimPrefix(r.query(), "?"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := decodeApply(again); err != nil || !reflect.DeepEqual(got, r) {
+			t.Fatalf("%q is %+v, which is %q, which is %+v: %v", s, r, r.query(), got, err)
 		}
 	})
 }

@@ -181,6 +181,12 @@ func FuzzAmount(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		n, err := ParseAmount(s)
+		if scaled, err := ParseScaled(s); err == nil && (scaled < 0 || scaled > ledger.MaxTokens) {
+			t.Fatalf("ParseScaled(%q) = %d", s, scaled)
+		}
+		if ppm, err := ParsePPM(s); err == nil && ppm < 0 {
+			t.Fatalf("ParsePPM(%q) = %d", s, ppm)
+		}
 		if err != nil {
 			if n != 0 {
 				t.Fatalf("%q: an error and %d", s, n)
@@ -201,6 +207,9 @@ func FuzzDuration(f *testing.F) {
 		d, err := ParseDuration(s)
 		if err == nil && (d < 0 || d > MaxDuration || d%time.Millisecond != 0) {
 			t.Fatalf("ParseDuration(%q) = %d", s, d)
+		}
+		if d, err := ParseDelay(s); err == nil && (d < 0 || d > MaxDuration) {
+			t.Fatalf("ParseDelay(%q) = %d", s, d)
 		}
 	})
 }
