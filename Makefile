@@ -36,9 +36,9 @@ PROMTOOL := .ci/promtool
 bin/promtool: $(PROMTOOL)/go.mod $(PROMTOOL)/go.sum
 	$(GO) build -C $(PROMTOOL) -buildvcs=false -tags remove_all_sd -o '$(CURDIR)/$@' github.com/prometheus/prometheus/cmd/promtool
 
-# The simulator and the checker are one goroutine each, and the detector makes them ten times slower: with it a few runs suffice, without it all
-# are made. What asserts times of real pools runs alone.
-PURE  := ./sim ./sim/explore
+# The pure packages start no goroutines, and the detector makes their laws, simulations and searches ten times slower: with it a few of each suffice
+# (those of accounts that are used from many goroutines are all there), without it all are made. What asserts times of real pools runs alone.
+PURE  := ./ledger ./node/admit ./policy/rollout ./sim ./sim/baseline ./sim/explore
 TIMED := ./sim/promise
 
 race: ## Run all tests under the race detector, which needs a C compiler

@@ -11,6 +11,9 @@ import (
 // TestFewAgents shows what the guard cannot know, for DESIGN.md: agents differ, and each is in one arm wholly, so arms of few agents
 // differ though the revisions do not. With many agents that goes below one in a hundred.
 func TestFewAgents(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute under the race detector")
+	}
 	const seeds = 300
 	for _, test := range []struct{ agents, most int }{{50, seeds / 5}, {200, seeds / 20}, {5000, seeds / 100}} {
 		alarms := 0
@@ -53,6 +56,9 @@ func TestFewAgents(t *testing.T) {
 
 // TestFewAgentsOfManyLengths is the same of outputs: agents ask one model for outputs of different lengths.
 func TestFewAgentsOfManyLengths(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute under the race detector")
+	}
 	const seeds, among, within = 300, 0.6, 0.6 // sigmas of log-normals, of agents and of the calls of one
 	usual := math.Exp(1.6449 * math.Hypot(among, within))
 	for _, test := range []struct{ agents, most int }{{20, seeds / 10}, {50, seeds / 20}, {200, seeds / 100}} {
