@@ -63,6 +63,7 @@ func (n *Node) rest() {
 		if !n.replica.Rest() {
 			return false
 		}
+		n.lastOutcomes()
 		n.after = append(n.after, func(err error) { written <- err })
 		return true
 	}) {

@@ -31,6 +31,7 @@ const (
 	msgWantDocument                  // send me the document of a revision
 	msgDocument                      // a document that words are known of
 	msgTally                         // what the sender has counted while a candidate is tried
+	msgSums                          // what the sender has counted of an experiment, or of a shadow
 )
 
 // tell sends one of the node's own messages.
@@ -59,7 +60,7 @@ func (n *Node) take(from string, theirs ledger.CharterID, payload []byte) {
 	}
 	if f != nil {
 		ch := n.inputs
-		if k := payload[0]; k >= msgFrozen && k <= msgTally {
+		if k := payload[0]; k >= msgFrozen && k <= msgSums {
 			ch = n.looks // it changes nothing of the replica, so it waits for no disk
 		}
 		_ = n.submit(ch, func(now ledger.Instant) { // full: counted; peers tell again what matters
@@ -120,6 +121,12 @@ func (n *Node) decode(from string, payload []byte) (op, error) {
 		return func(ledger.Instant) { n.auditor.deliver(auditMessage{from: from, answer: &a}) }, err
 	case msgRollout, msgHaveRollout, msgWantRollout, msgWantDocument, msgDocument, msgTally:
 		return n.decodeRollout(from, payload)
+	case msgSums:
+		id, rows, err := wire.DecodeSums(body)
+		if err != nil {
+			return nil, err
+		}
+		return func(ledger.Instant) { n.receiveSums(from, id, rows, body) }, nil
 	case msgProposal, msgVote, msgCharter:
 		c, err := ledger.DecodeCharter(body)
 		if err != nil {

@@ -11,20 +11,20 @@ type handing struct {
 	stays  func(ledger.Holder) bool     // a peer is alive and not about to leave
 }
 
-// outcome is how handing on ended.
-type outcome int
+// handed is how handing on ended.
+type handed int
 
 const (
-	toNobody     outcome = iota // there is no peer
-	notBegun                    // an error kept this node from it
-	handedOn                    // the peer has all
-	notConfirmed                // the peer stays, and may have all or some of it
-	lastLeaves                  // the peer leaves, too, and nobody is left
+	toNobody     handed = iota // there is no peer
+	notBegun                   // an error kept this node from it
+	handedOn                   // the peer has all
+	notConfirmed               // the peer stays, and may have all or some of it
+	lastLeaves                 // the peer leaves, too, and nobody is left
 )
 
 // on hands everything on. When a peer turns out to be leaving, too, or goes on as another generation, the next one takes its place; when a
 // whole swarm is stopped, there is none.
-func (h *handing) on() (to ledger.Holder, how outcome, err error) {
+func (h *handing) on() (to ledger.Holder, how handed, err error) {
 	to, ok := h.heir()
 	if !ok {
 		return to, toNobody, nil

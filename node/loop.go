@@ -178,6 +178,7 @@ func (n *Node) tick(now ledger.Instant) {
 	n.watchGuards(now)
 	n.compare(now)
 	n.watchRollout(now)
+	n.watchOutcomes(now)
 	if now >= n.met+meetEvery {
 		n.meet(now) // round-trip times change without notice
 	}

@@ -31,6 +31,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/llm"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
+	"github.com/swarmpurse/swarmpurse/policy/outcome"
 )
 
 // Node is one running agent process.
@@ -84,6 +85,8 @@ type Node struct {
 	comparer   core.Comparer
 	frozen     frozen
 	roll       revisions
+	boards     outcome.Boards // the loop's
+	counted    ledger.Instant // when watchOutcomes last looked
 	rand       *rand.Rand
 	boot       func() time.Duration // the clock that counts suspension
 	charter    ledger.CharterID     // of replica, and of the one that is being loaded

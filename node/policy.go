@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/node/store"
@@ -47,7 +48,9 @@ func (n *Node) have() []byte {
 // loadPolicy takes up what the data directory and --policy have, else the built-in default.
 func (n *Node) loadPolicy() error {
 	n.setPolicy(builtin(n.started))
-	n.roll.Begin(rollout.Life{Node: n.opts.Name, Began: n.started.UnixMilli()}, int64(n.opts.GossipBytesPerSecond))
+	life := rollout.Life{Node: n.opts.Name, Began: n.started.UnixMilli()}
+	n.roll.Begin(life, int64(n.opts.GossipBytesPerSecond))
+	n.beginOutcomes(life)
 	if err := n.loadRevisions(); err != nil {
 		return err
 	}
@@ -303,6 +306,8 @@ func (n *Node) loadRevisions() error {
 			for _, row := range rows {
 				r.Tally.Merge(row)
 			}
+		case strings.HasPrefix(key, keySums):
+			n.loadSums(b)
 		case isDocument(key):
 			a, err := readDocument(b)
 			if err != nil {

@@ -39,6 +39,7 @@ func viewPolicy(a *adopted) api.Policy {
 func (n *Node) viewPolicies() api.Policy {
 	v := viewPolicy(n.policy.Load())
 	v.Trial = n.viewTrial()
+	v.Experiments = n.viewExperiments(n.policy.Load().policy)
 	return v
 }
 
@@ -79,11 +80,19 @@ func viewAct(what string, w rollout.Word) api.Act {
 // PolicyHistory is what this node knows of all revisions. See api.Node.
 func (n *Node) PolicyHistory() (h api.History) {
 	_ = n.look(func(ledger.Instant) {
-		f := n.roll.inForce()
+		f, seen := n.roll.inForce(), map[string]bool{}
 		for _, e := range slices.Backward(n.roll.State.Entries()) {
 			r := viewRevision(&e, &f)
 			if why := n.roll.refused[e.Hash]; why != "" && n.roll.docs[e.Key] == nil {
 				r.State, r.Refused = "refused", why
+			}
+			if d := n.roll.docs[e.Key]; d != nil {
+				for _, x := range n.viewExperiments(d.policy) {
+					if !seen[x.ID] { // one goes on under later revisions that have it
+						r.Experiments = append(r.Experiments, x)
+					}
+					seen[x.ID] = true
+				}
 			}
 			h.Revisions = append(h.Revisions, r)
 		}

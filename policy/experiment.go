@@ -103,15 +103,19 @@ func Decimals(ppm int64) string { return strconv.FormatFloat(float64(ppm)/millio
 // Experiments lists them in the order of the document. The caller must not change it.
 func (p *Policy) Experiments() []*Experiment { return p.experiments }
 
+// When is the condition of taking part, "" for none.
+func (e *Experiment) When() string {
+	if e.when == nil {
+		return ""
+	}
+	return e.when.source
+}
+
 // init works out what choosing needs.
 func (e *Experiment) init() {
 	e.by, _ = splitBy(e.By)
 	e.seed = xxhash.Sum64String("experiment/" + e.Name)
-	when := ""
-	if e.when != nil {
-		when = e.when.source
-	}
-	text := fmt.Sprintf("%q %q %q %q", e.Name, e.By, when, e.Cost)
+	text := fmt.Sprintf("%q %q %q %q", e.Name, e.By, e.When(), e.Cost)
 	for i := range e.Arms {
 		a := &e.Arms[i]
 		a.Experiment, a.Index = e, i

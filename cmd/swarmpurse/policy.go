@@ -153,6 +153,7 @@ func (a *app) printPolicy(p api.Policy) error {
 		fields(w, "revision", fmt.Sprint(p.Revision), "hash", clean(p.Hash), "since", instant(p.Since), "by", clean(p.By),
 			"warnings", clean(strings.Join(p.Warnings, "; ")))
 		printTrial(w, p.Trial)
+		printExperiments(w, "", p.Experiments)
 		w.WriteByte('\n')
 		for line := range strings.Lines(p.Source) {
 			w.WriteString(clean(strings.TrimRight(line, "\r\n")) + "\n")

@@ -124,7 +124,11 @@ func newPolicyHistoryCommand(a *app) *cobra.Command {
 		Use:   "history",
 		Short: "Show what became of each revision, who said so and why",
 		Long: `Show what became of each revision that the node knows, the highest first: who applied, promoted, paused or rolled it back, at
-which node, and why. The guard is named guard, and a candidate that was promoted for its time has bake.`,
+which node, and why. The guard is named guard, and a candidate that was promoted for its time has bake.
+
+Experiments are shown with the highest revision that has them: what became of the calls of each arm in the whole swarm, and how the arms compare
+with the first by score, cost, latency and refusals. The intervals may be looked at as often as you like: the chance that any of an experiment's
+ever leaves the truth out is 5%.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			client, ctx, done, err := a.client(cmd, 0)
@@ -157,6 +161,9 @@ which node, and why. The guard is named guard, and a candidate that was promoted
 					}
 				}
 				w.WriteString(t.Render() + "\n")
+				for _, r := range h.Revisions {
+					printExperiments(w, fmt.Sprintf(" of revision %d", r.Revision), r.Experiments)
+				}
 			})
 		},
 	})

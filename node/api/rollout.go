@@ -91,6 +91,47 @@ type Revision struct {
 	State    string `json:"state"`             // stable, candidate, rolled back, past; waiting if its document is not here
 	Refused  string `json:"refused,omitempty"` // of the state refused: why this version cannot use its document
 	Acts     []Act  `json:"acts"`
+	// Experiments are those that the revision has and no later one, as far as its document is here.
+	Experiments []Experiment `json:"experiments,omitempty"`
+}
+
+// Experiment is how the arms of an experiment compare, by what all nodes counted that the node which was asked has heard of.
+type Experiment struct {
+	Name       string          `json:"name"`
+	ID         string          `json:"id"` // a hash of its definition: counts go on under revisions that have the same
+	By         string          `json:"by"`
+	When       string          `json:"when,omitempty"`
+	Cost       string          `json:"cost"`       // the token type whose charges are compared
+	Nodes      int             `json:"nodes"`      // whose counters these are, with their runs before
+	Confidence float64         `json:"confidence"` // the chance that all intervals hold, at whatever time they are looked at
+	Arms       []ExperimentArm `json:"arms"`
+}
+
+// ExperimentArm is one arm. Means are absent while no call has one.
+type ExperimentArm struct {
+	Name      string   `json:"name"`
+	Does      string   `json:"does"` // what it sets: "model gpt-4o-mini, temperature 0.3"
+	Calls     int64    `json:"calls"`
+	Refused   int64    `json:"refused"`
+	Settled   int64    `json:"settled"`
+	Scores    int64    `json:"scores"`               // calls of which their callers said how good the answer was
+	Score     *float64 `json:"score,omitempty"`      // 0 to 1
+	Cost      *float64 `json:"cost,omitempty"`       // in tokens of the experiment's type
+	LatencyMS *float64 `json:"latency_ms,omitempty"` // from admission to settlement
+	// Compared and Verdict are of all arms but the first, beside that.
+	Compared []Compared `json:"compared,omitempty"`
+	Verdict  string     `json:"verdict,omitempty"`
+}
+
+// Compared is an arm beside the first by one measure: score, cost, latency (in seconds), refused (the part of calls).
+type Compared struct {
+	Measure    string   `json:"measure"`
+	First      float64  `json:"first"`
+	Here       float64  `json:"here"`
+	Difference float64  `json:"difference"`
+	Low        *float64 `json:"low,omitempty"` // what the true difference lies between; absent while there are too few calls
+	High       *float64 `json:"high,omitempty"`
+	Verdict    string   `json:"verdict"` // better, worse, no difference seen yet, too few calls yet
 }
 
 // History is what the node knows of all revisions, the highest first.

@@ -381,13 +381,14 @@ type Back struct {
 
 // Policy is the policy that the node runs.
 type Policy struct {
-	Revision int64     `json:"revision"`
-	Hash     string    `json:"hash"`
-	Since    time.Time `json:"since"`
-	By       string    `json:"by,omitempty"`
-	Source   string    `json:"source"` // the YAML document
-	Warnings []string  `json:"warnings,omitempty"`
-	Trial    *Trial    `json:"candidate,omitempty"` // that is tried beside it
+	Revision    int64        `json:"revision"`
+	Hash        string       `json:"hash"`
+	Since       time.Time    `json:"since"`
+	By          string       `json:"by,omitempty"`
+	Source      string       `json:"source"` // the YAML document
+	Warnings    []string     `json:"warnings,omitempty"`
+	Trial       *Trial       `json:"candidate,omitempty"` // that is tried beside it
+	Experiments []Experiment `json:"experiments,omitempty"`
 }
 
 // MintRequest tops up one instance; grants and windows only. The tokens are issued at the node that

@@ -44,8 +44,8 @@ type Expect struct {
 	Decision, Code, Class, Upstream, Model, Reason string
 	MaxOutput                                      int64
 	Rules                                          []string
-	Flags                                          []string // all that are on
-	Experiment                                     string   // "small-model=mini"; "none"
+	Flags                                          []string                 // all that are on
+	Experiment                                     string                   // "small-model=mini"; "none"
 	Reserved                                       map[string]ledger.Tokens // by instance, all of them
 }
 

@@ -67,9 +67,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add([]byte{version, 0xdd, 0xff, 0xff, 0xff, 0xff})
 	f.Add(EncodeEntries(manyEntries()))
 	f.Add(EncodeTally(rollout.Key{Revision: 3}, manyRows()))
+	f.Add(EncodeSums([16]byte{1}, manySums()))
 	f.Add(EncodeWant(rollout.Key{Revision: 3, Hash: [32]byte{1}}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		fuzzRollout(t, b)
+		fuzzSums(t, b)
 		if d, err := DecodeDocument(b); err == nil && len(d.Source)+len(d.By) > len(b) {
 			t.Errorf("%d bytes came out of %d", len(d.Source)+len(d.By), len(b))
 		}

@@ -167,3 +167,81 @@ func TestSumsComeBack(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// TestBoards: a node tells what it counted and, in turns, what others did, so that all know all, also who joins when the rest are gone; it writes
+// what is news, and forgets what nobody wants any more.
+func TestBoards(t *testing.T) {
+	id, other := ID{1}, ID{2}
+	nodes := map[string]*Boards{}
+	start := func(name string, began int64, load []Row) *Boards {
+		b := &Boards{}
+		b.Begin(Life{name, began}, 25_000)
+		b.Load(id, load)
+		if gone := b.Keep([]ID{id, id}); gone != nil {
+			t.Fatal(gone)
+		}
+		nodes[name] = b
+		return b
+	}
+	a, b := start("a", 1, nil), start("b", 1, nil)
+	now, messages := int64(0), 0
+	pass := func(ms int64) {
+		for end := now + ms; now < end; now += 500 {
+			for from, x := range nodes {
+				tell, _ := x.Tick(now, len(nodes))
+				for _, m := range tell {
+					messages++
+					for to, y := range nodes {
+						if to != from {
+							y.Receive(m.ID, m.Rows)
+						}
+					}
+				}
+			}
+		}
+	}
+	a.Count(id, []float64{5})
+	b.Count(id, []float64{7, 1})
+	a.Count(other, []float64{1}) // is not kept
+	pass(2500)
+	for name, x := range nodes {
+		if sum, lives := x.Sum(id); !slices.Equal(sum, []float64{12, 1}) || lives != 2 {
+			t.Errorf("%s: %v of %d", name, sum, lives)
+		}
+		if sum, _ := x.Sum(other); sum != nil {
+			t.Error(sum)
+		}
+	}
+	if messages = 0; true {
+		if pass(20_000); messages > 0 {
+			t.Errorf("%d messages about nothing new", messages)
+		}
+	}
+	// b ends. c, which joins, hears of its calls from a; and a, started again without what it had, of its own.
+	delete(nodes, "b")
+	c := start("c", 50, nil)
+	a = start("a", 60, nil)
+	c.Receive(id, b.Rows(id))
+	pass(90_000)
+	for name, x := range nodes {
+		if sum, lives := x.Sum(id); !slices.Equal(sum, []float64{12, 1}) || lives != 2 {
+			t.Errorf("%s: %v of %d", name, sum, lives)
+		}
+	}
+	// Nobody else counts for this run, and what is counted is written, at the end at once.
+	if a.Receive(id, []Row{{Life{"a", 60}, []float64{99}}}) {
+		t.Error("a peer counts for this run")
+	}
+	a.Last()
+	if a.Count(id, []float64{3}); !slices.Equal(a.Last(), []ID{id}) || a.Last() != nil {
+		t.Error("it is not written once")
+	}
+	if gone := a.Keep([]ID{other}); !slices.Equal(gone, []ID{id}) || a.Rows(id) != nil {
+		t.Error(gone)
+	}
+	// Sums take their part of gossip's ceiling, however many tell them.
+	big := make([]float64, 96)
+	if few, many := a.pause(3, []Row{{Life{"a", 60}, big}}), a.pause(1000, []Row{{Life{"a", 60}, big}}); few > 3000 || many < 100_000 {
+		t.Errorf("pauses of %d and %d ms", few, many)
+	}
+}
