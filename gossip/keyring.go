@@ -23,7 +23,7 @@ const (
 func LoadKeyring(path string) ([][]byte, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("keyring %s: no such file; make one with a JSON array of base64 keys: head -c 32 /dev/urandom | base64", path)
+		return nil, fmt.Errorf("keyring %s: no such file; make one with: swarmpurse keys gossip new FILE", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("keyring %s: %w", path, errors.Unwrap(err))

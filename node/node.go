@@ -172,8 +172,12 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.metrics.SetSource(n.state)
 
+	ring, err := n.ringFile()
+	if err != nil {
+		return err
+	}
 	n.pool, err = gossip.Open(ctx, gossip.Options{
-		Name: o.Name, Bind: o.Gossip, Advertise: o.Advertise, Cluster: o.Cluster, KeyringFile: o.KeyringFile,
+		Name: o.Name, Bind: o.Gossip, Advertise: o.Advertise, Cluster: o.Cluster, KeyringFile: ring,
 		Join: o.Join, SnapshotPath: n.snapshotPath(), Tags: n.tags(), Zone: o.Zone,
 		BytesPerSecond: o.GossipBytesPerSecond, Faults: o.Faults, Tuning: o.GossipTuning,
 		Delegate: (*delegate)(n), Rand: newRand(), Logger: n.part("gossip"), Registerer: o.Registry,
@@ -188,7 +192,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.server, err = api.New(api.Options{
-		Node: n, Audit: n, Views: n, Events: n.events, Proxy: n.proxy, Callers: n.callers.Load,
+		Node: n, Audit: n, Views: n, Events: n.events, Proxy: n.proxy, Keys: n, Callers: n.callers.Load,
 		Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}), TenantMetrics: n.tenantMetrics,
 		Faults: o.Faults, Logger: n.part("http"), Registerer: o.Registry,
 	})

@@ -17,7 +17,7 @@ import (
 
 // newKeysCommand makes and shows keys: of callers, and of the gossip.
 func newKeysCommand(a *app) *cobra.Command {
-	return groupCommand("keys", "Keys of callers and of gossip", newCallerKeyCommand(a), newKeysShowCommand(a))
+	return groupCommand("keys", "Keys of callers and of gossip", newCallerKeyCommand(a), newKeysShowCommand(a), newGossipKeysCommand(a))
 }
 
 // newKey is a key that was made.

@@ -77,7 +77,7 @@ func (a *app) withOutput(c *cobra.Command) *cobra.Command {
 }
 
 // asksNode finds the commands in hints that ask a node.
-var asksNode = regexp.MustCompile(`\bswarmpurse (settle|release|explain|budgets|members|policy show|audit show|keys show)\b`)
+var asksNode = regexp.MustCompile(`\bswarmpurse (settle|release|explain|budgets|members|policy show|audit show|keys show|keys gossip rotate)\b`)
 
 // named has the commands in a hint ask the node that --node named; without it they ask the same one anyway.
 func (a *app) named(hint string) string {

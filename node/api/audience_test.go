@@ -57,7 +57,11 @@ func (a audits) AuditRecords(q api.AuditQuery) ([]api.AuditRecord, error) {
 	*a.asked = q
 	return nil, nil
 }
-func (a audits) AuditSightings(string) []api.AuditSighting { return nil }
+func (a audits) AuditSightings(string) []api.AuditSighting          { return nil }
+func (a audits) GossipKeys(context.Context) (api.GossipKeys, error) { return api.GossipKeys{}, nil }
+func (a audits) ChangeGossipKey(context.Context, api.GossipKeyChange) (api.GossipKeys, error) {
+	return api.GossipKeys{}, nil
+}
 func (a audits) AuditArchive(w io.Writer) error {
 	_, err := io.WriteString(w, "tar")
 	return err
@@ -80,7 +84,7 @@ func newLocked(t testing.TB) *locked {
 	}
 	var err error
 	l.Server, err = api.New(api.Options{
-		Node: l.node, Views: l.node, Events: api.NewEvents(1), Audit: audits{l.node, l.asked}, Callers: keys(t, someKeys), Registerer: l.reg, Faults: true,
+		Node: l.node, Views: l.node, Events: api.NewEvents(1), Audit: audits{l.node, l.asked}, Keys: audits{l.node, l.asked}, Callers: keys(t, someKeys), Registerer: l.reg, Faults: true,
 		Logger: zerolog.New(l.log), Proxy: answers("proxied "), Metrics: answers("all "),
 		TenantMetrics: func(tenant string) http.Handler { return answers("metrics of " + tenant + " ") },
 	})
@@ -160,6 +164,8 @@ func TestAudiences(t *testing.T) {
 		/v1/audit:GET:operators
 		/v1/overview:GET:operators
 		/v1/events:GET:operators
+		/v1/gossip/keys:GET:operators
+		/v1/gossip/keys:POST:operators
 		/v1/audit/checkpoints:GET:operators
 		/v1/audit/archive:GET:operators
 		/debug/faults:POST:machine

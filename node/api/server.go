@@ -43,6 +43,9 @@ type Options struct {
 
 	// Events serves /v1/events, which is an unknown path without it. The server ends it when it shuts down.
 	Events *events.Hub
+	// Keys serves /v1/gossip/keys, which is an unknown path without it.
+	Keys Keys
+
 	// Callers knows the keys of callers; nil, or a nil Table, knows none.
 	Callers func() *caller.Table
 
@@ -171,6 +174,7 @@ func (s *Server) mount(o Options) {
 	s.handle("/healthz", methods{"GET": {Public, s.health}})
 	s.handle("/readyz", methods{"GET": {Public, s.ready}})
 	s.auditRoutes(o.Audit)
+	s.keyRoutes(o.Keys)
 	if o.Views != nil {
 		s.handle("/v1/overview", methods{"GET": {Operators, s.overview}})
 	}
