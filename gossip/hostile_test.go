@@ -112,10 +112,39 @@ func TestLimitsOnOnePeer(t *testing.T) {
 	a.inbox.accept(appendMessages(nil, "calm", []byte("still heard")))
 	eventually(t, func() error { return want(a.rec.has("still heard"), "one noisy peer silences the others") })
 	for range 2 * limitedPeers {
-		a.inbox.limit(string(random(8)))
+		limitOf(a.inbox.peers, string(random(8)), 1, 1)
 	}
 	if n := a.inbox.peers.Len(); n > limitedPeers {
 		t.Errorf("%d peers remembered", n)
+	}
+}
+
+// An address that sends more packets than any node does is not listened to beyond that, whatever names stand in them; the node
+// that is named is heard.
+func TestFloodFromAnAddress(t *testing.T) {
+	t.Parallel()
+	nodes := swarm(t, 2, func(o *Options) { o.PeerMessagesPerSecond = 200 })
+	victim := nodes[0]
+	udp, err := net.Dial("udp", victim.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	packet := append([]byte("\xf4\x04test\x08"), appendMessages(nil, "n1", []byte("I am n1"))...)
+	eventually(t, func() error {
+		for range 100 {
+			if _, err := udp.Write(packet); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return want(victim.Stats().Dropped["address_rate"] > 1000, "dropped %v", victim.Stats().Dropped)
+	})
+	if err := nodes[1].Send("n0", []byte("I am, too")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, func() error { return want(victim.rec.has("I am, too"), "dropped %v", victim.Stats().Dropped) })
+	if d := victim.Stats().Dropped; d["peer_message_rate"] > 0 {
+		t.Errorf("dropped %v: the name's allowance was used up", d)
 	}
 }
 

@@ -12,6 +12,7 @@ const (
 	inboxFrames  = 4096
 	inboxBytes   = 32 << 20
 	limitedPeers = 4096 // senders that are remembered; the one longest silent is forgotten
+	nameFactor   = 4    // how much more is taken in one name than from one address
 )
 
 // inbox checks, limits and queues what peers send to the delegate.
@@ -31,11 +32,15 @@ type received struct {
 type peerLimit struct{ messages, bytes *rate.Limiter }
 
 func newInbox(p *Pool) *inbox {
-	peers, err := lru.New[string, *peerLimit](limitedPeers)
+	return &inbox{p: p, queue: make(chan received, inboxFrames), peers: newLimits[string]()}
+}
+
+func newLimits[K comparable]() *lru.Cache[K, *peerLimit] {
+	c, err := lru.New[K, *peerLimit](limitedPeers)
 	if err != nil {
 		panic("BUG: " + err.Error()) // only for a size below one
 	}
-	return &inbox{p: p, queue: make(chan received, inboxFrames), peers: peers}
+	return c
 }
 
 // accept takes a frame that memberlist will overwrite. Called from several goroutines; never blocks.
@@ -62,8 +67,10 @@ func (in *inbox) accept(msg []byte) {
 		c.drop(dropFault)
 		return
 	}
-	lim, now := in.limit(from), time.Now()
-	if !lim.messages.AllowN(now, len(payloads)) {
+	// In one name several times as much is taken as from one address, so that who speaks in another's name does not shut that other up.
+	o := &in.p.opts
+	lim, now := limitOf(in.peers, from, nameFactor*o.PeerMessagesPerSecond, nameFactor*o.PeerBytesPerSecond), time.Now()
+	if !lim.messages.Allow() {
 		c.dropN(dropRateCount, len(payloads))
 		return
 	}
@@ -84,16 +91,16 @@ func (in *inbox) accept(msg []byte) {
 	}
 }
 
-func (in *inbox) limit(from string) *peerLimit {
-	if l, ok := in.peers.Get(from); ok {
+// limitOf is the limit of one of them, with bursts of twice the messages and four times the bytes.
+func limitOf[K comparable](of *lru.Cache[K, *peerLimit], from K, messages, bytes int) *peerLimit {
+	if l, ok := of.Get(from); ok {
 		return l
 	}
-	o := &in.p.opts
 	l := &peerLimit{
-		messages: rate.NewLimiter(rate.Limit(o.PeerMessagesPerSecond), max(2*o.PeerMessagesPerSecond, maxBatch)),
-		bytes:    rate.NewLimiter(rate.Limit(o.PeerBytesPerSecond), max(4*o.PeerBytesPerSecond, MaxPayload+maxFrameOverhead)),
+		messages: rate.NewLimiter(rate.Limit(messages), 2*messages),
+		bytes:    rate.NewLimiter(rate.Limit(bytes), max(4*bytes, MaxPayload+maxFrameOverhead)),
 	}
-	if old, found, _ := in.peers.PeekOrAdd(from, l); found {
+	if old, found, _ := of.PeekOrAdd(from, l); found {
 		return old
 	}
 	return l

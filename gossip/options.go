@@ -48,8 +48,8 @@ type Options struct {
 	Waves          int           // waves per item, each to other peers; default 2
 	Linger         time.Duration // how long a first item waits for company in its packet; default 2 ms
 
-	PeerMessagesPerSecond int // most that is taken from one peer, burst of twice that; default 2,000
-	PeerBytesPerSecond    int // likewise in payload bytes, burst of four times that; default 1 MiB
+	PeerMessagesPerSecond int // packets that are taken from one address, burst of twice that, and four times as many frames in one name; default 2,000
+	PeerBytesPerSecond    int // bytes in one name are four times that, bursts four times more; default 1 MiB
 
 	Faults   bool       // allow SetFaults
 	Tuning   *Tuning    // nil: the settings measured for production

@@ -31,13 +31,14 @@ const (
 	dropGone                    // Send: the peer left or could not be reached
 	dropError                   // the network refused to send
 	dropDelay                   // more packets under an artificial delay than are kept
+	dropFlood                   // more packets or bytes of them than one address may send
 	nReasons
 )
 
 var reasonNames = [nReasons]string{
 	"unknown_kind", "newer_version", "malformed", "peer_message_rate", "peer_byte_rate", "inbox_full", "own_name",
 	"fault", "state_too_large", "before_start", "foreign_label", "foreign_key", "garbage",
-	"outbox_full", "too_large", "later_wave", "peer_queue_full", "peer_unreachable", "send_error", "delay_queue_full",
+	"outbox_full", "too_large", "later_wave", "peer_queue_full", "peer_unreachable", "send_error", "delay_queue_full", "address_rate",
 }
 
 // Traffic counts one direction.

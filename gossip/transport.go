@@ -3,9 +3,11 @@ package gossip
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
+	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/hashicorp/memberlist"
 )
 
@@ -13,6 +15,7 @@ const (
 	maxDial      = 3 * time.Second  // memberlist would wait 10 s for a host that is gone
 	maxStreamAge = 60 * time.Second // memberlist sets no deadline when it sends a message by stream
 	maxStreams   = 1024             // open at a time, both directions
+	addressBytes = 256 << 10        // bytes of packets that are taken from one address in a second, at least
 )
 
 // transport is memberlist's own with four additions: it installs the mux, counts, obeys SetFaults,
@@ -25,6 +28,7 @@ type transport struct {
 	mux    *mux // set by the hook
 	faults faults
 
+	flood   *lru.Cache[netip.AddrPort, *peerLimit] // forwardPackets' own
 	packets chan *memberlist.Packet
 	streams chan net.Conn
 	closing chan struct{} // nobody may wait for memberlist any more
@@ -49,6 +53,7 @@ func newTransport(p *Pool, inner *memberlist.NetTransport, conf *memberlist.Conf
 		done:    make(chan struct{}),
 		conns:   make(map[*conn]struct{}),
 	}
+	t.flood = newLimits[netip.AddrPort]()
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	t.wg.Add(2)
 	go t.forwardPackets()
@@ -153,6 +158,10 @@ func (t *transport) forwardPackets() {
 		case pkt := <-t.NetTransport.PacketCh():
 			t.p.count.received.packets.Add(1)
 			t.p.count.received.bytes.Add(uint64(len(pkt.Buf)))
+			if t.floods(pkt) {
+				t.p.count.drop(dropFlood)
+				continue
+			}
 			if t.faults.set.Load() != nil {
 				from := pkt.From.String()
 				name := t.p.view.Load().byAddr[from]
@@ -173,6 +182,18 @@ func (t *transport) forwardPackets() {
 			return
 		}
 	}
+}
+
+// floods reports whether an address sends more than any node does. It is asked before a packet is opened: whose name stands in it
+// costs more to tell, and says less.
+func (t *transport) floods(pkt *memberlist.Packet) bool {
+	from, ok := pkt.From.(*net.UDPAddr)
+	if !ok {
+		return false
+	}
+	o := &t.p.opts
+	l := limitOf(t.flood, from.AddrPort(), o.PeerMessagesPerSecond, max(addressBytes, 8*o.BytesPerSecond))
+	return !l.messages.Allow() || !l.bytes.AllowN(time.Now(), len(pkt.Buf))
 }
 
 func (t *transport) pass(pkt *memberlist.Packet) {

@@ -110,10 +110,8 @@ func (n *Node) loadIdentity() (identity.Key, error) {
 
 // openAudit opens the log of the data directory.
 func (n *Node) openAudit() error {
-	key, err := n.loadIdentity()
-	if err != nil {
-		return err
-	}
+	key := n.key
+	var err error
 	a := &auditor{n: n, log: n.part("audit"), key: key, stop: make(chan struct{}), stopped: make(chan struct{}), kick: make(chan chan struct{}),
 		inbox: make(chan auditMessage, maxAuditInbox), tells: map[string]*countersigner{},
 	}

@@ -23,14 +23,8 @@ func (n *Node) compare(now ledger.Instant) {
 		return
 	}
 	digest := ledger.Encode(n.replica.Digest())
-	err := n.pool.Send(to, digest)
-	for _, word := range [][]byte{n.have(), n.haveFrozen(), n.haveRevisions()} {
-		if err == nil {
-			err = n.pool.Send(to, word)
-		}
-	}
-	if err != nil {
-		n.log.Debug().Err(err).Str("to", to).Msg("rows not compared; another peer is asked soon")
+	for _, msg := range [][]byte{digest, n.have(), n.haveFrozen(), n.haveRevisions()} {
+		n.post(to, msg)
 	}
 	n.comparer.Told(now, pause, len(digest), int64(n.opts.GossipBytesPerSecond), n.rand)
 }

@@ -33,6 +33,7 @@ type proc struct {
 	done chan struct{} // closed when the process has ended
 	log  *tail
 	*api.Client
+	attacked bool // so that it may say of peers that they lie
 }
 
 // tail keeps the last lines that a process wrote.
@@ -133,6 +134,17 @@ func (p *proc) clean() {
 	if p.cmd != nil && p.cmd.Process != nil {
 		_ = p.cmd.Process.Kill()
 		<-p.done
+	}
+	if p.attacked {
+		return
+	}
+	for line := range strings.Lines(p.log.String()) {
+		if strings.Contains(line, `"message":"refused: `) && strings.Contains(line, `"event":"audit"`) || strings.Contains(line, "two different rows of one version") {
+			p.t.Errorf("%s accuses an honest peer: %s", p.set.Name, line)
+		}
+		if os.Getenv("SHOWREFUSED") != "" && strings.Contains(line, `"message":"refused: `) {
+			p.t.Logf("%s: %s", p.set.Name, line)
+		}
 	}
 }
 

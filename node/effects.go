@@ -13,20 +13,13 @@ func (n *Node) do(fx ledger.Effects) {
 		return // the batch of the start: nobody is known yet, and what matters is told again
 	}
 	for _, s := range fx.Sends {
-		payload := ledger.Encode(s.Message)
-		if err := n.pool.Send(s.To, payload); err != nil {
-			n.log.Debug().Err(err).Str("to", s.To).Msg("not sent; it is told again if it matters")
+		if rows, ok := s.Message.([]ledger.Row); ok {
+			n.sendRows(s.To, rows)
+			continue
 		}
+		n.post(s.To, ledger.Encode(s.Message))
 	}
-	for i := range fx.Spreads {
-		row := fx.Spreads[i].Row
-		key, payload := "row/"+row.Holder.Node+"/"+string(row.Instance), ledger.Encode([]ledger.Row{*row})
-		if row.Holder == n.self() {
-			n.pool.Spread(key, fx.Spreads[i].Weight, payload)
-		} else {
-			n.pool.Relay(row.Holder.Node, key, fx.Spreads[i].Weight, payload)
-		}
-	}
+	n.spreadRows(fx.Spreads)
 	n.metrics.RowsSent(len(fx.Spreads))
 	n.metrics.RowsReceived(telemetry.News, fx.News)
 	n.metrics.RowsReceived(telemetry.Stale, fx.Stale)

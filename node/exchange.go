@@ -1,12 +1,14 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/gossip"
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/node/seal"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 	"github.com/swarmpurse/swarmpurse/node/wire"
 	"github.com/swarmpurse/swarmpurse/policy"
@@ -36,23 +38,56 @@ const (
 
 // tell sends one of the node's own messages.
 func (n *Node) tell(to string, kind byte, body []byte) {
-	msg := append(make([]byte, 0, len(body)+1), kind)
-	if err := n.pool.Send(to, append(msg, body...)); err != nil {
-		n.log.Debug().Err(err).Str("to", to).Msg("not sent; it is told again if it matters")
-	}
+	n.post(to, append(append(make([]byte, 0, len(body)+1), kind), body...))
 }
 
 // delegate is the node as the pool sees it.
 type delegate Node
 
-// Receive decodes a message and hands it to the loop.
+// Receive checks a message and hands it to the loop. What a node that signs says without a signature is refused.
 func (d *delegate) Receive(from string, payload []byte) {
-	(*Node)(d).take(from, ledger.CharterID{}, payload)
+	n := (*Node)(d)
+	if len(payload) > 0 {
+		switch body := payload[1:]; payload[0] {
+		case msgLetter:
+			n.openLetter(from, body)
+			return
+		case msgRows:
+			n.takeRows(from, body)
+			return
+		case msgProof:
+			n.takeProof(from, body)
+			return
+		}
+	}
+	if n.signs(from) {
+		if !n.isRows(payload) || !n.peers.mixed() { // rows may be for members of versions without signatures
+			n.refuse(from, &seal.Refusal{Reason: seal.Unsigned, What: "a message of a node that signs what it says"})
+		}
+		return
+	}
+	n.take(from, ledger.CharterID{}, payload)
 }
 
-// take is Receive, also for a part of a push/pull with somebody of the charter theirs.
+// isRows reports whether a message is rows without signatures.
+func (n *Node) isRows(payload []byte) bool {
+	m, err := ledger.Decode(payload)
+	_, ok := m.([]ledger.Row)
+	return err == nil && ok
+}
+
+// take takes a message in that is not signed, also a part of a push/pull with somebody of the charter theirs.
 func (n *Node) take(from string, theirs ledger.CharterID, payload []byte) {
-	f, err := n.decode(from, payload)
+	n.takeFrom(from, 0, theirs, payload)
+}
+
+// takeFrom is take for one of a peer in its directory dir, as its signature says; 0 for none.
+func (n *Node) takeFrom(from string, dir uint64, theirs ledger.CharterID, payload []byte) {
+	f, err := n.decode(from, dir, payload)
+	if r := (*seal.Refusal)(nil); errors.As(err, &r) {
+		n.refuse(from, err)
+		return
+	}
 	if err != nil {
 		n.metrics.Dropped(telemetry.Malformed)
 		n.log.Warn().Err(err).Str("from", from).Msg("a message was dropped")
@@ -72,7 +107,7 @@ func (n *Node) take(from string, theirs ledger.CharterID, payload []byte) {
 }
 
 // decode checks a message and returns what the loop should do with it; nil for kinds of a newer version.
-func (n *Node) decode(from string, payload []byte) (op, error) {
+func (n *Node) decode(from string, dir uint64, payload []byte) (op, error) {
 	if len(payload) == 0 {
 		return nil, fmt.Errorf("an empty message")
 	}
@@ -151,6 +186,17 @@ func (n *Node) decode(from string, payload []byte) (op, error) {
 	if err := honest(from, m); err != nil {
 		return nil, err
 	}
+	if err := n.speaks(from, dir, m); err != nil {
+		return nil, err
+	}
+	if rows, ok := m.([]ledger.Row); ok {
+		if m = n.unsignedRows(from, rows); len(m.([]ledger.Row)) == 0 {
+			return nil, nil
+		}
+	}
+	if d, ok := m.(*ledger.Digest); ok && dir > 0 {
+		return func(now ledger.Instant) { n.receive(now, from, n.doubt(now, d.From.Node, d)) }, nil
+	}
 	return func(now ledger.Instant) { n.receive(now, from, m) }, nil
 }
 
@@ -161,7 +207,7 @@ func honest(from string, m any) error {
 	if _, digest := m.(*ledger.Digest); !ok || who == from || from == "" && digest {
 		return nil
 	}
-	return fmt.Errorf("a %T that says it is from %.64q", m, who)
+	return &seal.Refusal{Reason: seal.NotTheirs, What: fmt.Sprintf("a %T that says it is from %.64q", m, who)}
 }
 
 // receive gives a ledger message to the replica.
@@ -207,7 +253,7 @@ func (n *Node) pushPull(join bool) []byte {
 			parts = append(parts, append([]byte{msgPolicy}, cur.encode()...))
 		}
 	}
-	return wire.JoinParts(parts)
+	return wire.JoinParts(append(parts, append([]byte{msgSeal}, n.signer.State(parts)...)))
 }
 
 // MergeState takes the peer's part of a push/pull, message by message.
@@ -218,10 +264,37 @@ func (d *delegate) MergeState(state []byte, _ bool) {
 		(*Node)(d).log.Warn().Err(err).Msg("a push/pull state was dropped")
 		return
 	}
+	(*Node)(d).takeState(parts)
+}
+
+// takeState takes the parts of a push/pull, whose seal says whom it is from. One without a seal is of a version without signatures; its
+// digest names its sender, who must be no other.
+func (n *Node) takeState(parts [][]byte) {
+	from, dir := "", uint64(0)
+	if last := len(parts) - 1; last >= 0 && len(parts[last]) > 0 && parts[last][0] == msgSeal {
+		var err error
+		if from, dir, err = n.book.OpenState(time.Now().UnixMilli(), parts[last][1:], parts[:last]); err != nil {
+			n.refuse(from, err)
+			return
+		}
+		parts = parts[:last]
+	}
 	theirs := charterIn(parts)
 	for _, p := range parts {
+		if m, err := ledger.Decode(p); err == nil {
+			if g, ok := m.(*ledger.Digest); ok && (dir > 0 && g.From.Node != from || dir == 0 && n.book.Signs(g.From.Node)) {
+				why := seal.NotTheirs
+				if dir == 0 {
+					why = seal.Unsigned
+				}
+				n.refuse(g.From.Node, &seal.Refusal{Reason: why, What: "the state of a push/pull that says it is from " + clip(g.From.Node, 64)})
+				return
+			}
+		}
+	}
+	for _, p := range parts {
 		// A digest names its sender itself; the rest does not care for it.
-		(*Node)(d).take("", theirs, p)
+		n.takeFrom("", dir, theirs, p)
 	}
 }
 
@@ -234,6 +307,7 @@ func (d *delegate) MembersChanged() {
 // meet takes over the membership. Round-trip times change without notice, so it also runs now and then.
 func (n *Node) meet(now ledger.Instant) {
 	var peers []ledger.Peer
+	n.meetKeys(n.pool.Members())
 	members := n.ours(n.pool.Members())
 	var live []string
 	for _, m := range members { // sorted by name

@@ -5,6 +5,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/ledger/guardian"
+	"github.com/swarmpurse/swarmpurse/node/seal"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
@@ -15,7 +16,7 @@ func TestDecode(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := &adopted{policy: p, by: "op"}
-	n := &Node{opts: Options{Name: "n1"}}
+	n := &Node{opts: Options{Name: "n1"}, book: seal.NewBook("n1")}
 	n.policy.Store(a)
 	c, err := ledger.NewCharter("c", []ledger.Holder{{Node: "n1", Gen: 1}}, [16]byte{1})
 	if err != nil {
@@ -47,16 +48,16 @@ func TestDecode(t *testing.T) {
 		{"a kind of a newer version", []byte{99, 1, 0x90}, false, false},
 		{"nothing", nil, false, true},
 	} {
-		op, err := n.decode("n2", tt.payload)
+		op, err := n.decode("n2", 0, tt.payload)
 		if (op != nil) != tt.op || (err != nil) != tt.err {
 			t.Errorf("%s: work for the loop %v, error %v", tt.name, op != nil, err)
 		}
 	}
 	// The other side of a push/pull has no name: its digest is taken, and nothing else that is one node's to say.
-	if op, err := n.decode("", ledger.Encode(&ledger.Digest{From: n2, Charter: c.ID})); op == nil || err != nil {
+	if op, err := n.decode("", 0, ledger.Encode(&ledger.Digest{From: n2, Charter: c.ID})); op == nil || err != nil {
 		t.Errorf("a digest in a push/pull: %v, %v", op != nil, err)
 	}
-	if op, err := n.decode("", ledger.Encode(&guardian.NoteAck{From: n2, To: n3, Version: 1})); op != nil || err == nil {
+	if op, err := n.decode("", 0, ledger.Encode(&guardian.NoteAck{From: n2, To: n3, Version: 1})); op != nil || err == nil {
 		t.Errorf("an acknowledgement in a push/pull: %v, %v", op != nil, err)
 	}
 	if b := (&adopted{policy: policy.Default()}).encode(); b != nil {

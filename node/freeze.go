@@ -87,10 +87,10 @@ func (n *Node) enforce(news []freeze.Word, from string) {
 		body := append([]byte{msgFrozen}, wire.EncodeWords([]freeze.Word{w})...)
 		key := "frozen/" + w.Key.String()
 		if from != "" {
-			n.pool.Relay(from, key, frozenWeight, body)
+			n.pass(from, key, frozenWeight, body)
 			continue
 		}
-		n.pool.Spread(key, frozenWeight, body)
+		n.cast(key, frozenWeight, body)
 		for _, name := range n.pool.Alive() {
 			n.tell(name, msgFrozen, body[1:])
 		}

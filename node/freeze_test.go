@@ -72,7 +72,7 @@ func TestFreezeWhileTheDiskHangs(t *testing.T) {
 func TestFrozenAreCompared(t *testing.T) {
 	n, _ := onDisk(t)
 	have := n.haveFrozen()
-	if _, err := n.decode("n2", have); err != nil {
+	if _, err := n.decode("n2", 0, have); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := n.Freeze(t.Context(), api.FreezeRequest{Agent: "x"}, true); err != nil {
@@ -85,7 +85,7 @@ func TestFrozenAreCompared(t *testing.T) {
 		"words cut short": append([]byte{msgFrozen}, wire.EncodeWords([]freeze.Word{{Key: freeze.Key{Tenant: "a"}, Node: "n1"}})[:9]...),
 		"no hash":         {msgHaveFrozen, 1},
 	} {
-		if f, err := n.decode("n2", b); err == nil || f != nil {
+		if f, err := n.decode("n2", 0, b); err == nil || f != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -28,7 +28,9 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/caller"
 	"github.com/swarmpurse/swarmpurse/node/core"
 	"github.com/swarmpurse/swarmpurse/node/events"
+	"github.com/swarmpurse/swarmpurse/node/identity"
 	"github.com/swarmpurse/swarmpurse/node/llm"
+	"github.com/swarmpurse/swarmpurse/node/seal"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 	"github.com/swarmpurse/swarmpurse/policy/outcome"
@@ -55,6 +57,12 @@ type Node struct {
 	events  *events.Hub
 	auditor *auditor
 	door    *api.Door
+	key     identity.Key
+	signer  *seal.Signer
+	book    *seal.Book // of peers' keys, and what was read of theirs
+	peers   peers
+	mail    mailer
+	refused *refusals
 
 	inputs   chan op       // to the loop, for the replica; full means busy
 	looks    chan op       // to the loop: calls to decide, and questions
@@ -69,7 +77,8 @@ type Node struct {
 	draining atomic.Bool
 
 	closing sync.Once
-	fatal   chan error // the node cannot go on
+	carried chan struct{} // closed when what was posted is signed no more
+	fatal   chan error    // the node cannot go on
 
 	// The loop's.
 	replica    *ledger.Replica
@@ -84,6 +93,7 @@ type Node struct {
 	founding   founding
 	comparer   core.Comparer
 	frozen     frozen
+	signed     signed
 	roll       revisions
 	boards     outcome.Boards // the loop's
 	counted    ledger.Instant // when watchOutcomes last looked
@@ -116,6 +126,7 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		opts: o, log: o.Logger, started: time.Now(),
 		inputs: make(chan op, maxOps), looks: make(chan op, maxOps), poke: make(chan struct{}, 1),
 		stop: make(chan struct{}), stopped: make(chan struct{}), written: make(chan error, 1), following: make(chan error, 1),
+		mail: mailer{queue: make(chan mail, maxMail)}, refused: newRefusals(), signed: newSigned(),
 		idem: newIdempotency(), fatal: make(chan error, 1), rand: newRand(), boot: boottime.Now,
 	}
 	n.events = api.NewEvents(uint64(n.started.UnixNano()))
@@ -147,6 +158,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.dir, n.write = n.store.Identity().Gen, n.store.Commit
 	if !n.store.IsDurable() {
 		n.log.Warn().Msg("no --data: this node keeps its state in memory only; rights that it holds are lost with it")
+	}
+	if err := n.openIdentity(); err != nil {
+		return err
 	}
 	if err := n.loadPolicy(); err != nil {
 		return err
@@ -200,7 +214,12 @@ func (n *Node) open(ctx context.Context) (err error) {
 		err = telemetry.RegisterAudit(o.Registry, n.auditor.state)
 	}
 	if err == nil {
+		err = telemetry.RegisterTrust(o.Registry, n.trustState)
+	}
+	if err == nil {
 		go n.loop()
+		n.carried = make(chan struct{})
+		go func() { defer close(n.carried); n.carry() }()
 		n.auditor.running = true
 		go n.auditor.run()
 	}
@@ -284,6 +303,7 @@ func (n *Node) Close() {
 	n.closing.Do(func() {
 		close(n.stop)
 		<-n.stopped
+		<-n.carried
 		n.closeParts()
 	})
 }
@@ -343,7 +363,7 @@ const (
 func (n *Node) tags() map[string]string {
 	t := map[string]string{
 		tagGen: strconv.FormatUint(n.self().Gen, 16), tagDir: strconv.FormatUint(n.dir, 16), tagHTTP: n.HTTPAddr(), tagVersion: n.opts.Version,
-		tagRevision: strconv.FormatInt(n.policy.Load().policy.Revision(), 10),
+		tagRevision: strconv.FormatInt(n.policy.Load().policy.Revision(), 10), tagKey: seal.Tag(n.key.Public()),
 	}
 	if n.opts.Host != "" {
 		t[tagHost] = n.opts.Host

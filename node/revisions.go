@@ -158,10 +158,10 @@ func (n *Node) tellRevisions(news []said) {
 		body := append([]byte{msgRollout}, wire.EncodeEntries([]rollout.Entry{s.Now})...)
 		key := fmt.Sprintf("revision/%d/%x", s.Now.Revision, s.Now.Hash[:8])
 		if s.from != "" {
-			n.pool.Relay(s.from, key, frozenWeight, body)
+			n.pass(s.from, key, frozenWeight, body)
 			continue
 		}
-		n.pool.Spread(key, frozenWeight, body)
+		n.cast(key, frozenWeight, body)
 		for _, name := range n.pool.Alive() {
 			n.tell(name, msgRollout, body[1:])
 		}

@@ -33,7 +33,7 @@ func (n *Node) watchRollout(now ledger.Instant) {
 			n.tell(name, msgTally, body)
 		}
 		if len(do.To) == 0 {
-			n.pool.Spread("tally/"+n.opts.Name, tallyWeight, append([]byte{msgTally}, body...))
+			n.cast("tally/"+n.opts.Name, tallyWeight, append([]byte{msgTally}, body...))
 		}
 	}
 	if do.Write {
@@ -53,7 +53,7 @@ func (n *Node) watchRollout(now ledger.Instant) {
 // receiveTally takes a peer's counters over, and tells them on if they are news.
 func (n *Node) receiveTally(from string, of rollout.Key, rows []rollout.Row, body []byte) {
 	if n.roll.Receive(of, rows, n.pool.Alive()) {
-		n.pool.Relay(from, "tally/"+rows[0].Node, tallyWeight, append([]byte{msgTally}, body...))
+		n.pass(from, "tally/"+rows[0].Node, tallyWeight, append([]byte{msgTally}, body...))
 	}
 }
 

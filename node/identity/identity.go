@@ -83,3 +83,6 @@ func Node(name string) (string, error) {
 	}
 	return url.PathUnescape(s)
 }
+
+// Private is the private key.
+func (k Key) Private() ed25519.PrivateKey { return k.private }

@@ -158,7 +158,7 @@ var all = []Metric{
 // Names returns every metric of this package, sorted by name. The Go runtime's and the process's own
 // metrics (go_, process_) come from client_golang and are not listed.
 func Names() []Metric {
-	ms := slices.Concat(all, guardMetrics, auditMetrics)
+	ms := slices.Concat(all, guardMetrics, auditMetrics, trustMetrics)
 	for i := range ms {
 		ms[i].Labels = slices.Clone(ms[i].Labels)
 	}

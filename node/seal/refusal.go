@@ -1,0 +1,55 @@
+package seal
+
+import "fmt"
+
+// Reason is why a message was refused. The names are labels of a metric: append only.
+type Reason uint8
+
+const (
+	Malformed    Reason = iota // it cannot be read
+	Unsigned                   // it comes without a signature from a node that signs
+	UnknownKey                 // its sender's key is not known here (yet)
+	WrongKey                   // another key than the one that is known of the sender's directory
+	Forged                     // the signature is not its sender's
+	NotTheirs                  // it is another node's, or another generation's, to say
+	Replayed                   // it was read before, or is older than what was read
+	Flood                      // more than one node may have checked
+	Convicted                  // the key has signed two different rows of one version
+	TwoLives                   // two processes sign with one key
+	Unproved                   // it says that this node has said more than it has, and shows no proof
+	Unenrolled                 // no operator has signed the sender's key
+	Unauthorised               // a change of policy without the signature of an operator that the policy trusts
+	numReasons
+)
+
+var reasonNames = [numReasons]string{
+	"malformed", "unsigned", "unknown_key", "wrong_key", "forged", "not_theirs", "replayed", "flood", "convicted", "two_lives", "unproved", "unenrolled", "unauthorised",
+}
+
+func (r Reason) String() string {
+	if r < numReasons {
+		return reasonNames[r]
+	}
+	return fmt.Sprintf("reason(%d)", uint8(r))
+}
+
+// Reasons lists all of them.
+func Reasons() []Reason {
+	rs := make([]Reason, numReasons)
+	for i := range rs {
+		rs[i] = Reason(i)
+	}
+	return rs
+}
+
+// Refusal is the error of what is not taken.
+type Refusal struct {
+	Reason Reason
+	What   string
+}
+
+func (r *Refusal) Error() string { return r.Reason.String() + ": " + r.What }
+
+func refuse(why Reason, format string, args ...any) error {
+	return &Refusal{why, fmt.Sprintf(format, args...)}
+}
