@@ -253,6 +253,9 @@ func (n *Node) pushPull(join bool) []byte {
 			parts = append(parts, append([]byte{msgPolicy}, cur.encode()...))
 		}
 	}
+	if ps := n.book.Proofs(); len(ps) > 0 { // one that runs twice may hear of it in no other way
+		parts = append(parts, append([]byte{msgProof}, ps[n.rand.IntN(len(ps))].Encode()...))
+	}
 	return wire.JoinParts(append(parts, append([]byte{msgSeal}, n.signer.State(parts)...)))
 }
 
@@ -293,6 +296,10 @@ func (n *Node) takeState(parts [][]byte) {
 		}
 	}
 	for _, p := range parts {
+		if len(p) > 0 && p[0] == msgProof {
+			n.takeProof(from, p[1:])
+			continue
+		}
 		// A digest names its sender itself; the rest does not care for it.
 		n.takeFrom("", dir, theirs, p)
 	}

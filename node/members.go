@@ -29,6 +29,10 @@ func (n *Node) Members() []api.Member {
 		n.replica.EachStuck(func(s ledger.StuckRights) { stuck[s.Holder] = append(stuck[s.Holder], stuckView(s)) })
 	})
 	alarmed := n.auditor.alarmed()
+	twoRows := map[string]bool{}
+	for _, p := range n.book.Proofs() {
+		twoRows[p.Holder.Node] = true
+	}
 	var ms []api.Member
 	for _, m := range n.pool.Members() {
 		h := holderOf(m)
@@ -39,6 +43,8 @@ func (n *Node) Members() []api.Member {
 			Founder: slices.ContainsFunc(seats, func(s ledger.Seat) bool { return s.Holder == h }),
 			Foreign: stranger(&m, charter), AuditAlarm: alarmed[m.Name],
 		}
+		v.Refused, v.RefusedWhy = n.refused.of(m.Name)
+		v.TwoRows = twoRows[m.Name]
 		v.Revision, _ = strconv.ParseInt(m.Tags[tagRevision], 10, 64)
 		if m.Self {
 			v.Guarding = guardingView(&g)

@@ -58,6 +58,12 @@ func printMembers(w *strings.Builder, list []api.Member) {
 		if m.AuditAlarm != "" {
 			notes = append(notes, "AUDIT LOG CHANGED ("+m.AuditAlarm+")")
 		}
+		if m.TwoRows {
+			notes = append(notes, "FENCED: it lies, or runs twice")
+		}
+		if m.Refused > 0 {
+			notes = append(notes, fmt.Sprintf("refused: %d, the last as %s", m.Refused, clean(m.RefusedWhy)))
+		}
 		revision := ""
 		if m.Revision > 0 {
 			revision = strconv.FormatInt(m.Revision, 10)

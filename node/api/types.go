@@ -299,9 +299,15 @@ type Member struct {
 	Founder    bool   `json:"founder,omitempty"`
 	Foreign    bool   `json:"foreign,omitempty"` // of another cluster of the same name: nothing is shared with it
 	// AuditAlarm says that its audit log was seen to be changed: fork or rollback. See GET /v1/audit.
-	AuditAlarm string  `json:"audit_alarm,omitempty"`
-	Self       bool    `json:"self,omitempty"`
-	RTTMS      float64 `json:"rtt_ms"`
+	AuditAlarm string `json:"audit_alarm,omitempty"`
+	// Refused counts what came in its name and was refused by the node that was asked, since its start, and RefusedWhy says why last;
+	// see swarmpurse_peer_refused_total.
+	Refused    int64  `json:"refused,omitempty"`
+	RefusedWhy string `json:"refused_why,omitempty"`
+	// TwoRows says that it has signed two different rows of one version: it lies, or runs twice. All that it signs is refused.
+	TwoRows bool    `json:"two_rows,omitempty"`
+	Self    bool    `json:"self,omitempty"`
+	RTTMS   float64 `json:"rtt_ms"`
 	// Ward says that the node that was asked guards this one, and LeaseLeftMS for how long the lease runs that it has
 	// acknowledged, margin included: until then it is not claimed here.
 	Ward        bool      `json:"ward,omitempty"`

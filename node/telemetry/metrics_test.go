@@ -32,6 +32,9 @@ func newMetrics(t testing.TB) (*Metrics, *prometheus.Registry) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	if err := RegisterTrust(reg, func() TrustState { return TrustState{[]RefusedState{{"forged", 2}}, 5, 1} }); err != nil {
+		t.Fatal(err)
+	}
 	return m, reg
 }
 
