@@ -72,7 +72,7 @@ func FuzzDecodeMessage(f *testing.F) {
 		f.Fatal(err)
 	}
 	a := &adopted{policy: p, by: "op"}
-	n := &Node{opts: Options{Name: "n1"}}
+	n := &Node{opts: Options{Name: "n1"}, book: seal.NewBook("n1")}
 	n.policy.Store(a)
 	f.Add("n2", append([]byte{msgPolicy}, a.encode()...))
 	f.Add("n2", append([]byte{msgDocument}, a.encode()...))
@@ -83,7 +83,7 @@ func FuzzDecodeMessage(f *testing.F) {
 		f.Add("n2", []byte{byte(kind), 1, 0x93, 0xa1, 'a', 1, 0xc4, 1, 9})
 	}
 	f.Fuzz(func(t *testing.T, from string, payload []byte) {
-		if op, err := n.decode(from, payload); op != nil && err != nil && len(payload) == 0 {
+		if op, err := n.decode(from, 0, payload); op != nil && err != nil && len(payload) == 0 {
 			t.Fatalf("work, and the error %v", err)
 		}
 	})

@@ -179,6 +179,7 @@ func (n *Node) tick(now ledger.Instant) {
 	n.compare(now)
 	n.watchRollout(now)
 	n.watchOutcomes(now)
+	n.sure(now)
 	if now >= n.met+meetEvery {
 		n.meet(now) // round-trip times change without notice
 	}

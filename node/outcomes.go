@@ -50,7 +50,7 @@ func (n *Node) watchOutcomes(now ledger.Instant) {
 	n.countOutcomes()
 	tell, write := n.boards.Tick(int64(now), len(n.pool.Alive()))
 	for _, t := range tell {
-		n.pool.Spread(fmt.Sprintf("sums/%x/%s", t.ID[:4], n.opts.Name), sumsWeight, append([]byte{msgSums}, wire.EncodeSums(t.ID, t.Rows)...))
+		n.cast(fmt.Sprintf("sums/%x/%s", t.ID[:4], n.opts.Name), sumsWeight, append([]byte{msgSums}, wire.EncodeSums(t.ID, t.Rows)...))
 	}
 	n.writeOutcomes(write)
 }
@@ -80,7 +80,7 @@ const countEvery ledger.Instant = 500
 // receiveSums takes a peer's sums over, and tells them on if they are news.
 func (n *Node) receiveSums(from string, id outcome.ID, rows []outcome.Row, body []byte) {
 	if n.boards.Receive(id, rows) {
-		n.pool.Relay(from, fmt.Sprintf("sums/%x/%s", id[:4], rows[0].Node), sumsWeight, append([]byte{msgSums}, body...))
+		n.pass(from, fmt.Sprintf("sums/%x/%s", id[:4], rows[0].Node), sumsWeight, append([]byte{msgSums}, body...))
 	}
 }
 

@@ -49,8 +49,15 @@ type signed struct {
 
 	own, proved uint64 // versions of this node's rows that it has signed in this run, and that a peer has shown to it
 	of          ledger.Holder
-	doubted     map[string]ledger.Instant // peers that were asked for a proof, and when
-	shown       map[string]ledger.Instant // peers that were shown one
+	// unsure: this node's directory is from before this run, and no peer has told yet which rows of it that knows. If an older copy of
+	// the directory was put back, a row that is written now may have the number of one that was: the rows are kept until a peer has answered.
+	unsure bool
+	since  ledger.Instant // from when on peers were there to answer; 0: they are not yet
+	held   map[rowKey]ledger.Spread
+	first  uint64 // version of the first row of this run that was kept
+
+	doubted map[string]ledger.Instant // peers that were asked for a proof, and when
+	shown   map[string]ledger.Instant // peers that were shown one
 }
 
 const leastSigned = 4096
@@ -104,6 +111,13 @@ func (n *Node) spreadRows(spreads []ledger.Spread) {
 	for i := range spreads {
 		row, w := spreads[i].Row, spreads[i].Weight
 		mine := row.Holder == n.self()
+		if mine && n.signed.unsure {
+			n.signed.held[rowKey{row.Holder, row.Instance}] = spreads[i]
+			if n.signed.first == 0 {
+				n.signed.first = row.Version
+			}
+			continue
+		}
 		kept, ok := n.signed.rows[rowKey{row.Holder, row.Instance}]
 		if ok && kept.version > row.Version {
 			continue // one that came after it goes on
@@ -185,6 +199,7 @@ func (n *Node) sendRows(to string, rows []ledger.Row) {
 		switch kept, ok := n.signed.rows[rowKey{row.Holder, row.Instance}]; {
 		case ok && kept.version >= row.Version:
 			add(kept.rows, kept.at)
+		case row.Holder == n.self() && n.signed.unsure:
 		case row.Holder == n.self():
 			one := *row // rows are the ledger's again after this
 			if own = append(own, &one); len(own) == seal.MaxRows {
@@ -212,7 +227,7 @@ func (n *Node) sendKeys(to string, list []*seal.Rows) {
 	for _, r := range list {
 		h := r.Holder()
 		pin, ok := n.book.KeyOf(h.Node, h.Gen)
-		if !ok || h.Node == n.opts.Name || n.peers.tells(h.Node, pin.Key) || told[ledger.Holder{Node: h.Node, Gen: pin.Dir}] || len(ks) == wire.MaxKeys {
+		if !ok || h.Node == n.opts.Name && pin.Dir == n.dir || n.peers.tells(h.Node, pin.Key) || told[ledger.Holder{Node: h.Node, Gen: pin.Dir}] || len(ks) == wire.MaxKeys {
 			continue
 		}
 		told[ledger.Holder{Node: h.Node, Gen: pin.Dir}] = true
@@ -261,6 +276,11 @@ func (n *Node) receiveSealed(now ledger.Instant, from string, r *seal.Rows, rows
 				s.of, s.own, s.proved = row.Holder, 0, row.Version
 			}
 			delete(s.doubted, from)
+			if s.unsure && row.Holder == n.self() && s.first > 0 && row.Version >= s.first {
+				// All rows of this run come after those of the runs before, unless this directory has forgotten some.
+				n.receive(now, from, &ledger.Row{Holder: n.self(), Version: math.MaxUint64})
+			}
+			s.unsure = false
 		} else {
 			s.keep(rowKey{row.Holder, row.Instance}, row.Version, signedRow{r, i})
 		}
@@ -300,7 +320,36 @@ func (n *Node) doubt(now ledger.Instant, from string, d *ledger.Digest) *ledger.
 			return &c
 		}
 	}
+	s.unsure = false // it knows nothing that this node does not
 	return d
+}
+
+// unsureFor is how long, in ms, a node waits for a peer to say which of its rows it knows. Peers of versions without signatures say
+// it in a way that fences at once.
+const unsureFor = 5_000
+
+// sure ends the wait, and tells what was kept. The loop's, at each tick.
+func (n *Node) sure(now ledger.Instant) {
+	s := &n.signed
+	if s.unsure {
+		if s.since == 0 && len(n.pool.Alive()) > 0 {
+			s.since = now
+		}
+		s.unsure = s.since == 0 || now < s.since+unsureFor && now >= s.since
+	}
+	if s.unsure || len(s.held) == 0 {
+		return
+	}
+	held := s.held
+	s.held = map[rowKey]ledger.Spread{}
+	if n.replica.Fenced() {
+		return
+	}
+	var spreads []ledger.Spread
+	for _, x := range held {
+		spreads = append(spreads, x)
+	}
+	n.spreadRows(spreads)
 }
 
 // prove shows a peer the latest row that is known here of its present life.
@@ -335,7 +384,7 @@ func (n *Node) convict(now ledger.Instant, from string, p *seal.Proof) {
 		return
 	}
 	n.log.Error().Str("event", "audit").Str("node", p.Holder.Node).Stringer("holder", p.Holder).Uint64("version", p.Version).Str("by", from).
-		Msg("two different rows of one version, both signed: that node lies, or two processes run on copies of its data directory. It is fenced: stop all of its processes, and start one with an empty data directory")
+		Msg("two different rows of one version, both signed: that node lies, two processes run on copies of its data directory, or an older copy of it was put back. It is fenced: stop all of its processes, and start one with an empty data directory")
 	n.auditor.act(audit.Record{Kind: audit.Alarm, What: "equivocation", Node: p.Holder.Node, By: from, Count: int64(p.Version),
 		Why: fmt.Sprintf("%v has signed two different rows of version %d", p.Holder, p.Version)})
 	n.refused.total[seal.Convicted].Add(1)
@@ -518,5 +567,5 @@ func (n *Node) unsignedRows(from string, rows []ledger.Row) []ledger.Row {
 
 // newSigned is empty.
 func newSigned() signed {
-	return signed{rows: map[rowKey]keptRow{}, newest: map[ledger.Holder]keptRow{}, doubted: map[string]ledger.Instant{}, shown: map[string]ledger.Instant{}}
+	return signed{rows: map[rowKey]keptRow{}, newest: map[ledger.Holder]keptRow{}, doubted: map[string]ledger.Instant{}, shown: map[string]ledger.Instant{}, held: map[rowKey]ledger.Spread{}}
 }

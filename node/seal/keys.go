@@ -40,13 +40,18 @@ func (b *Book) Meet(name string, dir uint64, key ed25519.PublicKey) error {
 	return b.pin(name, dir, key, false)
 }
 
-// Hearsay takes note of a key that a third node tells of. It never goes against what is known, nor says anything of this node.
+// Hearsay takes note of a key that a third node tells of. It never goes against what is known, and of this node's own name it says
+// something of earlier directories only.
 func (b *Book) Hearsay(name string, dir uint64, key ed25519.PublicKey) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if name != b.self {
-		_ = b.pin(name, dir, key, true)
+	if name == b.self {
+		own := b.pins[name]
+		if len(own) == 0 || dir >= own[len(own)-1].Dir {
+			return
+		}
 	}
+	_ = b.pin(name, dir, key, true)
 }
 
 // pin must be called under mu.

@@ -67,8 +67,16 @@ func TestKeys(t *testing.T) {
 	if p, _ := b.KeyOf("n1", 8); !bytes.Equal(p.Key, n1.pin.Key) {
 		t.Error("hearsay took the place of a key that was known")
 	}
-	if _, known := b.KeyOf("n3", 5); known {
-		t.Error("hearsay on this node itself was believed")
+	if err := b.Meet("n3", 6, next.pin.Key); err != nil {
+		t.Fatal(err)
+	}
+	b.Hearsay("n3", 8, other.pin.Key)
+	if p, _ := b.KeyOf("n3", 8); p.Dir != 6 {
+		t.Error("hearsay on a later life of this node was believed")
+	}
+	b.Hearsay("n3", 4, other.pin.Key)
+	if p, _ := b.KeyOf("n3", 5); p.Dir != 4 {
+		t.Error("hearsay on an earlier directory of this node's name was not believed")
 	}
 	b.Hearsay("n4", 4, other.pin.Key)
 	if err := b.Meet("n4", 4, n1.pin.Key); err != nil {
