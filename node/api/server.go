@@ -59,6 +59,9 @@ type Options struct {
 	// keeps a few open. 0 means 16,384, at some 10 kB each.
 	MaxConns int
 
+	// HeaderTimeout is how long a TLS handshake may take, and then the headers of a request; 0 means 10 s.
+	HeaderTimeout time.Duration
+
 	// BodyTimeout is how long a body may take to arrive once its headers have; 0 means 10 s. The
 	// proxy bounds its own.
 	BodyTimeout time.Duration
@@ -100,8 +103,8 @@ func New(o Options) (*Server, error) {
 	if o.Node == nil {
 		return nil, errors.New("api: Options.Node is missing")
 	}
-	if o.MaxConns < 0 || o.BodyTimeout < 0 || o.Grace < 0 {
-		return nil, fmt.Errorf("api: MaxConns %d, BodyTimeout %v and Grace %v must not be negative", o.MaxConns, o.BodyTimeout, o.Grace)
+	if o.MaxConns < 0 || o.HeaderTimeout < 0 || o.BodyTimeout < 0 || o.Grace < 0 {
+		return nil, fmt.Errorf("api: MaxConns %d, HeaderTimeout %v, BodyTimeout %v and Grace %v must not be negative", o.MaxConns, o.HeaderTimeout, o.BodyTimeout, o.Grace)
 	}
 	m, err := newMetrics(o.Registerer)
 	if err == nil && o.Events != nil {
@@ -133,7 +136,7 @@ func New(o Options) (*Server, error) {
 	s.http = &http.Server{
 		Handler: s.mux,
 		// No ReadTimeout and no WriteTimeout: they would cut streams. Bodies have their own deadline.
-		ReadHeaderTimeout: readHeaderTimeout,
+		ReadHeaderTimeout: orDefault(o.HeaderTimeout, readHeaderTimeout),
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          stdlog.New(httpLog{o.Logger}, "", 0),
