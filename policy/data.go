@@ -65,6 +65,9 @@ func (p pattern) fits(name string) bool {
 	return name == p.text
 }
 
+// covers reports whether p fits all that o fits.
+func (p pattern) covers(o pattern) bool { return p.fits(o.text) && (p.prefix || !o.prefix) }
+
 // fitsAny reports whether one of them fits; none at all fit everything.
 func fitsAny(list []pattern, name string) bool {
 	return len(list) == 0 || slices.ContainsFunc(list, func(p pattern) bool { return p.fits(name) })

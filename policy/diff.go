@@ -103,7 +103,7 @@ func (f *flat) sequence(path string, n *yaml.Node) {
 			continue
 		}
 		name := fmt.Sprint(i + 1)
-		for _, key := range []string{"name", "level"} {
+		for _, key := range []string{"name", "level", "domain"} {
 			if v := field(item, key); v != nil {
 				name = v.Value
 				break

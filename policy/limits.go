@@ -32,6 +32,10 @@ const (
 	MaxZones     = 32   // of one data set, budget or upstream
 	MaxPatterns  = 256  // models, and data sets, of one upstream
 
+	MaxRateDomains     = 64  // domains of the rate limit service
+	MaxRateDescriptors = 256 // of one domain
+	MaxRateKeys        = 16  // of one descriptor
+
 	// MaxClassQueue is the most that a class's queue may say; a node's own bound is below it.
 	MaxClassQueue = 1_000_000
 

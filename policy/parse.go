@@ -122,6 +122,9 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 		d.rules(p, n)
 	}
 	d.meters(p)
+	if n := f["ratelimit"]; n != nil {
+		d.rateDomains(p, n)
+	}
 	if n := f["default"]; n != nil {
 		switch s, ok := d.Text(n, "default"); {
 		case !ok:

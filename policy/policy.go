@@ -40,7 +40,8 @@ type Policy struct {
 	upstreams []*Upstream
 	datasets  []*dataSet
 
-	callers []Caller
+	callers     []Caller
+	rateDomains []*RateDomain
 
 	points bool // a token type of the name PriorityToken is declared
 

@@ -50,6 +50,8 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 		Doc: "Where calls may run: providers and local models, as nodes know them by --upstream NAME=URL. With it, calls run at these only, and only where their zones, class and data allow. Default: calls are not routed."},
 	{Name: "callers", Is: document.Schema{List: callerShape},
 		Doc: "Who may call from elsewhere, by keys that swarmpurse keys caller makes. On loopback and on a Unix socket no key is needed."},
+	{Name: "ratelimit", Is: document.Schema{List: rateDomainShape},
+		Doc: "Domains of Envoy's rate limit service (--grpc): what call each descriptor stands for, which the rules then decide on. Default: none, so that Envoy is told that nothing is limited."},
 }}
 
 var callerShape = &document.Shape{Name: "a caller", Fields: []document.Field{
@@ -63,6 +65,26 @@ var callerShape = &document.Shape{Name: "a caller", Fields: []document.Field{
 	{Name: "rate", Is: document.Schema{Kind: "string", Form: document.RateForm}, Doc: "How many requests it may make at one node: 50/s. Absent: as many as come."},
 	{Name: "burst", Is: document.Schema{Kind: "integer", Min: 1, Max: MaxCallerRate}, Doc: "How many of them at once. Default: what the rate brings in a second."},
 	{Name: "concurrency", Is: document.Schema{Kind: "integer", Min: 1, Max: MaxCallerRate}, Doc: "How many of its requests one node answers at a time, streams included. Absent: as many as come."},
+}}
+
+var rateDomainShape = &document.Shape{Name: "a domain", Fields: []document.Field{
+	{Name: "domain", Required: true, Is: document.Schema{Kind: "string", Form: document.TextForm}, Doc: "As the rate limit filter of Envoy names it."},
+	{Name: "unmatched", Is: document.Schema{Kind: "string", Words: []string{"admit", "deny"}},
+		Doc: "What a descriptor gets that none below fits: admit, not counted, as of Envoy's own service, or deny. Default: admit."},
+	{Name: "descriptors", Required: true, Is: document.Schema{List: rateDescriptorShape}, Doc: "The first that fits a descriptor counts."},
+}}
+
+var rateDescriptorShape = &document.Shape{Name: "a descriptor", Fields: []document.Field{
+	{Name: "match", Required: true, Is: document.Schema{Keys: rateKeyForm, Each: &document.Schema{Kind: "string", Form: rateValueForm}},
+		Doc: "The entries that a descriptor must have, by key: a value, how it begins, as in gpt-4*, or * for any. It may have others, too."},
+	{Name: "hits", Required: true, Is: document.Schema{Kind: "string", Form: hitsForm},
+		Doc: "What hits_addend counts: tokens.NAME, an amount of that token type at no cost and price of rules, or prompt_tokens or max_output_tokens, of which rules compute costs."},
+	{Name: "call", Is: document.Schema{Keys: callKeyForm, Each: &document.Schema{Kind: "string", Form: document.TextForm}},
+		Doc: "Fields of the call by name (tenant, agent, run, class, model, attributes.NAME): a value, or $KEY for that of an entry. Default: entries of those names; other entries are attributes."},
+	{Name: "hold", Is: document.Duration,
+		Doc: "How long hits stay reserved, 1s to 30m: so long a refund (is_negative_hits) of the same call gives back what was not used. Then they are charged. Default: they are charged at once, and refunds give nothing."},
+	{Name: "report", Is: document.Schema{Kind: "boolean"},
+		Doc: "true: hits tell what was used already, as Envoy does when a stream is done. They are booked whatever is left: what is not there is debt, paid before the next call. Default: false."},
 }}
 
 var dataShape = &document.Shape{Name: "a data set", Fields: []document.Field{
@@ -123,6 +145,11 @@ var guardShape = &document.Shape{Name: "guard", Fields: []document.Field{
 }}
 
 const (
+	rateKeyForm   = `^[!-~]+$`
+	rateValueForm = document.TextForm
+	hitsForm      = `^(prompt_tokens|max_output_tokens|tokens\.[A-Za-z0-9][A-Za-z0-9._-]*)$`
+	callKeyForm   = perForm
+
 	requiresForm = `^[A-Za-z_]+(\.[A-Za-z_]+)*$`
 
 	byForm    = `^(tenant|agent|run|model|attributes\.[A-Za-z_][A-Za-z0-9_.-]*)$`

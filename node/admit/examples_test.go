@@ -75,6 +75,10 @@ func bindings() []binding {
 		{"agents", "run-day", policy.Call{Run: "r1", PromptTokens: 20_000}, Usage{PromptTokens: 20_000}, false, 20},
 		{"agents", "pool", policy.Call{Tenant: "search", PromptTokens: 20_000}, Usage{PromptTokens: 20_000}, false, 25},
 
+		{"envoy", "gpu-pool", policy.Call{Tenant: "*", Model: "m", PromptTokens: 200_000}, Usage{PromptTokens: 200_000}, false, 25},
+		{"envoy", "tenant-day", policy.Call{Tenant: "search", Model: "m", PromptTokens: 200_000}, Usage{PromptTokens: 200_000}, false, 10},
+		{"envoy", "tenant-requests", policy.Call{Tenant: "search"}, Usage{}, false, 500},
+
 		{"bandwidth", "pool", policy.Call{Tenant: "search", PromptTokens: 10_000}, Usage{PromptTokens: 10_000}, false, 20},
 		{"priority", "pool", policy.Call{Tenant: "search", PromptTokens: 10_000}, Usage{PromptTokens: 10_000}, false, 5},
 	}
@@ -121,6 +125,9 @@ func TestExamplesBind(t *testing.T) {
 		t.Fatal(files, err)
 	}
 	for _, f := range files {
+		if strings.HasSuffix(f, ".test.yaml") {
+			continue
+		}
 		name := strings.TrimSuffix(filepath.Base(f), ".yaml")
 		if strings.HasSuffix(name, ".test") {
 			continue
