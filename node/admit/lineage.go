@@ -37,6 +37,7 @@ type note struct {
 	no   refusal // why it was refused, of those that were
 	to   *target // where it was sent; nil if it was not
 	data bool    // it named data sets: the lineage has them
+	ran  bool    // it had run already: see TryRan
 	// shared is how its tenant stood at the instances that were shared out.
 	shared []Standing
 	score  *float64 // what its caller said of its answer; nil for nothing

@@ -250,7 +250,7 @@ func (e *Engine) view(sh uint32, n *trail, r *record, v *Noted, usage *Usage) {
 	case r.bound.cheaper != nil:
 		v.Reason = r.bound.cheaper.reason()
 	default:
-		v.Reason = admitReason(p, v.Waited)
+		v.Reason = r.admitReason(v.Waited)
 	}
 	hs := r.held()
 	for j := range hs {

@@ -95,7 +95,7 @@ type held struct {
 }
 
 // outcomes are those that nearly all calls have, so that they take no memory of their own.
-var outcomes = [...]string{"", "ok", "error", "cancelled", "released", "expired", OutcomeRefused}
+var outcomes = [...]string{"", "ok", "error", "cancelled", "released", "expired", OutcomeRefused, OutcomeReported}
 
 // OutcomeRefused is the outcome of a call that was admitted and then refused by its provider.
 const OutcomeRefused = "refused_upstream"

@@ -105,7 +105,7 @@ func (e *Engine) end(now ledger.Instant, id ID, to State, st *Settlement) (s *sh
 	if r.outcome == nil { // or its provider has refused it
 		r.outcome = ending(st.Outcome)
 	}
-	if st.Usage != nil {
+	if st.Usage != nil && !st.Partial {
 		e.learn(r, st.Usage.CompletionTokens)
 		if n := r.note; n != nil && n.to != nil {
 			n.to.meter.cost.Add(n.to.upstream.Cost(st.Usage.PromptTokens, st.Usage.CompletionTokens))
@@ -131,6 +131,10 @@ func (e *Engine) forgotten(id ID) error {
 
 // used works out what each draw is charged.
 func (r *record) used(st *Settlement, amounts *[policy.MaxDraws]ledger.Tokens) error {
+	if st.amounts != nil {
+		copy(amounts[:], st.amounts)
+		return nil
+	}
 	if err := r.checkUsed(st.Used); err != nil {
 		return err
 	}
@@ -380,7 +384,7 @@ func (e *Engine) lookup(id ID) (d Details, touched bool, err error) {
 	case r.bound.cheaper != nil:
 		d.Reason = r.bound.cheaper.reason()
 	default:
-		d.Reason = admitReason(p, d.Waited)
+		d.Reason = r.admitReason(d.Waited)
 	}
 	hs := r.held()
 	if len(hs) == 0 {
@@ -413,8 +417,11 @@ func lifted(p *policy.Plan) string {
 	return fmt.Sprintf(", in class %q for priority points", p.Class.Name)
 }
 
-func admitReason(p *policy.Plan, waited time.Duration) string {
+func (r *record) admitReason(waited time.Duration) string {
+	p := r.bound.plan
 	switch {
+	case r.note != nil && r.note.ran:
+		return "it had run already: what it used is booked, and is debt where there are no rights"
 	case len(p.Draws) == 0 && !p.Matched:
 		return "no rule matches, and the policy's default is admit: not counted"
 	case len(p.Draws) == 0:

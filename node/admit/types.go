@@ -172,7 +172,12 @@ type Settlement struct {
 	// that is repeated.
 	Score *float64
 
+	// Partial says that Usage tells of one kind of tokens only, so that nothing is learned from it of how calls are.
+	Partial bool
+
 	Outcome string // "ok", "error", "cancelled"; free text up to 64 bytes, kept with the decision
+
+	amounts []ledger.Tokens // by draw, instead of all above
 }
 
 // Usage is a provider's token count.
@@ -198,7 +203,7 @@ var (
 	ErrInvalid   = errors.New("invalid request") // the caller's mistake: the message names the field
 )
 
-// Admitter is the node as its doors (HTTP API, proxy, later gRPC) see it. Safe for concurrent use.
+// Admitter is the node as its doors (HTTP API, proxy, gRPC) see it. Safe for concurrent use.
 type Admitter interface {
 	// Admit decides on a call; it may block up to the wait that the request allows. An error means
 	// that nothing was decided and nothing is reserved: ErrInvalid, or ctx ended while it was queued.

@@ -137,6 +137,10 @@ func (w *watch) look(now ledger.Instant, g *gate, l Ledger, p *policy.Policy) {
 	w.at, w.due = now, now+watchPause
 	o := l.Outlook(now, g.id, 0)
 	w.press(g, pressure(now, w.budget, &o))
+	if o.Known {
+		g.most.Store(int64(o.Capacity))
+	}
+	g.others.Store(int64(o.Swarm - o.Local))
 	if w.low {
 		left := int64(whole)
 		if o.Known && o.Capacity > 0 {
