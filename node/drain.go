@@ -26,6 +26,9 @@ const (
 func (n *Node) drain() {
 	n.draining.Store(true)
 	n.engine.Drain()
+	if n.rls != nil {
+		n.rls.Drain()
+	}
 	n.events.End()
 	_ = n.look(func(ledger.Instant) { n.retag() })
 	n.log.Info().Msg("draining: calls in flight end, new ones are refused")
@@ -38,6 +41,9 @@ func (n *Node) drain() {
 		_, active := n.engine.Counts()
 		return active == 0 && n.waiting.Load() == 0
 	})
+	if n.rls != nil {
+		n.rls.Flush() // nobody gives back any more what is held for that
+	}
 	if _, active := n.engine.Counts(); active > 0 {
 		n.log.Warn().Int("reservations", active).Msg("not settled in time: they stay charged in full")
 	}

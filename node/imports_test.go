@@ -37,6 +37,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"node/caller":      {"ledger", "policy"},
 		"node/llm":         {"ledger", "policy", "node/admit", "node/caller", "node/llm/"},
 		"node/llm/standin": {"ledger", "policy", "node/admit", "node/llm"},
+		"node/rls":         {"ledger", "policy", "node/admit"},
 		"node/api":         {"ledger", "policy", "node/admit", "node/caller", "node/events"},
 		"node/events":      {},
 		"node":             {"ledger", "ledger/guardian", "ledger/placement", "gossip", "policy", "policy/document", "policy/outcome", "policy/rollout", "node/"},
@@ -70,7 +71,7 @@ func TestImportsPointOneWay(t *testing.T) {
 			"github.com/hashicorp/memberlist": {"gossip"},
 			"github.com/hashicorp/serf/serf":  {"gossip"},
 			"go.etcd.io/bbolt":                {"node/store"},
-			"github.com/rs/zerolog":           {"gossip", "node", "node/store", "node/telemetry", "node/llm", "node/llm/standin", "node/api", "cmd/swarmpurse"},
+			"github.com/rs/zerolog":           {"gossip", "node", "node/store", "node/telemetry", "node/llm", "node/llm/standin", "node/api", "node/rls", "cmd/swarmpurse"},
 		} {
 			if slices.Contains(p.Imports, lib) && !slices.Contains(only, pkg) {
 				t.Errorf("%s imports %s; only %v may", pkg, lib, only)

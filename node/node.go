@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
+	"golang.org/x/sync/errgroup"
 
 	crand "crypto/rand"
 
@@ -30,6 +31,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/events"
 	"github.com/swarmpurse/swarmpurse/node/identity"
 	"github.com/swarmpurse/swarmpurse/node/llm"
+	"github.com/swarmpurse/swarmpurse/node/rls"
 	"github.com/swarmpurse/swarmpurse/node/seal"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
@@ -63,6 +65,8 @@ type Node struct {
 	peers   peers
 	mail    mailer
 	refused *refusals
+	rls     *rls.Server  // nil: no gRPC door
+	grpcLis net.Listener // likewise
 
 	inputs   chan op       // to the loop, for the replica; full means busy
 	looks    chan op       // to the loop: calls to decide, and questions
@@ -148,6 +152,11 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.door, err = api.Listen(o.HTTP, api.TLSFiles{Cert: o.TLSCert, Key: o.TLSKey}); err != nil {
 		return err
 	}
+	if o.GRPC != "" {
+		if n.grpcLis, err = listenGRPC(o.GRPC); err != nil {
+			return err
+		}
+	}
 	if n.metrics, err = telemetry.New(telemetry.Options{Registerer: o.Registry, Version: o.Version, Revision: o.Revision, Runtime: true}); err != nil {
 		return err
 	}
@@ -210,6 +219,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 		Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}), TenantMetrics: n.tenantMetrics,
 		Faults: o.Faults, Logger: n.part("http"), Registerer: o.Registry,
 	})
+	if err == nil && n.grpcLis != nil {
+		n.rls, err = rls.New(rls.Options{Node: rlsNode{n}, Logger: n.part("rls"), Registerer: o.Registry})
+	}
 	if err == nil {
 		err = telemetry.RegisterAudit(o.Registry, n.auditor.state)
 	}
@@ -268,17 +280,29 @@ func (n *Node) resolve(id ledger.InstanceID) (ledger.Spec, bool) {
 func (n *Node) Run(ctx context.Context) error {
 	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopServing()
+	var doors errgroup.Group // each ends when the context does, or the port fails
 	served := make(chan error, 1)
-	go func() { served <- n.server.Serve(serveCtx, n.door) }()
-	n.log.Info().Str("gossip", n.pool.Addr()).Str("http", n.HTTPAddr()).Str("version", n.opts.Version).
+	failed := make(chan error, 2)
+	serve := func(name string, f func(context.Context, net.Listener) error, ln net.Listener) {
+		doors.Go(func() error {
+			err := f(serveCtx, ln)
+			failed <- fmt.Errorf("the %s server ended: %w", name, err)
+			return err
+		})
+	}
+	serve("HTTP", n.server.Serve, n.door)
+	if n.rls != nil {
+		serve("gRPC", n.rls.Serve, n.grpcLis)
+	}
+	go func() { served <- doors.Wait() }()
+	n.log.Info().Str("gossip", n.pool.Addr()).Str("http", n.HTTPAddr()).Str("grpc", n.GRPCAddr()).Str("version", n.opts.Version).
 		Int64("policy_revision", n.policy.Load().policy.Revision()).Msg("node started")
 
 	var err error
 	select {
 	case <-ctx.Done():
 		n.drain()
-	case err = <-served:
-		err = fmt.Errorf("the HTTP server ended: %w", err)
+	case err = <-failed:
 	case err = <-n.fatal:
 	case <-n.stopped:
 		err = errors.New("the node was closed")
@@ -290,7 +314,7 @@ func (n *Node) Run(ctx context.Context) error {
 			err = e
 		}
 	case <-time.After(15 * time.Second):
-		n.log.Warn().Msg("HTTP connections did not end in time")
+		n.log.Warn().Msg("connections did not end in time")
 	}
 	n.Close()
 	n.log.Info().Msg("node stopped")
@@ -314,6 +338,9 @@ func (n *Node) closeParts() {
 	}
 	if n.door != nil {
 		_ = n.door.Close()
+	}
+	if n.grpcLis != nil {
+		_ = n.grpcLis.Close()
 	}
 	n.auditor.close()
 	if n.store != nil {

@@ -26,6 +26,7 @@ type Options struct {
 	HTTP      string // host:port, or unix:/path. Default 127.0.0.1:7070. Other than on loopback it needs the next two
 	TLSCert   string // PEM file of the certificate of the HTTP address, with its chain; read again when it changes
 	TLSKey    string // PEM file of its key
+	GRPC      string // of the rate limit service, host:port on loopback or unix:/path; "" or "off": there is none
 	Zone      string // where the node runs, told to peers
 	Host      string // the machine that it runs on, told to peers: they choose guardians on others. Default: the host's name
 
@@ -56,7 +57,9 @@ const (
 	DefaultCluster = "swarmpurse"
 	DefaultGossip  = "127.0.0.1:7946"
 	DefaultHTTP    = "127.0.0.1:7070"
-	DefaultDrain   = 20 * time.Second
+	// DefaultGRPC is the flag's default; an Options that does not say opens no gRPC door.
+	DefaultGRPC  = "127.0.0.1:7071"
+	DefaultDrain = 20 * time.Second
 	// DefaultGossipRate is in bytes per second.
 	DefaultGossipRate = 25_000
 	maxExpect         = 64
@@ -86,6 +89,9 @@ func (o Options) complete() (Options, error) {
 	def(&o.Gossip, DefaultGossip)
 	def(&o.HTTP, DefaultHTTP)
 	def(&o.Version, "dev")
+	if o.GRPC == noGRPC {
+		o.GRPC = ""
+	}
 	if o.BootstrapExpect == 0 {
 		o.BootstrapExpect = 1
 	}

@@ -452,6 +452,9 @@ func (n *Node) Status() api.Status {
 		Addresses: map[string]string{"gossip": n.pool.Addr(), "http": n.HTTPAddr()}, Decisions: map[string]int64{},
 		Waiting: int(n.waiting.Load()),
 	}
+	if n.grpcLis != nil {
+		s.Addresses["grpc"] = n.GRPCAddr()
+	}
 	g := n.pool.Stats()
 	s.GossipSent, s.GossipReceived = int64(g.Sent.Bytes), int64(g.Received.Bytes)
 	counts, active := n.engine.Counts()

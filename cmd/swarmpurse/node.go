@@ -41,8 +41,8 @@ func newNodeCommand(a *app) *cobra.Command {
 		Short: "Run a node",
 		Long:  nodeHelp,
 		Example: `  swarmpurse node --name n1
-  swarmpurse node --name n2 --gossip 127.0.0.1:7956 --http 127.0.0.1:7080 --join 127.0.0.1:7946 \
-      --policy policy.yaml --data ./n2 --upstream openai=https://api.openai.com/v1`,
+  swarmpurse node --name n2 --gossip 127.0.0.1:7956 --http 127.0.0.1:7080 --grpc 127.0.0.1:7081 \
+      --join 127.0.0.1:7946 --policy policy.yaml --data ./n2 --upstream openai=https://api.openai.com/v1`,
 		Args: cobra.NoArgs,
 	}
 	f := c.Flags()
@@ -53,6 +53,7 @@ func newNodeCommand(a *app) *cobra.Command {
 	f.StringVar(&o.HTTP, "http", node.DefaultHTTP, "`address` of the HTTP API and the proxy, host:port or unix:/path; other than on loopback callers need keys, and the node a certificate")
 	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM `file` of the certificate for --http, with its chain; read again when it changes")
 	f.StringVar(&o.TLSKey, "tls-key", "", "PEM `file` of the certificate's key")
+	f.StringVar(&o.GRPC, "grpc", node.DefaultGRPC, "`address` of Envoy's rate limit service, host:port on loopback or unix:/path; off: none")
 	f.StringSliceVar(&o.Join, "join", nil, "`address` of a member's gossip; repeatable")
 	f.IntVar(&o.BootstrapExpect, "bootstrap-expect", 1, "found a cluster of this many founders; with --join and 1, found none")
 	f.StringVar(&o.PolicyFile, "policy", "", "policy `file`")

@@ -46,6 +46,7 @@ func TestScripts(t *testing.T) {
 			server := httptest.NewServer(s.Handler())
 			env.Defer(server.Close)
 			env.Setenv("SWARMPURSE_NODE", server.URL)
+			env.Setenv("SWARMPURSE_GRPC", "off") // scripts run at one time, and the default port is one
 			shipped, err := filepath.Abs("../../policy")
 			if err != nil {
 				return err

@@ -478,7 +478,7 @@ type Status struct {
 	Reasons    []string          `json:"reasons,omitempty"` // why not ready, each with what to do
 	Durable    bool              `json:"durable"`
 	Started    time.Time         `json:"started"`
-	Addresses  map[string]string `json:"addresses"` // gossip, http
+	Addresses  map[string]string `json:"addresses"` // gossip, http, grpc
 	// Gossip traffic since the start, in bytes, all of the pool's.
 	GossipSent     int64 `json:"gossip_bytes_sent"`
 	GossipReceived int64 `json:"gossip_bytes_received"`

@@ -96,7 +96,7 @@ func newSwarm(o *Options, policy string, say func(string, ...any)) (*swarm, erro
 			return nil, err
 		}
 		m.args = []string{
-			"node", "--name", m.name, "--gossip", gossipAddr(i), "--http", sock, "--cluster", "chaos-" + strconv.FormatUint(o.Seed, 10),
+			"node", "--name", m.name, "--gossip", gossipAddr(i), "--http", sock, "--grpc", "off", "--cluster", "chaos-" + strconv.FormatUint(o.Seed, 10),
 			"--zone", zoneOf(i, o.Nodes), "--host", m.name, "--bootstrap-expect", strconv.Itoa(o.Nodes), "--policy", file, "--data", filepath.Join(m.disk, "data"),
 			"--faults", "--log-format", "json",
 		}

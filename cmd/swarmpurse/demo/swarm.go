@@ -99,7 +99,7 @@ func tryStart(ctx context.Context, o *Options, dir, policyFile, upstream string)
 	for i, m := range s.members {
 		name := "n" + strconv.Itoa(i+1)
 		args := []string{
-			"node", "--name", name, "--gossip", m.gossip, "--http", m.http, "--cluster", cluster, "--zone", m.zone,
+			"node", "--name", name, "--gossip", m.gossip, "--http", m.http, "--grpc", "off", "--cluster", cluster, "--zone", m.zone,
 			"--bootstrap-expect", strconv.Itoa(expect), "--policy", policyFile, "--data", filepath.Join(dir, name),
 			"--upstream", "openai=" + upstream, "--faults", "--log-format", "json",
 		}

@@ -1,0 +1,52 @@
+package rls
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Results of descriptors.
+const (
+	resultOK        = "ok"
+	resultOver      = "over_limit"
+	resultInvalid   = "invalid" // its values make no call that the policy can decide on: over its limit
+	resultUnmatched = "unmatched"
+	resultReported  = "reported"
+	resultRefunded  = "refunded"
+)
+
+// otherDomain is the label of domains that the policy does not have.
+const otherDomain = "other"
+
+type metrics struct {
+	requests    *prometheus.CounterVec // code
+	descriptors *prometheus.CounterVec // domain, result
+	refunds     *prometheus.CounterVec // result
+	early       prometheus.Counter
+	duration    prometheus.Histogram
+}
+
+func newMetrics(reg prometheus.Registerer, held func() int) (*metrics, error) {
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: "swarmpurse_ratelimit_" + name, Help: help}, labels)
+	}
+	m := &metrics{
+		requests:    counter("requests_total", "Requests to the rate limit service by what they were told: ok, over_limit, or the name of a gRPC status.", "code"),
+		descriptors: counter("descriptors_total", "Descriptors by domain of the policy and by what became of them: ok, over_limit, invalid, unmatched, reported, refunded.", "domain", "result"),
+		refunds:     counter("refund_hits_total", "Hits given back by is_negative_hits: returned to their budgets, or lost, as nothing was held for them any more.", "result"),
+		early: prometheus.NewCounter(prometheus.CounterOpts{Name: "swarmpurse_ratelimit_holds_cut_total",
+			Help: "Reservations that were charged before their hold was over, as too many waited for a refund."}),
+		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "swarmpurse_ratelimit_duration_seconds",
+			Help: "Time from request to answer.", Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 13)}),
+	}
+	if reg == nil {
+		return m, nil
+	}
+	now := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "swarmpurse_ratelimit_held_reservations",
+		Help: "Reservations that wait for a refund now."}, func() float64 { return float64(held()) })
+	for _, c := range []prometheus.Collector{m.requests, m.descriptors, m.refunds, m.early, m.duration, now} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
