@@ -111,7 +111,7 @@ func text(out *pb.RateLimitResponse) string {
 func (g *gate) spent(instance string) (spent, reserved, debt ledger.Tokens) {
 	g.t.Helper()
 	name, _, _ := strings.Cut(instance, "/")
-	b, err := g.n.Budget(name)
+	b, err := g.n.Budget(name, api.View{All: true})
 	if err != nil {
 		g.t.Fatal(err)
 	}
