@@ -48,6 +48,7 @@ func TestExamplesThroughTheProxy(t *testing.T) {
 		// A tenant with the flag pays three times for output.
 		{example: "flags", tenant: "search", model: "m", flags: "dear_output", spent: map[string]ledger.Tokens{"pool": 1600}},
 		{example: "flags", tenant: "mail", model: "m", spent: map[string]ledger.Tokens{"pool": 1200}},
+		{example: "shadow", tenant: "search", model: "m", spent: map[string]ledger.Tokens{"pool": 1600, "tenant-day/search": 1600}},
 		// 2.5 * 1000 + 10 * 200 and 0.15 * 1000 + 0.6 * 200 micro-dollars.
 		{example: "ab", agent: "agent-8", model: "gpt-4o", experiment: "small-model=control", spent: map[string]ledger.Tokens{"company-day": 4500}},
 		{example: "ab", agent: "agent-1", model: "gpt-4o", experiment: "small-model=mini", runs: `"model":"gpt-4o-mini","temperature":0.3`, spent: map[string]ledger.Tokens{"company-day": 270}},

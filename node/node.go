@@ -99,8 +99,10 @@ type Node struct {
 	frozen     frozen
 	signed     signed
 	roll       revisions
-	boards     outcome.Boards // the loop's
-	counted    ledger.Instant // when watchOutcomes last looked
+	looking    sync.Mutex              // of who compares with a shadow
+	shade      atomic.Pointer[shading] // the last shadow; the loop's to change
+	boards     outcome.Boards          // the loop's
+	counted    ledger.Instant          // when watchOutcomes last looked
 	rand       *rand.Rand
 	boot       func() time.Duration // the clock that counts suspension
 	charter    ledger.CharterID     // of replica, and of the one that is being loaded

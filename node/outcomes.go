@@ -38,7 +38,8 @@ func (n *Node) watchOutcomes(now ledger.Instant) {
 		return
 	}
 	n.counted = now
-	var ids []outcome.ID
+	n.setShadow(now) // its time may be over
+	ids := n.shadowIDs()
 	for _, d := range n.roll.docs {
 		for _, e := range d.policy.Experiments() {
 			ids = append(ids, outcome.ID(e.ID))
@@ -59,6 +60,7 @@ func (n *Node) countOutcomes() {
 	for _, x := range n.engine.Experiments() {
 		n.boards.Count(outcome.ID(x.Experiment.ID), outcome.Values(x.Arms))
 	}
+	n.countShadow(n.shade.Load())
 }
 
 // writeOutcomes adds sums to the batch that begins.

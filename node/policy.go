@@ -94,7 +94,7 @@ func (n *Node) fileWord(file string, p *policy.Policy, now time.Time) (*rollout.
 		return nil, nil
 	}
 	how := p.Rollout()
-	if how != nil && force.Stable != (rollout.Key{}) {
+	if how != nil && !how.Shadow() && force.Stable != (rollout.Key{}) {
 		if _, err := policy.Tryable(n.roll.docs[force.Stable].policy, p); err != nil {
 			return nil, fmt.Errorf("it says that it is to be tried on some calls, and it cannot be tried beside revision %d; apply it with swarmpurse policy apply --whole: %w", force.Stable.Revision, err)
 		}
@@ -159,9 +159,11 @@ func (n *Node) putInForce() {
 		if f.Paused != nil {
 			cand.paused = f.Paused
 		}
-		waits, err := policy.Tryable(next.policy, doc.policy)
-		if cand.waits = waits; err != nil {
-			cand.held = err.Error()
+		if cand.shadow = f.Trial.How.Shadow(); !cand.shadow { // one that draws on nothing may change anything
+			waits, err := policy.Tryable(next.policy, doc.policy)
+			if cand.waits = waits; err != nil {
+				cand.held = err.Error()
+			}
 		}
 	}
 	n.roll.Try(f.Candidate)
@@ -177,6 +179,7 @@ func (n *Node) putInForce() {
 		return
 	}
 	n.setTrial(cand, changed, was)
+	n.setShadow(n.now())
 	if !changed {
 		return
 	}

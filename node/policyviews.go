@@ -56,9 +56,14 @@ func (n *Node) viewTrial() *api.Trial {
 	if t.paused != nil {
 		a := viewAct("paused", t.paused.Word)
 		c.Paused = &a
-	} else if t.trial.How.Bake > 0 {
+	} else if t.trial.How.Bake > 0 && !t.over(n.now()) {
 		until := timeOf(t.since).Add(t.trial.How.Bake)
 		c.Until = &until
+	}
+	if t.shadow {
+		c.Shadow = n.viewShadow(t.key)
+		c.Shadow.Recent, c.Shadow.Ended = n.shadowCalls(t.key), t.over(n.now())
+		return c
 	}
 	s, cand := n.roll.Tally.Sum()
 	c.Stable, c.Candidate, c.Nodes = viewArm(&s), viewArm(&cand), len(n.roll.Tally.Rows())
@@ -85,6 +90,9 @@ func (n *Node) PolicyHistory() (h api.History) {
 			r := viewRevision(&e, &f)
 			if why := n.roll.refused[e.Hash]; why != "" && n.roll.docs[e.Key] == nil {
 				r.State, r.Refused = "refused", why
+			}
+			if e.Trial != nil && e.Trial.How.Shadow() {
+				r.Shadow = n.viewShadow(e.Key)
 			}
 			if d := n.roll.docs[e.Key]; d != nil {
 				for _, x := range n.viewExperiments(d.policy) {
@@ -148,7 +156,7 @@ func (n *Node) ApplyPolicy(ctx context.Context, r api.ApplyRequest) (api.Policy,
 	}
 	return n.word(ctx, r.By, r.Why, func(w rollout.Word) ([]rollout.Entry, *adopted, error) {
 		force := n.roll.inForce()
-		if d := n.roll.docs[force.Stable]; how != nil && d != nil {
+		if d := n.roll.docs[force.Stable]; how != nil && !how.Shadow() && d != nil {
 			if _, err := policy.Tryable(d.policy, p); err != nil {
 				return nil, nil, fmt.Errorf("%w: the revision cannot be tried beside revision %d: %w", api.ErrConflict, force.Stable.Revision, err)
 			}
@@ -234,6 +242,7 @@ func (n *Node) waitIn(ctx context.Context, ch chan<- op, f func(now ledger.Insta
 
 // candidateState tells metrics of the candidate.
 func (n *Node) candidateState() (c telemetry.CandidateState) {
+	c.Shadow, c.Experiments = n.shadowState(), n.experimentState()
 	t := n.trying.Load()
 	if t == nil {
 		return c

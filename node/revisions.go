@@ -49,10 +49,11 @@ type trying struct {
 	since  int64
 	waits  []string // what else it changes when it is promoted
 	held   string   // why it cannot be tried beside the stable one
+	shadow bool     // it is only looked at
 }
 
 // decides reports whether the candidate decides on calls.
-func (t *trying) decides() bool { return t != nil && t.held == "" }
+func (t *trying) decides() bool { return t != nil && t.held == "" && !t.shadow }
 
 func (r *revisions) init() {
 	r.docs, r.stored, r.refused = map[rollout.Key]*adopted{}, map[rollout.Key]bool{}, map[[32]byte]string{}

@@ -255,6 +255,7 @@ func (n *Node) Decision(id string) (api.Decision, error) {
 		v = fromAudit(n.opts.Name, &p)
 	}
 	audited(&v, &p)
+	v.Shadow = n.shadowOf(id)
 	n.served(&v, excused)
 	n.drifts(&v)
 	return v, nil

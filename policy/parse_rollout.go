@@ -80,10 +80,14 @@ func (d *decoder) rollout(n *yaml.Node, base *Rollout) *Rollout {
 		}
 		r.Canary, r.By = 0, ""
 	}
+	if slices.Contains(r.Zones, shadowZone) && f["zones"] != nil {
+		d.Report(document.Deref(f["zones"]), "write shadow: true", "no zone can be named %q", shadowZone)
+	}
+	wrong := f["shadow"] != nil && !d.shadow(r, f["shadow"], f)
 	if len(r.Zones) == 0 {
 		r.By = cmp.Or(r.By, defaultBy)
-		if r.Canary == 0 && f["canary"] == nil {
-			d.Report(n, "add canary: 10%, or zones: [NAME]", "a rollout must say for which calls the candidate decides")
+		if r.Canary == 0 && f["canary"] == nil && !wrong {
+			d.Report(n, "add canary: 10%, zones: [NAME], or shadow: true", "a rollout must say for which calls the candidate decides")
 		}
 	}
 	if n := f["bake"]; n != nil {
@@ -98,6 +102,26 @@ func (d *decoder) rollout(n *yaml.Node, base *Rollout) *Rollout {
 		d.guard(r, n)
 	}
 	return r
+}
+
+// shadow has a candidate only be looked at. It reports whether what is said can be.
+func (d *decoder) shadow(r *Rollout, n *yaml.Node, f map[string]*yaml.Node) bool {
+	switch s, ok := d.Scalar(n, "shadow", "write true, or leave it out"); {
+	case !ok:
+		return false
+	case s == "false":
+		return true
+	case s != "true":
+		d.Report(document.Deref(n), "write true, or leave it out", "shadow cannot be %q", document.Clip(s))
+		return false
+	}
+	for _, name := range []string{"canary", "by", "zones", "guard"} {
+		if f[name] != nil {
+			d.Report(document.Deref(f[name]), "leave one of them out", "shadow and %s contradict each other: a shadow decides on no calls", name)
+		}
+	}
+	r.Canary, r.By, r.Zones = 0, "", []string{shadowZone}
+	return true
 }
 
 func (d *decoder) guard(r *Rollout, n *yaml.Node) {

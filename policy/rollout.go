@@ -34,6 +34,13 @@ type Guard struct {
 	OutputLength, Cost int64
 }
 
+// shadowZone stands in Zones for a shadow. No node is in such a zone: versions before shadows have it decide on no calls.
+const shadowZone = "no-zone.only-shadow"
+
+// Shadow reports that the revision is evaluated beside the stable one and decides on nothing. Bake is then how long that goes on, 0 for until
+// somebody ends it.
+func (r *Rollout) Shadow() bool { return len(r.Zones) == 1 && r.Zones[0] == shadowZone }
+
 // Unguarded is the value of a field of a Guard that is not looked at.
 const Unguarded = -1
 
@@ -117,7 +124,7 @@ type Split struct {
 // differently, so that not always the same callers are tried on. The rollout must be valid.
 func (r *Rollout) Split(seed uint64, zone string) *Split {
 	if len(r.Zones) > 0 {
-		return &Split{all: zone != "" && slices.Contains(r.Zones, zone)}
+		return &Split{all: zone != "" && slices.Contains(r.Zones, zone) && !r.Shadow()}
 	}
 	by, ok := splitBy(r.By)
 	if !ok {
@@ -146,6 +153,12 @@ func mix(h uint64) uint64 {
 // String says it as people do.
 func (r *Rollout) String() string {
 	var s string
+	if r.Shadow() {
+		if s = "shadow"; r.Bake > 0 {
+			s += ", for " + shortDuration(r.Bake)
+		}
+		return s
+	}
 	if len(r.Zones) > 0 {
 		s = "zones " + strings.Join(r.Zones, ", ")
 	} else {

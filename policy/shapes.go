@@ -110,6 +110,7 @@ var rolloutShape = &document.Shape{Name: "rollout", Fields: []document.Field{
 	{Name: "canary", Is: document.Percent, Doc: "The part of the values of by for which the candidate decides, chosen by a stable hash."},
 	{Name: "by", Is: document.Schema{Kind: "string", Form: byForm}, Doc: "What calls are split by: tenant, agent, run, model, attributes.NAME. Calls that do not say it stay with the stable revision. Default: agent."},
 	{Name: "zones", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "Instead of canary: the candidate decides on all calls of the nodes in these zones."},
+	{Name: "shadow", Is: document.Schema{Kind: "boolean"}, Doc: "true: instead of canary and zones it decides on no calls. It is evaluated beside the stable revision, and what it would have decided otherwise is told. Then bake is for how long."},
 	{Name: "bake", Is: document.Duration, Doc: "It is promoted by itself when it was tried for so long and the guard had nothing against it. Default: it waits for an operator."},
 	{Name: "guard", Is: document.Schema{One: guardShape}, Doc: "What it may do worse than the stable revision: when it surely does, it is rolled back by itself."},
 }}

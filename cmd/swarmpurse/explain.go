@@ -180,6 +180,7 @@ func printDecision(w *strings.Builder, d api.Decision) {
 		"backpressure", level(d.Backpressure),
 		"guarantee", guarantee,
 		"fairness", standing(d.Shared),
+		"shadow", shadowOf(d.Shadow),
 		"objective", objective(d.Class, d.Service),
 		"drift", drift(d.Drift),
 		"expires", expires,

@@ -16,6 +16,7 @@ func newPolicyApplyCommand(a *app) *cobra.Command {
 	var q api.ApplyRequest
 	fields := map[string]*string{"canary": new(string), "by": new(string), "zones": new(string), "bake": new(string), "deny_rate": new(string), "p99_wait": new(string),
 		"output_length": new(string), "cost": new(string)}
+	shadow := false
 	c := a.withClient(&cobra.Command{
 		Use:   "apply FILE",
 		Short: "Have a node adopt a policy, or try it on some calls, and gossip it to the swarm",
@@ -26,9 +27,15 @@ With --canary or --zones, or if the document has a rollout, it is a candidate: i
 on the others, and every node tells what becomes of them. If the candidate surely refuses more calls than its guard
 allows, has them wait longer, or has more of them put out or cost more than is usual for their model, it is rolled back by itself. Else it is promoted when it has baked, or by
 'swarmpurse policy promote'. Applying it again with other flags changes how it is tried. What a candidate may not
-change, since both revisions draw on the same budgets, is refused.`,
+change, since both revisions draw on the same budgets, is refused.
+
+With --shadow it decides on nothing and draws on nothing: each node compares what it would have decided with the calls that are
+decided, by its rules, costs, limits, places and routes, with the rights and prices that were there. 'swarmpurse policy show' tells
+what differs, 'swarmpurse explain' of one call. It may change anything. Apply it again with --canary or --whole, or promote it, to go on; 'swarmpurse
+policy rollback' ends it, 'policy pause' stops looking for a while. How waits, prices and rights would have moved under it nobody can know.`,
 		Example: `  swarmpurse policy apply policy.yaml
   swarmpurse policy apply policy.yaml --canary 10% --by tenant --bake 30m
+  swarmpurse policy apply policy.yaml --shadow --bake 1h
   swarmpurse policy apply policy.yaml --zones eu-west --deny-rate +2% --p99-wait none`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -39,6 +46,12 @@ change, since both revisions draw on the same budgets, is refused.`,
 					}
 					q.Rollout[name] = *v
 				}
+			}
+			if shadow {
+				if q.Rollout == nil {
+					q.Rollout = map[string]string{}
+				}
+				q.Rollout["shadow"] = "true"
 			}
 			if q.Whole && q.Rollout != nil {
 				return usageError("--whole and a canary contradict each other: leave one of them out")
@@ -70,6 +83,7 @@ change, since both revisions draw on the same budgets, is refused.`,
 	f.StringVar(fields["p99_wait"], "p99-wait", "", "roll it back if surely the p99 of waits is longer by this `part` of the latency budget: +20%, none for any (default +20%)")
 	f.StringVar(fields["output_length"], "output-length", "", "roll it back if surely so `many` more of its calls put out more than 95% of calls of their model used to: +20%, none for any (default +20%)")
 	f.StringVar(fields["cost"], "cost", "", "roll it back if surely so `many` more of its calls cost more of a budget than 95% of calls of their model used to: +20%, none for any (default none)")
+	f.BoolVar(&shadow, "shadow", false, "only look at what it would decide, beside the present policy; with --bake for that long")
 	f.BoolVar(&q.Whole, "whole", false, "for all calls at once, whatever the document's rollout says")
 	f.StringVar(&q.Why, "why", "", "the reason, for the history")
 	return c
@@ -162,6 +176,10 @@ ever leaves the truth out is 5%.`,
 				}
 				w.WriteString(t.Render() + "\n")
 				for _, r := range h.Revisions {
+					if r.Shadow != nil {
+						fmt.Fprintf(w, "\nshadow of revision %d\n\n", r.Revision)
+						printShadow(w, r.Shadow)
+					}
 					printExperiments(w, fmt.Sprintf(" of revision %d", r.Revision), r.Experiments)
 				}
 			})
@@ -187,6 +205,10 @@ func printTrial(w *strings.Builder, t *api.Trial) {
 	fields(w, "candidate", fmt.Sprint(t.Revision), "hash", clean(t.Hash), "on", clean(t.On), "since", instant(t.Since), "by", clean(t.By), "why", clean(t.Why),
 		"promotes", until, "paused", clean(paused), "held", clean(t.Held), "on promotion", clean(strings.Join(t.Waits, ", ")))
 	w.WriteByte('\n')
+	if t.Shadow != nil {
+		printShadow(w, t.Shadow)
+		return
+	}
 	table := tables.New("arm", "→calls", "→refused", "→deny rate", "→p99 of waits", "→long outputs", "→dear calls")
 	for _, x := range []struct {
 		name string

@@ -55,6 +55,7 @@ type Engine struct {
 	run       uint16
 	rev       atomic.Pointer[revision]
 	draining  atomic.Bool
+	shadow    atomic.Bool // see SetShadow
 	fenced    atomic.Bool
 	auditing  atomic.Uint64 // Auditing: Admitted above Refused
 	unaudited atomic.Pointer[string]
@@ -64,6 +65,7 @@ type Engine struct {
 	shards    []shard
 
 	taking      taking
+	shadows     []shadowed // what Shadows keeps from one call to the next, its caller's
 	corrections corrections
 	sizes       sizes
 	meters      meters

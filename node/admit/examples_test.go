@@ -37,6 +37,8 @@ func bindings() []binding {
 		// 200,000 tokens in calls of 20,000 of a tenant without the flag, and of 50,000 of one with it.
 		{"flags", "pool", policy.Call{Tenant: "mail", PromptTokens: 10_000, MaxOutputTokens: 10_000}, Usage{PromptTokens: 10_000, CompletionTokens: 10_000}, false, 10},
 		{"flags", "pool", policy.Call{Tenant: "search", PromptTokens: 20_000, MaxOutputTokens: 10_000}, Usage{PromptTokens: 20_000, CompletionTokens: 10_000}, false, 4},
+		{"shadow", "pool", policy.Call{PromptTokens: 50_000}, Usage{PromptTokens: 50_000}, false, 4},
+		{"shadow", "tenant-day", policy.Call{Tenant: "b", PromptTokens: 10_000, MaxOutputTokens: 5_000}, Usage{PromptTokens: 10_000, CompletionTokens: 5_000}, false, 4},
 		// 500 dollars in calls of 100; those of the other arm take 6.
 		{"ab", "company-day", policy.Call{Agent: "agent-8", Model: "gpt-4o", PromptTokens: 40_000_000}, Usage{PromptTokens: 40_000_000}, false, 5},
 		{"ab", "company-day", policy.Call{Agent: "agent-1", Model: "gpt-4o", PromptTokens: 40_000_000}, Usage{PromptTokens: 40_000_000}, false, 83},

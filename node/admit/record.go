@@ -149,20 +149,22 @@ const (
 
 // shard is a part of the records with its own lock.
 type shard struct {
-	mu      sync.Mutex // guards all below
-	chunks  []*[chunkLen]record
-	len     int32 // records in use
-	most    int32 // bounds len
-	maxOpen int   // bounds active: less than most, so that a refusal always finds room
-	active  int   // reservations with tokens set aside
-	seq     uint64
-	refused list // refusals
-	done    list // reservations that have ended
-	counts  [Deny + 1]int64
-	trails  []trail // for the audit log
-	missed  int     // for which there was no room
-	wheel   wheel
-	_       [64]byte // the next shard's lock is on another cache line
+	mu         sync.Mutex // guards all below
+	chunks     []*[chunkLen]record
+	len        int32 // records in use
+	most       int32 // bounds len
+	maxOpen    int   // bounds active: less than most, so that a refusal always finds room
+	active     int   // reservations with tokens set aside
+	seq        uint64
+	refused    list // refusals
+	done       list // reservations that have ended
+	counts     [Deny + 1]int64
+	trails     []trail // for the audit log
+	missed     int     // for which there was no room
+	shadowed   []shadowed
+	unshadowed int // for which there was no room
+	wheel      wheel
+	_          [64]byte // the next shard's lock is on another cache line
 }
 
 func (s *shard) init(now ledger.Instant, most int) {
@@ -333,6 +335,9 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 			e.leaveCall(s, i, rec, r, takes)
 		}
 		id, verdict := makeID(sh, i, rec.seq), rec.verdict
+		if e.shadow.Load() {
+			e.leaveShadow(s, id, rec, r, b, takes, prices)
+		}
 		s.mu.Unlock()
 		if n != nil {
 			e.noted(now, id, r, b, verdict, n)
@@ -373,6 +378,9 @@ func (e *Engine) refused(now ledger.Instant, r *Request, b *bound, no refusal, w
 	s.push(&s.refused, i)
 	e.leaveCall(s, i, rec, r, nil)
 	id := makeID(sh, i, rec.seq)
+	if e.shadow.Load() {
+		e.leaveShadow(s, id, rec, r, b, nil, nil)
+	}
 	s.mu.Unlock()
 	if n.data {
 		e.touched(now, id, r, b, no.verdict, no.code, n)

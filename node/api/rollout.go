@@ -56,6 +56,43 @@ type Trial struct {
 	Stable    Arm    `json:"stable"`
 	Candidate Arm    `json:"candidate"`
 	Nodes     int    `json:"nodes"` // whose counters these are, with their runs before
+	// Shadow is there for one that decides on nothing: what it would have decided otherwise. Stable and Candidate are empty then.
+	Shadow *Shadow `json:"shadow,omitempty"`
+}
+
+// Shadow is what a revision would have decided otherwise that is evaluated beside the stable one.
+type Shadow struct {
+	Compared int64 `json:"compared"` // decisions, in the whole swarm, as far as the node that was asked has heard
+	Differ   int64 `json:"differ"`
+	Stricter int64 `json:"stricter"` // admitted, and would have been refused
+	Looser   int64 `json:"looser"`   // refused, and would have been admitted
+	// Assumed are those where it needs rights of which the stable decision does not tell whether they were there: it is taken that they were.
+	Assumed int64 `json:"assumed"`
+	Dropped int64 `json:"dropped"` // decisions that were not compared, as there were too many at once
+	// Kinds counts differences by kind: decision, class, rules, draws, amount, model, route, flags.
+	Kinds  map[string]int64 `json:"kinds"`
+	Nodes  int              `json:"nodes"`            // whose counters these are, with their runs before
+	Ended  bool             `json:"ended,omitempty"`  // its time is over
+	Recent []ShadowCall     `json:"recent,omitempty"` // of the node that was asked, the newest first
+}
+
+// ShadowCall is a decision that a shadow would have made otherwise.
+type ShadowCall struct {
+	ID          string             `json:"id"`
+	At          time.Time          `json:"at"`
+	Revision    int64              `json:"revision"` // of the shadow
+	Tenant      string             `json:"tenant,omitempty"`
+	Agent       string             `json:"agent,omitempty"`
+	Model       string             `json:"model,omitempty"`
+	Assumed     bool               `json:"assumed,omitempty"`
+	Differences []ShadowDifference `json:"differences"`
+}
+
+// ShadowDifference is one thing of it.
+type ShadowDifference struct {
+	What   string `json:"what"` // one of Shadow.Kinds
+	Stable string `json:"stable"`
+	Shadow string `json:"shadow"`
 }
 
 // Arm is what became of the calls of one arm, as far as the node that was asked knows.
@@ -93,6 +130,7 @@ type Revision struct {
 	Acts     []Act  `json:"acts"`
 	// Experiments are those that the revision has and no later one, as far as its document is here.
 	Experiments []Experiment `json:"experiments,omitempty"`
+	Shadow      *Shadow      `json:"shadow,omitempty"` // of one that is, or was, only looked at: without its calls
 }
 
 // Experiment is how the arms of an experiment compare, by what all nodes counted that the node which was asked has heard of.
@@ -140,7 +178,7 @@ type History struct {
 }
 
 // rolloutFields are the query parameters of PUT /v1/policy that say how a candidate is tried.
-var rolloutFields = []string{"canary", "by", "zones", "bake", "deny_rate", "p99_wait", "output_length", "cost"}
+var rolloutFields = []string{"canary", "by", "zones", "bake", "deny_rate", "p99_wait", "output_length", "cost", "shadow"}
 
 const maxRolloutField = policy.MaxZones * (policy.MaxName + 1)
 

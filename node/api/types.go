@@ -98,6 +98,9 @@ type Decision struct {
 	Expires *time.Time    `json:"expires,omitempty"`
 	Overrun ledger.Tokens `json:"overrun,omitempty"`
 
+	// Shadow is what a candidate that is only looked at would have decided otherwise; absent if nothing, or if it was not compared.
+	Shadow *ShadowCall `json:"shadow,omitempty"`
+
 	// What follows comes from the audit log; absent if the call is not in it.
 	AuditIndex *int64      `json:"audit_index,omitempty"`
 	TraceID    string      `json:"trace_id,omitempty"` // W3C trace context that the caller sent

@@ -72,11 +72,12 @@ func feed(m *Metrics) {
 				Begun: 4, Decided: 3, Rejected: 2, Learned: 5, Reclaimed: []TokenAmount{{"compute", 70, 1000}, {"compute", 7, 1}},
 				Stuck: []StuckState{{"compute", "lease", 60, 500}, {"compute", "lease", 6, 5}, {"data", "unguarded", 1, 2}}},
 			Frozen: FrozenState{1, 2, 3},
-			Candidate: CandidateState{Revision: 8, Held: true, Tried: true, Stable: ArmState{90, 5}, Candidate: ArmState{9, 4}, Drifts: []DriftState{
-				{Model: "new"},
-				{Model: "gpt", Known: true, Output: [2]ArmDrift{{90, 4, 200.5}, {9, 6, 400}}, Costs: []CostDrift{
-					{Budget: "pool", Known: true, Cost: [2]ArmDrift{{90, 3, 210}, {9, 5, 420}}}, {Budget: "other"}}},
-			}},
+			Candidate: CandidateState{Revision: 8, Held: true, Tried: true, Shadow: ShadowState{true, 90, 8, 2, []string{"rules", "amount"}, []int64{5, 4}},
+				Experiments: []ExperimentState{{"sizes", "mini", 90, 2, 5, 0.75}, {"sizes", "mini", 1, 1, 1, 1}, {"sizes", "control", 0, 0, 0, 0}}, Stable: ArmState{90, 5}, Candidate: ArmState{9, 4}, Drifts: []DriftState{
+					{Model: "new"},
+					{Model: "gpt", Known: true, Output: [2]ArmDrift{{90, 4, 200.5}, {9, 6, 400}}, Costs: []CostDrift{
+						{Budget: "pool", Known: true, Cost: [2]ArmDrift{{90, 3, 210}, {9, 5, 420}}}, {Budget: "other"}}},
+				}},
 			Upstreams: []UpstreamState{{Upstream: "eu", Calls: 3, Cost: 0.5, Latency: 0.25, Known: true, Avoided: true, Reach: true}, {Upstream: "us"}},
 			Sizes: []SizeState{
 				{Rule: "all", Model: "gpt", Calls: 99, Reserved: 250, Mean: 200.5, Above: 0.125, Expected: 0.0625,

@@ -23,25 +23,26 @@ type Metric struct {
 }
 
 const (
-	labelArm       = "arm"
-	labelBudget    = "budget"
-	labelBy        = "by"
-	labelClass     = "class"
-	labelCode      = "code"
-	labelDirection = "direction"
-	labelFlag      = "flag"
-	labelFraction  = "fraction"
-	labelKind      = "kind"
-	labelModel     = "model"
-	labelPath      = "path"
-	labelReason    = "reason"
-	labelResult    = "result"
-	labelRule      = "rule"
-	labelState     = "state"
-	labelToken     = "token"
-	labelUpstream  = "upstream"
-	labelVerdict   = "verdict"
-	labelWindow    = "window"
+	labelArm        = "arm"
+	labelBudget     = "budget"
+	labelBy         = "by"
+	labelClass      = "class"
+	labelCode       = "code"
+	labelDirection  = "direction"
+	labelExperiment = "experiment"
+	labelFlag       = "flag"
+	labelFraction   = "fraction"
+	labelKind       = "kind"
+	labelModel      = "model"
+	labelPath       = "path"
+	labelReason     = "reason"
+	labelResult     = "result"
+	labelRule       = "rule"
+	labelState      = "state"
+	labelToken      = "token"
+	labelUpstream   = "upstream"
+	labelVerdict    = "verdict"
+	labelWindow     = "window"
 )
 
 var (
@@ -127,6 +128,12 @@ var (
 	candidateHeld     = Metric{"swarmpurse_candidate_held", Gauge, "1 while a candidate decides on no calls, since it cannot be tried beside the policy in force, else 0.", nil}
 	armCalls          = Metric{"swarmpurse_arm_calls_total", Counter, "Decisions of this node while a candidate is tried, by arm (stable, candidate) and result (admitted, refused). They begin anew with each candidate.", []string{labelArm, labelResult}}
 
+	shadowCalls       = Metric{"swarmpurse_shadow_calls_total", Counter, "Decisions of this node that were compared with those of a shadow, by result: same, differ, or dropped, as there were too many at once. They begin anew with each shadow.", []string{labelResult}}
+	shadowDifferences = Metric{"swarmpurse_shadow_differences_total", Counter, "What a shadow would have decided otherwise on this node's calls, by kind: decision, class, rules, draws, amount, model, route, flags.", []string{labelKind}}
+
+	experimentCalls = Metric{"swarmpurse_experiment_calls_total", Counter, "Decisions of this node on calls of an experiment, by experiment, arm and result (admitted, refused).", []string{labelExperiment, labelArm, labelResult}}
+	experimentScore = Metric{"swarmpurse_experiment_score", Gauge, "What callers said of answers at this node, 0 to 1, the mean by experiment and arm; absent while nobody said anything.", []string{labelExperiment, labelArm}}
+
 	armOutputs    = Metric{"swarmpurse_arm_outputs_total", Counter, "Calls of this node that ended while a candidate is tried, by arm, model, and whether they put out more than 95 % of calls of their model used to (long) or not (usual).", []string{labelArm, labelModel, labelResult}}
 	armOutputMean = Metric{"swarmpurse_arm_output_mean_tokens", Gauge, "Tokens of output of a call while a candidate is tried, the mean of some 64, by arm and model.", []string{labelArm, labelModel}}
 	armCosts      = Metric{"swarmpurse_arm_costs_total", Counter, "Calls of this node that ended while a candidate is tried, by arm, model, budget, and whether they cost more of it than 95 % of calls of their model used to (dear) or not (usual).", []string{labelArm, labelModel, labelBudget, labelResult}}
@@ -150,7 +157,7 @@ var all = []Metric{
 	queueDepth, queueTokens, frozenKeys,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual,
 	upstreamCalls, upstreamCost, upstreamLatency, upstreamAvoided, upstreamReach,
-	policyRevision, policyInfo, policyChanges, candidateRevision, candidateHeld, armCalls, armOutputs, armOutputMean, armCosts, armCostMean,
+	policyRevision, policyInfo, policyChanges, candidateRevision, candidateHeld, armCalls, shadowCalls, shadowDifferences, experimentCalls, experimentScore, armOutputs, armOutputMean, armCosts, armCostMean,
 	storeCommits, storeSeconds, storeWrites, storeBytes,
 	buildInfo, scrapeErrors,
 }

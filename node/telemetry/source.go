@@ -132,6 +132,8 @@ type CandidateState struct {
 	Tried             bool
 	Stable, Candidate ArmState
 	Drifts            []DriftState
+	Shadow            ShadowState
+	Experiments       []ExperimentState // of the policies in force
 }
 
 // ArmState is what became of the calls of one arm.
@@ -144,6 +146,8 @@ func (c *CandidateState) collect(send func(Metric, float64, ...string)) {
 	}
 	send(candidateRevision, float64(c.Revision))
 	send(candidateHeld, held)
+	c.Shadow.collect(send)
+	collectExperiments(c.Experiments, send)
 	if !c.Tried {
 		return
 	}
