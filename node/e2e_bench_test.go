@@ -4,6 +4,7 @@ package node_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,7 +16,7 @@ import (
 
 // BenchmarkHTTPAdmitSettle is the whole path, admit and settle as one request each, through a real node that
 // draws on one budget for all and one for the tenant, beside a bare handler of the same JSON. With a data directory all decisions
-// and ends are audited; "unaudited" is without.
+// and ends are audited; "unaudited" is without. "swarm" is "disk" with a peer, to which it signs its rows and all else, and whose it checks.
 func BenchmarkHTTPAdmitSettle(b *testing.B) {
 	const doc = `apiVersion: swarmpurse/v1
 revision: 1
@@ -34,7 +35,8 @@ default: deny
 		name string
 		data string
 		say  string
-	}{{"memory", "", ""}, {"unaudited", "data", "audit: {decisions: none}\n"}, {"disk", "data", ""}} {
+		peer bool
+	}{{"memory", "", "", false}, {"unaudited", "data", "audit: {decisions: none}\n", false}, {"disk", "data", "", false}, {"swarm", "data", "", true}} {
 		b.Run(c.name, func(b *testing.B) {
 			dir := b.TempDir()
 			file := filepath.Join(dir, "policy.yaml")
@@ -45,17 +47,38 @@ default: deny
 			if c.data != "" {
 				s.Data = filepath.Join(dir, c.data)
 			}
-			n, err := node.Open(b.Context(), s.options(io.Discard))
-			if err != nil {
-				b.Fatal(err)
-			}
 			ctx, cancel := context.WithCancel(context.Background())
-			ran := make(chan error, 1)
-			go func() { ran <- n.Run(ctx) }()
+			ran := make(chan error, 2)
+			run := func(s settings) *node.Node {
+				n, err := node.Open(b.Context(), s.options(io.Discard))
+				if err != nil {
+					b.Fatal(err)
+				}
+				go func() { ran <- n.Run(ctx) }()
+				return n
+			}
+			nodes := 1
+			if c.peer {
+				nodes = 2
+				s.Expect = nodes
+			}
+			n := run(s)
+			if c.peer {
+				s.Name, s.Data, s.Join = "n2", s.Data+"2", []string{n.GossipAddr()}
+				run(s)
+			}
+			eventually(b, func() error {
+				if st := n.Status(); !st.Ready {
+					return fmt.Errorf("not ready: %v", st.Reasons)
+				}
+				return nil
+			})
 			apitest.BenchmarkAdmitSettle(b, n)
 			cancel()
-			if err := <-ran; err != nil {
-				b.Error(err)
+			for range nodes {
+				if err := <-ran; err != nil {
+					b.Error(err)
+				}
 			}
 		})
 	}

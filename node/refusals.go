@@ -145,10 +145,6 @@ func advice(why seal.Reason) string {
 		return "two processes run with one data directory or copies of it: stop one of them"
 	case seal.Unproved:
 		return "a peer says that it knows later rows of this node than it has written, and does not show them"
-	case seal.Unenrolled:
-		return "no operator whom the policy trusts has signed this node's key: swarmpurse keys enrol"
-	case seal.Unauthorised:
-		return "no operator whom the policy trusts has signed this change of policy"
 	}
 	return "it cannot be read"
 }
