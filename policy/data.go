@@ -43,7 +43,7 @@ func isDigest(s string) bool {
 func validDataSet(s string) error {
 	switch {
 	case len(s) > MaxFieldLen:
-		return tooLong("a name in data", len(s), MaxFieldLen)
+		return tooLongIn("data", "a name in data", len(s), MaxFieldLen)
 	case strings.Contains(s, "@"):
 		return &CallError{"data", fmt.Sprintf("data set %q: a name holds no @, which begins a digest", document.Clip(s))}
 	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }):

@@ -8,7 +8,7 @@ import (
 
 // FuzzSplitData: a data set comes apart in one way, and its name is one that rules and zones can name.
 func FuzzSplitData(f *testing.F) {
-	for _, s := range []string{"eu/docs", "eu/docs@sha256:9f86d081", "@sha256:1", "a@b", "a@b:c@d:e", "a@sha256:", "\x00", ""} {
+	for _, s := range []string{"eu/docs", "eu/docs@sha256:9f86d081", "@sha256:1", "a@b", "a@b:c@d:e", "a@sha256:", "\x00", "", strings.Repeat("x", MaxFieldLen+1)} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

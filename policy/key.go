@@ -123,8 +123,11 @@ func count(field string, n int64) error {
 	return nil
 }
 
-func tooLong(field string, n, most int) error {
-	return &CallError{field, fmt.Sprintf("%s has %d bytes, at most %d are allowed", field, n, most)}
+func tooLong(field string, n, most int) error { return tooLongIn(field, field, n, most) }
+
+// tooLongIn says it of a part of a field that has no name of its own.
+func tooLongIn(field, what string, n, most int) error {
+	return &CallError{field, fmt.Sprintf("%s has %d bytes, at most %d are allowed", what, n, most)}
 }
 
 func (p *Policy) validTokens(list []Amount) error {
@@ -171,7 +174,7 @@ func validExtras(c *Call) error {
 	case !found:
 		return nil
 	case len(offender) > MaxFieldLen:
-		return tooLong("an attribute's name", len(offender), MaxFieldLen)
+		return tooLongIn("attributes", "an attribute's name", len(offender), MaxFieldLen)
 	}
 	return tooLong("attributes."+document.Clip(offender), len(c.Attributes[offender]), MaxAttributeLen)
 }
