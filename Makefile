@@ -1,7 +1,7 @@
 # Everything that is done with this project, by name. `make` alone lists it.
 
 GO       ?= go
-FUZZTIME ?= 10s
+FUZZTIME ?= 2m
 BENCH    ?=
 FUZZ     ?= .
 DEEP     ?= 2m
@@ -79,7 +79,7 @@ else
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 ./...
 endif
 
-fuzz: ## Fuzz every decoder and parser, found by themselves, for FUZZTIME each, 10s by default; FUZZ=regexp chooses
+fuzz: ## Fuzz every decoder and parser, found by themselves, for FUZZTIME each, 2m by default, some two hours in all; FUZZ=regexp chooses
 	@failed=; for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 		for f in $$(cat "$$dir"/*_test.go | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' | sort -u); do \
 			if ! echo "$$dir $$f" | grep -q -e '$(FUZZ)'; then continue; fi; \
