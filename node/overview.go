@@ -61,7 +61,7 @@ func viewClass(c *telemetry.ClassState, waiting int) api.Class {
 		v.Decisions = append(v.Decisions, api.Outcome{Decision: d.Verdict, Code: d.Code, Calls: d.Calls})
 	}
 	for _, w := range c.Waits {
-		v.Waits = append(v.Waits, api.Wait{MostMS: float64(w.Most.Microseconds()) / 1000, Calls: w.Calls})
+		v.Waits = append(v.Waits, api.Wait{OverMS: float64(w.Over.Microseconds()) / 1000, MostMS: float64(w.Most.Microseconds()) / 1000, Calls: w.Calls})
 	}
 	return v
 }

@@ -62,7 +62,7 @@ func (n *Node) instances() map[string][]ledger.InstanceID {
 func (n *Node) budget(now ledger.Instant, b *policy.Budget, ids []ledger.InstanceID, holders bool, view api.View) api.Budget {
 	ids = n.seen(b, ids, view)
 	v := api.Budget{
-		Name: b.Name, Token: b.Token, Supply: api.SupplyText(&b.Spec), Ceiling: api.CeilingText(&b.Spec), Per: b.Per, Price: b.Price,
+		Name: b.Name, Token: b.Token, Kind: b.Spec.Kind.String(), Supply: api.SupplyText(&b.Spec), Ceiling: api.CeilingText(&b.Spec), Per: b.Per, Price: b.Price,
 		Pricing:   b.Pricing.Mode.String(),
 		Instances: []api.Instance{}, Withheld: !view.All && tenantAt(b) < 0,
 	}

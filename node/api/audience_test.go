@@ -131,6 +131,8 @@ func TestAudiences(t *testing.T) {
 	want := strings.Fields(`
 		/healthz:GET:public
 		/readyz:GET:public
+		/ui:GET:public
+		/ui/:GET:public
 		/:*:public
 		/metrics:GET:tenants
 		/v1/admit:POST:tenants

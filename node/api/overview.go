@@ -56,8 +56,9 @@ type Outcome struct {
 	Calls    uint64 `json:"calls"`
 }
 
-// Wait counts calls that waited at most so long, and longer than the entry before.
+// Wait counts calls that waited for longer than one time and at most another.
 type Wait struct {
+	OverMS float64 `json:"over_ms"`
 	MostMS float64 `json:"most_ms,omitempty"` // absent in the entry that has no bound
 	Calls  uint64  `json:"calls"`
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/net/netutil"
 
+	"github.com/swarmpurse/swarmpurse/node/api/ui"
 	"github.com/swarmpurse/swarmpurse/node/caller"
 	"github.com/swarmpurse/swarmpurse/node/events"
 )
@@ -187,6 +188,8 @@ func (s *Server) mount(o Options) {
 	if o.Metrics != nil {
 		s.handle("/metrics", methods{"GET": {Tenants, s.metricsOf(o)}})
 	}
+	s.handle("/ui/", methods{"GET": {Public, passThrough(http.StripPrefix("/ui/", ui.Handler()))}}) // what they show is asked for by the routes above
+	s.handle("/ui", methods{"GET": {Public, passThrough(http.RedirectHandler("/ui/", http.StatusTemporaryRedirect))}})
 	faults := s.faults
 	if !o.Faults {
 		faults = func(http.ResponseWriter, *http.Request) error {

@@ -198,6 +198,7 @@ type Charge struct {
 type Budget struct {
 	Name      string     `json:"name"`
 	Token     string     `json:"token"`
+	Kind      string     `json:"kind"`    // of the supply: grant, window, rate, slots
 	Supply    string     `json:"supply"`  // "10,000,000 per 24h", "50,000/s, burst 100,000"
 	Ceiling   string     `json:"ceiling"` // hard, soft 10%, observe
 	Per       []string   `json:"per,omitempty"`

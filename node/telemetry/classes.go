@@ -8,8 +8,7 @@ type ClassState struct {
 	Name string // of the policy, or "other"
 	ServiceLevel
 	Decisions []Decided
-	// Waits are the calls that were queued, by how long: those of more than the bound before and at most Most. Others were
-	// decided at once.
+	// Waits are the calls that were queued, by how long. Others were decided at once.
 	Waits []Waited
 }
 
@@ -19,10 +18,10 @@ type Decided struct {
 	Calls         uint64
 }
 
-// Waited counts calls by their time in the queue. Most is 0 in the last one, which has no bound.
+// Waited counts calls that were queued for longer than Over and at most Most, which is 0 in the last one: it has no bound.
 type Waited struct {
-	Most  time.Duration
-	Calls uint64
+	Over, Most time.Duration
+	Calls      uint64
 }
 
 // Classes tells of all classes of the policy in force, in its order, and of "other" if any call was of none. What is nought is left out.
@@ -71,6 +70,9 @@ func (h *histogram) waited() (out []Waited) {
 		w := Waited{}
 		if i < len(bounds) {
 			w.Most = bounds[i]
+		}
+		if i > 0 {
+			w.Over = bounds[i-1]
 		}
 		for _, s := range h.slots {
 			w.Calls += s.buckets[i].Load()

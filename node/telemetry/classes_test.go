@@ -20,10 +20,10 @@ func TestClasses(t *testing.T) {
 	}
 	c, b := list[0], list[1]
 	if c.Name != "critical" || c.LatencyBudget != 300*time.Millisecond || c.Objective != 0.99 || c.Met != 2 || c.Missed != 0 || c.Excused != 1 ||
-		fmt.Sprint(c.Decisions) != "[{admit ok 2} {deny frozen 1}]" || fmt.Sprint(c.Waits) != "[{100ms 1}]" {
+		fmt.Sprint(c.Decisions) != "[{admit ok 2} {deny frozen 1}]" || fmt.Sprint(c.Waits) != "[{50ms 100ms 1}]" {
 		t.Errorf("critical: %+v", c)
 	}
-	if b.Name != "batch" || b.Missed != 1 || fmt.Sprint(b.Decisions) != "[{defer other 1}]" || fmt.Sprint(b.Waits) != "[{0s 1}]" {
+	if b.Name != "batch" || b.Missed != 1 || fmt.Sprint(b.Decisions) != "[{defer other 1}]" || fmt.Sprint(b.Waits) != "[{5m0s 0s 1}]" {
 		t.Errorf("batch: %+v", b)
 	}
 	m.Decision("deny", "no_rule", "", true, 0, time.Microsecond)

@@ -124,6 +124,7 @@ func (r *run) all(ctx context.Context) (rep *Report, err error) {
 		}
 	}()
 	r.view.say("They found each other and share the budgets after %.1f s. No server is in the middle.", time.Since(began).Seconds())
+	r.view.say("Watch them at http://%s/ui/", r.swarm.members[0].http)
 
 	// A node that ends spoils the run: everything is called off.
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -306,7 +306,7 @@ func (n *Node) Budget(name string, v api.View) (api.Budget, error) {
 		Reserved: n.reserved, Spent: n.spent, Demand: 12.5,
 	}
 	b := api.Budget{
-		Name: "pot", Token: "compute", Supply: fmt.Sprintf("grant of %d", n.limit), Ceiling: "hard", Price: 1, Pricing: "fixed",
+		Name: "pot", Token: "compute", Kind: "grant", Supply: fmt.Sprintf("grant of %d", n.limit), Ceiling: "hard", Price: 1, Pricing: "fixed",
 		Instances: []api.Instance{{
 			Price:        1,
 			Backpressure: 2, ExhaustedMS: new(int64(14_000)),
