@@ -27,6 +27,9 @@ func listenGRPC(addr string) (net.Listener, error) {
 	var le *api.ListenError
 	if errors.As(err, &le) {
 		hint := strings.NewReplacer("--http", "--grpc", "7070", "7071").Replace(le.Hint())
+		if strings.Contains(hint, "--tls-cert") { // which are for --http
+			hint = "callers show no keys there: listen on loopback (127.0.0.1:7071) or unix:/path, beside the Envoy that asks"
+		}
 		return nil, &OptionError{"grpc", fmt.Errorf("%s: %w", addr, le.Err), hint + "; --grpc off opens none"}
 	}
 	if err != nil {
