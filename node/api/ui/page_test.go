@@ -166,14 +166,10 @@ func cuts(t *testing.T, s *swarm, both []*tab) {
 			t.Errorf("the banner ends at %v", at)
 		}
 		v := []view{desktop, phone}[i]
-		for _, v := range []view{v, v.other()} {
-			b.set(v)
-			b.shoot("cut-" + v.name)
-		}
+		b.shoot("cut-" + v.name)
 		for _, w := range append(eval[[]string](b, "check.contrast()"), eval[[]string](b, "check.width()")...) {
 			t.Errorf("%s: %s", v.name, w)
 		}
-		b.set(v)
 	}
 	s.cut(false)
 	for _, b := range both {
