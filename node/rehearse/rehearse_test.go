@@ -1,6 +1,8 @@
 package rehearse
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +99,37 @@ tests:
 	} {
 		if got := strings.Join(bad.Run(p)[i].Wrong, "; "); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
+// TestExamplesThatShip: what stands beside the policies that ship holds.
+func TestExamplesThatShip(t *testing.T) {
+	files, err := filepath.Glob("../../policy/examples/*.test.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range files {
+		doc := strings.TrimSuffix(file, ".test.yaml") + ".yaml"
+		src, err := os.ReadFile(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := policy.Parse(doc, src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if src, err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Parse(file, src)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range f.Run(p) {
+			if len(o.Wrong) > 0 {
+				t.Errorf("%s: %v %s: %s (%s)", file, o.Pos, o.Name, strings.Join(o.Wrong, "; "), o.Reason)
+			}
 		}
 	}
 }
