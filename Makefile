@@ -37,13 +37,17 @@ bin/promtool: $(PROMTOOL)/go.mod $(PROMTOOL)/go.sum
 	$(GO) build -C $(PROMTOOL) -buildvcs=false -tags remove_all_sd -o '$(CURDIR)/$@' github.com/prometheus/prometheus/cmd/promtool
 
 # The pure packages start no goroutines, and the detector makes their laws, simulations and searches ten times slower: with it a few of each suffice
-# (those of accounts that are used from many goroutines are all there), without it all are made. What asserts times of real pools runs alone.
-PURE  := ./ledger ./node/admit ./policy/rollout ./sim ./sim/baseline ./sim/explore
-TIMED := ./sim/promise
+# (those of accounts that are used from many goroutines are all there), without it all are made. Each run of the simulator and the checker is one
+# goroutine: with it only some that run side by side. What asserts times of real pools runs alone.
+PURE   := ./ledger ./node/admit ./policy/rollout ./sim/baseline
+SINGLE := ./sim ./sim/explore
+BESIDE := ^Test(Run|OneSeedOneRun|RandomFaults|SameTwice|Purity)$$
+TIMED  := ./sim/promise
 
 race: ## Run all tests under the race detector, which needs a C compiler
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null; then \
-		set -x; $(GO) test -race -p 2 -timeout 20m $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PURE) $(TIMED))") && $(GO) test -race -short $(PURE) && $(GO) test $(PURE) && $(GO) test $(TIMED); \
+		set -x; $(GO) test -race -p 2 -timeout 20m $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PURE) $(SINGLE) $(TIMED))") && \
+		$(GO) test -race -short $(PURE) && $(GO) test -race -short -run '$(BESIDE)' $(SINGLE) && $(GO) test $(PURE) $(SINGLE) && $(GO) test $(TIMED); \
 	elif [ -n "$$SWARMPURSE_CI" ]; then \
 		echo "no C compiler ($$($(GO) env CC)), so the race detector cannot run: install gcc" >&2; exit 1; \
 	else \
