@@ -324,6 +324,14 @@ func TestLeaverComesBackAsItsNextGeneration(t *testing.T) {
 	p := s.nodes[4]
 	for range 2 {
 		gen := p.generation()
+		eventually(t, func() error { // one without guardians gives up to nobody, and goes on
+			for line := range strings.Lines(p.log.String()) {
+				if strings.Contains(line, "guardians keep copies of what this node holds") && strings.Contains(line, "#"+gen+`"`) {
+					return nil
+				}
+			}
+			return fmt.Errorf("generation %s has no guardians", gen)
+		})
 		p.terminate()
 		p.restart()
 		s.ready()
