@@ -173,6 +173,12 @@ func (w *world) forgotten(of ledger.Holder) bool {
 	return w.stranded(of) == "lost guardians"
 }
 
+// orphaned reports that an heir has ended, and was not claimed since a majority of its guardians have lost their disks with it: what it should have told
+// and credited waits for an operator's word, though a guardian of the generation before may know it still.
+func (w *world) orphaned(heir ledger.Holder) bool {
+	return !w.byName[heir.Node].lives(heir) && w.audit.claims[heir] == nil && w.stranded(heir) == "lost guardians"
+}
+
 // unclosed finds a live account that has not settled yet with a generation that was claimed.
 func (w *world) unclosed() (detail string) {
 	for _, n := range w.nodes {
@@ -181,7 +187,7 @@ func (w *world) unclosed() (detail string) {
 		}
 		n.core.Replica.EachAccount(func(acc *ledger.Account) {
 			n.core.Replica.EachEntry(acc.ID(), func(peer ledger.Holder, e ledger.Entry) {
-				if c := w.audit.claims[peer]; c != nil && !e.Closed && detail == "" && !w.forgotten(peer) {
+				if c := w.audit.claims[peer]; c != nil && !e.Closed && detail == "" && !w.forgotten(peer) && !w.orphaned(c.value.Heir) {
 					detail = fmt.Sprintf("%s has not settled %s with %v, which was claimed by %v", n.name, acc.ID().Name(), peer, c.value.Heir)
 				}
 			})
