@@ -174,7 +174,7 @@ func (w *world) forgotten(of ledger.Holder) bool {
 }
 
 // orphaned reports that an heir has ended, and was not claimed since a majority of its guardians have lost their disks with it: what it should have told
-// and credited waits for an operator's word, though a guardian of the generation before may know it still.
+// and credited nobody learns, though a guardian of the generation before may know it still (ledger/DESIGN.md, "Limits of guarding").
 func (w *world) orphaned(heir ledger.Holder) bool {
 	return !w.byName[heir.Node].lives(heir) && w.audit.claims[heir] == nil && w.stranded(heir) == "lost guardians"
 }
