@@ -195,7 +195,7 @@ func TestSlotsAreNeverExceeded(t *testing.T) {
 		for w := range 12 {
 			r := rand.New(rand.NewPCG(uint64(i), uint64(w)))
 			wg.Go(func() {
-				for done.Load() < want && ctx.Err() == nil {
+				for (done.Load() < want || most.Load() < slots) && ctx.Err() == nil { // all slots at once may take longer, where callers hardly run at once
 					a, err := p.Admit(ctx, api.AdmitRequest{Tenant: "t", Tokens: map[string]ledger.Tokens{"open": 1}, Wait: "1s", TTL: "1m"})
 					if err != nil {
 						t.Errorf("admit: %v", err)
@@ -232,7 +232,7 @@ func TestSlotsAreNeverExceeded(t *testing.T) {
 		t.Errorf("only %d calls ran", done.Load())
 	}
 	if most.Load() < slots {
-		t.Errorf("36 callers never had more than %d of %d slots at once", most.Load(), slots)
+		t.Errorf("in %v 36 callers never had more than %d of %d slots at once", 2*patience, most.Load(), slots)
 	}
 	in, _ := s.totals("pot", "pot")
 	if in.Swarm.Rights != slots || in.Swarm.Spent != 0 {
