@@ -58,6 +58,59 @@ func BenchmarkAdmitSettle(b *testing.B, node api.Node) {
 	}
 }
 
+// besideChunk is how many requests each of two nodes answers in turn in BenchmarkBeside: some two seconds, so that what a node does a few
+// times a second falls into its own turns, and the wait for the disk at their end counts for little.
+const besideChunk = 60_000
+
+// BenchmarkBeside runs what BenchmarkAdmitSettle runs against two nodes in turn, and reports what part of the throughput of the second the first
+// has: the median over pairs of turns, each node being first in every other pair. After each turn, and in its time, rest is
+// called with its node, to end what that has put off; cpu is what the process has used so far, nil where that is not known.
+func BenchmarkBeside(b *testing.B, with, without api.Node, target float64, rest func(api.Node), cpu func() time.Duration) {
+	nodes := [2]api.Node{with, without}
+	for _, conns := range []int{1, 64} {
+		b.Run(fmt.Sprintf("connections=%d", conns), func(b *testing.B) {
+			var doors [2]benched
+			for k, n := range nodes {
+				server, err := api.New(api.Options{Node: n})
+				if err != nil {
+					b.Fatal(err)
+				}
+				doors[k] = listen(b, server.Handler(), conns)
+			}
+			var rates [2][]float64
+			var parts, cpuParts []float64
+			turn := func(k, n int) (took, used time.Duration) {
+				begin, before := time.Now(), cpu()
+				doors[k].run(b, n)
+				rest(nodes[k])
+				took, used = time.Since(begin), cpu()-before
+				rates[k] = append(rates[k], float64(n)/took.Seconds())
+				return took, used
+			}
+			for k := range nodes { // the first turn grows heaps and opens instances
+				doors[k].run(b, besideChunk)
+				rest(nodes[k])
+			}
+			b.ResetTimer()
+			for left, first := b.N, 0; left > 0; left, first = left-besideChunk, 1-first {
+				n := min(left, besideChunk)
+				var took, used [2]time.Duration
+				took[first], used[first] = turn(first, n)
+				took[1-first], used[1-first] = turn(1-first, n)
+				parts = append(parts, 100*took[1].Seconds()/took[0].Seconds())
+				cpuParts = append(cpuParts, 100*used[0].Seconds()/used[1].Seconds())
+			}
+			b.StopTimer()
+			b.ReportMetric(median(rates[0]), "req/s")
+			b.ReportMetric(median(rates[1]), "without-req/s")
+			b.ReportMetric(median(parts), "%-of-without")
+			b.ReportMetric(median(cpuParts), "cpu-%-of-without")
+			b.ReportMetric(target, "target-%")
+			b.ReportMetric(0, "ns/op")
+		})
+	}
+}
+
 func median(list []float64) float64 {
 	list = slices.Sorted(slices.Values(list))
 	return list[len(list)/2]
