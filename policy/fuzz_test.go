@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -26,6 +27,38 @@ func FuzzSplitData(f *testing.F) {
 		}
 		if whole != s || name == "" || len(name) > MaxFieldLen || len(digest) > MaxDigestLen || strings.ContainsAny(name, "@\x00\n\x7f") {
 			t.Fatalf("%q is %q and %q", s, name, digest)
+		}
+	})
+}
+
+// FuzzDiff: what changes between two policies is told of each place once, changes from itself are none, and back is the same the other
+// way round.
+func FuzzDiff(f *testing.F) {
+	f.Add(Starter(), Default().Source())
+	f.Add([]byte(matching), Starter())
+	for _, src := range files(f, "testdata/good/*.yaml") {
+		f.Add(src, Starter())
+	}
+	f.Fuzz(func(t *testing.T, x, y []byte) {
+		a, err := Parse("a.yaml", x)
+		if err != nil {
+			return
+		}
+		if list := Diff(a, a); len(list) > 0 {
+			t.Fatalf("changes from itself: %+v", list)
+		}
+		b, err := Parse("b.yaml", y)
+		if err != nil {
+			return
+		}
+		there, back := Diff(a, b), Diff(b, a)
+		if len(there) != len(back) {
+			t.Fatalf("there %+v\nback %+v", there, back)
+		}
+		for _, c := range there {
+			if !slices.ContainsFunc(back, func(d Change) bool { return d == Change{c.Where, c.New, c.Old} }) {
+				t.Fatalf("%+v is not in the way back %+v", c, back)
+			}
 		}
 	})
 }
