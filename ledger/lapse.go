@@ -18,6 +18,17 @@ func (s *State) Lapses() Lapses { return lapses(s.Lapsed, s.Decayed, s.Burned+s.
 // Lapses tells of the windows that have ended.
 func (p *Past) Lapses() Lapses { return lapses(p.Lapsed, p.Decayed, p.Burned) }
 
+// EverLapsed tells of all windows of this generation, and of what it took over as an heir.
+func (s *State) EverLapsed() Lapses {
+	now, past := s.Lapses(), s.Past.Lapses()
+	taken := lapses(s.Taken.Lapsed, s.Taken.Decayed, s.Taken.Burned)
+	return Lapses{
+		Decayed: now.Decayed + taken.Decayed + past.Decayed,
+		Expired: now.Expired + taken.Expired + past.Expired,
+		Burned:  now.Burned + taken.Burned + past.Burned,
+	}
+}
+
 // Lapses tells of the row's window. A holder of an older version tells nothing apart: with it all has expired.
 func (r *Row) Lapses() Lapses { return lapses(r.Lapsed, r.Decayed, r.Burned) }
 

@@ -478,15 +478,15 @@ func (n *Node) Status() api.Status {
 
 // life is what an account came to since its generation began, and what it took over as an heir.
 func life(s *ledger.State) telemetry.Life {
-	now, past := s.Lapses(), s.Past.Lapses()
+	l := s.EverLapsed()
 	return telemetry.Life{
 		Shares:  int64(s.Base + s.Taken.Issued + s.Past.Issued - s.Past.Rolled - s.Past.Minted - s.Past.Overdrawn),
 		TopUps:  int64(s.Minted + s.Past.Minted),
 		Rolled:  int64(s.Rolled + s.Past.Rolled),
 		Over:    int64(s.Overdrawn + s.Past.Overdrawn),
-		Decayed: int64(now.Decayed + s.Taken.Decayed + past.Decayed),
-		Expired: int64(now.Expired + s.Taken.Lapsed - s.Taken.Decayed - s.Taken.Burned + past.Expired),
-		Burned:  int64(now.Burned + s.Taken.Burned + past.Burned),
+		Decayed: int64(l.Decayed),
+		Expired: int64(l.Expired),
+		Burned:  int64(l.Burned),
 	}
 }
 

@@ -127,6 +127,20 @@ func broken(t *testing.T, name string, sets [][2]string, retry time.Duration, bo
 	}
 }
 
+// holds runs shipped scenarios as they are, and demands that all their bounds hold.
+func holds(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		r, err := Run(t.Context(), shipped(t, name), Options{Systems: []string{result.Omniscient}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !r.Passed() {
+			t.Errorf("%s: %+v, %+v", name, r.Bounds, r.Violation)
+		}
+	}
+}
+
 // TestEconomyBoundsCanFail: a price that responds too soon swings, one that hardly responds does not bring use down, and
 // where batch work is not shed critical calls wait; calls that do not run cheaper are refused; and so are calls that find the
 // budget set aside for the worst case of others; a tenant without a guarantee shares the shortage.
@@ -148,6 +162,32 @@ func TestEconomyBoundsCanFail(t *testing.T) {
 	} {
 		broken(t, c.scenario, [][2]string{{"nodes", "20"}, {c.path, c.value}}, 0, c.broken)
 	}
+}
+
+// TestPriceBoundsCanFail: where the price is not hybrid, an overdraft costs no more or is not bounded, or money is not by the table, it shows.
+func TestPriceBoundsCanFail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	for _, c := range []struct {
+		scenario, path, value string
+		broken                []string
+	}{
+		{"hybrid-price", "policy.budgets.0.price.mode", "dynamic", []string{"paid[search] <= 1.05"}},
+		{"hybrid-price", "policy.budgets.0.price", "{base: 1}", []string{"paid[others] >= 1.25"}},
+		{"hybrid-price", "policy.budgets.0.guarantee.search", "1%", []string{"in_budget[search] >= 97%"}},
+		{"overdraft", "policy.budgets.0.ceiling.price", "1", []string{"paid[crowd] >= 1.05"}},
+		{"overdraft", "policy.budgets.0.ceiling", "hard", []string{"paid[crowd] >= 1.05", "overdrawn[team] >= 40k"}},
+		{"overdraft", "policy.budgets.0.ceiling", "observe", []string{"overdrawn[team] <= 80k"}},
+		{"overdraft", "policy.budgets.0.supply.amount", "120k", []string{"in_budget[calm] >= 99%", "paid[calm] <= 1"}},
+		{"money", "policy.rules.0.cost.money", "0.15 * prompt_tokens + 0.6 * max_output_tokens", []string{"admitted[large] <= 222", "spent[wallet] >= 1120k"}},
+		{"money", "policy.rules.1.cost.money", "2.5 * prompt_tokens + 10.0 * max_output_tokens", []string{"in_budget[small] >= 99%", "spent[wallet] <= 1220k"}},
+		{"money", "policy.rules.0.cost.money", "2.6 * prompt_tokens + 10.0 * max_output_tokens", []string{"admitted[large] >= 222"}},
+		{"money", "policy.default", "admit", []string{"admitted[unknown] <= 0"}},
+	} {
+		broken(t, c.scenario, [][2]string{{"nodes", "6"}, {c.path, c.value}}, 0, c.broken...)
+	}
+	holds(t, "hybrid-price", "overdraft", "money")
 }
 
 // TestRenewBoundsCanFail: where instances live longer, agents find no room, or fill the nodes.

@@ -167,6 +167,7 @@ func (n *node) decided(c *call) {
 			n.book(c, c.charges[i].Instance, c.charges[i].Amount)
 		}
 		n.checkCharges(c)
+		w.tally.Paid(&c.Call, highest(d.Price))
 		runs := c.Runs
 		begins, reached := n.sent(c, &d)
 		c.begins = max(1, begins)
@@ -308,6 +309,7 @@ func (n *node) settle(c *call) {
 		n.book(c, ch.Instance, ch.Amount-ch.Overrun-c.reserved(ch.Instance))
 	}
 	n.checkCharges(c)
+	n.tallyCharges(c, &rc)
 	w.tally.Settled(&c.Call)
 	w.measure.settled(&c.Call)
 	if w.audit.bug == bugSettleTwice {
@@ -321,6 +323,26 @@ func (n *node) settle(c *call) {
 	if len(n.waiting) > 0 {
 		n.do(event{kind: evGone}) // rights came back: calls that wait may run
 	}
+}
+
+// highest is the price that a call paid at the budget where that was most.
+func highest(prices map[string]float64) (most float64) {
+	for _, p := range prices {
+		most = max(most, p)
+	}
+	return most
+}
+
+// tallyCharges counts what a call had set aside and what it was charged, but for slots, which come back.
+func (n *node) tallyCharges(c *call, rc *admit.Receipt) {
+	var reserved, charged, overrun ledger.Tokens
+	for i := range rc.Charged {
+		ch := &rc.Charged[i]
+		if spec, ok := n.resolve(ch.Instance); ok && spec.Kind != ledger.Slots {
+			reserved, charged, overrun = reserved+c.reserved(ch.Instance), charged+ch.Amount, overrun+ch.Overrun
+		}
+	}
+	n.w.tally.Charged(&c.Call, int64(reserved), int64(charged), int64(overrun))
 }
 
 // over has the caller go on with its chain.

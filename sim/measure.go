@@ -54,6 +54,8 @@ type measure struct {
 	prices                                    []result.Prices // by instance
 	priceLines                                map[string][]float64
 
+	budgets []result.Budget // once the last call has been made
+
 	warm     []uint64 // bytes sent by each node until the warmup was over
 	cooled   []uint64 // and until arrivals ended
 	looking  bool
@@ -138,6 +140,9 @@ func (m *measure) sample() {
 	m.queuedMost = append(m.queuedMost, float64(most))
 	m.bytes = append(m.bytes, float64(sent-m.sentBefore)/sec/float64(len(w.nodes))+w.pool.idle())
 	m.sentBefore = sent
+	if m.budgets == nil && w.now >= w.arrivalsEnd {
+		m.budgets = w.budgets()
+	}
 	m.sampleStale()
 	m.sampleRights()
 	m.samplePrices()
@@ -397,6 +402,9 @@ func (w *world) result() *result.Result {
 	}
 	s.Converge = m.converge
 	s.Queue, s.Known = int64(m.queue), int64(m.known)
+	if s.Budgets = m.budgets; s.Budgets == nil {
+		s.Budgets = w.budgets()
+	}
 	if s.Offered > 0 {
 		s.Unheld = float64(m.unheld) / float64(s.Offered)
 	}

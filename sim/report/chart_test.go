@@ -190,6 +190,8 @@ func TestParseChoice(t *testing.T) {
 		"goodput[batch]":  "all classes together",
 		"wait_p99[batch":  "in brackets",
 		"wait_p99[]":      "in brackets",
+		"spent[pool]":     "",
+		"spent":           "spent[gpu-pool]",
 		"luck":            "choose from offered, admitted",
 	} {
 		_, err := ParseChoice(text)

@@ -42,12 +42,21 @@ func figuresSheet(runs []*result.Result) sheet {
 				s.rows = append(s.rows, []string{label(runs, i), x.Name, class, f.Name, string(f.Unit), number(f.Of(x, class))})
 			}
 			for _, f := range result.Figures {
-				row(f, "")
+				if !f.ByBudget() {
+					row(f, "")
+				}
 			}
 			for _, c := range x.Classes {
 				for _, f := range result.Figures {
 					if f.ByClass() {
 						row(f, c.Name)
+					}
+				}
+			}
+			for _, b := range x.Budgets {
+				for _, f := range result.Figures {
+					if f.ByBudget() {
+						row(f, b.Name)
 					}
 				}
 			}

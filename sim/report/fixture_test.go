@@ -42,6 +42,10 @@ func partition(seed uint64) *result.Result {
 		{Name: result.Swarm, Offered: 10000, Admitted: 8900, Deferred: 1000, Denied: 100, OfferedTokens: 18_000_000, GoodputTokens: 15_900_000,
 			Goodput: 0.971, Local: 0.93, AsksPerCall: 0.08, Jain: 0.981, BytesPerNodeSecond: 7600, BytesPerNodeSecondMax: 14200,
 			Converge: 1500 * time.Millisecond, Stale: 800 * time.Millisecond, Queue: 14, Recover: 3.25, Classes: classes(310 * time.Millisecond),
+			Budgets: []result.Budget{
+				{Name: "gpu-pool", Token: "compute", Issued: 17_500_000, Minted: 500_000, Spent: 17_000_000, Expired: 100_000, Left: 400_000},
+				{Name: "docs", Token: "data", Issued: 5000, Spent: 1200, Decayed: 3000, Left: 800},
+			},
 			Tenants: []result.Tenant{
 				{Name: "research", Offered: 4000, Admitted: 3500, OfferedTokens: 6_000_000, GoodputTokens: 5_200_000},
 				{Name: "search", Offered: 6000, Admitted: 5400, OfferedTokens: 12_000_000, GoodputTokens: 10_700_000},

@@ -46,6 +46,7 @@ type jsonSystem struct {
 	Name    string       `json:"name"`
 	Figures jsonFigures  `json:"figures"`
 	Classes []jsonClass  `json:"classes"`
+	Budgets []jsonBudget `json:"budgets,omitempty"`
 	Tenants []jsonTenant `json:"tenants,omitempty"`
 }
 
@@ -54,6 +55,12 @@ type jsonFigures map[string]value
 
 type jsonClass struct {
 	Name    string      `json:"name"`
+	Figures jsonFigures `json:"figures"`
+}
+
+type jsonBudget struct {
+	Name    string      `json:"name"`
+	Token   string      `json:"token"`
 	Figures jsonFigures `json:"figures"`
 }
 
@@ -140,7 +147,9 @@ func runJSON(r *result.Result, panels bool) jsonRun {
 		s := &r.Systems[i]
 		js := jsonSystem{Name: s.Name, Figures: jsonFigures{}, Classes: []jsonClass{}}
 		for _, f := range result.Figures {
-			js.Figures[f.Name] = value(f.Of(s, ""))
+			if !f.ByBudget() {
+				js.Figures[f.Name] = value(f.Of(s, ""))
+			}
 		}
 		for _, c := range s.Classes {
 			jc := jsonClass{c.Name, jsonFigures{}}
@@ -150,6 +159,15 @@ func runJSON(r *result.Result, panels bool) jsonRun {
 				}
 			}
 			js.Classes = append(js.Classes, jc)
+		}
+		for _, b := range s.Budgets {
+			jb := jsonBudget{b.Name, b.Token, jsonFigures{}}
+			for _, f := range result.Figures {
+				if f.ByBudget() {
+					jb.Figures[f.Name] = value(f.Of(s, b.Name))
+				}
+			}
+			js.Budgets = append(js.Budgets, jb)
 		}
 		for _, t := range s.Tenants {
 			js.Tenants = append(js.Tenants, jsonTenant(t))

@@ -54,6 +54,7 @@ func Run(r *result.Result) *Page {
 	p.addTable(systemsTable(r))
 	p.addTable(boundsTable([]*result.Result{r}))
 	p.addTable(classesTable(r))
+	p.addTable(budgetsTable(r))
 	p.addTable(tenantsTable(r))
 	p.addTable(rolloutsTable(r))
 	p.addTable(marksTable(r))

@@ -27,7 +27,7 @@ type Choice struct {
 	Class string
 }
 
-// ParseChoice reads "goodput" or, for a figure that classes have, "wait_p99[batch]", as bounds do.
+// ParseChoice reads "goodput" or, for a figure that classes or budgets have, "wait_p99[batch]", as bounds do.
 func ParseChoice(text string) (Choice, error) {
 	name, class, of := strings.Cut(text, "[")
 	f, ok := result.FigureNamed(name)
@@ -38,6 +38,9 @@ func ParseChoice(text string) (Choice, error) {
 		}
 		return Choice{}, fmt.Errorf("no figure %q: choose from %s", name, strings.Join(names, ", "))
 	}
+	if !of && f.ByBudget() {
+		return Choice{}, fmt.Errorf("figure %q is told of one budget: write its name in brackets, as in %s[gpu-pool]", name, name)
+	}
 	if !of {
 		return Choice{Figure: f}, nil
 	}
@@ -45,7 +48,7 @@ func ParseChoice(text string) (Choice, error) {
 	switch {
 	case !closed || class == "":
 		return Choice{}, fmt.Errorf("figure %q: write a class in brackets, as in wait_p99[batch]", text)
-	case !f.ByClass():
+	case !f.ByClass() && !f.ByBudget():
 		return Choice{}, fmt.Errorf("figure %q is of all classes together: leave [%s] out", name, class)
 	}
 	return Choice{f, class}, nil

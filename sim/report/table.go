@@ -89,7 +89,8 @@ var (
 	shown = figures("offered", "admitted", "degraded", "deferred", "denied", "goodput", "overspend", "local", "asks_per_call", "jain",
 		"bytes", "bytes_max", "price_amplitude", "price_settle", "converge", "staleness", "queue", "returns",
 		"recover", "guard_bytes", "unheld", "successions", "dead", "back", "stuck", "frozen")
-	byClass = figures("offered", "admitted", "in_budget", "wait_p50", "wait_p99")
+	byClass  = figures("offered", "admitted", "in_budget", "wait_p50", "wait_p99")
+	byBudget = figures("issued", "minted", "rolled", "overdrawn", "spent", "decayed", "expired", "burned", "left")
 	// unless zero everywhere these are left out
 	rare = []string{"degraded", "refused", "price_amplitude", "price_settle", "returns", "guard_bytes", "unheld", "successions", "dead", "back", "stuck", "frozen"}
 )
@@ -162,6 +163,23 @@ func classesTable(r *result.Result) Table {
 				name = ""
 			}
 		}
+	}
+	return t
+}
+
+// budgetsTable shows where the swarm's tokens went. What happened to no budget is left out.
+func budgetsTable(r *result.Result) Table {
+	t := Table{Title: "Budgets of " + result.Swarm + ", in tokens of their own"}
+	s := r.System(result.Swarm)
+	if s == nil {
+		return t
+	}
+	some := slices.DeleteFunc(slices.Clone(byBudget), func(f result.Figure) bool {
+		return !slices.ContainsFunc(s.Budgets, func(b result.Budget) bool { return f.Of(s, b.Name) != 0 })
+	})
+	t.Columns = append(left("budget", "token"), right(heads(some)...)...)
+	for _, b := range s.Budgets {
+		t.Rows = append(t.Rows, append(plain(b.Name, b.Token), cells(some, s, b.Name)...))
 	}
 	return t
 }

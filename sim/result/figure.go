@@ -33,16 +33,26 @@ type Figure struct {
 	// Better is 1 if more is better, -1 if less is, 0 if it depends.
 	Better int
 
-	of      func(*System) float64
-	ofClass func(*Class) float64 // nil: it has no value for one class
+	of       func(*System) float64 // nil: it is told of one budget only
+	ofClass  func(*Class) float64  // nil: it has no value for one class
+	ofBudget func(*Budget) float64 // nil: it has no value for one budget
 }
 
 // ByClass says whether the figure can be told of one class.
 func (f Figure) ByClass() bool { return f.ofClass != nil }
 
-// Of returns the figure of a system, or of one class or stream if class is not empty. It is NaN if there is none: nothing
+// ByBudget says whether the figure is told of one budget, and of nothing else: budgets count in tokens of their own.
+func (f Figure) ByBudget() bool { return f.ofBudget != nil }
+
+// Of returns the figure of a system, or of one class, stream or budget if its name is not empty. It is NaN if there is none: nothing
 // was offered, or no such class, or the figure has none of classes. A system that never converged took +Inf.
 func (f Figure) Of(s *System, class string) float64 {
+	if f.ofBudget != nil {
+		if i := slices.IndexFunc(s.Budgets, func(b Budget) bool { return b.Name == class }); i >= 0 {
+			return f.ofBudget(&s.Budgets[i])
+		}
+		return math.NaN()
+	}
 	if class == "" {
 		return f.of(s)
 	}
@@ -178,6 +188,15 @@ var Figures = []Figure{
 		of: func(s *System) float64 { return s.BytesPerNodeSecond }},
 	{Name: "bytes_max", Title: "busiest node", What: "bytes sent per second by the busiest node", Unit: BytesPerSecond, Better: -1,
 		of: func(s *System) float64 { return s.BytesPerNodeSecondMax }},
+	{Name: "paid", Title: "price paid", What: "what the cost of admitted calls was multiplied by, mean; of several budgets the highest; of the class that paid most", Unit: Number, Better: -1,
+		of:      ofClasses(paid, math.Max),
+		ofClass: paid},
+	{Name: "set_aside", Title: "set aside", What: "tokens set aside for admitted calls when they began, beside those that they were charged in the end; of the class that sets most aside", Unit: Fraction, Better: -1,
+		of:      ofClasses(setAside, math.Max),
+		ofClass: setAside},
+	{Name: "overrun", Title: "overrun", What: "of the tokens that calls were charged, those above what was set aside for them; of the class that overran most", Unit: Fraction, Better: -1,
+		of:      ofClasses(overrun, math.Max),
+		ofClass: overrun},
 	{Name: "price_amplitude", Title: "price swing", What: "largest price less the smallest", Unit: Number, Better: -1,
 		of: func(s *System) float64 { return s.PriceAmplitude }},
 	{Name: "price_settle", Title: "price settles", What: "from a change of demand or of the policy until each price stays within a tenth of itself, at all nodes; the longest", Unit: Seconds, Better: -1,
@@ -221,6 +240,24 @@ var Figures = []Figure{
 		of: func(s *System) float64 { return s.Promoted }},
 	{Name: "rollbacks", Title: "rollbacks", What: "candidate revisions that were rolled back", Unit: Number,
 		of: func(s *System) float64 { return float64(s.Rollbacks) }},
+	{Name: "issued", Title: "issued", What: "tokens of a budget that were issued, those below included", Unit: Tokens,
+		ofBudget: func(b *Budget) float64 { return float64(b.Issued) }},
+	{Name: "minted", Title: "topped up", What: "tokens of a budget that operators topped up", Unit: Tokens,
+		ofBudget: func(b *Budget) float64 { return float64(b.Minted) }},
+	{Name: "rolled", Title: "rolled over", What: "tokens of a budget that were carried from a window into the next", Unit: Tokens,
+		ofBudget: func(b *Budget) float64 { return float64(b.Rolled) }},
+	{Name: "overdrawn", Title: "overdrawn", What: "tokens of a budget that were issued beyond its limit", Unit: Tokens, Better: -1,
+		ofBudget: func(b *Budget) float64 { return float64(b.Overdrawn) }},
+	{Name: "spent", Title: "spent", What: "tokens of a budget that calls were charged, or have set aside while they run", Unit: Tokens,
+		ofBudget: func(b *Budget) float64 { return float64(b.Spent) }},
+	{Name: "decayed", Title: "decayed", What: "tokens of a budget that decayed by a half-life", Unit: Tokens,
+		ofBudget: func(b *Budget) float64 { return float64(b.Decayed) }},
+	{Name: "expired", Title: "expired", What: "tokens of a budget that went with the end of a window or a loan, or beyond a burst", Unit: Tokens,
+		ofBudget: func(b *Budget) float64 { return float64(b.Expired) }},
+	{Name: "burned", Title: "burned", What: "tokens of a budget that operators burned, or a lower limit", Unit: Tokens,
+		ofBudget: func(b *Budget) float64 { return float64(b.Burned) }},
+	{Name: "left", Title: "left", What: "tokens of a budget that nobody has used when the last call has been made", Unit: Tokens,
+		ofBudget: func(b *Budget) float64 { return float64(b.Left) }},
 	{Name: "recover", Title: "recover", What: "from a fault's end, or a hot spot's move, until calls are served as before; the longest", Unit: Seconds, Better: -1,
 		of: func(s *System) float64 { return s.Recover }},
 }
@@ -233,6 +270,18 @@ func FigureNamed(name string) (Figure, bool) {
 	}
 	return Figures[i], true
 }
+
+// Ratios of classes are NaN where there is nothing to divide by.
+func paid(c *Class) float64 {
+	if c.Price == 0 {
+		return math.NaN()
+	}
+	return c.Price
+}
+
+func setAside(c *Class) float64 { return fraction(c.Reserved, c.Charged) }
+
+func overrun(c *Class) float64 { return fraction(c.Overrun, c.Charged) }
 
 // waited is NaN for a class of which no call was admitted: none waited.
 func waited(c *Class, d time.Duration) float64 {

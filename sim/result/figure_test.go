@@ -52,10 +52,11 @@ func TestFigureOf(t *testing.T) {
 	s := &System{
 		Offered: 10, Goodput: 0.5, Converge: -1, Stale: 2 * time.Second, Queue: 7, Recover: 1.5,
 		Classes: []Class{
-			{Name: "interactive", Offered: 6, Admitted: 5, WaitP99: 20 * time.Millisecond, InBudget: 0.8},
-			{Name: "batch", Offered: 4, Admitted: 4, WaitP99: 3 * time.Second, InBudget: 0.9},
+			{Name: "interactive", Offered: 6, Admitted: 5, WaitP99: 20 * time.Millisecond, InBudget: 0.8, Price: 1.5},
+			{Name: "batch", Offered: 4, Admitted: 4, WaitP99: 3 * time.Second, InBudget: 0.9, Price: 2, Reserved: 600, Charged: 200, Overrun: 50},
 			{Name: "starved", Offered: 1, WaitP99: 0, InBudget: math.NaN()},
 		},
+		Budgets: []Budget{{Name: "vouchers", Burned: 40}},
 	}
 	for _, c := range []struct {
 		figure, class string
@@ -74,6 +75,14 @@ func TestFigureOf(t *testing.T) {
 		{"staleness", "", 2},
 		{"queue", "", 7},
 		{"recover", "", 1.5},
+		{"paid", "", 2}, // of the class that paid most
+		{"paid", "starved", math.NaN()},
+		{"set_aside", "batch", 3},
+		{"overrun", "batch", 0.25},
+		{"overrun", "interactive", math.NaN()},
+		{"burned", "vouchers", 40},
+		{"burned", "", math.NaN()}, // budgets count in tokens of their own
+		{"burned", "batch", math.NaN()},
 	} {
 		f, ok := FigureNamed(c.figure)
 		if !ok {

@@ -99,6 +99,7 @@ type System struct {
 	Rollbacks                           int64         // candidates that were rolled back
 	Classes                             []Class
 	Streams                             []Class // the same by streams of the workload
+	Budgets                             []Budget
 	Tenants                             []Tenant
 }
 
@@ -111,6 +112,18 @@ type Class struct {
 	Offered, Admitted int64
 	WaitP50, WaitP99  time.Duration // of admitted calls, from arrival, with all attempts
 	InBudget          float64       // of offered calls: admitted within the class's latency budget
+	Price             float64       // that admitted calls paid, mean: what cost was multiplied by, of several budgets the highest; 0 where nobody says
+	// Tokens over all budgets: set aside at admission, charged at settlement, and of those above what was set aside.
+	Reserved, Charged, Overrun int64
+}
+
+// Budget is what became of the tokens of one budget, over all its instances and the nodes that run when the last call has been made. It is
+// the ledger's own account; systems that the swarm is compared with have none.
+type Budget struct {
+	Name, Token                       string
+	Issued, Minted, Rolled, Overdrawn int64 // the last three are part of what was issued: topped up, carried over, and beyond the limit
+	Spent, Decayed, Expired, Burned   int64 // where they went; spent counts what calls that run have set aside
+	Left                              int64 // rights that are there
 }
 
 // Tenant is what became of a tenant's calls.

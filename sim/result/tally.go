@@ -53,6 +53,9 @@ type classTally struct {
 	name                        string
 	budget                      ledger.Millis
 	offered, admitted, inBudget int64
+	prices                      float64 // that admitted calls paid, summed up
+	priced                      int64   // so many of them
+	reserved, charged, overrun  int64
 	waits                       *hdrhistogram.Histogram // in ms, exact below 2 s, then to one part in a thousand
 }
 
@@ -151,6 +154,29 @@ func (t *Tally) Admitted(c *workload.Call, at ledger.Millis, local bool) {
 		_ = k.waits.RecordValue(int64(min(max(wait, 0), ledger.Millis(maxWait.Milliseconds()))))
 	})
 	t.tenant(c).Admitted++
+}
+
+// Paid counts the price at which a call was admitted.
+func (t *Tally) Paid(c *workload.Call, price float64) {
+	if c.At < t.warmup {
+		return
+	}
+	t.each(c, func(k *classTally, _ ledger.Millis) {
+		k.prices += price
+		k.priced++
+	})
+}
+
+// Charged counts what a call was charged on all budgets when it ended, what of that was above what it had set aside, and that.
+func (t *Tally) Charged(c *workload.Call, reserved, charged, overrun int64) {
+	if c.At < t.warmup {
+		return
+	}
+	t.each(c, func(k *classTally, _ ledger.Millis) {
+		k.reserved += reserved
+		k.charged += charged
+		k.overrun += overrun
+	})
 }
 
 // Degraded counts a call that is admitted if it runs cheaper.
@@ -274,6 +300,7 @@ func (k *classTally) result() Class {
 		Name: k.name, Offered: k.offered, Admitted: k.admitted,
 		WaitP50: k.wait(50), WaitP99: k.wait(99),
 		InBudget: fraction(k.inBudget, k.offered),
+		Price:    k.prices / float64(max(1, k.priced)), Reserved: k.reserved, Charged: k.charged, Overrun: k.overrun,
 	}
 }
 

@@ -186,6 +186,23 @@ func TestTenantsAreBounded(t *testing.T) {
 	}
 }
 
+// TestPaid: prices are a mean over admitted calls, and what was set aside stands beside what was charged; calls of the warmup do not count.
+func TestPaid(t *testing.T) {
+	y := NewTally(Swarm, testPolicies, time.Second)
+	for i, c := range []struct {
+		at                         ledger.Millis
+		price                      float64
+		reserved, charged, overrun int64
+	}{{500, 9, 90, 90, 90}, {1000, 1, 300, 100, 0}, {2000, 2, 100, 150, 50}} {
+		x := call(c.at, "a", "slow", int64(i), 0)
+		y.Paid(x, c.price)
+		y.Charged(x, c.reserved, c.charged, c.overrun)
+	}
+	if k := y.System().Classes[1]; k.Price != 1.5 || k.Reserved != 400 || k.Charged != 250 || k.Overrun != 50 {
+		t.Errorf("%+v", k)
+	}
+}
+
 // TestWaitError checks quantiles against all waits sorted: exact below two seconds, then at most a thousandth
 // above.
 func TestWaitError(t *testing.T) {

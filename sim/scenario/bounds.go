@@ -71,7 +71,18 @@ func (d *decoder) bounds(s *Scenario, n *yaml.Node) {
 			d.Report(item, advice, "%v", err)
 			continue
 		}
-		if b.Class != "" && len(s.Policies) > 0 {
+		if f, _ := result.FigureNamed(b.Figure); f.ByBudget() && len(s.Policies) > 0 {
+			var known []string
+			for _, p := range s.Policies {
+				for _, x := range p.Budgets() {
+					known = append(known, x.Name)
+				}
+			}
+			if !slices.Contains(known, b.Class) {
+				d.Report(item, document.DidYouMean(b.Class, known), "there is no budget %q", document.Clip(b.Class))
+				continue
+			}
+		} else if b.Class != "" && len(s.Policies) > 0 {
 			_, ok := s.Policies[0].Class(b.Class)
 			if !ok && !slices.ContainsFunc(s.Workload, func(st Stream) bool { return st.Name == b.Class }) {
 				var known []string
@@ -119,7 +130,10 @@ func parseBound(text string, variants []Variant) (b Bound, advice string, err er
 		}
 		unit = result.Fraction
 	}
-	if b.Class = class; b.Class != "" && !figure.ByClass() {
+	if figure.ByBudget() && class == "" {
+		return b, fmt.Sprintf("write its name in brackets, as in %s[gpu-pool]", b.Figure), fmt.Errorf("%s is told of one budget", b.Figure)
+	}
+	if b.Class = class; b.Class != "" && !figure.ByClass() && !figure.ByBudget() {
 		advice := "leave [" + document.Clip(b.Class) + "] out"
 		if near := document.Nearest(b.Class, systemWords()); near != "" {
 			advice = fmt.Sprintf("did you mean %q?", near)

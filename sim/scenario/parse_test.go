@@ -267,6 +267,21 @@ func TestParseWith(t *testing.T) {
 	}
 }
 
+// Figures of budgets are told of one that some revision has, and of nothing else.
+func TestBoundsOfBudgets(t *testing.T) {
+	for bound, want := range map[string]string{
+		"spent[pool] <= 5k": "",
+		"spent[pol] <= 5k":  `there is no budget "pol"; did you mean "pool"?`,
+		"spent[fast] <= 5k": `there is no budget "fast"`,
+		"spent <= 5k":       "spent is told of one budget; write its name in brackets, as in spent[gpu-pool]",
+	} {
+		_, err := Parse("x.yaml", []byte(goodHead+goodPolicy+"bounds: ['"+bound+"']\n"+goodLoad))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", bound, err, want)
+		}
+	}
+}
+
 // A run beside has the same calls, but for what it leaves out, and bounds divide by it.
 func TestRunsBeside(t *testing.T) {
 	src := goodHead + goodPolicy + goodLoad + "beside:\n  - {name: alone, skip: [x]}\n  - {name: early, retry: 2s}\n" +
@@ -342,7 +357,8 @@ func TestZonesAreDealtOut(t *testing.T) {
 
 func TestCheck(t *testing.T) {
 	r := &result.Result{Systems: []result.System{
-		{Name: result.Swarm, Goodput: 0.96, GoodputTokens: 960, Converge: -1, BytesPerNodeSecond: 20_000, Queue: 12, Recover: 2.5, Classes: []result.Class{{Name: "fast", Admitted: 1, WaitP99: 3 * sec}}},
+		{Name: result.Swarm, Goodput: 0.96, GoodputTokens: 960, Converge: -1, BytesPerNodeSecond: 20_000, Queue: 12, Recover: 2.5, Classes: []result.Class{{Name: "fast", Admitted: 1, WaitP99: 3 * sec, Price: 1.25}},
+			Budgets: []result.Budget{{Name: "pool", Spent: 4000, Decayed: 70}}},
 		{Name: result.SplitKnown, Goodput: 0.99, GoodputTokens: 990, Queue: 10, Recover: math.NaN()},
 		{Name: result.Counters, GoodputTokens: 990, Recover: math.Inf(1)},
 		{Name: result.Omniscient},
@@ -357,6 +373,12 @@ func TestCheck(t *testing.T) {
 		{"goodput[split-known] >= 98%", "97.0%", false},
 		{"wait_p99[fast] <= 3s", "3.00 s", true},
 		{"wait_p99[slow] <= 3s", "-", false}, // none was admitted
+		{"paid[fast] <= 1.2", "1.25", false},
+		{"paid[slow] <= 1.2", "-", false},
+		{"overrun[fast] <= 1%", "-", false}, // nothing was charged
+		{"spent[pool] <= 4k", "4,000", true},
+		{"decayed[pool] >= 100", "70", false},
+		{"spent[fast] <= 4k", "-", false}, // no budget
 		{"converge <= 7d", "never", false},
 		{"bytes <= 25kB/s", "20 kB/s", true},
 		{"overspend <= 0", "0.0%", true},

@@ -64,7 +64,7 @@ var scenarioShape = &document.Shape{Name: "the scenario", Fields: []document.Fie
 	{Name: "beside", Is: document.Schema{List: variantShape},
 		Doc: "Other runs of the swarm on the same calls and faults, each with something changed, for bounds to compare with, as in wait_p99[standard, alone] <= 120%."},
 	{Name: "bounds", Is: document.Schema{Items: &document.Schema{Kind: "string", Form: boundForm}},
-		Doc: "What a run must keep to pass, as in goodput >= 98%, wait_p99[batch] <= 2s, of one stream, or beside another system or run: goodput[split-known] >= 95%. " +
+		Doc: "What a run must keep to pass, as in goodput >= 98%, wait_p99[batch] <= 2s, of one stream or one budget (spent[gpu-pool] <= 2M), or beside another system or run: goodput[split-known] >= 95%. " +
 			"queue is the most calls that waited at one node at once. recover is the longest time from the end of a fault, or a hot spot's move, " +
 			"to the first two seconds of which at least 90 % of the part of the offered tokens is served that was served in the ten seconds before."},
 }}
