@@ -20,7 +20,7 @@ func (r *Replica) claimWards() {
 	}
 	for _, c := range r.guard.Claimable(r.elapsed) {
 		_, alive := r.alive(c.Of)
-		if alive && !c.Released || c.Since < time.Duration(c.Rank)*claimRank || !r.guard.Fresh(r.elapsed) {
+		if alive && !c.Released || c.Since < time.Duration(c.Rank)*claimRank || !r.guard.Fresh(r.elapsed) && !c.Accepted {
 			continue
 		}
 		if err := r.guard.Claim(r.elapsed, c.Of, r.self); err != nil {

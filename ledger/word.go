@@ -405,6 +405,9 @@ func (r *Replica) leftToClaim(h Holder, m *WordAsk) error {
 		}
 	}
 	if live >= guardian.Majority(len(set)) {
+		if !r.guard.Fresh(r.elapsed) && r.fewGuardians() && !r.guard.Accepted(h) {
+			return nil // it has lost its own guardians, and can claim nothing before a word frees it, which may be this one
+		}
 		return fmt.Errorf("%w: %d of the %d guardians of %v are alive, and claim it once its lease is over", ErrClaimed, live, len(set), h)
 	}
 	if r.guard.Adopt(r.elapsed, h) {

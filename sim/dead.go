@@ -160,23 +160,17 @@ func (w *world) inherited(in, h int32, most *ledger.Shares) string {
 	return ""
 }
 
-// forgotten reports that no node which runs knows what was decided of a generation, nor can find it out: its heir and a majority
-// of its guardians have lost their disks. It takes an operator's word.
+// forgotten reports that no node which runs has the final records of a generation, nor can find out what was decided: its heir, a majority of its
+// guardians and all who were told all of them have lost their disks. Who was told what concerns it alone cannot help others. It takes an operator's word.
 func (w *world) forgotten(of ledger.Holder) bool {
 	for _, n := range w.nodes {
 		if n.up {
-			if d := n.ward(of); d != nil && d.Decided {
+			if d := n.ward(of); d != nil && d.Decided && d.Version == d.Value.Version {
 				return false
 			}
 		}
 	}
 	return w.stranded(of) == "lost guardians"
-}
-
-// orphaned reports that an heir has ended, and was not claimed since a majority of its guardians have lost their disks with it: what it should have told
-// and credited nobody learns, though a guardian of the generation before may know it still (ledger/DESIGN.md, "Limits of guarding").
-func (w *world) orphaned(heir ledger.Holder) bool {
-	return !w.byName[heir.Node].lives(heir) && w.audit.claims[heir] == nil && w.stranded(heir) == "lost guardians"
 }
 
 // unclosed finds a live account that has not settled yet with a generation that was claimed.
@@ -187,7 +181,7 @@ func (w *world) unclosed() (detail string) {
 		}
 		n.core.Replica.EachAccount(func(acc *ledger.Account) {
 			n.core.Replica.EachEntry(acc.ID(), func(peer ledger.Holder, e ledger.Entry) {
-				if c := w.audit.claims[peer]; c != nil && !e.Closed && detail == "" && !w.forgotten(peer) && !w.orphaned(c.value.Heir) {
+				if c := w.audit.claims[peer]; c != nil && !e.Closed && detail == "" && !w.forgotten(peer) {
 					detail = fmt.Sprintf("%s has not settled %s with %v, which was claimed by %v", n.name, acc.ID().Name(), peer, c.value.Heir)
 				}
 			})

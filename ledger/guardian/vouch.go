@@ -30,6 +30,12 @@ func (m *Machine) Adopt(now time.Duration, of Holder) bool {
 	return m.learn(now, &Decided{Of: of, From: m.dir, Value: *w.Value, Records: w.stored()}, true) == nil
 }
 
+// Accepted reports whether this node has accepted a value of a claim of a ward, which may be decided already.
+func (m *Machine) Accepted(of Holder) bool {
+	w := m.find(of)
+	return w != nil && w.Value != nil
+}
+
 // WardSet lists the guardians of a ward of this node; none if it is not one.
 func (m *Machine) WardSet(of Holder) []Holder {
 	if w := m.find(of); w != nil {

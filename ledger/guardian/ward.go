@@ -265,7 +265,7 @@ func (m *Machine) Claimable(now time.Duration) (cs []Claimable) {
 		if w.Decided || w.Version == 0 || now < w.free {
 			continue
 		}
-		cs = append(cs, Claimable{w.Of, w.gone, slices.Index(w.Set, m.dir), now - w.free})
+		cs = append(cs, Claimable{w.Of, w.gone, w.Value != nil, slices.Index(w.Set, m.dir), now - w.free})
 	}
 	return cs
 }
@@ -274,6 +274,7 @@ func (m *Machine) Claimable(now time.Duration) (cs []Claimable) {
 type Claimable struct {
 	Of       Holder
 	Released bool          // it has given up its lease itself
+	Accepted bool          // this node has accepted a value of a claim: it may propose that without a lease of its own
 	Rank     int           // of this node among its guardians: those who begin at different times do not outbid each other
 	Since    time.Duration // for how long the lease has been over
 }
