@@ -113,3 +113,17 @@ func TestCountInputs(t *testing.T) {
 		}
 	}
 }
+
+// Every byte costs something, alone and in a row: also the one that the tokenizer's tables lack.
+func TestEveryByteCounts(t *testing.T) {
+	for _, model := range []string{"gpt-4o", "gpt-4", "text-davinci-003", "davinci"} {
+		for b := range 256 {
+			if n := testCounter.Text(model, string([]byte{byte(b)})); n != 1 {
+				t.Errorf("%s: byte %#x is %d tokens", model, b, n)
+			}
+		}
+		if n := testCounter.Text(model, strings.Repeat("\x7f", 1000)); n != 1000 {
+			t.Errorf("%s: 1000 of them are %d tokens", model, n)
+		}
+	}
+}
