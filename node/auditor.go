@@ -351,7 +351,7 @@ func (a *auditor) noted(v *admit.Noted) {
 	}
 	a.rec = audit.Record{
 		Kind: audit.Decision, At: int64(v.At), ID: v.ID, Trace: v.Trace.ID, Span: v.Trace.Span,
-		Tenant: v.Tenant, Agent: v.Agent, Run: v.Run, Class: v.Class, Model: v.Model, Draws: draws, Revision: v.Revision, Arm: v.Arm,
+		Tenant: v.Tenant, Agent: v.Agent, Run: v.Run, Class: v.Class, Model: v.Model, Draws: draws, Revision: v.Revision, Arm: v.Arm, Caller: v.Key,
 		Flags: strings.Join(v.Flags, ", "),
 	}
 	r := &a.rec

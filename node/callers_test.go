@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"net/url"
@@ -125,6 +126,23 @@ func TestCallersFollowThePolicy(t *testing.T) {
 	}
 	if c, err := n.callers.Load().Find(key, n.started); err != nil || c.Tenant != "search" {
 		t.Errorf("%v, %v", c, err)
+	}
+	// What it is let in for is told of by its name, never by itself.
+	r := httptest.NewRequest("POST", "/v1/admit", strings.NewReader(`{"prompt_tokens":5}`))
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Authorization", "Bearer "+key)
+	w := httptest.NewRecorder()
+	n.server.Handler().ServeHTTP(w, r)
+	var a api.AdmitAnswer
+	if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil || a.ID == "" {
+		t.Fatalf("%d %s", w.Code, w.Body)
+	}
+	records, err := n.AuditRecords(api.AuditQuery{Caller: "a", Limit: 10})
+	if err != nil || len(records) != 1 || records[0].ID != a.ID || records[0].Tenant != "search" {
+		t.Errorf("%+v, %v", records, err)
+	}
+	if d, err := n.Decision(a.ID); err != nil || d.Caller != "a" {
+		t.Errorf("%+v, %v", d, err)
 	}
 	without := strings.Replace(with[:strings.Index(with, "callers:")], "revision: 2", "revision: 3", 1)
 	if _, err := n.ApplyPolicy(t.Context(), api.ApplyRequest{Source: []byte(without)}); err != nil {

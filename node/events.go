@@ -30,7 +30,7 @@ func (n *Node) publishDecision(r *admit.Request, a *admit.Answer) {
 		return
 	}
 	v := api.AuditRecord{
-		Kind: "decision", At: time.UnixMilli(int64(n.now())).UTC(), ID: a.ID, TraceID: traceHex(r.Trace.ID), Tenant: r.Tenant, Agent: r.Agent, Run: r.Run,
+		Kind: "decision", At: time.UnixMilli(int64(n.now())).UTC(), ID: a.ID, TraceID: traceHex(r.Trace.ID), Tenant: r.Tenant, Agent: r.Agent, Run: r.Run, Caller: r.Key,
 		Class: a.Class, Model: r.Model, Decision: a.Verdict.String(), Code: a.Code, Reason: a.Reason, Revision: a.Revision, Arm: a.Arm,
 		WaitedMS: a.Waited.Milliseconds(), RetryMS: a.RetryAfter.Milliseconds(), Level: int64(a.Level), Prompt: r.PromptTokens, MaxOutput: r.MaxOutputTokens,
 		Advice: api.AdviceOf(a), Draws: drawsOf(a.Reserved),

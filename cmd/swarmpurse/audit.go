@@ -135,6 +135,7 @@ swarmpurse explain ID shows all of one decision.`,
 	f.StringVar(&q.Tenant, "tenant", "", "`name` of the tenant")
 	f.StringVar(&q.Agent, "agent", "", "`name` of the agent")
 	f.StringVar(&q.Run, "run", "", "`name` of the run")
+	f.StringVar(&q.Caller, "caller", "", "`name` of the caller's key that the call came with")
 	f.StringVar(&q.Verdict, "decision", "", "admit, degrade, defer or deny")
 	f.StringVar(&q.Code, "code", "", "reason `code`, as in budget_exhausted")
 	f.StringVar(&since, "since", "", "a `time`, as in 2026-01-02T15:04:05Z, or how long ago, as in 1h")

@@ -171,6 +171,7 @@ func printDecision(w *strings.Builder, d api.Decision) {
 		"tenant", clean(d.Tenant),
 		"agent", clean(d.Agent),
 		"run", clean(d.Run),
+		"key", clean(d.Caller),
 		"class", clean(d.Class),
 		"model", clean(d.Model),
 		"data", clean(strings.Join(d.Data, ", ")),

@@ -34,6 +34,7 @@ type trail struct {
 	slot           int32
 	end, used      bool // of a reservation's end; with the provider's usage
 	trace          Trace
+	key            string
 	score          *float64
 	prompt, output int64 // as the caller stated them; of an end what was used
 	cached, think  int64
@@ -98,7 +99,7 @@ func (e *Engine) leaveCall(s *shard, i int32, rec *record, r *Request, takes []l
 	if n == nil {
 		return
 	}
-	n.trace, n.prompt, n.output, n.data = r.Trace, r.PromptTokens, r.MaxOutputTokens, r.data()
+	n.trace, n.key, n.prompt, n.output, n.data = r.Trace, r.Key, r.PromptTokens, r.MaxOutputTokens, r.data()
 	for j := range min(len(takes), inline) {
 		n.left[j] = takes[j].Left
 	}
@@ -139,6 +140,7 @@ type Noted struct {
 	Draws                            []NotedDraw
 	Outcome                          string // End
 	Trace                            Trace
+	Key                              string // End is false: the name of the caller's key
 	Prompt, MaxOutput                int64  // as the caller stated them
 	Usage                            *Usage // End
 	Data                             []Datum
@@ -207,7 +209,7 @@ func (e *Engine) Notes(fn func(*Noted)) (lost int) {
 func (e *Engine) view(sh uint32, n *trail, r *record, v *Noted, usage *Usage) {
 	*v = Noted{
 		End: n.end, ID: e.Format(makeID(sh, n.slot, r.seq)), At: r.at, Verdict: r.verdict, Code: CodeOK,
-		Tenant: r.tenant, Agent: r.agent, Run: r.run, Model: r.model, Trace: n.trace, Draws: v.Draws[:0],
+		Tenant: r.tenant, Agent: r.agent, Run: r.run, Model: r.model, Trace: n.trace, Key: n.key, Draws: v.Draws[:0],
 		Waited: r.waitedFor(), Level: int(r.flags / flagLevel % 4),
 	}
 	if n.end {

@@ -69,7 +69,7 @@ func TestNotes(t *testing.T) {
 			w := newSwarm(t, 1, notesPolicy, Config{})
 			n := w.nodes[0]
 			n.e.SetAuditing(want.of)
-			r := &Request{Call: policy.Call{Tenant: "search", PromptTokens: 30, MaxOutputTokens: 20, Tokens: []policy.Amount{{Token: "compute", Amount: 100}}}, Trace: Trace{ID: [16]byte{7}, Span: [8]byte{8}}}
+			r := &Request{Call: policy.Call{Tenant: "search", PromptTokens: 30, MaxOutputTokens: 20, Tokens: []policy.Amount{{Token: "compute", Amount: 100}}}, Trace: Trace{ID: [16]byte{7}, Span: [8]byte{8}}, Key: "ci"}
 			id, _ := n.admit(r)
 			if _, err := n.e.Settle(w.now, id, Settlement{Usage: &Usage{PromptTokens: 5, CompletionTokens: 6}, Used: []policy.Amount{{Token: "compute", Amount: 40}}}); err != nil {
 				t.Fatal(err)
@@ -97,7 +97,7 @@ func TestNotes(t *testing.T) {
 						t.Errorf("%+v", v)
 					}
 				case v.Verdict == Admit:
-					if v.Trace != r.Trace || v.Prompt != 30 || v.MaxOutput != 20 || v.Draws[0].Amount != 100 || v.Draws[0].Left != 900 || v.Draws[0].Price != 1_000_000 {
+					if v.Trace != r.Trace || v.Key != "ci" || v.Prompt != 30 || v.MaxOutput != 20 || v.Draws[0].Amount != 100 || v.Draws[0].Left != 900 || v.Draws[0].Price != 1_000_000 {
 						t.Errorf("%+v", v)
 					}
 				case v.Code != CodeTooLarge || len(v.Draws) != 0 || v.Reason == "":

@@ -34,8 +34,9 @@ type Request struct {
 	// AsIs says that the call cannot be changed by whoever asks, so that it must not be degraded.
 	AsIs bool
 
-	// Trace is the caller's, for the audit log.
+	// Trace is the caller's, and Key the name of the key that it came with, "" for none: for the audit log.
 	Trace Trace
+	Key   string
 }
 
 const (

@@ -78,6 +78,7 @@ type AuditQuery struct {
 	Kind               string
 	ID, Trace          string
 	Tenant, Agent, Run string
+	Caller             string // name of a key
 	Verdict, Code      string
 	Since, Until       time.Time
 }
@@ -100,6 +101,7 @@ type AuditRecord struct {
 	Tenant    string      `json:"tenant,omitempty"`
 	Agent     string      `json:"agent,omitempty"`
 	Run       string      `json:"run,omitempty"`
+	Caller    string      `json:"caller,omitempty"` // of a decision: name of the key that the call came with
 	Class     string      `json:"class,omitempty"`
 	Model     string      `json:"model,omitempty"`
 	Data      []string    `json:"data,omitempty"`
@@ -263,7 +265,7 @@ func (l *lazyBody) Write(p []byte) (int, error) {
 func auditQuery(v url.Values) (q AuditQuery, err error) {
 	q = AuditQuery{
 		Limit: defaultAuditRecords, Kind: v.Get("kind"), ID: v.Get("id"), Trace: v.Get("trace"), Tenant: v.Get("tenant"), Agent: v.Get("agent"),
-		Run: v.Get("run"), Verdict: v.Get("decision"), Code: v.Get("code"),
+		Run: v.Get("run"), Verdict: v.Get("decision"), Code: v.Get("code"), Caller: v.Get("caller"),
 	}
 	number := func(name string, to *int64, most int64) {
 		if s := v.Get(name); s != "" && err == nil {
@@ -292,7 +294,7 @@ func auditQuery(v url.Values) (q AuditQuery, err error) {
 func (q *AuditQuery) values() url.Values {
 	v := url.Values{}
 	for name, s := range map[string]string{
-		"kind": q.Kind, "id": q.ID, "trace": q.Trace, "tenant": q.Tenant, "agent": q.Agent, "run": q.Run, "decision": q.Verdict, "code": q.Code,
+		"kind": q.Kind, "id": q.ID, "trace": q.Trace, "tenant": q.Tenant, "agent": q.Agent, "run": q.Run, "decision": q.Verdict, "code": q.Code, "caller": q.Caller,
 	} {
 		if s != "" {
 			v.Set(name, s)

@@ -27,6 +27,9 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	req.Trace = admit.ParseTrace(r.Header.Get("Traceparent"))
+	if c := caller.From(r.Context()); c != nil {
+		req.Key = c.Name
+	}
 	answer, err := s.node.Admit(r.Context(), &req)
 	if err != nil {
 		return err

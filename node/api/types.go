@@ -104,6 +104,7 @@ type Decision struct {
 	// What follows comes from the audit log; absent if the call is not in it.
 	AuditIndex *int64      `json:"audit_index,omitempty"`
 	TraceID    string      `json:"trace_id,omitempty"` // W3C trace context that the caller sent
+	Caller     string      `json:"caller,omitempty"`   // name of the key that the call came with
 	SpanID     string      `json:"span_id,omitempty"`
 	Arm        string      `json:"arm,omitempty"`
 	Prompt     int64       `json:"prompt_tokens,omitempty"`

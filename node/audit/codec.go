@@ -64,7 +64,8 @@ const (
 	fTemperature
 	fTopP
 	fScore
-	lastField = fScore
+	fCaller
+	lastField = fCaller
 )
 
 // Fields of a draw.
@@ -174,11 +175,11 @@ func cut(s string) string {
 }
 
 // texts are the strings of a record but for lists.
-func (r *Record) texts() [25]*string {
+func (r *Record) texts() [26]*string {
 	return [...]*string{
 		&r.ID, &r.Tenant, &r.Agent, &r.Run, &r.Class, &r.Model, &r.Verdict, &r.Code, &r.Reason, &r.Arm, &r.AdviceModel,
 		&r.State, &r.Outcome, &r.What, &r.Node, &r.By, &r.Why, &r.Instance, &r.Hash, &r.Upstream,
-		&r.Flags, &r.Experiment, &r.AdviceTemperature, &r.AdviceTopP, &r.Score,
+		&r.Flags, &r.Experiment, &r.AdviceTemperature, &r.AdviceTopP, &r.Score, &r.Caller,
 	}
 }
 
@@ -244,6 +245,7 @@ func appendRecord(b []byte, r *Record) []byte {
 	b = text(b, fTemperature, r.AdviceTemperature)
 	b = text(b, fTopP, r.AdviceTopP)
 	b = text(b, fScore, r.Score)
+	b = text(b, fCaller, r.Caller)
 	return b
 }
 
@@ -511,7 +513,7 @@ func (r *Record) textOf(f protowire.Number) *string {
 	of := [...]protowire.Number{
 		fID, fTenant, fAgent, fRun, fClass, fModel, fVerdict, fCode, fReason, fArm, fAdviceModel,
 		fState, fOutcome, fWhat, fNode, fBy, fWhy, fInstance, fHash, fUpstream,
-		fFlags, fExperiment, fTemperature, fTopP, fScore,
+		fFlags, fExperiment, fTemperature, fTopP, fScore, fCaller,
 	}
 	for i, to := range r.texts() {
 		if of[i] == f {

@@ -110,6 +110,7 @@ type Record struct {
 	Prompt, MaxOutput     int64 // tokens, as the caller stated them
 
 	AdviceTemperature, AdviceTopP string // as numbers; "" for none
+	Caller                        string // name of the key that the call came with, as the policy has it; "" for none
 
 	// The end.
 	Score                                 string // what was said of the answer, 0 to 1; "" for nothing

@@ -120,6 +120,7 @@ func (p *Proxy) identify(r *http.Request, rt Route, req *admit.Request) *apiErro
 		if err := k.Fix(c); errors.As(err, &f) {
 			return forbidden("%s", f.Message)
 		}
+		req.Key = k.Name
 	}
 	return nil
 }

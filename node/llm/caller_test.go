@@ -101,6 +101,9 @@ func TestCaller(t *testing.T) {
 				return
 			}
 			c := all[before].req.Call
+			if key := all[before].req.Key; key != "" != strings.Contains(strings.Join(x.header, " "), "sp_") || key != "" && key != x.tenant && key != x.agent {
+				t.Errorf("the key is told as %q", key)
+			}
 			if c.Tenant != x.tenant || c.Agent != x.agent || c.Class != x.class {
 				t.Errorf("called by %q %q %q", c.Tenant, c.Agent, c.Class)
 			}
