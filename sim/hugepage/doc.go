@@ -5,5 +5,8 @@
 // jump misses the TLB too, and in a virtual machine each such miss walks two page tables. Go's runtime leaves huge
 // pages to the system, so under "madvise" it gets none.
 //
-// It owns nothing, changes no setting of the system, and never fails: where huge pages are not to be had, nothing happens.
+// The heap's next memory is taken from the system ahead, by a goroutine: to clear a huge page is half a millisecond in a virtual machine, and whoever
+// touches it first waits for that.
+//
+// It owns nothing else, changes no setting of the system, and never fails: where huge pages are not to be had, nothing happens.
 package hugepage

@@ -6,7 +6,41 @@ import (
 	"strings"
 	"testing"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
+
+// TestTake: memory that is taken ahead is there, and what was written to it stays.
+func TestTake(t *testing.T) {
+	const size = 2 * page
+	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[0] = 7
+	from := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	if !take(from, size) {
+		t.Skip("this system has no MADV_POPULATE_WRITE")
+	}
+	there := make([]byte, size/os.Getpagesize())
+	if _, _, err := unix.Syscall(unix.SYS_MINCORE, from, size, uintptr(unsafe.Pointer(unsafe.SliceData(there)))); err != 0 {
+		t.Fatal(err)
+	}
+	for i, x := range there {
+		if x&1 == 0 {
+			t.Fatalf("page %d is not there", i)
+		}
+	}
+	if b[0] != 7 || b[1] != 0 || b[size-1] != 0 {
+		t.Error("what was there is not as it was")
+	}
+	if err := unix.Munmap(b); err != nil {
+		t.Fatal(err)
+	}
+	if take(from, size) {
+		t.Error("memory was taken that is not reserved")
+	}
+}
 
 // TestHeap: memory that the heap gives afterwards is of what huge pages were asked for.
 func TestHeap(t *testing.T) {
