@@ -289,6 +289,12 @@ func TestSlowClients(t *testing.T) {
 	if n := l.refused("body_slow"); n != 4 {
 		t.Errorf("%v slow bodies were counted", n)
 	}
+	// A connection is closed before it is counted.
+	for deadline := time.Now().Add(30 * time.Second); l.refused("header_slow") != 4; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%v slow handshakes and headers were counted, want 4", l.refused("header_slow"))
+		}
+	}
 }
 
 // TestBombs sends bodies that are too large or nested too deep to every route that takes one, as an operator: all are refused, the node
@@ -313,7 +319,7 @@ func TestBombs(t *testing.T) {
 		"a great number": `{"tokens":{"compute":1e400},"amount":1e400,"revision":1e400,"score":1e400,"used":{"compute":1e400},"step":7,"dead":7,"tenant":7,"drop":7,"upstream":7}`,
 		"no text":        "\xff\xfe\x00",
 	}
-	before := l.refused("body_size")
+	before, malformed := l.refused("body_size"), l.refused("body_malformed")
 	for _, r := range l.Routes() {
 		if r.Method != "POST" && r.Method != "PUT" {
 			continue
@@ -327,6 +333,9 @@ func TestBombs(t *testing.T) {
 	}
 	if l.refused("body_size") == before {
 		t.Error("bodies that are too large are not counted")
+	}
+	if l.refused("body_malformed") == malformed {
+		t.Error("bodies that are nested too deeply are not counted")
 	}
 	if limit, spent, reserved := l.node.Totals(); limit != 1000 || spent != 0 || reserved != 0 {
 		t.Errorf("limit %d, spent %d, reserved %d", limit, spent, reserved)

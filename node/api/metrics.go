@@ -49,7 +49,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "swarmpurse_http_refused_total",
-			Help: "HTTP requests refused at the door: foreign Host header, cross-origin page, media type, body size or a body that did not come (body_slow), no key, a key that is unknown or has expired, a key's rate or concurrency, another tenant, agent or class than the key's, what is for operators, or for the machine itself.",
+			Help: "HTTP requests refused at the door: foreign Host header, cross-origin page, media type, body size, a body that is no JSON or is nested too deeply (body_malformed) or did not come (body_slow), a handshake or headers that did not come (header_slow), an answer that was not taken (answer_slow), no key, a key that is unknown or has expired, a key's rate or concurrency, another tenant, agent or class than the key's, what is for operators, or for the machine itself.",
 		}, []string{"reason"}),
 	}
 	m.inFlight = prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -57,7 +57,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		Help: "HTTP requests being answered now.",
 	}, func() float64 { return float64(m.inFlightNow.Load()) })
 	for _, reason := range []string{
-		"host", "cross_origin", "media_type", "body_size", "body_slow", "no_key", "key", "expired_key", "key_rate", "key_concurrency",
+		"host", "cross_origin", "media_type", "body_size", "body_malformed", "body_slow", "header_slow", "answer_slow", "no_key", "key", "expired_key", "key_rate", "key_concurrency",
 		"tenant", "agent", "class", "operator", "machine",
 	} {
 		m.refused.WithLabelValues(reason)

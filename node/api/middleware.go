@@ -1,10 +1,12 @@
 package api
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -28,6 +30,7 @@ func (s *Server) handle(pattern string, m methods) {
 	}
 	s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
+		answering(r)
 		rec := &recorder{ResponseWriter: w}
 		var who *caller.Caller
 		s.metrics.enter()
@@ -41,6 +44,9 @@ func (s *Server) handle(pattern string, m methods) {
 				who.Leave(took)
 			}
 			s.metrics.leave(rt, rec.status(), took)
+			if rec.slow {
+				s.metrics.refuse("answer_slow")
+			}
 			s.access(r, rec, took)
 			// After a part of an answer only a broken connection can tell the client that the rest
 			// is missing; the proxy asks for that with ErrAbortHandler.
@@ -106,6 +112,9 @@ func loopbackHost(host string) bool {
 // fail writes an error, if nothing was written yet.
 func (s *Server) fail(rec *recorder, r *http.Request, err error) {
 	e := fromNode(err)
+	if e.Code == ErrCodeMalformed {
+		s.metrics.refuse("body_malformed")
+	}
 	if log := s.log.Info(); e.Status >= 500 && e.Code == ErrCodeInternal {
 		s.log.Error().Err(err).Str("method", r.Method).Str("path", clip(r.URL.Path, maxEchoLen)).Msg("http: failed")
 	} else if log.Enabled() {
@@ -156,6 +165,7 @@ type recorder struct {
 	code   int
 	bytes  int64
 	broken bool // the answer ended in its middle
+	slow   bool // a write ran out of time
 	own    bool // the handler sets the times of its writes
 }
 
@@ -175,6 +185,9 @@ func (r *recorder) Write(p []byte) (int, error) {
 	}
 	n, err := r.ResponseWriter.Write(p)
 	r.bytes += int64(n)
+	if err != nil && !r.own && errors.Is(err, os.ErrDeadlineExceeded) {
+		r.slow = true
+	}
 	return n, err
 }
 

@@ -141,6 +141,8 @@ func New(o Options) (*Server, error) {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          stdlog.New(httpLog{o.Logger}, "", 0),
+		ConnContext:       watchedContext,
+		ConnState:         s.connState,
 		BaseContext: func(ln net.Listener) context.Context {
 			if l, ok := ln.(*served); ok {
 				return context.WithValue(context.Background(), doorKey{}, l.door)
@@ -237,7 +239,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		}
 	})
 	s.log.Info().Str("address", ln.Addr().String()).Bool("tls", door.Secure()).Bool("keys", door.locked).Msg("http: listening")
-	in := netutil.LimitListener(door.Listener, s.maxConns)
+	var in net.Listener = watching{netutil.LimitListener(door.Listener, s.maxConns)}
 	if door.cert != nil {
 		door.cert.log = s.log
 		s.metrics.show(door.cert)
