@@ -69,7 +69,7 @@ says why and when to come back.`,
 	f.StringToStringVar(&r.Attributes, "attribute", nil, "what else the policy's rules may look at, as `name=value`; repeatable")
 	f.StringVar(&r.Wait, "wait", "", "how long the call may queue (default as long as its class allows)")
 	f.StringVar(&r.TTL, "ttl", "", "how long the reservation lives unsettled (default 2m)")
-	f.StringVar(&r.IdempotencyKey, "key", "", "idempotency key: a retry with it gets the first answer")
+	f.StringVar(&r.IdempotencyKey, "idempotency-key", "", "`name` of this call: a retry with it gets the first answer")
 	return a.withClient(c)
 }
 

@@ -39,7 +39,7 @@ func newAuditVerifyCommand(a *app) *cobra.Command {
 		Args: cobra.NoArgs,
 	})
 	from.flags(c)
-	c.Flags().StringVar(&key, "key", "", "the node's public `key`, where it is known from elsewhere")
+	c.Flags().StringVar(&key, "log-key", "", "the log's public `key`, where it is known from elsewhere")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		dir, peers, done, err := from.open(a, cmd)
 		if err != nil {

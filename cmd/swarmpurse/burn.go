@@ -16,9 +16,9 @@ func newBurnCommand(a *app) *cobra.Command {
 		Long: `Destroy tokens of one instance of a budget that are not spent yet, all of AMOUNT or none. What the asked node
 has not itself it asks its peers for, for up to 3 seconds. It cannot be undone: mint brings as many back. The next window is
 issued in full; to have less for good, lower the amount in the policy. A rate and slots bring back what is taken, so nothing of
-them can be burned. Instances of a budget with ` + "`per`" + ` are named by --key, once for each attribute, in its order.`,
+them can be burned. Instances of a budget with ` + "`per`" + ` are named by --per, once for each attribute, in its order.`,
 		Example: `  swarmpurse burn gpu-pool 2M --why "granted by mistake"
-  swarmpurse burn tenant-day 500k --key search`,
+  swarmpurse burn tenant-day 500k --per search`,
 	}, "burning", "burn: the same one burns", func(ctx context.Context, client *api.Client, m api.MintRequest) (any, func(*strings.Builder), error) {
 		receipt, err := client.Burn(ctx, api.BurnRequest(m))
 		return receipt, func(w *strings.Builder) {

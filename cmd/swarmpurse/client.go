@@ -11,10 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
-const callerHelp = `A node that is not on this machine asks for a caller's key. It is taken from the file of --key-file, else from
-SWARMPURSE_KEY, else from the file that SWARMPURSE_KEY_FILE names; on a command line everybody on the machine could read it. Who
+const callerHelp = `A node that is not on this machine asks for a caller's key. It is taken from the file that --key names, else
+from SWARMPURSE_KEY, else from the file that SWARMPURSE_KEY_FILE names; on a command line everybody on the machine could read it. Who
 vouches for the node's certificate stands in the PEM file of --ca, else of SWARMPURSE_CA, else the system's authorities do. The node
 itself is named by --node, else by SWARMPURSE_NODE.`
 
@@ -28,7 +29,7 @@ const (
 func (a *app) withClient(c *cobra.Command) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&a.node, "node", "", "`address` of the node: https://host:port, host:port for http on this machine, or unix:/path (default $SWARMPURSE_NODE, else "+api.DefaultNode+")")
-	f.StringVar(&a.keyFile, "key-file", "", "`file` with a caller's key (default $SWARMPURSE_KEY, else the file $SWARMPURSE_KEY_FILE)")
+	f.StringVar(&a.keyFile, "key", "", "`file` with a caller's key (default $SWARMPURSE_KEY, else the file $SWARMPURSE_KEY_FILE)")
 	f.StringVar(&a.ca, "ca", "", "PEM `file` of the authorities that vouch for nodes (default $SWARMPURSE_CA, else the system's)")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long to wait for the node's answer")
 	return a.withOutput(c)
@@ -68,7 +69,10 @@ func (a *app) dial(node string) (*api.Client, error) {
 }
 
 func (a *app) callerKey() (string, error) {
-	file, from := a.keyFile, "--key-file"
+	file, from := a.keyFile, "--key"
+	if strings.HasPrefix(file, policy.KeyPrefix) {
+		return "", usageError("--key names a file that holds the key: on a command line everybody on this machine can read it, so make another now; SWARMPURSE_KEY takes the key itself")
+	}
 	if file == "" {
 		if key := a.getenv("SWARMPURSE_KEY"); key != "" {
 			return strings.TrimSpace(key), nil

@@ -43,7 +43,7 @@ func (a *app) lot(c *cobra.Command, doing, what string, do func(context.Context,
 		}
 		return a.print(receipt, text)
 	}
-	c.Flags().StringArrayVar(&m.Key, "key", nil, "`value` of the budget's per, in its order; repeatable")
+	c.Flags().StringArrayVar(&m.Key, "per", nil, "`value` of the budget's per, in its order; repeatable")
 	c.Flags().StringVar(&m.Why, "why", "", "the reason, kept with the record")
 	c.Flags().StringVar(&m.ID, "id", "", "`name` of this "+what+" once (default a new one)")
 	return a.withClient(c)

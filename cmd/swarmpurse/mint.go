@@ -14,9 +14,9 @@ func newMintCommand(a *app) *cobra.Command {
 		Use:   "mint BUDGET AMOUNT",
 		Short: "Top a budget up: for grants and the present window",
 		Long: `Mint tokens into one instance of a budget, at the node that is asked. The amount is written as in
-policies: 900, 10k, 2M. Instances of a budget with ` + "`per`" + ` are named by --key, once for each attribute, in its order.`,
+policies: 900, 10k, 2M. Instances of a budget with ` + "`per`" + ` are named by --per, once for each attribute, in its order.`,
 		Example: `  swarmpurse mint gpu-pool 2M --why "launch day"
-  swarmpurse mint tenant-day 500k --key search`,
+  swarmpurse mint tenant-day 500k --per search`,
 	}, "minting", "top-up: the same one mints", func(ctx context.Context, client *api.Client, m api.MintRequest) (any, func(*strings.Builder), error) {
 		receipt, err := client.Mint(ctx, m)
 		return receipt, func(w *strings.Builder) {

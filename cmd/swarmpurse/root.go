@@ -16,7 +16,7 @@ type app struct {
 
 	output  string        // --output
 	node    string        // --node
-	keyFile string        // --key-file
+	keyFile string        // --key
 	ca      string        // --ca
 	timeout time.Duration // --timeout
 

@@ -83,7 +83,7 @@ func (e *Error) Hint() string {
 	case ErrCodeNotReady:
 		return "run: swarmpurse members"
 	case ErrCodeNoKey, ErrCodeKey:
-		return "give the key with --key-file or SWARMPURSE_KEY"
+		return "give the key with --key or SWARMPURSE_KEY"
 	case ErrCodeForbidden:
 		return "run: swarmpurse keys show"
 	case ErrCodeDisabled:
