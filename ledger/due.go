@@ -29,6 +29,20 @@ func (r *Replica) Due(now Instant) Instant {
 	return due
 }
 
+// mostHears is how many instances Hears looks at.
+const mostHears = 16
+
+// Hears reports, where Due has just said that ticks are in vain, that Heard completes any batch of rows of other nodes until then. So whoever
+// drives the replica may give it those later, with the times at which they came: nothing comes of them but what is to be passed on.
+func (r *Replica) Hears() bool {
+	for i, in := range r.order {
+		if i == mostHears || in.account != nil && (!in.active || in.need.First > 0) {
+			return false
+		}
+	}
+	return true
+}
+
 // dueOf is Due of an active instance. It is passed over only while its row waits for its time: so it stays active.
 func (r *Replica) dueOf(now Instant, in *instance) Instant {
 	a := in.account

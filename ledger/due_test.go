@@ -29,6 +29,7 @@ type sleeper struct {
 	*wnode
 	lazy   bool
 	until  Instant
+	hears  bool // until then
 	ticked Instant
 	missed int
 	passed int // ticks, in all
@@ -64,6 +65,7 @@ func (s *sleeper) done() {
 		}
 	}
 	s.until = s.r.Due(s.ticked)
+	s.hears = s.r.Hears()
 }
 
 func (s *sleeper) receive(p packet) {
@@ -76,6 +78,9 @@ func (s *sleeper) receive(p packet) {
 		if fx, ok := s.r.Heard(); ok {
 			s.say(fx)
 			return
+		}
+		if s.hears {
+			s.w.fatalf("%s has more to do than to pass on what it heard", s.r.Self().Node)
 		}
 		s.wake()
 	} else {

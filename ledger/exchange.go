@@ -60,12 +60,12 @@ func (r *Replica) Receive(now Instant, m any) error {
 	case *Row:
 		return r.learn(now, m, nil)
 	case *SharedRow:
-		return r.learn(now, &m.Row, &m.hint)
+		return r.learn(now, &m.Row, &m.hints[0])
 	case *SharedRows:
-		r.reach(*m)
+		r.reach(m)
 		var first error
-		for _, x := range *m {
-			if err := r.learn(now, &x.Row, &x.hint); err != nil && first == nil {
+		for _, x := range m.Rows {
+			if err := r.learn(now, &x.Row, m.hint(x)); err != nil && first == nil {
 				first = err
 			}
 		}

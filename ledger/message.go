@@ -41,18 +41,33 @@ type Row struct {
 	Claims [MaxClaims]Claim
 }
 
-// SharedRow is a row that several replicas of one process are given in turn. Where one of them found it, the next looks
-// first.
+// SharedRow is a row that several replicas of one process are given. Where one of them found it, the next looks first.
 type SharedRow struct {
 	Row
-	hint
+	hints [2]hint // for each goroutine of SharedRows one
+}
+
+// SharedRows are several that come together, each of another account.
+type SharedRows struct {
+	Rows []*SharedRow
+	// Beside is set by the second of two goroutines that drive replicas, so that each has hints of its own.
+	Beside bool
 }
 
 // hint is where a row, and its holder among the peers, was found last.
 type hint struct{ place, peer int32 }
 
-// SharedRows are several that come together, each of another account.
-type SharedRows []*SharedRow
+func (m *SharedRows) hint(x *SharedRow) *hint {
+	if m.Beside {
+		return &x.hints[1]
+	}
+	return &x.hints[0]
+}
+
+// After has the row be looked for where an earlier version of it was found. It is called by the first of two goroutines.
+func (x *SharedRow) After(before *SharedRow) {
+	x.hints = [2]hint{before.hints[0], before.hints[0]}
+}
 
 // Balance is the rights that the holder had when it wrote the row.
 func (r *Row) Balance() Tokens {

@@ -55,7 +55,6 @@ type Scratch struct {
 	spares  [][]HolderDigest
 	row     Row // as it is
 	last    Row // as it was told
-	reached uint64
 
 	candidates []guardian.Candidate
 	rows       []Row
@@ -152,6 +151,7 @@ type Replica struct {
 	past    past // generations with which nothing is open, and no pairwise records are kept
 	bound   bool // this generation has guardians, durably: what is used and told must be held
 	scratch *Scratch
+	reached uint64          // by reach
 	dice    func(n int) int // of Config.Rand
 }
 

@@ -65,7 +65,9 @@ func (r *Replica) merge(now Instant, in *instance, row *Row, at *hint) (before *
 	} else {
 		own := r.before(row.Holder)
 		i, ok = in.find(row.Holder, int(at.place)-own)
-		at.place = int32(i + own)
+		if place := int32(i + own); place != at.place { // as a rule all find the same
+			at.place = place
+		}
 	}
 	if ok {
 		k := &in.rows[i]
@@ -87,16 +89,16 @@ func (r *Replica) merge(now Instant, in *instance, row *Row, at *hint) (before *
 
 // reach looks at all places where rows will be looked for. Each is a wait for memory that is in no cache where there are
 // many replicas; so they wait together.
-func (r *Replica) reach(rows SharedRows) {
+func (r *Replica) reach(m *SharedRows) {
 	var in *instance
-	for _, x := range rows {
+	for _, x := range m.Rows {
 		if in == nil || in.id != x.Instance {
 			if in = r.instances[x.Instance]; in == nil {
 				continue
 			}
 		}
-		if i := int(x.place) - r.before(x.Holder); 0 <= i && i < len(in.rows) {
-			r.scratch.reached ^= in.rows[i].Version
+		if i := int(m.hint(x).place) - r.before(x.Holder); 0 <= i && i < len(in.rows) {
+			r.reached ^= in.rows[i].Version
 		}
 	}
 }

@@ -30,7 +30,7 @@ func BenchmarkSwarm(b *testing.B) {
 	hugepage.Heap(8 << 30) // as the command does
 	var events uint64
 	for b.Loop() {
-		r, err := Swarm(b.Context(), sc, Options{})
+		r, err := Swarm(b.Context(), sc, Options{Helper: helper})
 		if err != nil {
 			b.Fatal(err)
 		}

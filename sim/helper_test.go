@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/sim/beside"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
 
@@ -22,6 +23,8 @@ rules:
   - draw: [pool]
     cost: {compute: prompt_tokens + max_output_tokens}
 `
+
+func helper() Helper { return beside.New[Heard]() }
 
 func steady(t testing.TB, nodes int, d time.Duration) *scenario.Scenario {
 	p, err := policy.Parse("test", []byte(steadyPolicy))

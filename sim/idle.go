@@ -13,6 +13,9 @@ type idle struct {
 	until  micros
 	missed uint32 // ticks that it has not had
 	life   uint32 // of the node
+	heard  bool   // it may have packets yet to hear: see hear.go
+	hears  bool   // until then rows only have to be passed on
+	sends  bool   // its outbox has been planned
 }
 
 const tickEvery = micros(core.TickEvery) * milli
@@ -53,7 +56,9 @@ func (n *node) doze() {
 		return
 	}
 	// Clocks count whole milliseconds: the tick at which something is due may come a part of one earlier.
-	w.idle[n.i].until = w.now + micros(min(n.core.Due(n.ticked), n.comparer.Next(n.ticked))-n.clockNow()-1)*milli + 1
+	x := &w.idle[n.i]
+	x.hears = n.core.Replica.Hears()
+	x.until = w.now + micros(min(n.core.Due(n.ticked), n.comparer.Next(n.ticked))-n.clockNow()-1)*milli + 1
 }
 
 // due reports whether its next tick does something.
@@ -61,6 +66,7 @@ func (n *node) due() bool { return n.w.now >= n.w.idle[n.i].until }
 
 // catchUp does what the ticks would have done that the node has not had.
 func (n *node) catchUp() {
+	n.listen()
 	x := &n.w.idle[n.i]
 	if x.missed == 0 {
 		return

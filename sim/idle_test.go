@@ -14,7 +14,7 @@ var (
 )
 
 // TestIdleTicks: a run in which nodes are left alone that have nothing to do is, event by event and in all its figures, the run in which
-// every node has every tick.
+// every node has every tick. So is one in which another goroutine has them hear of rows.
 func TestIdleTicks(t *testing.T) {
 	var scs []*scenario.Scenario
 	for seed := range *idleSeeds {
@@ -32,11 +32,10 @@ func TestIdleTicks(t *testing.T) {
 			}
 		}
 	}
-	passed, ticks := uint64(0), uint64(0)
-	for _, sc := range scs {
+	passed, ticks, later := uint64(0), uint64(0), uint64(0)
+	for i, sc := range scs {
 		t.Run(fmt.Sprintf("%s-%d", sc.Name, sc.Seed), func(t *testing.T) {
-			run := func(every bool) (string, *world) {
-				o := Options{everyTick: every}
+			run := func(o Options) (string, *world) {
 				w, err := newWorld(t.Context(), sc, o)
 				if err != nil {
 					t.Fatal(err)
@@ -49,16 +48,24 @@ func TestIdleTicks(t *testing.T) {
 				r.Wall, r.Violation = 0, nil
 				return fmt.Sprintf("%+v %s", *r, violation), w
 			}
-			want, _ := run(true)
-			got, w := run(false)
-			if got != want {
-				t.Fatalf("%s, seed %d: a run in which nodes pass ticks is another:\n%.200s\n%.200s", sc.Name, sc.Seed, got, want)
+			want, _ := run(Options{everyTick: true})
+			for j, helper := range []func() Helper{nil, helper} {
+				if i%2 != j && sc.Faults != nil {
+					continue // one of the two is enough
+				}
+				got, w := run(Options{Helper: helper, helped: true})
+				if got != want {
+					t.Fatalf("%s, seed %d: a run in which nodes pass ticks is another (helped: %t):\n%.200s\n%.200s", sc.Name, sc.Seed, helper != nil, got, want)
+				}
+				t.Logf("%s: %d of %d ticks passed, %d packets heard later", sc.Name, w.passed, w.ticks, w.later)
+				passed, ticks, later = passed+w.passed, ticks+w.ticks, later+w.later
 			}
-			t.Logf("%s: %d of %d ticks passed", sc.Name, w.passed, w.ticks)
-			passed, ticks = passed+w.passed, ticks+w.ticks
 		})
 	}
 	if passed*20 < ticks {
 		t.Errorf("of %d ticks %d were passed: the test shows little", ticks, passed)
+	}
+	if later == 0 {
+		t.Error("no packet was heard later: the test shows little")
 	}
 }

@@ -27,7 +27,6 @@ type measure struct {
 	w           *world
 	adopted     []int // by policy: at how many running nodes it is in force
 	asks        int64
-	refused     int64  // messages
 	guards      uint64 // bytes of guarding, within the figures' time
 	unheld      int64  // calls that waited for guardians
 	successions int64

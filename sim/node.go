@@ -12,6 +12,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/core"
 	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/sim/promise"
+	"github.com/swarmpurse/swarmpurse/sim/result"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
 
@@ -55,6 +56,7 @@ type node struct {
 	got        uint64 // credits of rights from peers
 	view       *view
 	out        outbox
+	misheard   *result.Violation   // the first, of rows that were heard later
 	relays     []*news             // rows that came in this batch
 	newest     [][]seen            // by instance and holder
 	touched    []ledger.InstanceID // whose accounts may have moved in this operation
@@ -252,16 +254,24 @@ func (n *node) wall() ledger.Instant {
 }
 
 // uptime is what the clock says that leases go by: it counts the time in which the process did not run.
-func (n *node) uptime() time.Duration { return time.Duration(n.w.now-n.booted) * time.Microsecond }
+func (n *node) uptime() time.Duration { return n.uptimeAt(n.w.now) }
 
-func (n *node) elapsed() ledger.Millis { return ledger.Millis((n.w.now - n.started) / milli) }
+func (n *node) uptimeAt(at micros) time.Duration {
+	return time.Duration(at-n.booted) * time.Microsecond
+}
+
+func (n *node) elapsed() ledger.Millis { return n.elapsedAt(n.w.now) }
+
+func (n *node) elapsedAt(at micros) ledger.Millis { return ledger.Millis((at - n.started) / milli) }
 
 // clockNow is the node's own time.
-func (n *node) clockNow() ledger.Instant {
-	now := n.clock.At(n.elapsed())
+func (n *node) clockNow() ledger.Instant { return n.clockAt(n.w.now) }
+
+func (n *node) clockAt(at micros) ledger.Instant {
+	now := n.clock.At(n.elapsedAt(at))
 	n.latest = max(n.latest, now)
 	if n.core.Replica != nil {
-		n.core.Replica.Elapsed(n.uptime())
+		n.core.Replica.Elapsed(n.uptimeAt(at))
 	}
 	return now
 }
@@ -293,6 +303,7 @@ func (n *node) happen(e *event) {
 // do is one operation of the loop, at once or when the loop is free. A process that is stopped holds it up, and while
 // the disk is written to, what is an input of the replica waits.
 func (n *node) do(e event) {
+	n.listen()
 	if e.kind != evRows || n.due() {
 		n.rouse()
 	}
@@ -385,14 +396,14 @@ func (n *node) perform(e *event) {
 	case evView:
 		n.see(w.pool.viewOf(n))
 	case evRows:
-		n.learn(now, e.p.(*packet))
+		n.received(n.learn(now, e.p.(*packet), &w.rows), e.p)
 	case evMessage:
 		switch m := e.p.(type) {
 		case *packet:
-			n.learn(now, m)
+			n.received(n.learn(now, m, &w.rows), m)
 		default:
 			n.touch(m)
-			n.receive(now, m)
+			n.received(n.core.Replica.Receive(now, m), m)
 			if d, ok := m.(*ledger.Digest); ok && len(d.Holders) > 64 && w.pool.digestSize(d) > promise.PacketRoom { // a stream comes once
 				w.scratch.Spare(d)
 			}
@@ -415,27 +426,23 @@ func (n *node) perform(e *event) {
 
 // learn gives the replica those rows that are news. What it passes on is found in the order in which they came. All are
 // looked up before the first is given on: waiting for the memory of one then overlaps with that of the next.
-func (n *node) learn(now ledger.Instant, p *packet) {
+func (n *node) learn(now ledger.Instant, p *packet, rows *ledger.SharedRows) error {
 	first := len(n.relays)
 	for _, x := range p.news {
 		if n.fresh(x) {
 			n.relays = append(n.relays, x)
 		}
 	}
-	rows := &n.w.rows
-	*rows = (*rows)[:0]
+	rows.Rows = rows.Rows[:0]
 	for _, x := range n.relays[first:] {
-		*rows = append(*rows, &x.row)
+		rows.Rows = append(rows.Rows, &x.row)
 	}
-	n.receive(now, rows)
+	return n.core.Replica.Receive(now, rows)
 }
 
-func (n *node) receive(now ledger.Instant, m any) {
-	if err := n.core.Replica.Receive(now, m); err != nil {
-		n.w.measure.refused++
-		if n.core.Replica.Fenced() {
-			n.w.fail("no node is fenced that keeps its disk", "%s by %T: %v", n.name, m, err)
-		}
+func (n *node) received(err error, m any) {
+	if err != nil && n.core.Replica.Fenced() {
+		n.w.fail("no node is fenced that keeps its disk", "%s by %T: %v", n.name, m, err)
 	}
 }
 
@@ -554,7 +561,7 @@ func (n *node) effects(fx ledger.Effects) {
 		n.w.audit.told(n, s.Message)
 		n.tell(s.To, s.Message)
 	}
-	next := 0 // of relays
+	relayed := 0
 	for _, s := range fx.Spreads {
 		if s.Row.Holder == n.self {
 			x := n.w.pool.intern(s.Row)
@@ -566,12 +573,7 @@ func (n *node) effects(fx ledger.Effects) {
 			n.out.put(x, s.Weight)
 			continue
 		}
-		for next < len(n.relays) && &n.relays[next].row.Row != s.Row {
-			next++ // the replica had it already
-		}
-		if next < len(n.relays) && len(n.view.live)-1 > promise.Fanout*promise.Waves {
-			n.out.relay(n.relays[next], s.Weight)
-		}
+		relayed = n.passOn(n.w.now, s, relayed)
 	}
 	if len(fx.Spreads) > 0 {
 		n.out.added()
@@ -583,6 +585,17 @@ func (n *node) effects(fx ledger.Effects) {
 			n.got++
 		}
 	}
+}
+
+// passOn queues a row of relays, from one of them on, to be told to others. It returns where it is.
+func (n *node) passOn(now micros, s ledger.Spread, from int) int {
+	for from < len(n.relays) && &n.relays[from].row.Row != s.Row {
+		from++ // the replica had it already
+	}
+	if from < len(n.relays) && len(n.view.live)-1 > promise.Fanout*promise.Waves {
+		n.out.relay(now, n.relays[from], s.Weight)
+	}
+	return from
 }
 
 // see takes over what the failure detector says.
@@ -617,6 +630,7 @@ func (n *node) compare(now ledger.Instant) {
 }
 
 func (n *node) tellDigest(to *node) (size int) {
+	n.listen()
 	d := n.core.Replica.Digest()
 	size = n.w.pool.digestSize(d)
 	n.send(to, size, evMessage, d)

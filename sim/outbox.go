@@ -124,7 +124,7 @@ func (o *outbox) take(n int) (wait micros) {
 // put queues a row of the node's own for everybody. A newer version takes the place of one that waits. After it, and
 // after relay, comes added.
 func (o *outbox) put(x *news, weight float64) {
-	o.comes(x)
+	o.comes(o.n.w.now, x)
 	if i := slices.IndexFunc(o.own, func(it item) bool { return it.x.instance == x.instance }); i >= 0 {
 		o.bytes -= o.own[i].x.size
 		o.own = slices.Delete(o.own, i, i+1)
@@ -139,8 +139,8 @@ func (o *outbox) put(x *news, weight float64) {
 }
 
 // relay queues a row that came from another node for everybody.
-func (o *outbox) relay(x *news, weight float64) {
-	o.comes(x)
+func (o *outbox) relay(now micros, x *news, weight float64) {
+	o.comes(now, x)
 	o.weight = weight
 	if at := &o.n.newest[x.instance][x.holder].queued; *at-o.head < o.queued {
 		was := o.relayed(*at - o.head)
@@ -156,9 +156,9 @@ func (o *outbox) relay(x *news, weight float64) {
 	}
 }
 
-func (o *outbox) comes(x *news) {
+func (o *outbox) comes(now micros, x *news) {
 	if o.bytes == 0 {
-		o.since = o.n.w.now
+		o.since = now
 	}
 	o.bytes += x.size
 }
@@ -230,7 +230,7 @@ func (o *outbox) drop(c cursor) {
 
 func (o *outbox) wake(at micros) {
 	if o.due == 0 || at < o.due {
-		o.due = max(at, 1)
+		o.due, o.n.w.idle[o.n.i].sends = max(at, 1), true
 		o.n.w.plan(at, evSpread, o.n, nil)
 	}
 }
@@ -238,10 +238,11 @@ func (o *outbox) wake(at micros) {
 // run sends what may be sent now: first waves before later ones.
 func (o *outbox) run() {
 	w := o.n.w
+	o.n.listen()
 	if o.due == 0 || w.now < o.due {
 		return // planned anew since
 	}
-	o.due = 0
+	o.due, w.idle[o.n.i].sends = 0, false
 	if o.n.paused {
 		o.wake(w.now + 50*milli)
 		return

@@ -137,7 +137,7 @@ func TestOutboxNewest(t *testing.T) {
 func TestOutboxRelays(t *testing.T) {
 	s := newSender(t, 250_000)
 	for v := range uint64(20) {
-		s.n.out.relay(s.relayed("a", v+1), 1)
+		s.n.out.relay(s.n.w.now, s.relayed("a", v+1), 1)
 		s.work(second)
 	}
 	if len(s.sent) != 20*promise.Fanout*promise.Waves {

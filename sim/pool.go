@@ -329,7 +329,7 @@ func (p *pool) intern(row *ledger.Row) *news {
 	x := &news{instance: in, holder: h, origin: p.nodeOf[h], born: p.w.now}
 	x.turns = !slices.ContainsFunc(r.news[:], func(y *news) bool { return y != nil && y.row.Window >= row.Window })
 	if last := r.news[0]; last != nil {
-		x.row = last.row
+		x.row.After(&last.row)
 		x.size = last.size // give or take a few bytes
 	} else {
 		x.size = len(ledger.Encode([]ledger.Row{*row}))
@@ -378,7 +378,7 @@ func (n *node) fresh(x *news) bool {
 	}
 	vs := n.newest[x.instance]
 	if int(x.holder) >= len(vs) {
-		vs = append(vs, make([]seen, max(int(x.holder)+1, len(n.w.pool.holders))-len(vs))...)
+		vs = append(vs, make([]seen, max(int(x.holder)+1, len(n.w.nodes))-len(vs))...)
 		n.newest[x.instance] = vs
 	}
 	if vs[x.holder].version >= uint32(x.row.Version) {

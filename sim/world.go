@@ -53,8 +53,10 @@ type world struct {
 	hash     uint64
 	charter  ledger.Charter
 	nodes    []*node
-	idle     []idle // by node
-	linkEnds []*end // of nodes
+	idle     []idle            // by node
+	helper   Helper            // nil if there is none
+	beside   ledger.SharedRows // rows, for the helper
+	linkEnds []*end            // of nodes
 	byName   map[string]*node
 	zones    map[string]int
 	links    links
@@ -86,6 +88,7 @@ type world struct {
 	everyTick bool     // see Options
 	ticks     uint64   // that came to nodes
 	passed    uint64   // of those, in vain: see idle.go
+	later     uint64   // packets of rows that were heard later: see hear.go
 
 	arrivalsEnd, end micros
 	violation        *result.Violation
@@ -101,6 +104,10 @@ type Options struct {
 	Systems []string
 	// most ends the run after so many events; 0 is no limit.
 	most uint64
+	// Helper, if set, makes what does work of nodes beside the run, on a second goroutine: package beside. What comes of a run is the same.
+	Helper func() Helper
+	// helped has small runs use it, too.
+	helped bool
 	// everyTick has nodes tick when they have nothing to do, too.
 	everyTick bool
 	// strategy is used in the place of production's, for the test that shows that bounds can fail.
@@ -224,6 +231,7 @@ func (w *world) deliver(at micros, kind eventKind, to *end, p any) {
 
 // run takes events until the end, or the first violation.
 func (w *world) run(o Options) (*result.Result, error) {
+	defer w.help(o)()
 	w.until(w.end, o)
 	if w.goesOn() {
 		w.atRest()
@@ -231,6 +239,9 @@ func (w *world) run(o Options) (*result.Result, error) {
 	}
 	if w.broken != nil {
 		return nil, w.broken
+	}
+	for _, n := range w.nodes {
+		n.listen()
 	}
 	return w.result(), nil
 }
@@ -269,6 +280,10 @@ func (w *world) happen(e *event) {
 		if !w.passes(e) {
 			w.nodes[e.node].tickAt(e)
 		}
+	case evRows:
+		if !w.hearsLater(e) {
+			w.at(e)
+		}
 	case evArrival:
 		c := w.next
 		w.arrive()
@@ -297,22 +312,31 @@ func (w *world) happen(e *event) {
 	case evFlow:
 		w.flows(e.p.(*call))
 	default:
-		n := w.nodes[e.node]
-		packet := e.kind == evRows || e.kind == evMessage || e.kind == evFrozen || e.kind == evRevision
-		if !n.up || !packet && e.life != n.life {
-			return // it was for a process that is no more
-		}
-		n.happen(e)
+		w.at(e)
 	}
+}
+
+// at is an event of a node.
+func (w *world) at(e *event) {
+	n := w.nodes[e.node]
+	packet := e.kind == evRows || e.kind == evMessage || e.kind == evFrozen || e.kind == evRevision
+	if !n.up || !packet && e.life != n.life {
+		return // it was for a process that is no more
+	}
+	n.happen(e)
 }
 
 // fail records the first invariant that does not hold.
 func (w *world) fail(invariant, format string, args ...any) {
+	w.failed(&result.Violation{
+		Invariant: invariant, Detail: fmt.Sprintf(format, args...),
+		At: time.Duration(w.now) * time.Microsecond, Event: w.events,
+	})
+}
+
+func (w *world) failed(v *result.Violation) {
 	if w.violation == nil {
-		w.violation = &result.Violation{
-			Invariant: invariant, Detail: fmt.Sprintf(format, args...),
-			At: time.Duration(w.now) * time.Microsecond, Event: w.events,
-		}
+		w.violation = v
 	}
 }
 

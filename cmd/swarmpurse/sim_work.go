@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,11 +13,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/swarmpurse/swarmpurse/sim"
+	"github.com/swarmpurse/swarmpurse/sim/beside"
 	"github.com/swarmpurse/swarmpurse/sim/result"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
 
-// simWork is runs to be made, several at a time: each is of one goroutine.
+// simWork is runs to be made, several at a time: each is of one goroutine, and a helper if not all processors have a run.
 type simWork struct {
 	scenario func(i int) (*scenario.Scenario, error)
 	n        int
@@ -43,6 +45,10 @@ func (a *app) simulate(ctx context.Context, w simWork) error {
 	var failed atomic.Int64
 	g, running := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, w.jobs))
+	var helper func() sim.Helper
+	if min(w.n, max(1, w.jobs)) < runtime.GOMAXPROCS(0) { // else runs keep all processors busy
+		helper = func() sim.Helper { return beside.New[sim.Heard]() }
+	}
 	for i := range w.n {
 		if running.Err() != nil {
 			break
@@ -55,6 +61,7 @@ func (a *app) simulate(ctx context.Context, w simWork) error {
 			started := time.Now()
 			r, err := sim.Run(running, sc, sim.Options{
 				Systems:  w.systems,
+				Helper:   helper,
 				Progress: func(at time.Duration, events uint64) { bar.set(i, sc, at, events) },
 			})
 			if err != nil {
