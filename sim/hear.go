@@ -55,12 +55,13 @@ func (w *world) help(o Options) (end func()) {
 // hearsLater reports whether a packet of rows is heard later, and sees to it.
 func (w *world) hearsLater(e *event) bool {
 	x := &w.idle[e.node]
-	if w.helper == nil || w.now >= x.until || !x.hears || !x.sends {
+	p, rows := e.p.(*packet)
+	if !rows || w.helper == nil || w.now >= x.until || !x.hears || !x.sends {
 		return false
 	}
 	x.heard = true
 	w.later++
-	w.helper.Add(int(e.node), Heard{w.now, w.events, e.p.(*packet)})
+	w.helper.Add(int(e.node), Heard{w.now, w.events, p})
 	return true
 }
 

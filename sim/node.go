@@ -304,7 +304,8 @@ func (n *node) happen(e *event) {
 // the disk is written to, what is an input of the replica waits.
 func (n *node) do(e event) {
 	n.listen()
-	if e.kind != evRows || n.due() {
+	_, rows := e.p.(*packet)
+	if !rows || n.due() {
 		n.rouse()
 	}
 	if n.paused {
@@ -322,7 +323,7 @@ func (n *node) do(e event) {
 	} else {
 		n.perform(&e)
 	}
-	if e.kind == evRows && !n.due() {
+	if rows && !n.due() {
 		if fx, ok := n.core.Replica.Heard(); ok {
 			n.effects(fx)
 			return

@@ -280,7 +280,7 @@ func (w *world) happen(e *event) {
 		if !w.passes(e) {
 			w.nodes[e.node].tickAt(e)
 		}
-	case evRows:
+	case evRows, evMessage:
 		if !w.hearsLater(e) {
 			w.at(e)
 		}
