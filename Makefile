@@ -38,10 +38,10 @@ bin/promtool: $(PROMTOOL)/go.mod $(PROMTOOL)/go.sum
 
 # The pure packages start no goroutines, and the detector makes their laws, simulations and searches ten times slower: with it a few of each suffice
 # (those of accounts that are used from many goroutines are all there), without it all are made. Each run of the simulator and the checker is one
-# goroutine: with it only some that run side by side. What asserts times of real pools runs alone.
+# goroutine, or two: with it only some that run side by side. What asserts times of real pools runs alone.
 PURE   := ./ledger ./node/admit ./policy/rollout ./sim/baseline
 SINGLE := ./sim ./sim/explore
-BESIDE := ^Test(Run|OneSeedOneRun|RandomFaults|SameTwice|Purity)$$
+BESIDE := ^Test(Run|OneSeedOneRun|RandomFaults|SameTwice|Purity|HeardBeside)$$
 TIMED  := ./sim/promise
 
 race: ## Run all tests under the race detector, which needs a C compiler
