@@ -63,7 +63,7 @@ func newNodeCommand(a *app) *cobra.Command {
 	f.StringVar(&o.Host, "host", "", "`name` of the machine that the node runs on, so that its guardians are on others (default: the host's name)")
 	f.StringVar(&o.KeyringFile, "keyring", "", "serf keyring `file`: gossip is encrypted with it")
 	f.StringVar(&o.Cluster, "cluster", node.DefaultCluster, "`name` of the cluster; clusters of different names never merge")
-	f.StringArrayVar(&o.Upstreams, "upstream", nil, "provider that the proxy forwards to, as `NAME=URL`; repeatable")
+	f.StringArrayVar(&o.Upstreams, "upstream", nil, "provider that the proxy forwards to, as `NAME=URL`, with the name openai or anthropic for calls of those dialects that the policy does not route; repeatable")
 	f.IntVar(&o.GossipBytesPerSecond, "gossip-rate", 25_000, "most `bytes` a second that telling of budgets may cost")
 	f.DurationVar(&o.Drain, "drain", node.DefaultDrain, "how long a shutdown waits for calls in flight")
 	f.BoolVar(&o.Faults, "faults", false, "allow POST /debug/faults, which cuts gossip with peers and sets the clock wrong; for tests")

@@ -147,6 +147,7 @@ func TestAudiences(t *testing.T) {
 		/v1/audit/records:GET:tenants
 		/v1/freeze:GET:tenants
 		/openai/:*:tenants
+		/anthropic/:*:tenants
 		/t/:*:tenants
 		/a/:*:tenants
 		/v1/freeze:POST:operators

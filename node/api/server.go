@@ -210,11 +210,12 @@ func (s *Server) mount(o Options) {
 	}
 	if o.Proxy != nil {
 		s.handle("/openai/", methods{"": {Tenants, passThrough(o.Proxy)}})
+		s.handle("/anthropic/", methods{"": {Tenants, passThrough(o.Proxy)}})
 		s.handle("/t/", methods{"": {Tenants, passThrough(o.Proxy)}})
 		s.handle("/a/", methods{"": {Tenants, passThrough(o.Proxy)}})
 	}
 	s.handle("/", methods{"": {Public, func(w http.ResponseWriter, r *http.Request) error {
-		return newError(http.StatusNotFound, ErrCodePath, "", "there is nothing at %q: the calls are under /v1/, as POST /v1/admit or GET /v1/budgets, and the OpenAI proxy under /openai/v1/", clip(r.URL.Path, maxEchoLen))
+		return newError(http.StatusNotFound, ErrCodePath, "", "there is nothing at %q: the calls are under /v1/, as POST /v1/admit or GET /v1/budgets, and the proxy under /openai/v1/ and /anthropic/v1/", clip(r.URL.Path, maxEchoLen))
 	}}})
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/caller"
+	"github.com/swarmpurse/swarmpurse/node/llm/wire"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
@@ -151,23 +152,25 @@ func clip(s string) string {
 // those that callers bring because the node has none.
 //
 // Where the policy chose the upstream, no key of the caller's passes: he cannot know whom it would be shown to.
-func authorize(h http.Header, u *Upstream, routed bool) (pooled bool) {
-	if routed {
-		for _, name := range []string{"Authorization", "Api-Key", "X-Api-Key", caller.Header} {
-			h.Del(name)
+func authorize(h http.Header, u *Upstream, d wire.Dialect, routed bool) (pooled bool) {
+	if !routed {
+		caller.Strip(h) // a swarmpurse key must not leave the swarm
+		brought := len(bearer(h)) >= minProviderKey || d == wire.Anthropic && len(h.Get("X-Api-Key")) >= minProviderKey
+		if u.Key == "" || brought {
+			return u.Key == ""
 		}
-		if u.Key != "" {
-			h.Set("Authorization", "Bearer "+u.Key)
-		}
-		return true
 	}
-	caller.Strip(h) // a swarmpurse key must not leave the swarm
-	pooled = u.Key == ""
-	if u.Key != "" && len(bearer(h)) < minProviderKey {
+	for _, name := range []string{"Authorization", "Api-Key", "X-Api-Key", caller.Header} {
+		h.Del(name)
+	}
+	switch {
+	case u.Key == "":
+	case d == wire.Anthropic:
+		h.Set("X-Api-Key", u.Key)
+	default:
 		h.Set("Authorization", "Bearer "+u.Key)
-		pooled = true
 	}
-	return pooled
+	return true
 }
 
 var hopByHop = []string{

@@ -12,21 +12,23 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/llm"
+	"github.com/swarmpurse/swarmpurse/node/llm/wire"
 )
 
 func TestParseRoute(t *testing.T) {
 	for path, want := range map[string]llm.Route{
-		"/openai/v1/chat/completions":       {Upstream: "openai", Rest: "/chat/completions"},
-		"/t/acme/openai/v1/models":          {Upstream: "openai", Rest: "/models", Tenant: "acme"},
-		"/a/bot/openai/v1/models":           {Upstream: "openai", Rest: "/models", Agent: "bot"},
-		"/t/a%2Fb/a/b%20c/openai/v1/x%2Fy/": {Upstream: "openai", Rest: "/x%2Fy/", Tenant: "a/b", Agent: "b c"},
-		"/t/t/a/a/openai/v1/":               {Upstream: "openai", Rest: "/", Tenant: "t", Agent: "a"},
+		"/openai/v1/chat/completions":       {Rest: "/chat/completions"},
+		"/t/acme/openai/v1/models":          {Rest: "/models", Tenant: "acme"},
+		"/a/bot/openai/v1/models":           {Rest: "/models", Agent: "bot"},
+		"/t/a%2Fb/a/b%20c/openai/v1/x%2Fy/": {Rest: "/x%2Fy/", Tenant: "a/b", Agent: "b c"},
+		"/t/acme/anthropic/v1/messages":     {Dialect: wire.Anthropic, Rest: "/messages", Tenant: "acme"},
+		"/t/t/a/a/openai/v1/":               {Rest: "/", Tenant: "t", Agent: "a"},
 	} {
 		if got, ok := llm.ParseRoute(path); !ok || got != want {
 			t.Errorf("%s: %+v, %v", path, got, ok)
 		}
 	}
-	for _, path := range []string{"", "/", "/openai", "/openai/v2/x", "/t/x", "/t//openai/v1/x", "/t/%zz/openai/v1/x", "/a/b/t/c/openai/v1/x", "/anthropic/v1/messages"} {
+	for _, path := range []string{"", "/", "/openai", "/openai/v2/x", "/t/x", "/t//openai/v1/x", "/t/%zz/openai/v1/x", "/a/b/t/c/openai/v1/x", "/mistral/v1/messages"} {
 		if got, ok := llm.ParseRoute(path); ok {
 			t.Errorf("%q was taken: %+v", path, got)
 		}
@@ -160,7 +162,7 @@ func TestSpellingsOfPaths(t *testing.T) {
 
 func TestOtherPathsTellModelAndUsage(t *testing.T) {
 	b := newBed(t, http.HandlerFunc(echo), nil)
-	b.post(t, "/openai/v1/responses", `{"model":"gpt-5","input":"hi"}`)
+	b.post(t, "/openai/v1/moderations", `{"model":"gpt-5","input":"hi"}`)
 	e := b.fake.only(t)
 	if e.req.Model != "gpt-5" || e.req.PromptTokens != 0 || e.usage == nil || *e.usage != (admit.Usage{PromptTokens: 1, CompletionTokens: 2}) {
 		t.Errorf("%+v, settled %+v", e.req.Call, e.usage)
@@ -218,7 +220,7 @@ func TestOptions(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return []llm.Upstream{{Name: llm.OpenAI, URL: u}}
+		return []llm.Upstream{{Name: wire.OpenAI.String(), URL: u}}
 	}
 	for says, o := range map[string]llm.Options{
 		"Admitter is missing":    {},
@@ -226,7 +228,7 @@ func TestOptions(t *testing.T) {
 		"user, query":            {Admitter: &fakeAdmitter{}, Upstreams: with("http://a:b@x/")},
 		"given twice":            {Admitter: &fakeAdmitter{}, Upstreams: append(with("http://x/"), with("http://x/")...)},
 		"the name must be":       {Admitter: &fakeAdmitter{}, Upstreams: []llm.Upstream{{Name: "x y", URL: ok}}},
-		"header cannot carry":    {Admitter: &fakeAdmitter{}, Upstreams: []llm.Upstream{{Name: llm.OpenAI, URL: ok, Key: "x\n"}}},
+		"header cannot carry":    {Admitter: &fakeAdmitter{}, Upstreams: []llm.Upstream{{Name: wire.OpenAI.String(), URL: ok, Key: "x\n"}}},
 		"Options.MaxBody is":     {Admitter: &fakeAdmitter{}, MaxBody: -1},
 		"Options.CallTimeout is": {Admitter: &fakeAdmitter{}, CallTimeout: 1 << 60},
 	} {

@@ -27,7 +27,14 @@ const (
 	audioBytes = 1000
 	// fileBytes of base64 make one token: six bytes of the file.
 	fileBytes = 8
+
+	// imageClaude is what an image costs Claude at most, at 1,568 pixels a side, and toolsClaude what it adds to the prompt of a call with tools.
+	imageClaude = 1600
+	toolsClaude = 346
 )
+
+// claude turns a count by OpenAI's tokenizer into an estimate for Claude, whose tokenizer is not public.
+func claude(n int64) int64 { return wire.MulTokens(n, 13)/10 + 1 }
 
 // Chat counts the prompt of a chat completion. body must be a valid JSON object.
 //
@@ -46,6 +53,49 @@ func (c *Counter) Chat(model, body string) int64 {
 		}
 	}
 	return t.total()
+}
+
+// Responses counts the prompt of a response: what earlier ones, or a stored prompt, add to it only the provider knows. body must be a valid JSON object.
+func (c *Counter) Responses(model, body string) int64 {
+	t := c.tally(model)
+	for _, field := range []string{"instructions", "input"} {
+		switch v := gjson.Get(body, field); {
+		case v.Type == gjson.String:
+			t.add(perMessage)
+			t.text(v.Str)
+		case v.IsArray():
+			v.ForEach(func(_, item gjson.Result) bool {
+				t.message(model, item)
+				return true
+			})
+		}
+	}
+	t.add(replyPriming)
+	for _, field := range []string{"tools", "text", "prompt"} {
+		if v := gjson.Get(body, field); v.IsObject() || v.IsArray() {
+			t.text(v.Raw)
+		}
+	}
+	return t.total()
+}
+
+// Messages estimates the prompt of a call of Anthropic's: by OpenAI's tokenizer, and 30 % more. body must be a valid JSON object.
+func (c *Counter) Messages(model, body string) int64 {
+	t := c.tally(model)
+	switch v := gjson.Get(body, "system"); {
+	case v.Type == gjson.String:
+		t.text(v.Str)
+	case v.IsArray():
+		v.ForEach(func(_, part gjson.Result) bool { t.part(model, part); return true })
+	}
+	gjson.Get(body, "messages").ForEach(func(_, m gjson.Result) bool { t.message(model, m); return true })
+	t.add(replyPriming)
+	n := int64(0)
+	if v := gjson.Get(body, "tools"); v.IsArray() {
+		t.text(v.Raw)
+		n = toolsClaude
+	}
+	return claude(t.total()) + n
 }
 
 // message counts every field that it meets, repeated and unknown ones too: whatever the upstream
@@ -83,6 +133,28 @@ func (t *tally) part(model string, part gjson.Result) {
 			t.add(low)
 		} else {
 			t.add(high)
+		}
+	case "input_image":
+		if part.Get("detail").Str == "low" {
+			t.add(imageLow)
+		} else {
+			t.add(imageHigh)
+		}
+	case "input_file":
+		t.add(1 + int64(len(part.Get("file_data").Raw))/fileBytes)
+	case "image":
+		t.add(imageClaude)
+	case "document":
+		if s := part.Get("source"); s.Get("type").Str == "text" {
+			t.text(s.Get("data").Str)
+		} else {
+			t.add(1 + int64(len(s.Get("data").Raw))/fileBytes)
+		}
+	case "tool_result":
+		if v := part.Get("content"); v.IsArray() {
+			v.ForEach(func(_, p gjson.Result) bool { t.part(model, p); return true })
+		} else {
+			t.text(v.String())
 		}
 	case "input_audio":
 		t.add(1 + int64(len(part.Get("input_audio.data").Raw))/audioBytes)
@@ -142,6 +214,10 @@ func (c *Counter) inputs(model string, v gjson.Result) (tokens, n int64) {
 // body counts the prompt of a counted call, and how many prompts it has.
 func (c *Counter) body(e wire.Endpoint, p *wire.Plan) (tokens, prompts int64) {
 	switch e {
+	case wire.Responses:
+		return c.Responses(p.Model, p.Body), 1
+	case wire.Messages:
+		return c.Messages(p.Model, p.Body), 1
 	case wire.Chat:
 		return c.Chat(p.Model, p.Body), 1
 	case wire.Completions:

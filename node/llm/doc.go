@@ -1,4 +1,4 @@
-// Package llm is the node's OpenAI-compatible proxy: agents change their base URL and nothing else.
+// Package llm is the node's proxy for clients of OpenAI and of Anthropic: agents change their base URL and nothing else.
 //
 // It owns: learning the caller of a call (key, path or headers), counting its prompt with an embedded
 // tokenizer, asking for admission, clamping the output limit to what was reserved, forwarding, and
@@ -11,7 +11,4 @@
 // Package node builds one Proxy with New and mounts it at Patterns; it calls Reload when the
 // upstreams change and Drain when the node shuts down. The Counter is also used by
 // node/llm/standin, the stand-in model server, and may be used by whoever must count a prompt.
-//
-// The Anthropic and Responses interfaces are not here yet; calls of the Responses API pass through
-// and are metered like every path that is not counted up front.
 package llm

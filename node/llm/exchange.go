@@ -25,6 +25,7 @@ type exchange struct {
 	rc    *http.ResponseController
 	start time.Time
 
+	dialect wire.Dialect
 	ups     map[string]*Upstream // as they were when the call came
 	up      *Upstream            // that it goes to; nil until it is admitted
 	rest    string               // the escaped path after /v1
@@ -60,8 +61,8 @@ var (
 )
 
 // run carries the call as far as it gets. An error is one to tell the client: nothing was sent yet.
-func (x *exchange) run() *apiError {
-	if err := x.begin(); err != nil {
+func (x *exchange) run(rt Route, known bool) *apiError {
+	if err := x.begin(rt, known); err != nil {
 		return err
 	}
 	if err := x.prepare(); err != nil {
@@ -232,9 +233,9 @@ func (x *exchange) admit() *apiError {
 // choose finds the upstream that the decision names, or the one for calls that are not routed.
 func (x *exchange) choose(a *admit.Answer) *apiError {
 	if a.Upstream == nil {
-		if x.up = unrouted(x.ups); x.up == nil {
+		if x.up = unrouted(x.ups, x.dialect); x.up == nil {
 			return unavailable(http.StatusServiceUnavailable, outNoUpstream, "no_upstream",
-				"This node has %d upstreams, and the policy does not say which one the call goes to: declare them under upstreams in the policy, or start the node with --upstream %s=URL.", len(x.ups), OpenAI)
+				"This node has %d upstreams, and neither their names nor the policy say which one the call goes to: start the node with --upstream %s=URL, or declare them under upstreams in the policy.", len(x.ups), x.dialect)
 		}
 		return nil
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/anthropics/anthropic-sdk-go"
+	anthropicoption "github.com/anthropics/anthropic-sdk-go/option"
 	"github.com/openai/openai-go/v3"
 	"github.com/openai/openai-go/v3/option"
 	"github.com/prometheus/client_golang/prometheus"
@@ -201,7 +203,7 @@ func newBed(t testing.TB, upstream http.Handler, set func(*llm.Options)) *bed {
 		t.Fatal(err)
 	}
 	o := llm.Options{Admitter: b.fake, Counter: counter, Registerer: b.reg, Node: "n1",
-		Upstreams: []llm.Upstream{{Name: llm.OpenAI, URL: u, Key: "sk-provider-key-of-the-node"}}}
+		Upstreams: []llm.Upstream{{Name: "openai", URL: u, Key: "sk-provider-key-of-the-node"}, {Name: "anthropic", URL: u, Key: "sk-ant-provider-key-of-the-node"}}}
 	if set != nil {
 		set(&o)
 	}
@@ -231,6 +233,11 @@ func (b *bed) client(opts ...option.RequestOption) openai.Client {
 	return openai.NewClient(append([]option.RequestOption{
 		option.WithBaseURL(b.url + "/openai/v1/"), option.WithAPIKey("dummy"),
 	}, opts...)...)
+}
+
+// claude is the official client of Anthropic's, changed likewise.
+func (b *bed) claude() anthropic.Client {
+	return anthropic.NewClient(anthropicoption.WithBaseURL(b.url+"/anthropic"), anthropicoption.WithAPIKey("dummy"), anthropicoption.WithMaxRetries(0))
 }
 
 // agree demands that the reservations were charged what the model server counted, to the token.

@@ -98,7 +98,7 @@ func (x *exchange) request(ctx context.Context) (*http.Request, *apiError) {
 	if _, stated := req.Header["User-Agent"]; !stated {
 		req.Header["User-Agent"] = nil // or the transport would invent one
 	}
-	x.pooled = authorize(req.Header, x.up, x.routed)
+	x.pooled = authorize(req.Header, x.up, x.dialect, x.routed)
 	switch {
 	case x.body != "":
 		req.ContentLength = int64(len(x.body))

@@ -26,7 +26,7 @@ func FuzzParseRoute(f *testing.F) {
 		if !ok {
 			return
 		}
-		again := "/" + rt.Upstream + "/v1" + rt.Rest
+		again := "/" + rt.Dialect.String() + "/v1" + rt.Rest
 		if rt.Agent != "" {
 			again = "/a/" + url.PathEscape(rt.Agent) + again
 		}

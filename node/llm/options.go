@@ -12,21 +12,20 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/llm/wire"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // Upstream is one provider that calls are forwarded to.
 type Upstream struct {
-	// Name is what policies call it. Where the policy routes no calls, they go to the one of the name "openai", else to the only one.
+	// Name is what policies call it. Where the policy routes no calls, they go to the one named as their dialect, "openai" or "anthropic"; those of
+	// OpenAI's else to the only one, unless that is Anthropic's.
 	Name string
-	// URL is what /openai/v1 maps to, for example http://host/v1. No query, no user, no fragment.
+	// URL is what /openai/v1 or /anthropic/v1 maps to, for example http://host/v1. No query, no user, no fragment.
 	URL *url.URL
 	// Key is the provider's key that the node holds; "" for none. It is never logged.
 	Key string
 }
-
-// OpenAI is the dialect that all upstreams speak, and the first part of the path: /openai/v1/. It is also the name of the upstream for calls that are not routed.
-const OpenAI = "openai"
 
 // DrainLimit bounds how long the proxy reads an upstream on after its client has gone.
 type DrainLimit struct {
@@ -147,8 +146,8 @@ func (o *Options) complete() error {
 }
 
 // unrouted is the upstream of calls that the policy does not route; nil if it is not clear which.
-func unrouted(ups map[string]*Upstream) *Upstream {
-	if u := ups[OpenAI]; u != nil || len(ups) != 1 {
+func unrouted(ups map[string]*Upstream, d wire.Dialect) *Upstream {
+	if u := ups[d.String()]; u != nil || len(ups) != 1 || d != wire.OpenAI || ups[wire.Anthropic.String()] != nil {
 		return u
 	}
 	for _, u := range ups {
@@ -163,7 +162,7 @@ func checkUpstreams(ups []Upstream) (map[string]*Upstream, error) {
 	for _, u := range ups {
 		switch {
 		case !validName(u.Name):
-			return nil, fmt.Errorf("upstream %q: the name must be letters, digits, '-', '_' and '.', as policies name it, or %q, as in --upstream %s=http://host/v1", u.Name, OpenAI, OpenAI)
+			return nil, fmt.Errorf("upstream %q: the name must be letters, digits, '-', '_' and '.', as policies name it, or %q or %q, as in --upstream %[2]s=http://host/v1", u.Name, wire.OpenAI.String(), wire.Anthropic.String())
 		case m[u.Name] != nil:
 			return nil, fmt.Errorf("upstream %q is given twice", u.Name)
 		case u.URL == nil:

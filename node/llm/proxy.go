@@ -113,23 +113,24 @@ func (p *Proxy) leave() {
 // ServeHTTP answers one call.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	rt, known := ParseRoute(r.URL.EscapedPath())
 	if err := p.enter(); err != nil {
 		p.m.calls.WithLabelValues(wire.Other.String(), string(err.outcome)).Inc()
-		err.write(w)
+		err.write(w, rt.Dialect)
 		return
 	}
-	x := &exchange{p: p, w: w, r: r, rc: http.NewResponseController(w), start: start, outcome: outPanic}
+	x := &exchange{p: p, w: w, r: r, rc: http.NewResponseController(w), start: start, outcome: outPanic, dialect: rt.Dialect}
 	defer func() {
 		// Also when a handler panics: the reservation must end, and the panic goes on to the server.
 		x.finish()
 		p.leave()
 	}()
-	if err := x.run(); err != nil {
+	if err := x.run(rt, known); err != nil {
 		x.outcome = err.outcome
 		if p.o.Node != "" {
 			w.Header().Set(HeaderNode, p.o.Node)
 		}
-		err.write(w)
+		err.write(w, rt.Dialect)
 	}
 }
 
@@ -143,21 +144,20 @@ func (p *Proxy) buffer() (buf []byte, free func()) {
 }
 
 // begin finds out where a call goes, what it is and who makes it.
-func (x *exchange) begin() *apiError {
-	rt, ok := ParseRoute(x.r.URL.EscapedPath())
-	if !ok {
-		e := invalid("", "Unknown path %s: the proxy serves /openai/v1/…, /t/{tenant}/openai/v1/…, /a/{agent}/openai/v1/… and /t/{tenant}/a/{agent}/openai/v1/….", clip(x.r.URL.EscapedPath()))
+func (x *exchange) begin(rt Route, known bool) *apiError {
+	if !known {
+		e := invalid("", "Unknown path %s: the proxy serves /openai/v1/…, /t/{tenant}/openai/v1/…, /a/{agent}/openai/v1/… and /t/{tenant}/a/{agent}/openai/v1/…, and the same with anthropic.", clip(x.r.URL.EscapedPath()))
 		e.status = http.StatusNotFound
 		return e.code("unknown_url")
 	}
 	var bad bool
-	if x.ep, bad = wire.EndpointOf(x.r.Method, rt.Rest); bad {
+	if x.ep, bad = wire.EndpointOf(rt.Dialect, x.r.Method, rt.Rest); bad {
 		return invalid("", "The path %s must have no dot segments.", clip(rt.Rest))
 	}
 	x.rest = rt.Rest
 	if x.ups = *x.p.upstreams.Load(); len(x.ups) == 0 {
 		return unavailable(http.StatusServiceUnavailable, outNoUpstream, "no_upstream",
-			"This node has no upstream: start it with --upstream %s=http://host/v1.", rt.Upstream)
+			"This node has no upstream: start it with --upstream %s=http://host/v1.", rt.Dialect)
 	}
 	if strings.EqualFold(x.r.Header.Get("Upgrade"), "websocket") {
 		e := invalid("", "The proxy does not carry websockets: call the provider directly.")
@@ -167,6 +167,6 @@ func (x *exchange) begin() *apiError {
 	if err := x.p.identify(x.r, rt, &x.req); err != nil {
 		return err
 	}
-	x.req.Attributes = attributes[x.ep]
+	x.req.Attributes = attributes[rt.Dialect][x.ep]
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/llm/wire"
 )
 
 // apiError is an error in the provider's form, with its HTTP status.
@@ -59,14 +60,55 @@ func (e *apiError) with(name, value string) *apiError {
 	return e
 }
 
-func (e *apiError) write(w http.ResponseWriter) {
+// write sends the error, in the dialect's own form.
+func (e *apiError) write(w http.ResponseWriter, d wire.Dialect) {
 	h := w.Header()
 	for name, v := range e.header {
 		h[name] = v
 	}
 	h.Set("Content-Type", "application/json")
 	w.WriteHeader(e.status)
-	_ = json.NewEncoder(w).Encode(map[string]*apiError{"error": e}) // a client that is gone cannot be told
+	var v any = map[string]*apiError{"error": e}
+	if d == wire.Anthropic {
+		id := e.header.Get("X-Request-Id")
+		v = anthropicError{Type: "error", Error: anthropicDetail{anthropicType(e.status), e.Message}, RequestID: id}
+	}
+	_ = json.NewEncoder(w).Encode(v) // a client that is gone cannot be told
+}
+
+// anthropicError is an error as Anthropic writes it.
+type anthropicError struct {
+	Type      string          `json:"type"`
+	Error     anthropicDetail `json:"error"`
+	RequestID string          `json:"request_id,omitempty"`
+}
+
+type anthropicDetail struct {
+	Type    string `json:"type"`
+	Message string `json:"message"`
+}
+
+func anthropicType(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return "authentication_error"
+	case http.StatusForbidden:
+		return "permission_error"
+	case http.StatusNotFound:
+		return "not_found_error"
+	case http.StatusRequestEntityTooLarge:
+		return "request_too_large"
+	case http.StatusTooManyRequests:
+		return "rate_limit_error"
+	case http.StatusServiceUnavailable:
+		return "overloaded_error"
+	case http.StatusGatewayTimeout:
+		return "timeout_error"
+	}
+	if status >= 500 {
+		return "api_error"
+	}
+	return "invalid_request_error"
 }
 
 // patience is the longest that the provider's clients wait of themselves; when told to come back later

@@ -34,7 +34,7 @@ func (x *exchange) reply(ctx context.Context, resp *http.Response) {
 	if err != nil {
 		x.settleWhole(outBroken)
 		unavailable(http.StatusBadGateway, outBroken, "upstream_broken",
-			"The upstream %q sent a reply whose encoding is broken.", x.up.Name).write(x.w)
+			"The upstream %q sent a reply whose encoding is broken.", x.up.Name).write(x.w, x.dialect)
 		return
 	}
 	dropHopByHop(resp.Header) // and what only we may state: the decision's headers
@@ -221,7 +221,7 @@ func (x *exchange) brokeEarly(ctx context.Context) {
 		h.Del(name)
 	}
 	unavailable(http.StatusBadGateway, out, "upstream_broken",
-		"The upstream %q broke off in the middle of its reply.", x.up.Name).write(x.w)
+		"The upstream %q broke off in the middle of its reply.", x.up.Name).write(x.w, x.dialect)
 }
 
 // settleDocument ends the reservation of a reply that came to its end.
@@ -237,8 +237,13 @@ func (x *exchange) settleDocument(status int, u *wire.Usage, body []byte, readab
 	case x.ep == wire.Embeddings:
 		x.settle(out, wire.Usage{PromptTokens: x.req.PromptTokens}, true)
 	case readable && gjson.ValidBytes(body):
-		t := texts{c: x.p.o.Counter, model: x.plan.Model}
-		t.add(gjson.ParseBytes(body))
+		v := gjson.ParseBytes(body)
+		if s := v.Get("status").Str; x.ep == wire.Responses && (s == "queued" || s == "in_progress") {
+			x.settleWhole(out) // it runs on in the background, and this call never hears what it used
+			return
+		}
+		t := texts{c: x.p.o.Counter, ep: x.ep, model: x.plan.Model}
+		t.add(v)
 		x.settle(out, wire.Usage{PromptTokens: x.req.PromptTokens, CompletionTokens: t.total()}, true)
 	default:
 		x.settleWhole(out) // a success that we cannot read: nobody can say what it used
@@ -249,7 +254,7 @@ func (x *exchange) settleDocument(status int, u *wire.Usage, body []byte, readab
 func (x *exchange) stream(ctx context.Context, resp *http.Response, body io.Reader) {
 	s := streamState{x: x}
 	if x.plan != nil {
-		s.texts = &texts{c: x.p.o.Counter, model: x.plan.Model}
+		s.texts = &texts{c: x.p.o.Counter, ep: x.ep, model: x.plan.Model}
 		x.arrived = s.texts
 	}
 	x.deadline()
@@ -304,6 +309,7 @@ type streamState struct {
 	x      *exchange
 	split  wire.Splitter
 	data   []byte
+	begun  string      // of Anthropic's, the usage that its first event tells
 	usage  *wire.Usage // the last one seen
 	done   bool        // [DONE] was seen
 	failed bool        // an error event was seen
@@ -333,10 +339,15 @@ func (s *streamState) look(event []byte) (drop bool) {
 	if s.texts != nil {
 		s.texts.add(v)
 	}
-	u := wire.ParseUsage(v.Get("usage"))
-	if u == nil && s.x.plan == nil {
-		u = wire.ParseUsage(v.Get("response.usage")) // the Responses API tells it in its last event
+	switch kind := v.Get("type").Str; {
+	case s.x.ep == wire.Messages:
+		s.message(kind, v)
+		return false
+	case strings.HasPrefix(kind, "response."):
+		s.response(kind, v.Get("response"))
+		return false
 	}
+	u := wire.ParseUsage(v.Get("usage"))
 	if u == nil {
 		return false
 	}
@@ -351,6 +362,38 @@ func (s *streamState) look(event []byte) (drop bool) {
 		return !s.x.plan.WantUsage
 	}
 	return false
+}
+
+// message looks into an event of Anthropic's messages. At message_stop the client may know the call as settled.
+func (s *streamState) message(kind string, v gjson.Result) {
+	switch kind {
+	case "message_start":
+		s.begun = v.Get("message.usage").Raw
+	case "message_delta":
+		if u := wire.MessageUsage(gjson.Parse(s.begun), v.Get("usage")); u != nil {
+			s.usage = u
+		}
+	case "message_stop":
+		s.end()
+	}
+}
+
+// response looks into an event of OpenAI's responses, of which the last tells the usage.
+func (s *streamState) response(kind string, r gjson.Result) {
+	switch kind {
+	case "response.completed", "response.incomplete", "response.failed":
+		s.usage = wire.ParseUsage(r.Get("usage"))
+		s.failed = s.failed || kind == "response.failed"
+		s.end()
+	}
+}
+
+// end settles a stream whose last event is about to be passed on, if it told its usage.
+func (s *streamState) end() {
+	s.done = true
+	if s.usage != nil {
+		s.x.settle(s.x.complete(http.StatusOK), *s.usage, false)
+	}
 }
 
 // settle ends the reservation at the end of a stream.

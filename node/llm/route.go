@@ -8,17 +8,17 @@ import (
 )
 
 // Patterns are what the node's mux mounts the proxy at.
-func Patterns() []string { return []string{"/openai/", "/t/", "/a/"} }
+func Patterns() []string { return []string{"/openai/", "/anthropic/", "/t/", "/a/"} }
 
-// Route is what a request path says: which upstream, what follows its /v1, and who calls.
+// Route is what a request path says: whose interface it speaks, what follows its /v1, and who calls.
 type Route struct {
-	Upstream string // the upstream's name
-	Rest     string // escaped, with its leading slash: "/chat/completions"
-	Tenant   string // "" if the path names none
-	Agent    string // likewise
+	Dialect wire.Dialect
+	Rest    string // escaped, with its leading slash: "/chat/completions"
+	Tenant  string // "" if the path names none
+	Agent   string // likewise
 }
 
-// ParseRoute takes apart an escaped path of the form [/t/{tenant}][/a/{agent}]/openai/v1/…; ok is
+// ParseRoute takes apart an escaped path of the form [/t/{tenant}][/a/{agent}]/openai/v1/…, or with anthropic; ok is
 // false if it has another form. Tenant and agent are path-escaped, one segment each.
 func ParseRoute(escaped string) (rt Route, ok bool) {
 	rest := escaped
@@ -37,18 +37,21 @@ func ParseRoute(escaped string) (rt Route, ok bool) {
 		}
 		*part.into, rest = v, "/"+tail
 	}
-	after, found := strings.CutPrefix(rest, "/"+OpenAI+"/v1/")
-	if !found {
-		return Route{}, false
+	for d := range wire.NumDialects {
+		if after, found := strings.CutPrefix(rest, "/"+d.String()+"/v1/"); found {
+			rt.Dialect, rt.Rest = d, "/"+after
+			return rt, true
+		}
 	}
-	rt.Upstream, rt.Rest = OpenAI, "/"+after
-	return rt, true
+	return Route{}, false
 }
 
-// attributes are what rules may look at, by endpoint. They are shared by all calls and never changed.
-var attributes = func() (a [wire.NumEndpoints]map[string]string) {
-	for e := range a {
-		a[e] = map[string]string{"endpoint": wire.Endpoint(e).String(), "upstream": OpenAI}
+// attributes are what rules may look at, by dialect and endpoint. They are shared by all calls and never changed.
+var attributes = func() (a [wire.NumDialects][wire.NumEndpoints]map[string]string) {
+	for d := range a {
+		for e := range a[d] {
+			a[d][e] = map[string]string{"endpoint": wire.Endpoint(e).String(), "upstream": wire.Dialect(d).String()}
+		}
 	}
 	return a
 }()

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/swarmpurse/swarmpurse/node/llm/wire"
 )
 
 const (
@@ -15,19 +17,26 @@ const (
 // lives as long as the call and goes nowhere.
 type texts struct {
 	c       *Counter
+	ep      wire.Endpoint
 	model   string
 	choices []*strings.Builder // pointers: a builder must not be copied, as a slice does when it grows
 	tokens  int64
 }
 
-// add takes in a reply, or a chunk of one, of chat or of completions.
+// add takes in a reply, or a chunk of one.
 func (t *texts) add(v gjson.Result) {
+	switch t.ep {
+	case wire.Responses:
+		t.response(v)
+		return
+	case wire.Messages:
+		t.block(v.Get("delta"))
+		t.block(v.Get("content_block"))
+		v.Get("content").ForEach(func(_, b gjson.Result) bool { t.block(b); return true })
+		return
+	}
 	v.Get("choices").ForEach(func(_, choice gjson.Result) bool {
-		i := int(min(max(choice.Get("index").Int(), 0), maxTextChoices-1))
-		for len(t.choices) <= i {
-			t.choices = append(t.choices, new(strings.Builder))
-		}
-		b := t.choices[i]
+		b := t.choice(int(min(max(choice.Get("index").Int(), 0), maxTextChoices-1)))
 		choice.ForEach(func(k, v gjson.Result) bool {
 			switch k.Str {
 			case "text":
@@ -37,12 +46,66 @@ func (t *texts) add(v gjson.Result) {
 			}
 			return true
 		})
-		if b.Len() > maxText {
-			t.tokens += t.c.Text(t.model, b.String())
-			b.Reset()
+		t.cut(b)
+		return true
+	})
+}
+
+func (t *texts) choice(i int) *strings.Builder {
+	for len(t.choices) <= i {
+		t.choices = append(t.choices, new(strings.Builder))
+	}
+	return t.choices[i]
+}
+
+// cut counts a text that has become long, and begins it anew.
+func (t *texts) cut(b *strings.Builder) {
+	if b.Len() > maxText {
+		t.tokens += t.c.Text(t.model, b.String())
+		b.Reset()
+	}
+}
+
+// response takes in a response of OpenAI's, or an event of its stream, of which those named delta have all of the text.
+func (t *texts) response(v gjson.Result) {
+	b := t.choice(0)
+	if d := v.Get("delta"); d.Type == gjson.String {
+		b.WriteString(d.Str)
+	}
+	v.Get("output").ForEach(func(_, item gjson.Result) bool {
+		b.WriteString(item.Get("name").Str)
+		b.WriteString(item.Get("arguments").Str)
+		for _, list := range []string{"content", "summary"} {
+			item.Get(list).ForEach(func(_, part gjson.Result) bool {
+				b.WriteString(part.Get("text").Str)
+				b.WriteString(part.Get("refusal").Str)
+				return true
+			})
+		}
+		t.cut(b)
+		return true
+	})
+	t.cut(b)
+}
+
+// block takes in a block of content of Anthropic's, or a piece of one.
+func (t *texts) block(v gjson.Result) {
+	if !v.IsObject() {
+		return
+	}
+	b := t.choice(0)
+	v.ForEach(func(k, v gjson.Result) bool {
+		switch k.Str {
+		case "text", "thinking", "partial_json", "name":
+			b.WriteString(v.Str)
+		case "input":
+			if v.Raw != "{}" { // as it is where a stream begins it
+				b.WriteString(v.Raw)
+			}
 		}
 		return true
 	})
+	t.cut(b)
 }
 
 func message(b *strings.Builder, m gjson.Result) {
@@ -68,6 +131,9 @@ func (t *texts) total() int64 {
 	n := t.tokens
 	for i := range t.choices {
 		n += t.c.Text(t.model, t.choices[i].String())
+	}
+	if t.ep == wire.Messages {
+		n = claude(n)
 	}
 	return n
 }

@@ -89,11 +89,18 @@ func (s *Server) read(r *http.Request, kind string) (*request, error) {
 	case "embeddings":
 		q.prompt = s.o.Counter.Embeddings(q.model, q.body)
 		return q, q.embedding(root)
-	case "chat/completions":
+	case "chat/completions", "messages":
 		if !root.Get("messages").IsArray() {
 			return nil, bad("messages", "messages is missing")
 		}
-		q.prompt = s.o.Counter.Chat(q.model, q.body)
+		if q.prompt = s.o.Counter.Chat(q.model, q.body); kind == "messages" {
+			q.prompt = s.o.Counter.Messages(q.model, q.body)
+			if !root.Get("max_tokens").Exists() {
+				return nil, bad("max_tokens", "max_tokens: Field required")
+			}
+		}
+	case "responses":
+		q.prompt = s.o.Counter.Responses(q.model, q.body)
 	case "completions":
 		var prompts int64
 		q.prompt, prompts = s.o.Counter.Completions(q.model, q.body)
@@ -125,7 +132,7 @@ func (s *Server) length(q *request, root gjson.Result, h http.Header, kind strin
 		q.output = n
 	}
 	limit, stated := int64(0), false
-	for _, name := range []string{"max_completion_tokens", "max_tokens"} {
+	for _, name := range []string{"max_completion_tokens", "max_tokens", "max_output_tokens"} {
 		if v := root.Get(name); v.Type == gjson.Number {
 			if v.Int() < 1 {
 				return bad(name, "%s must be at least 1", name)

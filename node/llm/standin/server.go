@@ -48,7 +48,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	case kind == "models" && r.Method == http.MethodGet:
 		s.models(w)
-	case (kind == "chat/completions" || kind == "completions" || kind == "embeddings") && r.Method == http.MethodPost:
+	case kind == "messages/count_tokens" && r.Method == http.MethodPost:
+		s.countTokens(w, r)
+	case (kind == "chat/completions" || kind == "completions" || kind == "embeddings" || kind == "responses" || kind == "messages") && r.Method == http.MethodPost:
 		s.call(w, r, kind)
 	default:
 		writeError(w, &badRequest{http.StatusNotFound, fmt.Sprintf("the stand-in does not serve %s %.80s", r.Method, r.URL.Path), ""})
@@ -87,6 +89,10 @@ func (s *Server) call(w http.ResponseWriter, r *http.Request, kind string) {
 	switch {
 	case kind == "embeddings":
 		done = s.embed(w, r, q)
+	case kind == "responses":
+		done = s.respond(w, r, q, id)
+	case kind == "messages":
+		done = s.message(w, r, q, id)
 	case q.stream:
 		done = s.stream(w, r, q, kind, id)
 	default:

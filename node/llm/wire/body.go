@@ -76,6 +76,16 @@ var known = [NumEndpoints][]string{
 	Chat:        {"model", "messages", "stream", "stream_options", "max_completion_tokens", "max_tokens", "n", "tools", "functions", "response_format", "temperature", "top_p"},
 	Completions: {"model", "prompt", "stream", "stream_options", "max_tokens", "n", "best_of", "temperature", "top_p"},
 	Embeddings:  {"model", "input"},
+	Responses:   {"model", "input", "instructions", "stream", "max_output_tokens", "tools", "text", "prompt", "temperature", "top_p"},
+	Messages:    {"model", "messages", "system", "stream", "max_tokens", "tools", "temperature", "top_p"},
+}
+
+// limitFields are where a call states how much may come out.
+var limitFields = [NumEndpoints][]string{
+	Chat:        {"max_completion_tokens", "max_tokens"},
+	Completions: {"max_completion_tokens", "max_tokens"},
+	Responses:   {"max_output_tokens"},
+	Messages:    {"max_tokens"},
 }
 
 // ParsePlan reads the body of a counted call. It counts nothing yet.
@@ -113,7 +123,7 @@ func ParsePlan(e Endpoint, body string, lim OutputLimits) (*Plan, *FieldError) {
 		p.Model = m.Str
 	}
 	switch e {
-	case Chat:
+	case Chat, Messages:
 		if !fields["messages"].IsArray() {
 			return nil, wrongType("messages", "an array of messages")
 		}
@@ -121,13 +131,17 @@ func ParsePlan(e Endpoint, body string, lim OutputLimits) (*Plan, *FieldError) {
 		if v := fields["prompt"]; v.Exists() && v.Type != gjson.Null && v.Type != gjson.String && !v.IsArray() {
 			return nil, wrongType("prompt", "a string or an array")
 		}
+	case Responses: // without input what is to be answered is with the provider: an earlier response, a prompt of its own
+		if v := fields["input"]; v.Exists() && v.Type != gjson.Null && v.Type != gjson.String && !v.IsArray() {
+			return nil, wrongType("input", "a string or an array")
+		}
 	case Embeddings:
 		if v := fields["input"]; v.Type != gjson.String && !v.IsArray() {
 			return nil, wrongType("input", "a string or an array")
 		}
 		return p, nil
 	}
-	if err := p.readStream(fields); err != nil {
+	if err := p.readStream(e, fields); err != nil {
 		return nil, err
 	}
 	return p, p.readLimits(e, fields, lim)
@@ -157,12 +171,16 @@ func (p *Plan) fields(e Endpoint) (map[string]gjson.Result, *FieldError) {
 	return fields, wrong
 }
 
-func (p *Plan) readStream(fields map[string]gjson.Result) *FieldError {
+func (p *Plan) readStream(e Endpoint, fields map[string]gjson.Result) *FieldError {
 	switch v := fields["stream"]; {
 	case v.Type == gjson.True:
 		p.Stream = true
 	case v.Exists() && v.Type != gjson.False && v.Type != gjson.Null:
 		return wrongType("stream", "a boolean")
+	}
+	if e == Responses || e == Messages { // they tell the usage of a stream unasked
+		p.WantUsage = true
+		return nil
 	}
 	const on = `"include_usage":true`
 	opts, stated := fields["stream_options"]
@@ -212,7 +230,7 @@ func (p *Plan) readStream(fields map[string]gjson.Result) *FieldError {
 // readLimits finds the output limit of one choice and how many choices there may be.
 func (p *Plan) readLimits(e Endpoint, fields map[string]gjson.Result, lim OutputLimits) *FieldError {
 	var null *gjson.Result
-	for _, name := range []string{"max_completion_tokens", "max_tokens"} {
+	for _, name := range limitFields[e] {
 		v, stated := fields[name]
 		if !stated {
 			continue
@@ -229,7 +247,7 @@ func (p *Plan) readLimits(e Endpoint, fields map[string]gjson.Result, lim Output
 		p.limits = append(p.limits, span{v.Index, v.Index + len(v.Raw)})
 	}
 	if len(p.limits) == 0 {
-		p.PerChoice, p.insert = lim.Default, "max_completion_tokens"
+		p.PerChoice, p.insert = lim.Default, limitFields[e][0]
 		if e == Completions {
 			p.PerChoice, p.insert = min(lim.Default, completionsDefault), "max_tokens"
 		}
@@ -292,6 +310,9 @@ func (p *Plan) Build(perChoice int64, model string) string {
 		return p.Body
 	}
 	slices.SortStableFunc(edits, func(a, b edit) int { return a.from - b.from })
+	if p.end == 1 { // no field before the first new one
+		edits[0].text = strings.TrimPrefix(edits[0].text, ",")
+	}
 	var b strings.Builder
 	b.Grow(len(p.Body) + 80)
 	at := 0

@@ -109,11 +109,16 @@ func FuzzBuild(f *testing.F) {
 		`{"messages":[],"stream":true,"stream_options":{"a":{}},"max_completion_tokens":null}`,
 		`{"messages":[], "n":2 , "max_tokens":7e0}`,
 		` {"messages" :[] }`,
+		`{"model":"m","input":"hi","max_output_tokens":7,"stream":true}`,
 	} {
-		f.Add(s, uint16(100))
+		for e := range uint8(3) {
+			f.Add(e, s, uint16(100))
+		}
 	}
-	f.Fuzz(func(t *testing.T, in string, limit uint16) {
-		p, err := ParsePlan(Chat, in, OutputLimits{Default: 80, Max: int64(limit) + 1})
+	f.Add(uint8(1), "{}", uint16(100))
+	f.Fuzz(func(t *testing.T, which uint8, in string, limit uint16) {
+		e := [...]Endpoint{Chat, Responses, Messages}[which%3]
+		p, err := ParsePlan(e, in, OutputLimits{Default: 80, Max: int64(limit) + 1})
 		if err != nil {
 			return
 		}
@@ -121,7 +126,10 @@ func FuzzBuild(f *testing.F) {
 		if !json.Valid([]byte(out)) {
 			t.Fatalf("%q became %q", in, out)
 		}
-		changed := map[string]bool{"max_tokens": true, "max_completion_tokens": true, "stream_options": p.Stream}
+		changed := map[string]bool{"stream_options": e == Chat && p.Stream}
+		for _, name := range limitFields[e] {
+			changed[name] = true
+		}
 		rest := func(s string) []byte {
 			var fields [][2]string
 			gjson.Parse(strings.TrimLeft(s, " \t\r\n")).ForEach(func(k, v gjson.Result) bool {
@@ -136,7 +144,7 @@ func FuzzBuild(f *testing.F) {
 			t.Fatalf("%q became %q", in, out)
 		}
 		stated := false
-		for _, name := range []string{"max_tokens", "max_completion_tokens"} {
+		for _, name := range limitFields[e] {
 			if v := gjson.Get(out, name); v.Type == gjson.Number {
 				stated = true
 				if v.Num > float64(p.PerChoice) || v.Num > float64(limit)+1 {
@@ -147,7 +155,7 @@ func FuzzBuild(f *testing.F) {
 		if !stated {
 			t.Fatalf("%q states no limit", out)
 		}
-		if p.Stream && !gjson.Get(out, "stream_options.include_usage").Bool() {
+		if e == Chat && p.Stream && !gjson.Get(out, "stream_options.include_usage").Bool() {
 			t.Fatalf("%q does not ask for usage", out)
 		}
 	})

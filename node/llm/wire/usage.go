@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"fmt"
+
 	"github.com/tidwall/gjson"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
@@ -109,6 +111,25 @@ func (f *UsageFinder) Usage() *Usage {
 	return ParseUsage(gjson.ParseBytes(f.found))
 }
 
+// MessageUsage puts together what a stream of Anthropic's says of its usage: at its start what went in, and at its end what came out, which may state
+// the rest once more. It returns nil where ParseUsage does.
+func MessageUsage(start, end gjson.Result) *Usage {
+	text := []byte{'{'}
+	for _, name := range [...]string{"input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens"} {
+		v := end.Get(name)
+		if !v.Exists() || v.Type == gjson.Null {
+			v = start.Get(name)
+		}
+		if v.Exists() {
+			if len(text) > 1 {
+				text = append(text, ',')
+			}
+			text = fmt.Appendf(text, "%q:%s", name, v.Raw)
+		}
+	}
+	return ParseUsage(gjson.ParseBytes(append(text, '}')))
+}
+
 // ParseUsage reads a usage object in either of the provider's spellings. It returns nil unless the
 // amounts are whole numbers within bounds: a provider's nonsense must not become a charge.
 func ParseUsage(v gjson.Result) *Usage {
@@ -138,6 +159,24 @@ func ParseUsage(v gjson.Result) *Usage {
 	}
 	if !some {
 		return nil
+	}
+	// Anthropic states what was read from its cache, and written to it, beside the input, OpenAI as a part of it.
+	apart := false
+	for _, name := range []string{"cache_read_input_tokens", "cache_creation_input_tokens"} {
+		n := v.Get(name)
+		if !n.Exists() || n.Type == gjson.Null {
+			continue
+		}
+		if n.Type != gjson.Number || n.Num < 0 || n.Num > float64(ledger.MaxTokens) || n.Num != float64(int64(n.Num)) {
+			return nil
+		}
+		u.PromptTokens = min(u.PromptTokens+int64(n.Num), int64(ledger.MaxTokens))
+		if name == "cache_read_input_tokens" {
+			u.CachedTokens, apart = int64(n.Num), true
+		}
+	}
+	if apart {
+		return &u
 	}
 	for _, f := range []struct {
 		names [2]string

@@ -23,6 +23,9 @@ func TestUsageFinder(t *testing.T) {
 		{"parts of responses", `{"usage":{"input_tokens":30,"output_tokens":40,"input_tokens_details":{"cached_tokens":30},"output_tokens_details":{"reasoning_tokens":0}}}`,
 			&Usage{PromptTokens: 30, CompletionTokens: 40, CachedTokens: 30}},
 		{"parts that cannot be", `{"usage":{"prompt_tokens":3,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":-1}}}`, use(3, 4)},
+		{"Anthropic's", `{"usage":{"input_tokens":30,"cache_creation_input_tokens":5,"cache_read_input_tokens":20,"output_tokens":40}}`,
+			&Usage{PromptTokens: 55, CompletionTokens: 40, CachedTokens: 20}},
+		{"Anthropic's that cannot be", `{"usage":{"input_tokens":30,"cache_read_input_tokens":-20,"output_tokens":40}}`, nil},
 		{"spaced", "{ \"usage\" :\n {\"prompt_tokens\" : 3 , \"completion_tokens\":4 } }", use(3, 4)},
 		{"not at the top", `{"choices":[{"usage":{"prompt_tokens":3}}],"x":{"usage":{"prompt_tokens":3}}}`, nil},
 		{"in a text", `{"text":"\"usage\":{\"prompt_tokens\":3}"}`, nil},
@@ -42,6 +45,26 @@ func TestUsageFinder(t *testing.T) {
 			if (got == nil) != (x.want == nil) || got != nil && *got != *x.want {
 				t.Errorf("%s, in pieces of %d: got %+v, want %+v", x.name, size, got, x.want)
 			}
+		}
+	}
+}
+
+// Of Anthropic's streams the end may state again what the start did, and is right then.
+func TestMessageUsage(t *testing.T) {
+	for _, x := range []struct {
+		start, end string
+		want       *Usage
+	}{
+		{`{"input_tokens":3,"cache_read_input_tokens":5,"output_tokens":1}`, `{"output_tokens":9}`, &Usage{PromptTokens: 8, CompletionTokens: 9, CachedTokens: 5}},
+		{`{"input_tokens":3,"cache_read_input_tokens":5,"output_tokens":1}`, `{"input_tokens":4,"cache_read_input_tokens":null,"output_tokens":9}`, &Usage{PromptTokens: 9, CompletionTokens: 9, CachedTokens: 5}},
+		{``, `{"output_tokens":9}`, &Usage{CompletionTokens: 9}},
+		{`{"input_tokens":3,"output_tokens":1}`, ``, &Usage{PromptTokens: 3, CompletionTokens: 1}},
+		{`{"input_tokens":"3"}`, `{"output_tokens":9}`, nil},
+		{``, ``, nil},
+	} {
+		got := MessageUsage(gjson.Parse(x.start), gjson.Parse(x.end))
+		if (got == nil) != (x.want == nil) || got != nil && *got != *x.want {
+			t.Errorf("%s and %s: got %+v, want %+v", x.start, x.end, got, x.want)
 		}
 	}
 }
