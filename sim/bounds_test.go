@@ -2,6 +2,7 @@ package sim
 
 import (
 	"flag"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -107,22 +108,42 @@ func TestShippedBoundsCanFail(t *testing.T) {
 	}
 }
 
+// TestDriftBoundsCanFail: a model that stays as it is does not drift; where a node reserves what calls state it sets far more aside, and where it learns
+// nothing from its calls it goes on overrunning.
+func TestDriftBoundsCanFail(t *testing.T) {
+	const output = "{median: 200, p99: 400}"
+	broken(t, "model-drift", [][2]string{{"workload.longer.output", output}, {"workload.between.output", output}, {"workload.followed.output", output}}, 0,
+		"drift >= 35%", "overrun[longer] >= 10%")
+	broken(t, "model-drift", [][2]string{{"policy.budgets.0.ceiling.size", "100%"}}, 0, "set_aside[before] <= 150%", "set_aside[followed] <= 150%")
+	broken(t, "model-drift", [][2]string{{"policy.budgets.0.ceiling.size", "50%"}}, 0, "overrun[before] <= 2%")
+	broken(t, "model-drift", [][2]string{{"workload.longer.rate", "4/s"}, {"workload.between.rate", "4/s"}, {"workload.followed.rate", "4/s"}}, 0, "drift_lasts <= 60s")
+	brokenBy(t, shipped(t, "model-drift"), "nothing learned", Options{bug: bugUncounted}, "drift >= 35%", "overrun[followed] <= 2%")
+	broken(t, "model-drift", [][2]string{{"policy.budgets.0.supply.amount", "300k"}}, 0, "in_budget >= 99%")
+	holds(t, "model-drift")
+}
+
 // broken runs a shipped scenario with changes to its document, and demands that these bounds of it do not hold. With retry, all
 // callers come back after that time.
 func broken(t *testing.T, name string, sets [][2]string, retry time.Duration, bounds ...string) {
 	t.Helper()
 	sc := shipped(t, name, sets...)
 	sc.RetryAfter = retry
-	r, err := Run(t.Context(), sc, Options{Systems: []string{result.Omniscient}})
+	brokenBy(t, sc, fmt.Sprint(sets), Options{Systems: []string{result.Omniscient}}, bounds...)
+}
+
+// brokenBy demands that a run with these options does not keep these bounds of the scenario. what says how it differs from the one that ships.
+func brokenBy(t *testing.T, sc *scenario.Scenario, what string, o Options, bounds ...string) {
+	t.Helper()
+	r, err := Run(t.Context(), sc, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, text := range bounds {
 		switch i := slices.IndexFunc(r.Bounds, func(b result.Bound) bool { return b.Text == text }); {
 		case i < 0:
-			t.Errorf("%s has no bound %s", name, text)
+			t.Errorf("%s has no bound %s", sc.Name, text)
 		case !r.Bounds[i].Failed():
-			t.Errorf("%s with %v still keeps %s: %+v", name, sets, text, r.Bounds[i])
+			t.Errorf("%s with %s still keeps %s: %+v", sc.Name, what, text, r.Bounds[i])
 		}
 	}
 }

@@ -289,9 +289,11 @@ func (n *node) settle(c *call) {
 		n.turnedAway(c)
 		return
 	}
-	rc, err := n.core.Engine.Settle(n.clockNow(), c.id, admit.Settlement{
-		Usage: &admit.Usage{PromptTokens: c.Prompt, CompletionTokens: c.Output}, Outcome: "ok",
-	})
+	st := admit.Settlement{Usage: &admit.Usage{PromptTokens: c.Prompt, CompletionTokens: c.Output}, Outcome: "ok"}
+	if w.audit.bug == bugUncounted && w.now > w.arrivalsEnd/3 {
+		st.Partial = true
+	}
+	rc, err := n.core.Engine.Settle(n.clockNow(), c.id, st)
 	if err != nil {
 		w.fail("an admitted call can be settled", "call %d at %s: %v", c.Seq, n.name, err)
 		return

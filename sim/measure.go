@@ -52,6 +52,7 @@ type measure struct {
 	rights                                    []rightsPanel
 	prices                                    []result.Prices // by instance
 	priceLines                                map[string][]float64
+	drift                                     drifting
 
 	budgets []result.Budget // once the last call has been made
 
@@ -145,6 +146,7 @@ func (m *measure) sample() {
 	m.sampleStale()
 	m.sampleRights()
 	m.samplePrices()
+	m.drift.sample(w)
 	m.snap(&m.warm, span(w.sc.Warmup))
 	m.snap(&m.cooled, w.arrivalsEnd)
 }
@@ -409,6 +411,7 @@ func (w *world) result() *result.Result {
 	}
 	s.Successions = m.successions
 	m.supply(&s)
+	s.Drift, s.DriftLasts = m.drift.figures()
 	m.rollouts.figures(&s)
 	s.FreezeTakes, s.Slipped = m.frozen.takes(w), m.frozen.slipped
 	s.Recover = w.tally.Recover(scenario.Disturbances(w.sc, w.faults), w.sc.Duration)

@@ -98,6 +98,8 @@ type System struct {
 	RolledBack, Promoted                float64       // seconds from when a candidate was applied until all nodes went by its end; the longest; NaN if none ended so
 	Rollbacks                           int64         // candidates that were rolled back
 	Classes                             []Class
+	Drift                               float64 // largest part of a model's late calls, at one node, that put out more than was learned; NaN where nothing was learned
+	DriftLasts                          float64 // seconds for which it was more, at one node, than what nodes take for a drift; the longest
 	Streams                             []Class // the same by streams of the workload
 	Budgets                             []Budget
 	Tenants                             []Tenant

@@ -273,7 +273,7 @@ func (t *Tally) wave() (most int64) {
 func (t *Tally) System() System {
 	s := t.system
 	s.Goodput, s.AsksPerCall, s.Recover, s.PriceSettle = math.NaN(), math.NaN(), math.NaN(), math.NaN()
-	s.Dead, s.Stuck, s.Back = math.NaN(), math.NaN(), math.NaN()
+	s.Dead, s.Stuck, s.Back, s.Drift = math.NaN(), math.NaN(), math.NaN(), math.NaN()
 	s.Local = fraction(t.local, s.Admitted)
 	s.Returns = t.wave()
 	for _, k := range t.classes {

@@ -126,11 +126,11 @@ func TestTally(t *testing.T) {
 		},
 	}
 	if !math.IsNaN(s.Goodput) || !math.IsNaN(s.AsksPerCall) || !math.IsNaN(s.Recover) || !math.IsNaN(s.PriceSettle) ||
-		!math.IsNaN(s.Dead) || !math.IsNaN(s.Stuck) || !math.IsNaN(s.Back) {
+		!math.IsNaN(s.Drift) || !math.IsNaN(s.Dead) || !math.IsNaN(s.Stuck) || !math.IsNaN(s.Back) {
 		t.Errorf("figures that a tally does not know: %v %v %v %v, %v %v %v", s.Goodput, s.AsksPerCall, s.Recover, s.PriceSettle, s.Dead, s.Stuck, s.Back)
 	}
 	s.Goodput, s.AsksPerCall, s.Recover, s.PriceSettle = 0, 0, 0, 0
-	s.Dead, s.Stuck, s.Back = 0, 0, 0
+	s.Dead, s.Stuck, s.Back, s.Drift = 0, 0, 0, 0
 	if got, want := fmt.Sprintf("%+v", s), fmt.Sprintf("%+v", want); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
