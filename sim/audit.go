@@ -289,6 +289,9 @@ func (a *audit) look(n *node, id ledger.InstanceID, live ledger.State, spec *led
 	t.add(&live, 1)
 	s.live, s.isLive = live, true
 	a.window(id, t, spec)
+	if l := live.Lapses(); l.Decayed < 0 || l.Expired < 0 || l.Burned < 0 {
+		a.w.fail("what lapsed is told apart", "%s: of %s %d decayed, %d expired and %d burned", n.name, id, l.Decayed, l.Expired, l.Burned)
+	}
 }
 
 // mostLeft is how many windows a generation may turn that cannot have them held, before it is claimed.

@@ -191,6 +191,8 @@ func TestAudit(t *testing.T) {
 			is("pot", with(whole, func(s *ledger.State) { s.MarkTill = 1 })), "spending stays below the durable mark"},
 		{"a balance is negative", []step{writes("pot", whole), is("pot", whole)},
 			is("pot", with(whole, func(s *ledger.State) { s.Lapsed = 701 })), "no balance is negative"},
+		{"more has decayed than lapsed", []step{writes("pot", whole), is("pot", whole)},
+			is("pot", with(whole, func(s *ledger.State) { s.Lapsed, s.Decayed = 5, 6 })), "what lapsed is told apart"},
 		{"callers were given more than is booked", []step{writes("pot", whole), gives("pot", 400), gives("pot", -100), is("pot", whole), gives("pot", 1)},
 			is("pot", whole), "what callers were told is spent or reserved"},
 		{"slots were given that are not booked", []step{writes("pot", whole), lends("pot", 300, &call{}, 1000), lends("pot", 40, brief, 1000), lends("pot", -40, brief, 1000), lends("pot", 1, over, 0), is("pot", whole), lends("pot", -1, over, 0), lends("pot", 1, &call{}, 1000)},

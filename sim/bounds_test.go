@@ -108,6 +108,60 @@ func TestShippedBoundsCanFail(t *testing.T) {
 	}
 }
 
+// TestLifecycleBoundsCanFail: without the half-life, with another rollover, or where nobody tops up or burns, tokens go another way.
+func TestLifecycleBoundsCanFail(t *testing.T) {
+	for _, c := range []struct {
+		path, value string
+		broken      []string
+	}{
+		{"policy.tokens.data", "{unit: read}", []string{"decayed[docs] >= 70k", "in_budget[saver] <= 40%"}},
+		{"policy.tokens.data.decay.half_life", "2s", []string{"decayed[docs] <= 90k", "in_budget[reader] >= 99%"}},
+		{"policy.budgets.1.supply.rollover", "100%", []string{"expired[shift] >= 700k", "rolled[shift] <= 200k"}},
+		{"policy.budgets.1.supply.rollover", "0%", []string{"rolled[shift] >= 150k"}},
+		{"policy.budgets.1.supply.window", "10s", []string{"expired[shift] <= 1100k"}},
+		{"faults.0.skip", "true", []string{"minted[vouchers] >= 500", "burned[vouchers] >= 600", "admitted[acme] <= 900"}}, // 600 are not there any more
+		{"faults.1.skip", "true", []string{"admitted[acme] <= 900"}},
+		{"faults.1.tokens", "601", []string{"admitted[acme] >= 900"}},
+	} {
+		broken(t, "lifecycles", [][2]string{{c.path, c.value}}, 0, c.broken...)
+	}
+	holds(t, "lifecycles")
+}
+
+// TestAmountsAreHeldToTheEquation: what is said of a grant from outside, and what its accounts say, must fit.
+func TestAmountsAreHeldToTheEquation(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(w *world, id ledger.InstanceID)
+		want  string
+	}{
+		{"as it is", func(*world, ledger.InstanceID) {}, ""},
+		{"a caller was charged what the ledger has not spent", func(w *world, id ledger.InstanceID) { w.judge.of(id, ledger.Grant).window(0, w.now).used++ }, "the equation closes"},
+		{"an operator was told of a top-up that is not there", func(w *world, id ledger.InstanceID) { w.judge.of(id, ledger.Grant).window(0, w.now).minted++ }, "the equation closes"},
+		{"more was burned than an operator said", func(w *world, id ledger.InstanceID) { w.judge.of(id, ledger.Grant).window(0, w.now).burned-- }, "the equation closes"},
+		{"an overrun is nobody's", func(w *world, id ledger.InstanceID) { w.judge.of(id, ledger.Grant).overrun++ }, "the equation closes"},
+	} {
+		w, err := newWorld(t.Context(), shipped(t, "lifecycles", [2]string{"nodes", "3"}), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.until(w.end, Options{})
+		for _, id := range w.pool.ids {
+			if id.Name() == "vouchers/acme" {
+				c.spoil(w, id)
+			}
+		}
+		w.closes()
+		got := ""
+		if w.violation != nil {
+			got = w.violation.Invariant
+		}
+		if got != c.want {
+			t.Errorf("%s: %+v, want %q", c.name, w.violation, c.want)
+		}
+	}
+}
+
 // TestDriftBoundsCanFail: a model that stays as it is does not drift; where a node reserves what calls state it sets far more aside, and where it learns
 // nothing from its calls it goes on overrunning.
 func TestDriftBoundsCanFail(t *testing.T) {

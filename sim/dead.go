@@ -267,6 +267,10 @@ func (w *world) together() {
 		if !known {
 			continue
 		}
+		if said := w.judge.capped(id).windows[0]; said != nil { // at whichever of its nodes
+			bs[0].ToppedUp(said.minted)
+			bs[0].Burned(said.burned)
+		}
 		if err := books.Together(bs, kind, ceiling); err != nil {
 			w.fail("the books of all holders fit together", "%v", err)
 			return

@@ -27,6 +27,17 @@ func (w *world) fault(e *scenario.Event, begins bool) {
 			}
 		}
 		return
+	case scenario.Mint, scenario.Burn:
+		for i, n := range ns {
+			for range w.nodes { // who gets no answer asks the next one
+				if n.up && !n.paused {
+					n.do(event{kind: evOrder, p: &order{Fault: f, id: fmt.Sprint(e.Fault, e.At, i), until: w.now + burnWaits}})
+					break
+				}
+				n = w.nodes[(n.i+1)%len(w.nodes)]
+			}
+		}
+		return
 	case scenario.Freeze:
 		for _, n := range ns {
 			for range w.nodes { // who gets no answer asks the next one
@@ -167,6 +178,8 @@ func faultText(f *scenario.Fault, nodes int) string {
 		what += ", " + f.Act.Word()
 	case f.Kind == scenario.Freeze:
 		what += " " + f.Freeze.String()
+	case f.Kind == scenario.Mint || f.Kind == scenario.Burn:
+		what += orderText(f)
 	case f.By != 0:
 		what += fmt.Sprintf(" %v", f.By)
 	}

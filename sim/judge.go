@@ -31,11 +31,13 @@ type capped struct {
 	byRules map[uint32]ration
 	at      micros
 	refunds []refund
+	overrun ledger.Tokens // what callers were charged above what they had been given
 }
 
 type given struct {
-	used  ledger.Tokens
-	since micros
+	used           ledger.Tokens
+	minted, burned ledger.Tokens // by operators
+	since          micros
 }
 
 type refund struct {
@@ -108,7 +110,7 @@ func (j *judge) gave(n *node, id ledger.InstanceID, at ledger.Instant, amount le
 	if spec.Ceiling == ledger.Observe {
 		return
 	}
-	limit := j.limit(id, g.since)
+	limit := j.limit(id, g.since) + g.minted
 	if spec.Ceiling == ledger.Soft { // one that was given up goes on with what its heir has
 		limit += j.w.audit.totals(windowKey{j.w.pool.instance(id), w}).beyond
 	}
@@ -141,6 +143,7 @@ func (j *judge) settled(n *node, c *call, rc *admit.Receipt) {
 			return
 		}
 		cp := j.of(ch.Instance, spec.Kind)
+		cp.overrun += ch.Overrun
 		if spec.Kind == ledger.Rate {
 			cp.level -= float64(back)
 			cp.refunds = append(cp.refunds, refund{j.w.now, back})

@@ -59,6 +59,7 @@ type node struct {
 	misheard   *result.Violation   // the first, of rows that were heard later
 	relays     []*news             // rows that came in this batch
 	newest     [][]seen            // by instance and holder
+	minting    []*order            // top-ups that are not durable yet
 	touched    []ledger.InstanceID // whose accounts may have moved in this operation
 	leaving    leaving
 	roll       revisions
@@ -106,7 +107,7 @@ func (n *node) start() {
 	n.life++
 	w.idle[n.i] = idle{life: n.life}
 	n.up, n.paused, n.busy, n.gone = true, false, false, false
-	n.writing, n.backlog, n.unread, n.tickDue = nil, nil, 0, false
+	n.writing, n.backlog, n.unread, n.tickDue, n.minting = nil, nil, 0, false, nil
 	n.started = w.now
 	if n.life%2 == 0 {
 		n.booted = w.now // it was the machine that went down, not just the process
@@ -217,6 +218,7 @@ func (n *node) stop() {
 	n.wake()
 	if n.busy && n.dice.IntN(2) == 0 {
 		n.store(n.writing) // the write had reached the disk, though nobody heard of it
+		n.minted(true)
 		if b := n.roll.writing; b != nil {
 			n.kept = b.kept
 		}
@@ -420,6 +422,8 @@ func (n *node) perform(e *event) {
 		n.hearsRevision(now, e.p)
 	case evWave:
 		n.wave(e.p.(*waves))
+	case evOrder:
+		n.ordered(now, e.p.(*order))
 	default:
 		panic(fmt.Sprintf("BUG: event %d at a node", e.kind))
 	}
@@ -513,6 +517,7 @@ func (n *node) stored() {
 		}
 	}
 	n.wroteRevisions(n.failing == 0)
+	n.minted(n.failing == 0)
 	n.writing = nil
 	n.check()
 	n.free()

@@ -71,6 +71,7 @@ func (w *world) untilStill(o Options) {
 		w.catchUp()
 		invariant, detail := w.unrest()
 		if invariant == "" {
+			w.closes()
 			w.together()
 			return
 		}

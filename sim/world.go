@@ -40,6 +40,7 @@ const (
 	evFrozen   // words of operators arrive
 	evRevision // what is told of revisions of the policy arrives
 	evWave     // the node passes on once more what is no row
+	evOrder    // an operator tops a budget up, or burns tokens of it
 )
 
 // world is one run.

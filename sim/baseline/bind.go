@@ -18,6 +18,13 @@ type instance struct {
 	budget *policy.Budget // of the present policy, or of the last that had it
 	id     ledger.InstanceID
 	since  ledger.Millis // when that policy came into force
+	orders []amount      // that operators topped up, or burned if negative
+}
+
+// amount is what comes to an instance at a time.
+type amount struct {
+	at ledger.Millis
+	n  ledger.Tokens
 }
 
 func (in *instance) spec() *ledger.Spec { return &in.budget.Spec }
@@ -121,13 +128,18 @@ func (b *binder) make(call *policy.Call) *bound {
 		if err != nil {
 			return &bound{}
 		}
-		in := b.byID[id]
-		if in == nil {
-			in = &instance{index: int32(len(b.instances)), budget: plan.Draws[i].Budget, id: id}
-			b.instances = append(b.instances, in)
-			b.byID[id] = in
-		}
-		n.in = append(n.in, in)
+		n.in = append(n.in, b.instance(id, plan.Draws[i].Budget))
 	}
 	return n
+}
+
+// instance finds one, or makes it.
+func (b *binder) instance(id ledger.InstanceID, of *policy.Budget) *instance {
+	in := b.byID[id]
+	if in == nil {
+		in = &instance{index: int32(len(b.instances)), budget: of, id: id}
+		b.instances = append(b.instances, in)
+		b.byID[id] = in
+	}
+	return in
 }

@@ -21,6 +21,7 @@ type bucket struct {
 	at    ledger.Millis
 	end   ledger.Millis // of the present window
 	decay ledger.Millis // unspent tokens have decayed up to here
+	had   int           // orders of operators that it has had
 }
 
 const forever = ledger.Millis(math.MaxInt64)

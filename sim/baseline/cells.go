@@ -68,6 +68,7 @@ func (c *cells) look(now ledger.Millis, site int32, in *instance) *bucket {
 		c.buckets[key] = b
 	}
 	b.follow(in)
+	b.order(in, now)
 	b.advance(now)
 	return b
 }

@@ -82,6 +82,7 @@ func (c *counters) look(now ledger.Millis, site int32, in *instance) *bucket {
 		c.view.apply(in, &own[i])
 	}
 	c.view.follow(in)
+	c.view.order(in, now)
 	c.view.advance(now)
 	return &c.view
 }
@@ -156,6 +157,7 @@ func (c *counters) count(j *journal, in *instance, known ledger.Millis) {
 		if known >= in.since {
 			n.follow(in)
 		}
+		n.order(in, known)
 		n.advance(known)
 	}
 	if r.count == 1 && j.sites[0].next > 1024 {
@@ -220,6 +222,7 @@ func (b *bucket) apply(in *instance, d *delta) {
 	if d.at >= in.since {
 		b.follow(in)
 	}
+	b.order(in, d.at)
 	b.advance(d.at)
 	if d.end {
 		b.give(d.reserved, d.used, d.window)

@@ -39,6 +39,11 @@ func (g *judge) find(now ledger.Millis, in *instance) *judged {
 		// What was spent within the old limit is no excess over a lower one.
 		j.avail = max(j.bucket.full()-spent, min(j.avail, 0))
 	}
+	for ; j.had < len(in.orders); j.had++ { // what was burned takes nothing from a limit, as decay does not
+		if o := in.orders[j.had]; o.n > 0 {
+			j.comes(o)
+		}
+	}
 	j.advance(now)
 	if j.avail == j.bucket.full() {
 		j.full = now

@@ -61,7 +61,8 @@ type changing struct {
 	epoch  int   // of partitions
 	stops  []int // nodes that go down
 	freeze *freeze.Key
-	on     bool // of freeze
+	on     bool            // of freeze
+	order  *scenario.Fault // of an operator, to top a budget up or burn tokens of it
 }
 
 func newRun(kind string, sc *scenario.Scenario, timeline []scenario.Event, source workload.Source) *run {
@@ -93,6 +94,10 @@ func newRun(kind string, sc *scenario.Scenario, timeline []scenario.Event, sourc
 			r.changes = append(r.changes, changing{at: millis(e.At), freeze: k, on: true})
 			if e.Until != scenario.Never {
 				r.changes = append(r.changes, changing{at: millis(e.Until), freeze: k})
+			}
+		case scenario.Mint, scenario.Burn:
+			for range e.Nodes {
+				r.changes = append(r.changes, changing{at: millis(e.At), order: &sc.Faults[e.Fault]})
 			}
 		case scenario.Crash, scenario.Leave:
 			r.changes = append(r.changes, changing{at: millis(e.At), stops: e.Nodes})
@@ -411,6 +416,8 @@ func (r *run) change(c *changing) {
 		}
 	case c.freeze != nil:
 		r.says(*c.freeze, c.on)
+	case c.order != nil:
+		r.ordered(c.order)
 	case c.epoch > 0:
 		r.pool.(*known).regroup(r.now, c.epoch, r.binder.instances)
 		r.again()

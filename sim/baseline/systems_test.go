@@ -23,6 +23,20 @@ func TestSystems(t *testing.T) {
 		calls  []workload.Call
 		want   map[string]string
 	}{
+		// Half of 1000 is used; 600 more fit only once 300 were topped up; of the 500 that then are left 450 are burned, so 100 do not fit any more.
+		"topped up, then burned": {
+			pool: "token: compute, supply: {grant: 1000}",
+			faults: []scenario.Fault{
+				{Kind: scenario.Mint, At: 10 * sec, Budget: "pool", Tokens: 300}, {Kind: scenario.Burn, At: 15 * sec, Budget: "pool", Tokens: 450},
+			},
+			calls: []workload.Call{now(c(0, 0, 1000)), now(c(5*sec, 1, 600)), now(c(11*sec, 1, 600)), now(c(20*sec, 0, 100)), now(c(20*sec, 1, 50))},
+			want: map[string]string{
+				result.Omniscient: "3 of 5, 825 tokens, 2 denied",
+				result.Split:      "3 of 5, 375 tokens, 2 denied", // half of each order is node 1's
+				result.Counters:   "3 of 5, 825 tokens, 2 denied",
+				result.LocalOnly:  "5 of 5, 1175 tokens, 100 over (10%)",
+			},
+		},
 		"both nodes at once": {
 			pool:  "token: compute, supply: {window: 1h, amount: 1000}",
 			calls: []workload.Call{now(c(0, 0, 600)), now(c(0, 1, 600))},

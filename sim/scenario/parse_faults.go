@@ -6,6 +6,8 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/policy/document"
 )
 
@@ -13,10 +15,11 @@ import (
 var faultFields = map[string][]FaultKind{
 	"one_way": {Partition}, "lose_disk": {Crash}, "stagger": {Crash, Pause, Join, Leave}, "by": {Clock},
 	"loss": {Link}, "delay": {Link, DiskSlow}, "revision": {Revise}, "act": {Revise}, "instance": {Freeze}, "tenant": {Freeze}, "agent": {Freeze},
+	"budget": {Mint, Burn}, "key": {Mint, Burn}, "tokens": {Mint, Burn},
 	"for":      {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave, Freeze},
-	"zone":     {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave, Revise, Freeze},
+	"zone":     {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave, Revise, Freeze, Mint, Burn},
 	"fraction": {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave},
-	"nodes":    {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave, Revise, Freeze},
+	"nodes":    {Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Leave, Revise, Freeze, Mint, Burn},
 }
 
 func (d *decoder) faults(s *Scenario, n *yaml.Node) {
@@ -95,8 +98,46 @@ func (d *decoder) fault(s *Scenario, item *yaml.Node, f map[string]*yaml.Node) (
 		if err := v.Freeze.Valid(); err != nil {
 			d.Report(item, "as in tenant: runaway", "a fault of kind freeze: %v", err)
 		}
+	case v.Kind.amounts():
+		for _, name := range []string{"budget", "tokens"} {
+			if f[name] == nil {
+				need(name)
+				return v
+			}
+		}
+		d.amounts(s, &v, item, f)
 	}
 	return v
+}
+
+// amounts reads what is topped up or burned, of an instance that some revision has.
+func (d *decoder) amounts(s *Scenario, v *Fault, item *yaml.Node, f map[string]*yaml.Node) {
+	v.Budget, _ = d.Text(f["budget"], "budget")
+	v.Tokens, _ = d.Amount(f["tokens"], "tokens")
+	if n := f["key"]; n != nil {
+		for _, item := range d.Items(n, "key", "write a list of values, as in [search]", policy.MaxPer) {
+			value, _ := d.Text(item, "a value of the key")
+			v.Key = append(v.Key, value)
+		}
+	}
+	var b *policy.Budget
+	var known []string
+	for _, p := range s.Policies {
+		for _, x := range p.Budgets() {
+			if known = append(known, x.Name); x.Name == v.Budget {
+				b = x
+			}
+		}
+	}
+	switch {
+	case len(s.Policies) == 0:
+	case b == nil:
+		d.Report(document.Deref(f["budget"]), document.DidYouMean(v.Budget, known), "there is no budget %q", document.Clip(v.Budget))
+	case b.Spec.Kind != ledger.Grant && b.Spec.Kind != ledger.Windowed:
+		d.Report(document.Deref(f["budget"]), "", "budget %q is a %s; only grants and windows can be topped up or burned", b.Name, b.Spec.Kind)
+	case len(v.Key) != len(b.Per):
+		d.Report(item, "write as many values, as in key: [search]", "budget %q is per %v, so key needs %d values, not %d", b.Name, b.Per, len(b.Per), len(v.Key))
+	}
 }
 
 func (d *decoder) revise(s *Scenario, v *Fault, item *yaml.Node, f map[string]*yaml.Node) {

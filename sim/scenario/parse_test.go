@@ -267,6 +267,33 @@ func TestParseWith(t *testing.T) {
 	}
 }
 
+// What operators top up and burn is of an instance that there is.
+func TestAmountFaults(t *testing.T) {
+	head := "faults:\n  - {kind: %s}\n"
+	for fault, want := range map[string]string{
+		"burn, at: 1s, budget: day, tokens: 5k":                           "",
+		"mint, at: 1s, budget: own, key: [search], tokens: 5, nodes: [1]": "",
+		"mint, at: 1s, budget: dai, tokens: 5k":                           `there is no budget "dai"; did you mean "day"?`,
+		"mint, at: 1s, budget: pool, tokens: 5k":                          `budget "pool" is a rate; only grants and windows`,
+		"burn, at: 1s, budget: own, tokens: 5k":                           "key needs 1 values, not 0",
+		"burn, at: 1s, budget: day":                                       `a fault of kind burn needs the field "tokens"`,
+		"burn, at: 1s, tokens: 5":                                         `a fault of kind burn needs the field "budget"`,
+		"crash, at: 1s, tokens: 5":                                        "tokens does not go with kind crash",
+		"mint, at: 1s, for: 2s, budget: day, tokens: 5":                   "for does not go with kind mint",
+	} {
+		own := strings.Replace(goodPolicy, "  rules:", "    - {name: day, token: compute, supply: {window: 24h, amount: 1M}}\n    - {name: own, token: compute, per: [tenant], supply: {grant: 1M}}\n  rules:", 1)
+		s, err := Parse("x.yaml", []byte(goodHead+own+fmt.Sprintf(head, fault)+goodLoad))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", fault, err, want)
+		}
+		if err == nil {
+			if e := Timeline(s); len(e) != 1 || len(e[0].Nodes) != 1 || e[0].Until != Never || len(Disturbances(s, e)) != 0 {
+				t.Errorf("%s: %+v", fault, e)
+			}
+		}
+	}
+}
+
 // Figures of budgets are told of one that some revision has, and of nothing else.
 func TestBoundsOfBudgets(t *testing.T) {
 	for bound, want := range map[string]string{

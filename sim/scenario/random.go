@@ -30,6 +30,7 @@ func RandomSource(seed uint64) []byte {
 	r.faults()
 	r.rollouts()
 	r.freezes(rand.New(rand.NewPCG(seed, 0x667265657a65))) // of its own, so that all else stays what it was
+	r.orders(rand.New(rand.NewPCG(seed, 0x6f7264657273)))
 	return []byte(r.String())
 }
 
@@ -52,6 +53,7 @@ type random struct {
 	revisions int
 	rolls     *rand.Rand // of revisions that are tried; nil: none is
 	budgets   []string   // supplies
+	amounts   []stock    // budgets that can be topped up
 	feeds     *rand.Rand // of providers and what follows them
 }
 
@@ -155,8 +157,9 @@ func (r *random) budget(i int) {
 	amount := func(seconds float64) int {
 		return max(int(demand*seconds*(0.3+1.7*r.Float64())), int(3*unit))
 	}
-	supply := ""
-	switch kind := r.one("rate", "rate", "window", "window", "grant", "slots"); kind {
+	supply, n := "", 0
+	kind := r.one("rate", "rate", "window", "window", "grant", "slots")
+	switch kind {
 	case "rate":
 		supply = fmt.Sprintf("{rate: %d/s, burst: %d, lend: %s}", max(1, amount(1)), max(amount(float64(r.between(1, 10))), int(8*unit)), r.one("1s", "3s", "10s"))
 	case "window":
@@ -165,9 +168,11 @@ func (r *random) budget(i int) {
 		if r.chance(0.3) {
 			rollover = fmt.Sprintf(", rollover: %d%%", r.between(1, 50))
 		}
-		supply = fmt.Sprintf("{window: %ds, amount: %d%s}", seconds, amount(float64(seconds)), rollover)
+		n = amount(float64(seconds))
+		supply = fmt.Sprintf("{window: %ds, amount: %d%s}", seconds, n, rollover)
 	case "grant":
-		supply = fmt.Sprintf("{grant: %d}", amount(randomSeconds))
+		n = amount(randomSeconds)
+		supply = fmt.Sprintf("{grant: %d}", n)
 	case "slots":
 		token = "concurrency"
 		supply = fmt.Sprintf("{slots: %d}", r.between(2, 60))
@@ -184,6 +189,16 @@ func (r *random) budget(i int) {
 	}
 	r.linef("    - {name: budget-%d, token: %s, %ssupply: %s, ceiling: %s, price: {base: %s}%s}", i, token, per, supply, ceiling, price, feedback)
 	r.budgets = append(r.budgets, supply)
+	if key := strings.Trim(per, "per: [], "); kind == "grant" || kind == "window" {
+		r.amounts = append(r.amounts, stock{i, key, n})
+	}
+}
+
+// stock is a budget that can be topped up, and what it is per.
+type stock struct {
+	budget int
+	per    string
+	amount int
 }
 
 // revision changes a budget: its price, or what it supplies.
@@ -340,6 +355,27 @@ func (r *random) rollouts() {
 			what = "act: " + []string{"promote", "promote", "pause", "resume", "rollback", "rollback"}[r.rolls.IntN(6)]
 		}
 		r.linef("  - {kind: revise, at: %dms, %s}", 500+r.rolls.IntN(lastFault*1000), what)
+	}
+}
+
+// orders has operators top up and burn in some scenarios where there is anything to top up.
+func (r *random) orders(dice *rand.Rand) {
+	if len(r.amounts) == 0 || dice.IntN(4) > 0 {
+		return
+	}
+	for range 1 + dice.IntN(3) {
+		b, kind := r.amounts[dice.IntN(len(r.amounts))], []string{"mint", "burn"}[dice.IntN(2)]
+		key := ""
+		switch b.per {
+		case "tenant":
+			key = ", key: [t]"
+			if r.tenants > 1 {
+				key = fmt.Sprintf(", key: [t-%d]", 1+dice.IntN(r.tenants))
+			}
+		case "class":
+			key = fmt.Sprintf(", key: [%s]", r.classes[dice.IntN(len(r.classes))])
+		}
+		r.linef("  - {kind: %s, at: %dms, budget: budget-%d%s, tokens: %d}", kind, 500+dice.IntN(lastFault*1000), b.budget, key, 1+dice.IntN(b.amount))
 	}
 }
 

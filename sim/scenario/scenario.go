@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/sim/workload"
@@ -135,7 +136,10 @@ type Fault struct {
 	Policy   int           // Revise: index into Policies
 	Act      RevisionAct   // Revise: what an operator does; "" applies Policy, to all calls or as its document says that it is to be tried
 	Freeze   freeze.Key    // Freeze: an instance, a tenant, or an agent
-	Skip     bool          // it does not happen; what is drawn for others stays the same
+	Budget   string        // Mint, Burn: of which, for the values Key, so many Tokens
+	Key      []string
+	Tokens   ledger.Tokens
+	Skip     bool // it does not happen; what is drawn for others stays the same
 }
 
 // FaultKind says what goes wrong.
@@ -154,6 +158,8 @@ const (
 	Leave     FaultKind = "leave"     // graceful
 	Revise    FaultKind = "revise"    // an operator applies a policy revision at one node, or says something of the candidate
 	Freeze    FaultKind = "freeze"    // an operator freezes something at one node, and unfreezes it there after For
+	Mint      FaultKind = "mint"      // an operator tops a budget up at one node
+	Burn      FaultKind = "burn"      // an operator burns tokens of a budget at one node
 )
 
 // RevisionAct is what an operator does about revisions.
@@ -179,7 +185,13 @@ func (a RevisionAct) Word() string {
 }
 
 // FaultKinds lists them all.
-var FaultKinds = []FaultKind{Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Join, Leave, Revise, Freeze}
+var FaultKinds = []FaultKind{Partition, Crash, Pause, Clock, Link, DiskSlow, DiskFail, Join, Leave, Revise, Freeze, Mint, Burn}
+
+// operators says of a fault that it is what an operator does, at one node unless it says otherwise.
+func (k FaultKind) operators() bool { return k == Revise || k == Freeze || k.amounts() }
+
+// amounts says of a fault that it is about tokens of a budget.
+func (k FaultKind) amounts() bool { return k == Mint || k == Burn }
 
 // Bound is what a run must keep to pass: Figure Op Value. Figures are those of package result, with their units.
 type Bound struct {

@@ -189,5 +189,8 @@ var faultShape = &document.Shape{Name: "a fault", Fields: []document.Field{
 	{Name: "instance", Is: document.Text, Doc: "With freeze: the instance of a budget, as in tenant-day/search."},
 	{Name: "tenant", Is: document.Text, Doc: "With freeze: the tenant."},
 	{Name: "agent", Is: document.Text, Doc: "With freeze: the agent, of that tenant if there is one, else of any."},
+	{Name: "budget", Is: document.Name, Doc: "With mint and burn: the budget, a grant or a window."},
+	{Name: "key", Is: document.Schema{Names: true, Form: document.TextForm}, Doc: "With mint and burn: the values of what the budget is per, in its order, as in [search]. Default: none."},
+	{Name: "tokens", Is: document.Amount, Doc: "With mint and burn: how many."},
 	{Name: "skip", Is: boolean, Doc: "Leave it out, to see what of several matters. Default: false."},
 }}

@@ -48,7 +48,7 @@ func eventsAtMost(sc *Scenario) (events int) {
 				nodes = max(1, int(math.Round(f.Fraction*float64(all))))
 			case f.Count > 0:
 				nodes = min(all, f.Count)
-			case f.Kind == Revise || f.Kind == Freeze:
+			case f.Kind.operators():
 				nodes = 1
 			}
 			if f.Stagger > 0 { // each node has an event of its own, until the end
@@ -80,11 +80,11 @@ type Event struct {
 //   - What a fault leaves open is drawn by chance from the scenario's seed, anew for each repetition, and for each
 //     fault by dice of its own: another fault more changes nothing of the others. Nodes wins over Fraction and
 //     Count, which draw from Zone if there is one. Without any of them a fault happens to all nodes of Zone or
-//     of the swarm; Revise and Freeze to one.
+//     of the swarm; Revise, Freeze, Mint and Burn to one.
 //   - Crash, Pause and Leave happen only to nodes that are up for all of their time otherwise, so that no node is
 //     stopped twice. Nobody is drawn for any fault who has not joined yet or never comes back.
 //   - With Stagger each node has an event of its own, the next one that much later.
-//   - All faults are over at the end of Scenario.Duration, also those whose For is 0, but for these: Join, Revise,
+//   - All faults are over at the end of Scenario.Duration, also those whose For is 0, but for these: Join, Revise, Mint, Burn,
 //     and Freeze, Leave and Crash with For 0; after the last two the node never comes back. A node that left comes back after For
 //     on its disk.
 func Timeline(sc *Scenario) []Event {
@@ -202,7 +202,7 @@ func (t *timeline) candidates(o occurrence) (nodes []int, most int) {
 		most = max(1, int(math.Round(f.Fraction*float64(len(nodes)))))
 	case f.Count > 0:
 		most = f.Count
-	case f.Kind == Revise || f.Kind == Freeze:
+	case f.Kind.operators():
 		most = 1
 	default:
 		return nodes, len(nodes)
@@ -232,7 +232,7 @@ func (t *timeline) can(node int, e Event) bool {
 // end is when the fault ends that begins at.
 func (t *timeline) end(f *Fault, at time.Duration) time.Duration {
 	switch {
-	case f.Kind == Join || f.Kind == Revise, f.For == 0 && (f.Kind == Leave || f.Kind == Crash || f.Kind == Freeze):
+	case f.Kind == Join || f.Kind == Revise || f.Kind.amounts(), f.For == 0 && (f.Kind == Leave || f.Kind == Crash || f.Kind == Freeze):
 		return Never
 	case f.For == 0:
 		return t.sc.Duration
