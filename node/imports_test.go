@@ -38,7 +38,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"node/caller":      {"ledger", "policy"},
 		"node/llm":         {"ledger", "policy", "node/admit", "node/caller", "node/llm/"},
 		"node/llm/standin": {"ledger", "policy", "node/admit", "node/llm"},
-		"node/rls":         {"ledger", "policy", "node/admit"},
+		"node/rls":         {"ledger", "policy", "node/admit", "node/caller"},
 		"node/api":         {"ledger", "policy", "node/admit", "node/caller", "node/events", "node/api/ui"},
 		"node/api/ui":      {},
 		"node/events":      {},

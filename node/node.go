@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -58,15 +59,15 @@ type Node struct {
 	server  *api.Server
 	events  *events.Hub
 	auditor *auditor
-	door    *api.Door
+	doors   []*api.Door // of HTTP
 	key     identity.Key
 	signer  *seal.Signer
 	book    *seal.Book // of peers' keys, and what was read of theirs
 	peers   peers
 	mail    mailer
 	refused *refusals
-	rls     *rls.Server  // nil: no gRPC door
-	grpcLis net.Listener // likewise
+	rls     *rls.Server // nil: no gRPC door
+	grpcLis *api.Door
 
 	inputs   chan op       // to the loop, for the replica; full means busy
 	looks    chan op       // to the loop: calls to decide, and questions
@@ -151,11 +152,11 @@ func (n *Node) open(ctx context.Context) (err error) {
 		return err
 	}
 	// The door first: a port in use should not leave a data directory behind.
-	if n.door, err = api.Listen(o.HTTP, api.TLSFiles{Cert: o.TLSCert, Key: o.TLSKey}); err != nil {
+	if err := n.listenHTTP(); err != nil {
 		return err
 	}
 	if o.GRPC != "" {
-		if n.grpcLis, err = listenGRPC(o.GRPC); err != nil {
+		if n.grpcLis, err = listenGRPC(o.GRPC, api.TLSFiles{Cert: o.TLSCert, Key: o.TLSKey}); err != nil {
 			return err
 		}
 	}
@@ -222,7 +223,11 @@ func (n *Node) open(ctx context.Context) (err error) {
 		Faults: o.Faults, Logger: n.part("http"), Registerer: o.Registry,
 	})
 	if err == nil && n.grpcLis != nil {
-		n.rls, err = rls.New(rls.Options{Node: rlsNode{n}, Logger: n.part("rls"), Registerer: o.Registry})
+		log := n.part("rls")
+		n.rls, err = rls.New(rls.Options{
+			Node: rlsNode{n}, Logger: log, Registerer: o.Registry, TLS: n.grpcLis.TLS(log, "h2"), Callers: n.callers.Load, Locked: n.grpcLis.Locked(),
+		})
+		n.server.Show(n.grpcLis)
 	}
 	if err == nil {
 		err = telemetry.RegisterAudit(o.Registry, n.auditor.state)
@@ -284,7 +289,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer stopServing()
 	var doors errgroup.Group // each ends when the context does, or the port fails
 	served := make(chan error, 1)
-	failed := make(chan error, 2)
+	failed := make(chan error, len(n.doors)+1)
 	serve := func(name string, f func(context.Context, net.Listener) error, ln net.Listener) {
 		doors.Go(func() error {
 			err := f(serveCtx, ln)
@@ -292,7 +297,9 @@ func (n *Node) Run(ctx context.Context) error {
 			return err
 		})
 	}
-	serve("HTTP", n.server.Serve, n.door)
+	for _, d := range n.doors {
+		serve("HTTP", n.server.Serve, d)
+	}
 	if n.rls != nil {
 		serve("gRPC", n.rls.Serve, n.grpcLis)
 	}
@@ -338,8 +345,8 @@ func (n *Node) closeParts() {
 	if n.pool != nil {
 		_ = n.pool.Close()
 	}
-	if n.door != nil {
-		_ = n.door.Close()
+	for _, d := range n.doors {
+		_ = d.Close()
 	}
 	if n.grpcLis != nil {
 		_ = n.grpcLis.Close()
@@ -352,15 +359,22 @@ func (n *Node) closeParts() {
 	}
 }
 
-// HTTPAddr is where others find the HTTP API: a URL's base, or unix:/path. An address that is every interface's is told as the host
+// HTTPAddr is where others find the HTTP API: a URL's base, or unix:/path. Of several addresses it is the first that is not for this
+// machine only, else the first that is no socket's. An address that is every interface's is told as the host
 // that gossip is told at.
 func (n *Node) HTTPAddr() string {
-	a := n.door.Addr()
+	door := n.doors[0]
+	if i := slices.IndexFunc(n.doors, (*api.Door).Locked); i >= 0 {
+		door = n.doors[i]
+	} else if i := slices.IndexFunc(n.doors, func(d *api.Door) bool { return d.Addr().Network() != "unix" }); i >= 0 {
+		door = n.doors[i]
+	}
+	a := door.Addr()
 	if a.Network() == "unix" {
 		return "unix:" + a.String()
 	}
 	scheme, at := "http://", a.String()
-	if n.door.Secure() {
+	if door.Secure() {
 		scheme = "https://"
 	}
 	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {

@@ -23,10 +23,10 @@ type Options struct {
 	Cluster   string // gossip label: clusters of different names never merge. Default "swarmpurse"
 	Gossip    string // host:port for UDP and TCP. Default 127.0.0.1:7946
 	Advertise string // host:port that peers are told. Default: what Gossip came to
-	HTTP      string // host:port, or unix:/path. Default 127.0.0.1:7070. Other than on loopback it needs the next two
-	TLSCert   string // PEM file of the certificate of the HTTP address, with its chain; read again when it changes
+	HTTP      string // host:port, or unix:/path, or several with commas between. Default 127.0.0.1:7070. Other than on loopback they need the next two
+	TLSCert   string // PEM file of the certificate of the HTTP addresses, with its chain; read again when it changes
 	TLSKey    string // PEM file of its key
-	GRPC      string // of the rate limit service, host:port on loopback or unix:/path; "" or "off": there is none
+	GRPC      string // of the rate limit service, host:port or unix:/path; other than on loopback it needs the certificate, too. "" or "off": there is none
 	Zone      string // where the node runs, told to peers
 	Host      string // the machine that it runs on, told to peers: they choose guardians on others. Default: the host's name
 

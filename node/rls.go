@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strings"
 	"time"
@@ -21,21 +20,44 @@ import (
 // noGRPC is what --grpc says when the node has no gRPC door.
 const noGRPC = "off"
 
-// listenGRPC opens the address of --grpc. Callers there show no keys, so it is on loopback or a Unix socket.
-func listenGRPC(addr string) (net.Listener, error) {
-	ln, err := api.Listen(addr, api.TLSFiles{})
+// listenGRPC opens the address of --grpc: like one of --http, but that TLS is spoken only where others than who is on this machine come in.
+func listenGRPC(addr string, files api.TLSFiles) (*api.Door, error) {
+	if !api.Outside(addr) {
+		files = api.TLSFiles{}
+	}
+	d, err := api.Listen(addr, files)
 	var le *api.ListenError
 	if errors.As(err, &le) {
 		hint := strings.NewReplacer("--http", "--grpc", "7070", "7071").Replace(le.Hint())
-		if strings.Contains(hint, "--tls-cert") { // which are for --http
-			hint = "callers show no keys there: listen on loopback (127.0.0.1:7071) or unix:/path, beside the Envoy that asks"
-		}
 		return nil, &OptionError{"grpc", fmt.Errorf("%s: %w", addr, le.Err), hint + "; --grpc off opens none"}
 	}
-	if err != nil {
-		return nil, err
+	return d, err
+}
+
+// maxDoors bounds the addresses of --http.
+const maxDoors = 16
+
+// listenHTTP opens the addresses of --http. The certificate is for those where others than who is on this machine come in; if there is
+// none such, of --grpc neither, it is for all.
+func (n *Node) listenHTTP() error {
+	o := &n.opts
+	addrs := strings.Split(o.HTTP, ",")
+	if len(addrs) > maxDoors {
+		return &OptionError{"http", fmt.Errorf("%d addresses; at most %d are possible", len(addrs), maxDoors), "one for this machine and one for others will do"}
 	}
-	return ln, nil
+	outside := api.Outside(o.GRPC) || slices.ContainsFunc(addrs, api.Outside)
+	for _, addr := range addrs {
+		files := api.TLSFiles{Cert: o.TLSCert, Key: o.TLSKey}
+		if outside && !api.Outside(addr) || len(addrs) > 1 && strings.HasPrefix(addr, "unix:") {
+			files = api.TLSFiles{}
+		}
+		d, err := api.Listen(addr, files)
+		if err != nil {
+			return err
+		}
+		n.doors = append(n.doors, d)
+	}
+	return nil
 }
 
 // GRPCAddr is where the rate limit service listens: host:port, or unix:/path; "" if it does not.

@@ -36,6 +36,7 @@ SIGHUP reads the policy file, the providers' keys and the log level of --config 
 func newNodeCommand(a *app) *cobra.Command {
 	var o node.Options
 	var config, level, format string
+	var https []string
 	c := &cobra.Command{
 		Use:   "node",
 		Short: "Run a node",
@@ -50,10 +51,10 @@ func newNodeCommand(a *app) *cobra.Command {
 	f.StringVar(&o.Name, "name", host, "`name` of this node, unique in its cluster")
 	f.StringVar(&o.Gossip, "gossip", node.DefaultGossip, "`address` for gossip, UDP and TCP")
 	f.StringVar(&o.Advertise, "advertise", "", "`address` that peers reach the gossip at (default: --gossip)")
-	f.StringVar(&o.HTTP, "http", node.DefaultHTTP, "`address` of the HTTP API and the proxy, host:port or unix:/path; other than on loopback callers need keys, and the node a certificate")
-	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM `file` of the certificate for --http, with its chain; read again when it changes")
+	f.StringSliceVar(&https, "http", []string{node.DefaultHTTP}, "`address` of the HTTP API and the proxy, host:port or unix:/path; other than on loopback callers need keys, and the node a certificate; repeatable")
+	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM `file` of the certificate for --http and --grpc, with its chain; read again when it changes")
 	f.StringVar(&o.TLSKey, "tls-key", "", "PEM `file` of the certificate's key")
-	f.StringVar(&o.GRPC, "grpc", node.DefaultGRPC, "`address` of Envoy's rate limit service, host:port on loopback or unix:/path; off: none")
+	f.StringVar(&o.GRPC, "grpc", node.DefaultGRPC, "`address` of Envoy's rate limit service, host:port or unix:/path, with keys and a certificate like --http; off: none")
 	f.StringSliceVar(&o.Join, "join", nil, "`address` of a member's gossip; repeatable")
 	f.IntVar(&o.BootstrapExpect, "bootstrap-expect", 1, "found a cluster of this many founders; with --join and 1, found none")
 	f.StringVar(&o.PolicyFile, "policy", "", "policy `file`")
@@ -78,7 +79,7 @@ func newNodeCommand(a *app) *cobra.Command {
 		if err != nil {
 			return usageError("%w", err)
 		}
-		o.Logger = log
+		o.Logger, o.HTTP = log, strings.Join(https, ",")
 		build := readBuildInfo()
 		o.Version, o.Revision = build.short(), build.Commit
 		o.UpstreamKey = func(name string) (string, error) { return upstreamKey(a.getenv, name) }

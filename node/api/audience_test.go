@@ -359,14 +359,14 @@ func TestLimitsOfAKey(t *testing.T) {
 		t.Error("not counted")
 	}
 	if err := testutil.GatherAndCompare(l.reg, strings.NewReader(`
-# HELP swarmpurse_caller_refused_total HTTP requests of a caller's key that its limits refused, by limit: rate, concurrency.
+# HELP swarmpurse_caller_refused_total Requests of a caller's key that its limits refused, by limit: rate, concurrency.
 # TYPE swarmpurse_caller_refused_total counter
 swarmpurse_caller_refused_total{caller="slow",limit="concurrency",tenant="slow"} 0
 swarmpurse_caller_refused_total{caller="slow",limit="rate",tenant="slow"} 1
-# HELP swarmpurse_caller_requests_total HTTP requests of a caller's key that its limits let in.
+# HELP swarmpurse_caller_requests_total Requests of a caller's key, by HTTP and gRPC, that its limits let in.
 # TYPE swarmpurse_caller_requests_total counter
 swarmpurse_caller_requests_total{caller="slow",tenant="slow"} 2
-# HELP swarmpurse_caller_in_flight HTTP requests of a caller's key that are being answered now.
+# HELP swarmpurse_caller_in_flight Requests of a caller's key that are being answered now.
 # TYPE swarmpurse_caller_in_flight gauge
 swarmpurse_caller_in_flight{caller="slow",tenant="slow"} 0
 `), "swarmpurse_caller_refused_total", "swarmpurse_caller_requests_total", "swarmpurse_caller_in_flight"); err != nil {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/rs/zerolog"
 )
 
 const unixPrefix = "unix:"
@@ -39,6 +42,29 @@ type Door struct {
 
 // Secure reports whether TLS is spoken there.
 func (d *Door) Secure() bool { return d.cert != nil }
+
+// Locked reports whether callers need keys there.
+func (d *Door) Locked() bool { return d.locked }
+
+// TLS is for a server of another protocol; nil where no TLS is spoken.
+func (d *Door) TLS(log zerolog.Logger, proto string) *tls.Config {
+	if d.cert == nil {
+		return nil
+	}
+	d.cert.log = log
+	c := d.cert.config()
+	c.NextProtos = []string{proto}
+	return c
+}
+
+// Outside reports whether others than who is on this machine could come in by an address of Listen's; false for one that is none.
+func Outside(addr string) bool {
+	if strings.HasPrefix(addr, unixPrefix) {
+		return false
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", addr)
+	return err == nil && !tcp.IP.IsLoopback()
+}
 
 // Listen opens the address of --http: "host:port" (port 0 lets the kernel choose), or "unix:/path", which only this user may open.
 // A socket file that a dead process left is removed, one that somebody answers on is not.

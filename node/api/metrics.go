@@ -120,19 +120,20 @@ func (c certificates) Collect(to chan<- prometheus.Metric) {
 	if cert == nil {
 		return
 	}
+	shown, _ := cert.get(nil) // also where nobody has come in for long
 	failing := 0.0
 	if cert.failing.Load() {
 		failing = 1
 	}
-	to <- prometheus.MustNewConstMetric(certificateUntil, prometheus.GaugeValue, float64(cert.present.Load().Leaf.NotAfter.Unix()))
+	to <- prometheus.MustNewConstMetric(certificateUntil, prometheus.GaugeValue, float64(shown.Leaf.NotAfter.Unix()))
 	to <- prometheus.MustNewConstMetric(certificateFails, prometheus.GaugeValue, failing)
 }
 
 var (
 	callerLabels   = []string{"caller", "tenant"}
-	callerRequests = prometheus.NewDesc("swarmpurse_caller_requests_total", "HTTP requests of a caller's key that its limits let in.", callerLabels, nil)
-	callerRefused  = prometheus.NewDesc("swarmpurse_caller_refused_total", "HTTP requests of a caller's key that its limits refused, by limit: rate, concurrency.", append(callerLabels[:2:2], "limit"), nil)
-	callerInFlight = prometheus.NewDesc("swarmpurse_caller_in_flight", "HTTP requests of a caller's key that are being answered now.", callerLabels, nil)
+	callerRequests = prometheus.NewDesc("swarmpurse_caller_requests_total", "Requests of a caller's key, by HTTP and gRPC, that its limits let in.", callerLabels, nil)
+	callerRefused  = prometheus.NewDesc("swarmpurse_caller_refused_total", "Requests of a caller's key that its limits refused, by limit: rate, concurrency.", append(callerLabels[:2:2], "limit"), nil)
+	callerInFlight = prometheus.NewDesc("swarmpurse_caller_in_flight", "Requests of a caller's key that are being answered now.", callerLabels, nil)
 )
 
 // callerUse tells what became of the requests of each key that was used. There are as many series as the policy has keys.

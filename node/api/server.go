@@ -256,6 +256,13 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return fmt.Errorf("http: %w", err)
 }
 
+// Show tells of the certificate of a door that another server serves, if it has one.
+func (s *Server) Show(d *Door) {
+	if d.cert != nil {
+		s.metrics.show(d.cert)
+	}
+}
+
 // served has the connections of a door know it.
 type served struct {
 	net.Listener

@@ -22,6 +22,7 @@ const (
 	look                  // may one be used? None is
 	report                // so many were used
 	refund                // so many were charged and not used
+	forbidden             // it names what the caller's key may not
 )
 
 // item is one descriptor of a request.

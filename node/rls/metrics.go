@@ -10,6 +10,7 @@ const (
 	resultOver      = "over_limit"
 	resultInvalid   = "invalid" // its values make no call that the policy can decide on: over its limit
 	resultUnmatched = "unmatched"
+	resultForbidden = "forbidden" // it names another tenant, agent or class than the caller's key: over its limit
 	resultReported  = "reported"
 	resultRefunded  = "refunded"
 )
@@ -31,7 +32,7 @@ func newMetrics(reg prometheus.Registerer, held func() int) (*metrics, error) {
 	}
 	m := &metrics{
 		requests:    counter("requests_total", "Requests to the rate limit service by what they were told: ok, over_limit, or the name of a gRPC status.", "code"),
-		descriptors: counter("descriptors_total", "Descriptors by domain of the policy and by what became of them: ok, over_limit, invalid, unmatched, reported, refunded.", "domain", "result"),
+		descriptors: counter("descriptors_total", "Descriptors by domain of the policy and by what became of them: ok, over_limit, invalid, forbidden, unmatched, reported, refunded.", "domain", "result"),
 		refunds:     counter("refund_hits_total", "Hits given back by is_negative_hits: returned to their budgets, or lost, as nothing was held for them any more.", "result"),
 		early: prometheus.NewCounter(prometheus.CounterOpts{Name: "swarmpurse_ratelimit_holds_cut_total",
 			Help: "Reservations that were charged before their hold was over, as too many waited for a refund."}),

@@ -2,6 +2,7 @@ package rls
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -14,11 +15,15 @@ import (
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 	gstatus "google.golang.org/grpc/status"
+
+	"github.com/swarmpurse/swarmpurse/node/caller"
 )
 
 // Bounds of the listener.
@@ -42,6 +47,10 @@ type Options struct {
 	Node       Node
 	Logger     zerolog.Logger        // the zero value is silent
 	Registerer prometheus.Registerer // for swarmpurse_ratelimit_*; nil: the metrics are kept but shown nowhere
+
+	TLS     *tls.Config          // what is spoken; nil: no TLS
+	Callers func() *caller.Table // knows the keys of callers; nil, or a nil Table, knows none
+	Locked  bool                 // requests need a key
 }
 
 // Server is the gRPC door of one node. Safe for concurrent use.
@@ -54,6 +63,8 @@ type Server struct {
 	grpc    *grpc.Server
 	health  *health.Server
 	held    *held
+	callers func() *caller.Table
+	locked  bool
 }
 
 // New builds a server that listens nowhere yet: see Serve.
@@ -61,12 +72,20 @@ func New(o Options) (*Server, error) {
 	if o.Node == nil {
 		return nil, errors.New("rls: Options.Node is missing")
 	}
-	s := &Server{node: o.Node, log: o.Logger, held: newHeld(), health: health.NewServer()}
+	s := &Server{node: o.Node, log: o.Logger, held: newHeld(), health: health.NewServer(), callers: o.Callers, locked: o.Locked}
+	if s.callers == nil {
+		s.callers = func() *caller.Table { return nil }
+	}
 	var err error
 	if s.metrics, err = newMetrics(o.Registerer, s.held.len); err != nil {
 		return nil, err
 	}
+	creds := insecure.NewCredentials()
+	if o.TLS != nil {
+		creds = credentials.NewTLS(o.TLS)
+	}
 	s.grpc = grpc.NewServer(
+		grpc.Creds(creds),
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxConcurrentStreams(maxStreams), grpc.MaxHeaderListSize(maxHeaderBytes), grpc.ConnectionTimeout(handshake),
 		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idleTimeout, Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: minPing, PermitWithoutStream: true}),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/caller"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
@@ -50,7 +51,14 @@ const lateRefund = time.Minute
 // ShouldRateLimit decides on the descriptors of a request: all of them pass, or none is charged.
 func (s *Server) ShouldRateLimit(ctx context.Context, in *pb.RateLimitRequest) (*pb.RateLimitResponse, error) {
 	begin := time.Now()
-	out, err := s.decide(ctx, in)
+	var out *pb.RateLimitResponse
+	who, err := s.identify(ctx, begin)
+	if err == nil {
+		out, err = s.decide(ctx, who, in)
+	}
+	if who != nil {
+		who.Leave(time.Since(begin))
+	}
 	s.metrics.duration.Observe(time.Since(begin).Seconds())
 	switch {
 	case err != nil:
@@ -83,7 +91,7 @@ func check(in *pb.RateLimitRequest) error {
 	return nil
 }
 
-func (s *Server) decide(ctx context.Context, in *pb.RateLimitRequest) (*pb.RateLimitResponse, error) {
+func (s *Server) decide(ctx context.Context, who *caller.Caller, in *pb.RateLimitRequest) (*pb.RateLimitResponse, error) {
 	if err := check(in); err != nil {
 		return nil, err
 	}
@@ -95,10 +103,17 @@ func (s *Server) decide(ctx context.Context, in *pb.RateLimitRequest) (*pb.RateL
 		domain = &noDomain
 	}
 	n := len(in.GetDescriptors())
-	q := &request{s: s, ctx: ctx, trace: trace(ctx), items: make([]item, n), outs: make([]outcome, n)}
+	q := &request{s: s, ctx: ctx, who: who, trace: trace(ctx), items: make([]item, n), outs: make([]outcome, n)}
 	entries := make([]policy.RateEntry, 0, 8)
 	for i, d := range in.GetDescriptors() {
-		entries = q.items[i].read(domain, d, in.GetHitsAddend(), entries)
+		m := &q.items[i]
+		if entries = m.read(domain, d, in.GetHitsAddend(), entries); m.what == unmatched {
+			continue
+		}
+		if err := fix(who, &m.call); err != nil { // what a descriptor names may be from a client of Envoy
+			m.what = forbidden
+			q.fail(&q.outs[i], resultForbidden, err.Error())
+		}
 	}
 	if err := q.run(domain); err != nil {
 		return nil, err
@@ -121,6 +136,7 @@ func trace(ctx context.Context) admit.Trace {
 type request struct {
 	s     *Server
 	ctx   context.Context
+	who   *caller.Caller // nil: nobody in particular
 	trace admit.Trace
 	items []item
 	outs  []outcome
@@ -196,6 +212,9 @@ func (q *request) report(i int) error {
 // call is what a descriptor stands for, with the wait that the caller's deadline allows.
 func (q *request) call(m *item) *admit.Request {
 	r := &admit.Request{Call: m.call, AsIs: true, Wait: admit.UseClassDefault, Trace: q.trace}
+	if q.who != nil {
+		r.Key = q.who.Name
+	}
 	if at, ok := q.ctx.Deadline(); ok {
 		r.Wait = max(0, time.Until(at)-margin)
 	}
@@ -303,6 +322,8 @@ func (q *request) result(i int) string {
 	switch m, o := q.items[i].what, &q.outs[i]; {
 	case m == unmatched:
 		return resultUnmatched
+	case m == forbidden:
+		return resultForbidden
 	case o.code == resultInvalid:
 		return resultInvalid
 	case o.over:
