@@ -7,13 +7,16 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,6 +24,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/api/apitest"
 	"github.com/swarmpurse/swarmpurse/policy"
@@ -67,7 +71,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("RULES", rules)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready, "refused": refused, "change": change, "unpack": unpack, "certify": certify, "answers": answers},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready, "refused": refused, "change": change, "unpack": unpack, "certify": certify, "answers": answers, "admitted": admitted, "scored": scored, "shows": shows},
 	})
 }
 
@@ -183,4 +187,65 @@ func change(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s does not hold %q", args[0], args[1])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(old, args[1], args[2], 1)), 0o600))
+}
+
+// admitted VAR ARGS... has a call admitted, and sets a variable to the id of its decision.
+func admitted(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: admitted VAR ARGS...")
+	}
+	ts.Check(ts.Exec("swarmpurse", append([]string{"admit", "-o", "json"}, args[1:]...)...))
+	var a api.AdmitAnswer
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &a))
+	if a.Decision != "admit" && a.Decision != "degrade" {
+		ts.Fatalf("not admitted: %+v", a)
+	}
+	ts.Setenv(args[0], a.ID)
+}
+
+// scored CALLS FIRST OTHER makes calls of so many agents to the model large, which are settled for what they asked, each with the first score
+// (give or take 0.05) in the first arm of the experiment, and with the other one else.
+func scored(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: scored CALLS FIRST OTHER")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	c, err := api.NewClient(ts.Getenv("SWARMPURSE_NODE"))
+	ts.Check(err)
+	defer c.Close()
+	for i := range n {
+		a, err := c.Admit(context.Background(), api.AdmitRequest{Agent: fmt.Sprint("agent-", i), Model: "large", PromptTokens: 100, MaxOutputTokens: 100})
+		ts.Check(err)
+		if a.Advice == nil || a.Advice.Experiment == "" {
+			ts.Fatalf("no part of an experiment: %+v", a)
+		}
+		of, cost := args[1], int64(1000)
+		if a.Advice.Model != "" {
+			of, cost = args[2], 200
+		}
+		score, err := strconv.ParseFloat(of, 64)
+		ts.Check(err)
+		score += float64(i%3-1) / 20
+		_, err = c.Settle(context.Background(), api.SettleRequest{ID: a.ID, Used: map[string]ledger.Tokens{"money": ledger.Tokens(cost)}, Outcome: "ok", Score: &score})
+		ts.Check(err)
+	}
+}
+
+// shows REGEXP ARGS... runs swarmpurse until its output matches: what it tells comes in the background.
+func shows(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: shows REGEXP ARGS...")
+	}
+	re, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec("swarmpurse", args[1:]...))
+		if re.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("nothing matches %s after a minute", args[0])
+		}
+	}
 }
