@@ -52,7 +52,12 @@ func (n *Node) nearest(ids []ledger.InstanceID) {
 func (n *Node) policyInForce() api.PolicyInForce {
 	a := n.policy.Load()
 	h := a.policy.Hash()
-	return api.PolicyInForce{Revision: a.policy.Revision(), Hash: hex.EncodeToString(h[:]), Since: a.since, By: a.by, Trial: n.viewTrial()}
+	v := api.PolicyInForce{Revision: a.policy.Revision(), Hash: hex.EncodeToString(h[:]), Since: a.since, By: a.by, Trial: n.viewTrial()}
+	for _, f := range a.policy.Flags() {
+		most := min(len(f.Targets), api.MaxTargetsShown)
+		v.Flags = append(v.Flags, api.Flag{Name: f.Name, On: float64(f.On) / 1e6, By: f.By, Targets: f.Targets[:most], MoreTargets: len(f.Targets) - most})
+	}
+	return v
 }
 
 func viewClass(c *telemetry.ClassState, waiting int) api.Class {

@@ -36,7 +36,21 @@ type PolicyInForce struct {
 	Since    time.Time `json:"since"`
 	By       string    `json:"by,omitempty"`
 	Trial    *Trial    `json:"candidate,omitempty"`
+	Flags    []Flag    `json:"flags,omitempty"` // in the order of the document
 }
+
+// Flag says for which calls a flag of the policy in force is on.
+type Flag struct {
+	Name string  `json:"name"`
+	On   float64 `json:"on"`           // the part of the values of By, 0 to 1; at 1 for all calls
+	By   string  `json:"by,omitempty"` // tenant, agent, run, model, attributes.NAME
+	// Targets are values of By for which it is on anyway, at most MaxTargetsShown; of MoreTargets there is no room.
+	Targets     []string `json:"targets,omitempty"`
+	MoreTargets int      `json:"more_targets,omitempty"`
+}
+
+// MaxTargetsShown bounds Flag.Targets.
+const MaxTargetsShown = 10
 
 // Class is how the calls of one class have fared at a node. Counts are since it started: who looks twice knows what
 // became of the calls between.

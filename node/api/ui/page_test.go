@@ -56,6 +56,7 @@ func TestPage(t *testing.T) {
 		b.quiet(base)
 	}
 	t.Run("keyboard", func(t *testing.T) { keyboard(t, both[0]) })
+	t.Run("shadow", func(t *testing.T) { shadow(t, s, both) })
 	t.Run("cut", func(t *testing.T) { cuts(t, s, both) })
 	for _, b := range both {
 		b.quiet(base)
@@ -79,7 +80,7 @@ func shows(b *tab) {
 		"#rates":     {"admitted", "refused", "Why, in the last minute"},
 		"#calls":     {"search / agent-", hostile + " / agent-", "</b>", "interactive"},
 		"#transfers": {" → n1"},
-		"#policy":    {"Revision 1", "Revision 2 is tried on 50% by agent", "stable", "candidate", "refused"},
+		"#policy":    {"Revision 1", "Revision 2 is tried on 50% by agent", "stable", "candidate", "refused", "fast", "25% by tenant", "ads", "cooler", "temperature 0.3", "as-it-is", "too few calls yet"},
 	} {
 		text := eval[string](b, `document.querySelector("`+selector+`").textContent`)
 		for _, w := range want {
@@ -93,6 +94,39 @@ func shows(b *tab) {
 	}
 	if title := eval[string](b, "document.title"); title != "n1 · swarmpurse" {
 		b.t.Errorf("the title is %q", title)
+	}
+}
+
+// shadow: a revision that is only looked at, here one under which nothing may run, is shown with what it would have decided otherwise; a call that
+// differs has its path.
+func shadow(t *testing.T, s *swarm, both []*tab) {
+	if _, err := s.nodes[0].ActOnPolicy(t.Context(), api.RollBack, api.PolicyAct{Revision: 2, By: hostile}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.nodes[0].ApplyPolicy(t.Context(), api.ApplyRequest{Source: source(3, 1), Rollout: map[string]string{"shadow": "true"}, By: hostile, Why: "would it hurt?"}); err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range []view{desktop, phone} {
+		b := both[i]
+		if eval[string](b, `document.querySelector("#pause").getAttribute("aria-pressed")`) == "true" {
+			eval[any](b, `document.querySelector("#pause").click()`)
+		}
+		b.wait("calls differ, and are counted", `document.querySelector("#policy .differs [data-explain]") !== null && document.querySelector("#policy").textContent.includes("What differs")`)
+		text := eval[string](b, `document.querySelector("#policy").textContent`)
+		for _, w := range []string{"Revision 3 is only looked at", "would it hurt?", "would have been refused", "What differs", "decision", " instead of "} {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: the policy's part does not show %q: %s", v.name, w, text)
+			}
+		}
+		for _, w := range slices.Concat(eval[[]string](b, "check.contrast()"), eval[[]string](b, "check.names()"), eval[[]string](b, "check.width()")) {
+			t.Errorf("%s: %s", v.name, w)
+		}
+		b.shoot("shadow-" + v.name)
+		eval[any](b, `document.querySelector("#policy .differs [data-explain]").focus()`)
+		b.press(enterKey)
+		b.wait("the path of a call that differs is shown", `document.querySelector("#explain").open`)
+		b.press(escKey)
+		b.wait("it is closed", `!document.querySelector("#explain").open`)
 	}
 }
 

@@ -31,6 +31,8 @@ budgets:
   - {name: pool, token: compute, supply: {window: 10s, amount: %d}, ceiling: hard}
   - {name: provider, token: compute, supply: {rate: 4000/s, burst: 16000, lend: 2s}, ceiling: hard}
   - {name: tenant-day, token: compute, per: [tenant], supply: {window: 24h, amount: 400000}, ceiling: {soft: 25%%}}
+flags: {fast: {on: 25%%, by: tenant, targets: [ads]}}
+experiments: [{name: cooler, by: agent, arms: [{name: as-it-is}, {name: cool, temperature: 0.3}]}]
 rules: [{name: all, draw: [pool, provider, tenant-day]}]
 default: deny
 `

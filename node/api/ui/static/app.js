@@ -23,6 +23,7 @@ const part = (name) => $(`[data-part="${name}"]`);
 let overview = null;
 let revisions = null;
 let revisionsOf = "";
+let revisionsAt = 0;
 let paused = false;
 let link = { word: "lost", error: new Error("asking the node"), since: 0 };
 let n = 0;
@@ -75,8 +76,10 @@ function state(o) {
   if (!all.some((i) => i.instance === look.instance)) choose(all[0]?.instance ?? "");
   else holders();
   const now = [o.policy.revision, o.policy.hash, o.policy.candidate?.revision, o.policy.candidate?.paused?.at].join(" ");
-  if (now !== revisionsOf) {
+  const compares = revisions?.some((r) => r.experiments) && link.since - revisionsAt > 5000; // what they count goes on
+  if (now !== revisionsOf || compares) {
     revisionsOf = now;
+    revisionsAt = link.since;
     ask("/v1/policy/history").then((h) => {
       revisions = h.revisions;
       dirty();

@@ -35,7 +35,8 @@ export function banners(o, link, now) {
   if (silent.length && !c) list.push(["warn", "guards", "Guardians are silent", silent.map((g) => g.name).join(", ")]);
   if (o.frozen.length) list.push(["warn", "frozen", `✻ ${count(o.frozen.length)} frozen`, o.frozen.slice(0, 5).map((f) => f.instance ?? [f.tenant, f.agent].filter(Boolean).join(" / ")).join(", ")]);
   const t = o.policy.candidate;
-  if (t) list.push(["info", "trial", `Revision ${t.revision} is being tried`, (t.paused ? "paused; " : t.held ? "it decides on no calls; " : "") + t.on]);
+  if (t?.shadow) list.push(["info", "trial", `Revision ${t.revision} is only looked at`, "it decides on nothing"]);
+  else if (t) list.push(["info", "trial", `Revision ${t.revision} is being tried`, (t.paused ? "paused; " : t.held ? "it decides on no calls; " : "") + t.on]);
   return { list: list.map(banner), title };
 }
 

@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { bar } from "./chart.js";
+import { experimentsPart, flagsPart, shadowPart } from "./compare.js";
 import { count, instant, percent, span } from "./format.js";
 
 export function policyPart(o, history, look) {
@@ -9,13 +10,23 @@ export function policyPart(o, history, look) {
   const t = p.candidate;
   return [
     h("p", { key: "stable" }, h("b", null, "Revision " + p.revision), " is in force since ", instant(p.since), p.by && " by " + p.by, "."),
-    t ? candidate(t, look) : h("p", { class: "muted", key: "none" }, "No candidate is being tried."),
+    t?.shadow ? shadow(t) : t ? candidate(t, look) : h("p", { class: "muted", key: "none" }, "No candidate is being tried."),
+    flagsPart(p.flags),
+    experimentsPart(history),
     o.frozen.length > 0 && h("div", { key: "frozen" }, h("h3", null, "Frozen"), h("ul", null, o.frozen.map((f) =>
       h("li", { key: f.instance ?? f.tenant + "/" + f.agent }, h("b", null, f.instance ?? [f.tenant && "tenant " + f.tenant, f.agent && "agent " + f.agent].filter(Boolean).join(", ")), ` since ${instant(f.at)}`, f.by && " by " + f.by, f.why && ": " + f.why)))),
     history?.length > 0 && h("details", { key: "history" }, h("summary", null, "All revisions"), h("ol", { class: "revisions" }, history.slice(0, 30).map((r) =>
       h("li", { key: r.hash }, h("b", null, "revision " + r.revision), " ", h("span", { class: "tag" }, r.state), r.refused && h("span", { class: "bad" }, " " + r.refused),
         h("ul", null, r.acts.map((a) => h("li", null, `${instant(a.at)} ${a.what}`, a.on && " on " + a.on, ` at ${a.node}`, a.by && " by " + a.by, a.why && ": " + a.why))))))),
   ];
+}
+
+function shadow(t) {
+  return h("div", { class: "candidate", key: "shadow" },
+    h("h3", null, "Revision " + t.revision + " is only looked at"),
+    h("p", null, "It decides on nothing since ", instant(t.since), t.by && ", by " + t.by, t.why && ": " + t.why),
+    t.held && h("p", { class: "warn" }, "▲ it is not compared: ", t.held),
+    shadowPart(t.shadow));
 }
 
 function candidate(t, look) {
