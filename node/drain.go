@@ -243,7 +243,7 @@ func (n *Node) Reload(ctx context.Context) error {
 					done(err)
 					return
 				}
-				n.learn([]rollout.Entry{*e}, &adopted{policy: p, by: "--policy " + file, since: time.Now()}, "", done)
+				n.learn(telling{entries: []rollout.Entry{*e}}, &adopted{policy: p, by: "--policy " + file, since: time.Now()}, done)
 			}); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", file, err))
 			}

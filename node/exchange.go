@@ -34,6 +34,8 @@ const (
 	msgDocument                      // a document that words are known of
 	msgTally                         // what the sender has counted while a candidate is tried
 	msgSums                          // what the sender has counted of an experiment, or of a shadow
+	msgTrust                         // where trust begins, and signed words on revisions of the policy
+	msgDeath                         // an operator's signed word that members are dead, from their heir
 )
 
 // tell sends one of the node's own messages.
@@ -95,7 +97,7 @@ func (n *Node) takeFrom(from string, dir uint64, theirs ledger.CharterID, payloa
 	}
 	if f != nil {
 		ch := n.inputs
-		if k := payload[0]; k >= msgFrozen && k <= msgSums {
+		if k := payload[0]; k >= msgFrozen && k <= msgTrust {
 			ch = n.looks // it changes nothing of the replica, so it waits for no disk
 		}
 		_ = n.submit(ch, func(now ledger.Instant) { // full: counted; peers tell again what matters
@@ -154,7 +156,7 @@ func (n *Node) decode(from string, dir uint64, payload []byte) (op, error) {
 	case msgAuditAnswer:
 		a, err := wire.DecodeAuditAnswer(body)
 		return func(ledger.Instant) { n.auditor.deliver(auditMessage{from: from, answer: &a}) }, err
-	case msgRollout, msgHaveRollout, msgWantRollout, msgWantDocument, msgDocument, msgTally:
+	case msgRollout, msgHaveRollout, msgWantRollout, msgWantDocument, msgDocument, msgTally, msgTrust:
 		return n.decodeRollout(from, payload)
 	case msgSums:
 		id, rows, err := wire.DecodeSums(body)
@@ -162,6 +164,12 @@ func (n *Node) decode(from string, dir uint64, payload []byte) (op, error) {
 			return nil, err
 		}
 		return func(ledger.Instant) { n.receiveSums(from, id, rows, body) }, nil
+	case msgDeath:
+		d, err := wire.DecodeDeath(body)
+		if err != nil {
+			return nil, err
+		}
+		return func(now ledger.Instant) { n.receiveDeath(now, from, d) }, nil
 	case msgProposal, msgVote, msgCharter:
 		c, err := ledger.DecodeCharter(body)
 		if err != nil {
@@ -193,6 +201,9 @@ func (n *Node) decode(from string, dir uint64, payload []byte) (op, error) {
 		if m = n.unsignedRows(from, rows); len(m.([]ledger.Row)) == 0 {
 			return nil, nil
 		}
+	}
+	if a, ok := m.(*ledger.WordAsk); ok {
+		return func(now ledger.Instant) { n.receiveWordAsk(now, from, a) }, nil
 	}
 	if d, ok := m.(*ledger.Digest); ok && dir > 0 {
 		return func(now ledger.Instant) { n.receive(now, from, n.doubt(now, d.From.Node, d)) }, nil

@@ -183,6 +183,9 @@ func (n *Node) adoptCharter(c ledger.Charter) {
 		n.log.Error().Err(err).Msg("two clusters of one name meet: they do not merge")
 		return
 	}
+	if len(n.opts.Join) > 0 {
+		n.roll.pinAfter = n.now() + pinWaits
+	}
 	n.engine.Rebind()
 	n.log.Info().Stringer("charter", c.ID).Int("founders", len(c.Founders)).Msg("the cluster has its charter")
 	n.after = append(n.after, func(err error) {

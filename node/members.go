@@ -122,6 +122,11 @@ func (n *Node) RemoveMember(ctx context.Context, q api.RemoveRequest) (api.Remov
 		}
 		return api.RemoveReceipt{Removed: []string{q.Name}}, err
 	}
+	by, err := n.vouchedBy(ctx, q)
+	if err != nil {
+		return api.RemoveReceipt{}, err
+	}
+	q.By = by
 	w := ledger.Word{Nodes: append([]string{q.Name}, q.Also...), Unseen: q.Unseen, By: q.By, Why: q.Why}
 	ctx, cancel := context.WithTimeout(ctx, removeLasts)
 	defer cancel()
@@ -151,6 +156,7 @@ func (n *Node) vouch(ctx context.Context, w *ledger.Word, q api.RemoveRequest) (
 	defer tick.Stop()
 	for begun := false; ; {
 		err = n.wait(ctx, func(now ledger.Instant, done func(error)) {
+			n.tellDeath(now)
 			if !begun {
 				if err := n.states(w, q); err != nil {
 					done(err)

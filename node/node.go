@@ -98,6 +98,7 @@ type Node struct {
 	founding   founding
 	comparer   core.Comparer
 	frozen     frozen
+	deaths     deaths
 	signed     signed
 	roll       revisions
 	looking    sync.Mutex              // of who compares with a shadow

@@ -64,10 +64,11 @@ func (n *Node) loadPolicy() error {
 		case err != nil:
 			n.log.Warn().Err(err).Str("file", file).Msg("the policy file is not used")
 		case e != nil:
-			n.roll.take([]rollout.Entry{*e}, &adopted{policy: p, by: "--policy " + file, since: n.started})
+			n.roll.take(telling{entries: []rollout.Entry{*e}}, &adopted{policy: p, by: "--policy " + file, since: n.started})
 		}
 	}
 	n.putInForce()
+	n.roll.said, n.roll.untold = nil, nil // peers ask for what they lack
 	if n.roll.changes == n.roll.durable {
 		return nil
 	}
@@ -92,6 +93,9 @@ func (n *Node) fileWord(file string, p *policy.Policy, now time.Time) (*rollout.
 			return nil, fmt.Errorf("revision %d was rolled back by %s at %s: raise its revision to have it used", k.Revision, e.Back.By, timeOf(e.Back.At).Format(time.DateTime))
 		}
 		return nil, nil
+	}
+	if len(n.roll.Signers()) > 0 {
+		return nil, fmt.Errorf("revision %d needs the signature of an operator: take it from there, and run swarmpurse policy apply --sign-with", p.Revision())
 	}
 	how := p.Rollout()
 	if how != nil && !how.Shadow() && force.Stable != (rollout.Key{}) {
@@ -234,6 +238,16 @@ func (n *Node) receivePolicy(from string, p *policy.Policy, d wire.Document) {
 		return // the built-in policy, or a time that cannot be
 	}
 	cur := n.policy.Load().policy
+	if n.roll.Anchor() != nil {
+		if _, known := n.roll.State.Of(e.Key); known {
+			n.receiveDocument(p, d)
+			return
+		}
+		if len(n.roll.Signers()) > 0 && e.Compare(rollout.KeyOf(cur)) > 0 {
+			n.refuseWord(from, rollout.Refused{Of: e.Key, Why: rollout.Unsigned, What: fmt.Sprintf("revision %d as in force, without a signature", p.Revision())})
+			return
+		}
+	}
 	if p.Revision() == cur.Revision() && p.Hash() != cur.Hash() {
 		n.log.Warn().Int64("revision", p.Revision()).Str("from", from).Msg("two policies have one revision: the one with the higher hash is in force everywhere, the other is lost")
 	}
@@ -242,7 +256,7 @@ func (n *Node) receivePolicy(from string, p *policy.Policy, d wire.Document) {
 	} else if known && old.Whole != nil {
 		e.Whole = old.Whole // only its document was missing
 	}
-	n.learn([]rollout.Entry{e}, &adopted{policy: p, by: d.By, since: d.Since}, from, nil)
+	n.learn(telling{entries: []rollout.Entry{e}, from: from}, &adopted{policy: p, by: d.By, since: d.Since}, nil)
 }
 
 // receiveHave asks for a policy that this node does not know, or offers ours.
@@ -254,6 +268,8 @@ func (n *Node) receiveHave(h wire.Have) {
 	case h.Node == n.opts.Name || k == mine || n.roll.useless(k):
 	case k.Compare(mine) < 0:
 		n.sendPolicy(h.Node)
+	case h.Revision > 0 && !known && n.roll.Anchor() != nil: // it must show who signed that
+		n.tell(h.Node, msgWantRollout, nil)
 	case h.Revision > 0 && (!known || e.Back == nil && n.roll.docs[k] == nil):
 		n.tell(h.Node, msgWant, nil)
 	}
@@ -269,15 +285,16 @@ func (n *Node) writeRevisions() {
 	now := r.changes
 	ws, documents := r.writes()
 	n.extra = append(n.extra, ws...)
-	waiting, said := r.waiting, r.said
-	r.waiting, r.said = nil, nil
+	waiting, said, untold := r.waiting, r.said, r.untold
+	r.waiting, r.said, r.untold = nil, nil, nil
 	n.after = append(n.after, func(err error) {
 		if err == nil {
 			r.durable, r.stored = now, documents
 			n.putInForce()
-			n.tellRevisions(said)
+			n.tellRevisions(said, untold)
+			n.pinTrust(n.now())
 		} else {
-			r.said = append(said, r.said...) // with the next batch
+			r.said, r.untold = append(said, r.said...), append(untold, r.untold...) // with the next batch
 		}
 		for _, done := range waiting {
 			done(err)
@@ -292,6 +309,7 @@ func (n *Node) loadRevisions() error {
 	}
 	r := &n.roll
 	r.init()
+	var known wire.Trust
 	if err := n.store.Each(store.Policy, func(key string, b []byte) error {
 		switch {
 		case key == keyRevisions:
@@ -300,6 +318,11 @@ func (n *Node) loadRevisions() error {
 				return damaged(err)
 			}
 			r.State.Merge(es)
+		case key == keyTrust:
+			var err error
+			if known, err = wire.DecodeTrust(b); err != nil {
+				return damaged(err)
+			}
 		case key == keyTally:
 			of, rows, err := wire.DecodeTally(b)
 			if err != nil {
@@ -323,6 +346,7 @@ func (n *Node) loadRevisions() error {
 	}); err != nil {
 		return err
 	}
+	r.Restore(known.Anchor, known.Words)
 	defer r.refresh()
 	b, err := n.store.Get(store.Policy, keyPolicy)
 	if err != nil || b == nil {
@@ -334,7 +358,7 @@ func (n *Node) loadRevisions() error {
 	}
 	k := rollout.KeyOf(a.policy)
 	if _, known := r.State.Of(k); !known { // stored by a version before rollouts
-		r.take([]rollout.Entry{{Key: k, Whole: &rollout.Word{At: max(0, a.since.UnixMilli()), Node: n.opts.Name, By: a.by}}}, a)
+		r.take(telling{entries: []rollout.Entry{{Key: k, Whole: &rollout.Word{At: max(0, a.since.UnixMilli()), Node: n.opts.Name, By: a.by}}}}, a)
 	} else if r.docs[k] == nil {
 		r.docs[k] = a
 	}

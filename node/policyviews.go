@@ -14,6 +14,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/policy/rollout"
+	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
 // Policy returns the policy in force. See api.Node.
@@ -25,7 +26,7 @@ func (n *Node) Policy() (p api.Policy) {
 
 func viewPolicy(a *adopted) api.Policy {
 	h := a.policy.Hash()
-	v := api.Policy{Revision: a.policy.Revision(), Hash: hex.EncodeToString(h[:]), Since: a.since, By: a.by, Source: string(a.policy.Source())}
+	v := api.Policy{Revision: a.policy.Revision(), Hash: hex.EncodeToString(h[:]), Since: a.since, By: a.by, Source: string(a.policy.Source()), Signers: viewSigners(a.policy.Signers())}
 	for _, w := range policy.Check(a.policy) {
 		v.Warnings = append(v.Warnings, w.String())
 	}
@@ -56,7 +57,7 @@ func (n *Node) viewTrial() *api.Trial {
 	if t.paused != nil {
 		a := viewAct("paused", t.paused.Word)
 		c.Paused = &a
-	} else if t.trial.How.Bake > 0 && !t.over(n.now()) {
+	} else if t.trial.How.Bake > 0 && (t.shadow || len(n.roll.Signers()) == 0) && !t.over(n.now()) {
 		until := timeOf(t.since).Add(t.trial.How.Bake)
 		c.Until = &until
 	}
@@ -154,21 +155,25 @@ func (n *Node) ApplyPolicy(ctx context.Context, r api.ApplyRequest) (api.Policy,
 	} else if r.Whole {
 		how = nil
 	}
-	return n.word(ctx, r.By, r.Why, func(w rollout.Word) ([]rollout.Entry, *adopted, error) {
+	return n.word(ctx, r.By, r.Why, r.Signature, func(w rollout.Word) (string, []rollout.Entry, *adopted, error) {
 		force := n.roll.inForce()
 		if d := n.roll.docs[force.Stable]; how != nil && !how.Shadow() && d != nil {
 			if _, err := policy.Tryable(d.policy, p); err != nil {
-				return nil, nil, fmt.Errorf("%w: the revision cannot be tried beside revision %d: %w", api.ErrConflict, force.Stable.Revision, err)
+				return "", nil, nil, fmt.Errorf("%w: the revision cannot be tried beside revision %d: %w", api.ErrConflict, force.Stable.Revision, err)
 			}
 		}
 		e, err := n.roll.State.Apply(w, rollout.KeyOf(p), how, force)
-		return []rollout.Entry{e}, &adopted{policy: p, by: w.By, since: timeOf(w.At)}, err
+		kind := trust.Apply
+		if e.Trial != nil {
+			kind = trust.Try
+		}
+		return kind, []rollout.Entry{e}, &adopted{policy: p, by: w.By, since: timeOf(w.At)}, err
 	})
 }
 
 // ActOnPolicy promotes, pauses, resumes or rolls back a revision. See api.Node.
 func (n *Node) ActOnPolicy(ctx context.Context, what string, q api.PolicyAct) (api.Policy, error) {
-	return n.word(ctx, q.By, q.Why, func(w rollout.Word) (es []rollout.Entry, _ *adopted, err error) {
+	return n.word(ctx, q.By, q.Why, q.Signature, func(w rollout.Word) (kind string, es []rollout.Entry, _ *adopted, err error) {
 		s, f := &n.roll.State, n.roll.inForce()
 		about := f.Candidate
 		if what == api.RollBack && about == (rollout.Key{}) {
@@ -176,39 +181,53 @@ func (n *Node) ActOnPolicy(ctx context.Context, what string, q api.PolicyAct) (a
 		}
 		if q.Revision != 0 && q.Revision != about.Revision {
 			if about == (rollout.Key{}) {
-				return nil, nil, fmt.Errorf("%w: there is no candidate, so it is not revision %d", api.ErrConflict, q.Revision)
+				return "", nil, nil, fmt.Errorf("%w: there is no candidate, so it is not revision %d", api.ErrConflict, q.Revision)
 			}
-			return nil, nil, fmt.Errorf("%w: it would be about revision %d, not %d", api.ErrConflict, about.Revision, q.Revision)
+			return "", nil, nil, fmt.Errorf("%w: it would be about revision %d, not %d", api.ErrConflict, about.Revision, q.Revision)
 		}
 		var e rollout.Entry
 		switch what {
 		case api.Promote:
+			kind = trust.Promote
 			e, err = s.Promote(w, f)
 		case api.Pause, api.Resume:
+			kind = map[bool]string{true: trust.Pause, false: trust.Resume}[what == api.Pause]
 			e, err = s.Pause(w, what == api.Pause, f)
 		case api.RollBack:
 			es, err = s.RollBack(w, f, n.roll.has)
-			return es, nil, err
+			return trust.RollBack, es, nil, err
 		default:
 			err = fmt.Errorf("%w: a policy cannot be %q", admit.ErrInvalid, what)
 		}
-		return []rollout.Entry{e}, nil, err
+		return kind, []rollout.Entry{e}, nil, err
 	})
 }
 
-// word has an operator's word made in the loop, and waits until it is in force here.
-func (n *Node) word(ctx context.Context, by, why string, f func(rollout.Word) ([]rollout.Entry, *adopted, error)) (v api.Policy, err error) {
+// word has an operator's word made in the loop, of the kind that his signature says, and waits until it is in force here.
+func (n *Node) word(ctx context.Context, by, why string, sig *trust.Signature, f func(rollout.Word) (string, []rollout.Entry, *adopted, error)) (v api.Policy, err error) {
 	err = n.waitIn(ctx, n.looks, func(now ledger.Instant, done func(error)) {
 		w := rollout.Word{At: max(0, int64(now)), Node: n.opts.Name, By: clip(by, rollout.MaxBy), Why: clip(why, rollout.MaxWhy)}
-		es, doc, err := f(w)
+		kind, es, doc, err := f(w)
+		var x *rollout.Signed
+		if err == nil {
+			var p *policy.Policy
+			if doc != nil {
+				p = doc.policy
+			}
+			x, err = n.signWord(kind, es[0], w, p, sig)
+		}
 		if err != nil {
-			if s, ok := strings.CutPrefix(err.Error(), rollout.ErrRefused.Error()+": "); ok && errors.Is(err, rollout.ErrRefused) {
-				err = fmt.Errorf("%w: %s", api.ErrConflict, s)
+			if errors.Is(err, rollout.ErrRefused) {
+				err = fmt.Errorf("%w: %s", api.ErrConflict, refusedText(err))
 			}
 			done(err)
 			return
 		}
-		n.learn(es, doc, "", func(err error) {
+		t := telling{entries: es}
+		if x != nil {
+			t = telling{words: []rollout.Signed{*x}}
+		}
+		n.learn(t, doc, func(err error) {
 			v = n.viewPolicies()
 			done(err)
 		})
@@ -217,6 +236,11 @@ func (n *Node) word(ctx context.Context, by, why string, f func(rollout.Word) ([
 		return api.Policy{}, err // the loop may yet write v
 	}
 	return v, nil
+}
+
+// refusedText is what a refusal of package rollout says.
+func refusedText(err error) string {
+	return strings.TrimPrefix(err.Error(), rollout.ErrRefused.Error()+": ")
 }
 
 // wait runs f, which may change the replica, in the loop and waits until it says that it is done, which it may do after the

@@ -95,7 +95,7 @@ func (r *refusals) counts() []telemetry.RefusedState {
 // loud are the reasons that somebody must look into: the others come of restarts, of the network, or of members that have just come.
 func loud(why seal.Reason) bool {
 	switch why {
-	case seal.UnknownKey, seal.Replayed, seal.Unsigned, seal.Malformed, seal.Unproved:
+	case seal.UnknownKey, seal.Replayed, seal.Unsigned, seal.Malformed, seal.Unproved, seal.NoSigner:
 		return false
 	}
 	return true
@@ -143,6 +143,12 @@ func advice(why seal.Reason) string {
 		return "that node is fenced: stop all of its processes, and start one with an empty data directory"
 	case seal.TwoLives:
 		return "two processes run with one data directory or copies of it: stop one of them"
+	case seal.NotSigned:
+		return "it tells a change that no operator has signed: it has a policy file of its own, is of a version that knows no signatures, or somebody tries to change the policy"
+	case seal.NoSigner:
+		return "it tells a change that nobody has signed who is known to sign here; one now and then is told again when that is known"
+	case seal.FalseWord:
+		return "it tells a change under a signature that is not of what it tells: somebody tries to change the policy"
 	case seal.Unproved:
 		return "a peer says that it knows later rows of this node than it has written, and does not show them"
 	}

@@ -19,6 +19,7 @@ const tallyWeight = 1e6
 
 // watchRollout counts, tells, judges and promotes. The loop's, at every tick.
 func (n *Node) watchRollout(now ledger.Instant) {
+	n.pinTrust(now)
 	n.askMissing(now)
 	t := n.trying.Load()
 	if !t.decides() {
@@ -46,7 +47,7 @@ func (n *Node) watchRollout(now ledger.Instant) {
 		n.log.Warn().Int64("candidate", t.key.Revision).Int64("calls", do.Unbaked).Msg("the candidate has baked, and too few of its calls are known to promote it: it goes on")
 	}
 	if do.Say != nil {
-		n.learn(do.Say, nil, "", nil)
+		n.learn(telling{entries: do.Say}, nil, nil)
 	}
 }
 
@@ -59,7 +60,7 @@ func (n *Node) receiveTally(from string, of rollout.Key, rows []rollout.Row, bod
 
 // askMissing asks some peer for the documents that would be in force if they were here.
 func (n *Node) askMissing(now ledger.Instant) {
-	missing := n.roll.Ask(int64(now), false, n.roll.has, n.roll.useless)
+	missing := n.roll.Ask(int64(now), false, n.roll.has, n.roll.hopeless)
 	peers := slices.DeleteFunc(slices.Clone(n.pool.Alive()), func(name string) bool { return name == n.opts.Name })
 	if len(missing) == 0 || len(peers) == 0 {
 		return
@@ -105,6 +106,12 @@ func (n *Node) decodeRollout(from string, payload []byte) (op, error) {
 			return n.refuseDocument(from, doc.Source, err), nil
 		}
 		return func(ledger.Instant) { n.receiveDocument(p, doc) }, nil
+	case msgTrust:
+		t, err := wire.DecodeTrust(body)
+		if err != nil {
+			return nil, err
+		}
+		return func(now ledger.Instant) { n.receiveTrust(now, from, t) }, nil
 	case msgTally:
 		of, rows, err := wire.DecodeTally(body)
 		if err != nil {

@@ -57,7 +57,7 @@ func (n *Node) listens(from string, theirs ledger.CharterID, kind byte) bool {
 	}
 	foreign, known := n.strangers[from]
 	switch kind {
-	case msgPolicy, msgHave, msgWant, msgFrozen, msgHaveFrozen, msgWantFrozen, msgRollout, msgHaveRollout, msgWantRollout, msgWantDocument, msgDocument, msgTally, msgSums:
+	case msgPolicy, msgHave, msgWant, msgFrozen, msgHaveFrozen, msgWantFrozen, msgRollout, msgHaveRollout, msgWantRollout, msgWantDocument, msgDocument, msgTally, msgSums, msgTrust:
 		return known && !foreign
 	}
 	return !foreign

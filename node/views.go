@@ -18,6 +18,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
 // maxListed bounds the instances of one budget that an answer lists.
@@ -367,6 +368,14 @@ func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, er
 			done(fmt.Errorf("%w: %w", admit.ErrInvalid, err))
 			return
 		}
+		signer, err := n.operator(now, m.Signature, func(charter string, at int64) *trust.Statement {
+			return trust.OfMint(charter, at, n.opts.Name, n.generation(), m.Budget, m.Key, int64(m.Amount), m.ID, m.Why)
+		})
+		if err != nil {
+			done(err)
+			return
+		}
+		by := signedBy(signer, m.By)
 		repeated, err := n.replica.Mint(now, id, m.Amount, m.ID)
 		if err != nil {
 			done(mintError(err))
@@ -377,8 +386,8 @@ func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, er
 				with = n.replica.Guarding().Version
 				rc = api.MintReceipt{Instance: id.Name(), Minted: m.Amount, Limit: n.instance(n.now(), id, &b.Spec, false).Limit, Repeated: repeated}
 				if !repeated {
-					n.log.Info().Str("instance", id.Name()).Int64("tokens", int64(m.Amount)).Str("by", m.By).Str("why", m.Why).Str("id", m.ID).Msg("minted")
-					n.auditor.act(audit.Record{Kind: audit.Mint, ID: m.ID, Instance: id.Name(), Tokens: int64(m.Amount), By: m.By, Why: m.Why})
+					n.log.Info().Str("instance", id.Name()).Int64("tokens", int64(m.Amount)).Str("by", by).Str("why", m.Why).Str("id", m.ID).Msg("minted")
+					n.auditor.act(audit.Record{Kind: audit.Mint, ID: m.ID, Instance: id.Name(), Tokens: int64(m.Amount), By: by, Why: m.Why})
 				}
 			}
 			done(err)

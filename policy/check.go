@@ -67,6 +67,7 @@ func Check(p *Policy) []Warning {
 	p.checkFlags(warn)
 	p.checkExperiments(warn)
 	p.checkCallers(warn)
+	p.checkTrust(warn)
 	p.checkRateLimits(warn)
 	if len(p.rules) == 0 {
 		fate := "refused"

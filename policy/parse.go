@@ -104,6 +104,9 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 	if n := f["callers"]; n != nil {
 		d.callers(p, n)
 	}
+	if n := f["trust"]; n != nil {
+		d.trust(p, n)
+	}
 	if n := f["budgets"]; n != nil {
 		for i, item := range d.Items(n, "budgets", "write a list of budgets, or leave the field out", MaxBudgets) {
 			if b := d.budget(p, item, i); b != nil {

@@ -123,7 +123,7 @@ func TestErrors(t *testing.T) {
 	for _, c := range []struct{ name, src, want string }{
 		{"empty", "", "p.yaml:1:1: the document is empty; start with apiVersion: swarmpurse/v1"},
 		{"comment only", "# nothing\n", "p.yaml:1:1: the document is empty; start with apiVersion: swarmpurse/v1"},
-		{"scalar", "hello", "p.yaml:1:1: the document must be a mapping, not the text \"hello\"; write its fields: apiVersion, revision, requires, timezone, tokens, classes, tenants, budgets, rules, backpressure, default, guardians, lease, autonomy, audit, flags, experiments, rollout, data, upstreams, callers, ratelimit"},
+		{"scalar", "hello", "p.yaml:1:1: the document must be a mapping, not the text \"hello\"; write its fields: apiVersion, revision, requires, timezone, tokens, classes, tenants, budgets, rules, backpressure, default, guardians, lease, autonomy, audit, flags, experiments, rollout, data, upstreams, callers, trust, ratelimit"},
 		{"two documents", head + "---\n" + head, "p.yaml:3:1: the file holds more than one YAML document; write one policy per file"},
 		{"tab", head + "tokens:\n\tc: {unit: token}\n", "p.yaml:4:1: not valid YAML: while scanning for the next token: found character that cannot start any token; indent with spaces, not tabs"},
 		{"open flow", head + "tokens: {c: {unit: token}\n", "p.yaml:3:9: not valid YAML: while parsing a flow mapping: did not find expected ',' or '}'"},
@@ -140,7 +140,7 @@ func TestErrors(t *testing.T) {
 		{"revision too large", "apiVersion: swarmpurse/v1\nrevision: 9007199254740992\n", "p.yaml:2:11: revision cannot be 9007199254740992; write a whole number from 1, and raise it with every change"},
 		{"field twice", head + "default: deny\ndefault: admit\n", "p.yaml:4:1: field \"default\" is given twice, first on line 3"},
 		{"unknown field", head + "budgts: []\n", "p.yaml:3:1: unknown field \"budgts\" in the document; did you mean \"budgets\"?"},
-		{"far from any field", head + "zzz: 1\n", "p.yaml:3:1: unknown field \"zzz\" in the document; known are apiVersion, revision, requires, timezone, tokens, classes, tenants, budgets, rules, backpressure, default, guardians and 10 more"},
+		{"far from any field", head + "zzz: 1\n", "p.yaml:3:1: unknown field \"zzz\" in the document; known are apiVersion, revision, requires, timezone, tokens, classes, tenants, budgets, rules, backpressure, default, guardians and 11 more"},
 		{"default", head + "default: yes\n", "p.yaml:3:10: default cannot be \"yes\"; write admit or deny"},
 		{"default bool", head + "default: true\n", "p.yaml:3:10: default must be text, not the boolean true; write it in quotes: \"true\""},
 		{"timezone", head + "timezone: Europe/Berln\n", "p.yaml:3:11: unknown timezone \"Europe/Berln\"; write an IANA name, as in UTC or Europe/Berlin"},

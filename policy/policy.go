@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
+	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
 // Policy is one parsed document. It never changes and is safe for concurrent use.
@@ -41,6 +42,8 @@ type Policy struct {
 	datasets  []*dataSet
 
 	callers     []Caller
+	signers     []trust.Signer
+	signersPos  Pos
 	rateDomains []*RateDomain
 
 	points bool // a token type of the name PriorityToken is declared

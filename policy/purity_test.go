@@ -44,5 +44,6 @@ func TestPurity(t *testing.T) {
 		"github.com/cespare/xxhash/v2":       {"Sum64String"},
 		"github.com/swarmpurse/swarmpurse/ledger":          nil,
 		"github.com/swarmpurse/swarmpurse/policy/document": nil,
+		"github.com/swarmpurse/swarmpurse/policy/trust":    nil,
 	})
 }

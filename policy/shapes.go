@@ -50,6 +50,8 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 		Doc: "Where calls may run: providers and local models, as nodes know them by --upstream NAME=URL. With it, calls run at these only, and only where their zones, class and data allow. Default: calls are not routed."},
 	{Name: "callers", Is: document.Schema{List: callerShape},
 		Doc: "Who may call from elsewhere, by keys that swarmpurse keys caller makes. On loopback and on a Unix socket no key is needed."},
+	{Name: "trust", Is: document.Schema{One: trustShape},
+		Doc: "Whose signature changes of the policy, mints and words on dead members need. Default: nobody's."},
 	{Name: "ratelimit", Is: document.Schema{List: rateDomainShape},
 		Doc: "Domains of Envoy's rate limit service (--grpc): what call each descriptor stands for, which the rules then decide on. Default: none, so that Envoy is told that nothing is limited."},
 }}
@@ -65,6 +67,16 @@ var callerShape = &document.Shape{Name: "a caller", Fields: []document.Field{
 	{Name: "rate", Is: document.Schema{Kind: "string", Form: document.RateForm}, Doc: "How many requests it may make at one node: 50/s. Absent: as many as come."},
 	{Name: "burst", Is: document.Schema{Kind: "integer", Min: 1, Max: MaxCallerRate}, Doc: "How many of them at once. Default: what the rate brings in a second."},
 	{Name: "concurrency", Is: document.Schema{Kind: "integer", Min: 1, Max: MaxCallerRate}, Doc: "How many of its requests one node answers at a time, streams included. Absent: as many as come."},
+}}
+
+var trustShape = &document.Shape{Name: "trust", Fields: []document.Field{
+	{Name: "signers", Is: document.Schema{List: signerShape},
+		Doc: "Operators, one of whom must sign once this document is in force, at every node. The order counts: of two who change the policy without knowing of each other, the one who stands before the other has his will, so a stolen key can be taken off by those before it. Absent: nobody need sign."},
+}}
+
+var signerShape = &document.Shape{Name: "a signer", Fields: []document.Field{
+	{Name: "name", Required: true, Is: document.Name, Doc: "What the history, logs and audit records call the key."},
+	{Name: "key", Required: true, Is: document.Schema{Kind: "string", Form: `^ed25519:[0-9a-fA-F]{64}$`}, Doc: "The operator's public key, as swarmpurse keys operator prints it."},
 }}
 
 var rateDomainShape = &document.Shape{Name: "a domain", Fields: []document.Field{

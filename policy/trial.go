@@ -63,6 +63,9 @@ func Tryable(stable, candidate *Policy) (waits []string, err error) {
 	if !sameCallers(stable.callers, candidate.callers) {
 		waits = append(waits, "callers")
 	}
+	if !sameSigners(stable.signers, candidate.signers) {
+		waits = append(waits, "trust.signers")
+	}
 	if !sameRateLimits(stable, candidate) {
 		waits = append(waits, "ratelimit")
 	}

@@ -196,7 +196,7 @@ func (n *node) learnWords(es []rollout.Entry, doc int, from *node) {
 	if n.w.audit.bug == bugForgive && n.i%10 == 1 {
 		es = slices.DeleteFunc(slices.Clone(es), func(e rollout.Entry) bool { return e.Back != nil })
 	}
-	news := r.Learn(es)
+	news, _, _ := r.Learn(es)
 	fresh := doc >= 0 && !r.docs[doc]
 	if !fresh && len(news) == 0 {
 		return
@@ -280,7 +280,7 @@ func (n *node) tellRevisions(news []learned) {
 }
 
 func (n *node) sendRevisions(to *node) {
-	for _, es := range n.roll.State.Parts() {
+	for _, es := range n.roll.Parts() {
 		m := n.entriesFor(es)
 		n.send(to, m.size, evRevision, m)
 	}

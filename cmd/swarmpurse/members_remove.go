@@ -65,6 +65,9 @@ and no node alive has heard of that, say nothing of those rights in --stock: the
 					return err
 				}
 				q.Name, q.Also = args[0], args[1:]
+				if err := a.signDeath(ctx, client, &q); err != nil {
+					return err
+				}
 				receipt, err := client.RemoveMember(ctx, q)
 				if err != nil {
 					return err
@@ -90,7 +93,7 @@ and no node alive has heard of that, say nothing of those rights in --stock: the
 	f.BoolVar(&q.Unseen, "unseen-unused", false, "they have spent nothing of instances that no other node knows")
 	f.StringArrayVar(&meant, "yes-i-mean", nil, "a `NAME` again, instead of typing it; once for each")
 	f.StringVar(&q.Why, "why", "", "the reason, kept with the record")
-	return a.withClient(c)
+	return a.signed(a.withClient(c))
 }
 
 // stated reads INSTANCE=AMOUNT.

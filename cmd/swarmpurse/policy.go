@@ -151,7 +151,7 @@ func newPolicyShowCommand(a *app) *cobra.Command {
 func (a *app) printPolicy(p api.Policy) error {
 	return a.print(p, func(w *strings.Builder) {
 		fields(w, "revision", fmt.Sprint(p.Revision), "hash", clean(p.Hash), "since", instant(p.Since), "by", clean(p.By),
-			"warnings", clean(strings.Join(p.Warnings, "; ")))
+			"warnings", clean(strings.Join(p.Warnings, "; ")), "signers", signersShown(p.Signers))
 		printTrial(w, p.Trial)
 		printExperiments(w, "", p.Experiments)
 		w.WriteByte('\n')

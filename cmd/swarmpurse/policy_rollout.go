@@ -17,7 +17,7 @@ func newPolicyApplyCommand(a *app) *cobra.Command {
 	fields := map[string]*string{"canary": new(string), "by": new(string), "zones": new(string), "bake": new(string), "deny_rate": new(string), "p99_wait": new(string),
 		"output_length": new(string), "cost": new(string)}
 	shadow := false
-	c := a.withClient(&cobra.Command{
+	c := a.signed(a.withClient(&cobra.Command{
 		Use:   "apply FILE",
 		Short: "Have a node adopt a policy, or try it on some calls, and gossip it to the swarm",
 		Long: `Check a policy document, - is stdin, and have a node adopt it and gossip it. Its revision must be
@@ -67,13 +67,16 @@ policy rollback' ends it, 'policy pause' stops looking for a while. How waits, p
 			}
 			defer done()
 			q.Source = src
+			if err := a.signApply(ctx, client, &q); err != nil {
+				return err
+			}
 			p, err := client.ApplyPolicy(ctx, q)
 			if err != nil {
 				return err
 			}
 			return a.printPolicy(p)
 		},
-	})
+	}))
 	f := c.Flags()
 	f.StringVar(fields["canary"], "canary", "", "try it on this `part` of the values of --by: 10%")
 	f.StringVar(fields["by"], "by", "", "what calls are split by: tenant, agent (the default), run, model, attributes.NAME")
@@ -107,7 +110,7 @@ the document a higher one.`}
 
 func newPolicyActCommand(a *app, what actCommand) *cobra.Command {
 	var q api.PolicyAct
-	c := a.withClient(&cobra.Command{
+	c := a.signed(a.withClient(&cobra.Command{
 		Use:   what.what,
 		Short: what.short,
 		Long:  what.long,
@@ -118,6 +121,9 @@ func newPolicyActCommand(a *app, what actCommand) *cobra.Command {
 				return err
 			}
 			defer done()
+			if err := a.signAct(ctx, client, what.what, &q); err != nil {
+				return err
+			}
 			p, err := client.ActOnPolicy(ctx, what.what, q)
 			if err != nil {
 				return err
@@ -127,7 +133,7 @@ func newPolicyActCommand(a *app, what actCommand) *cobra.Command {
 				printTrial(w, p.Trial)
 			})
 		},
-	})
+	}))
 	c.Flags().Int64Var(&q.Revision, "revision", 0, "the `revision` that is meant: nothing is done if it would be another")
 	c.Flags().StringVar(&q.Why, "why", "", "the reason, for the history")
 	return c

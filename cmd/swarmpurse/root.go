@@ -14,11 +14,12 @@ type app struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 
-	output  string        // --output
-	node    string        // --node
-	keyFile string        // --key
-	ca      string        // --ca
-	timeout time.Duration // --timeout
+	output   string        // --output
+	node     string        // --node
+	keyFile  string        // --key
+	ca       string        // --ca
+	signWith string        // --sign-with
+	timeout  time.Duration // --timeout
 
 	// started tells errors of a command's work from errors of its command line.
 	started bool

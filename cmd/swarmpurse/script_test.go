@@ -28,6 +28,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/api/apitest"
 	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
 func TestMain(m *testing.M) {
@@ -71,7 +72,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("RULES", rules)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready, "refused": refused, "change": change, "unpack": unpack, "certify": certify, "answers": answers, "admitted": admitted, "scored": scored, "shows": shows},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready, "refused": refused, "change": change, "unpack": unpack, "certify": certify, "answers": answers, "admitted": admitted, "scored": scored, "shows": shows, "lists": lists},
 	})
 }
 
@@ -97,6 +98,20 @@ func answers(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("no answer after a minute: %s", ts.ReadFile("stderr"))
 		}
 	}
+}
+
+// lists FILE REVISION KEYFILE... writes policy.yaml under another revision, with the operators of these keys as signers.
+func lists(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 3 {
+		ts.Fatalf("usage: lists FILE REVISION KEYFILE...")
+	}
+	doc := strings.Replace(ts.ReadFile("policy.yaml"), "revision: 1\n", "revision: "+args[1]+"\n", 1) + "trust:\n  signers:\n"
+	for _, file := range args[2:] {
+		s, err := trust.ParseSecret(ts.ReadFile(file))
+		ts.Check(err)
+		doc += fmt.Sprintf("    - {name: %s, key: %s}\n", strings.TrimSuffix(file, ".key"), s.Public())
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(doc), 0o600))
 }
 
 // certify CERT KEY makes a certificate for 127.0.0.1 that vouches for itself, and sets $PORT to a port that is free.

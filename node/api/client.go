@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
 // DefaultNode is where a Client finds a node that was started with no --http.
@@ -156,7 +158,7 @@ func (c *Client) Refused(ctx context.Context, id string, u Upstream) (Receipt, e
 // Mint tops an instance up.
 func (c *Client) Mint(ctx context.Context, m MintRequest) (MintReceipt, error) {
 	var out MintReceipt
-	err := c.post(ctx, "/v1/mint", m, &out)
+	err := c.postSigned(ctx, "/v1/mint", m, m.Signature, &out)
 	return out, err
 }
 
@@ -184,7 +186,7 @@ func (c *Client) Budget(ctx context.Context, name string) (Budget, error) {
 // RemoveMember takes a member off the list, or gives an operator's word that it is dead.
 func (c *Client) RemoveMember(ctx context.Context, q RemoveRequest) (RemoveReceipt, error) {
 	var out RemoveReceipt
-	err := c.post(ctx, "/v1/members/"+url.PathEscape(q.Name)+"/remove", q, &out)
+	err := c.postSigned(ctx, "/v1/members/"+url.PathEscape(q.Name)+"/remove", q, q.Signature, &out)
 	return out, err
 }
 
@@ -252,14 +254,24 @@ func (c *Client) get(ctx context.Context, path string, out any) error {
 }
 
 func (c *Client) post(ctx context.Context, path string, in, out any) error {
+	return c.postSigned(ctx, path, in, nil, out)
+}
+
+// postSigned is post with an operator's signature, nil for none.
+func (c *Client) postSigned(ctx context.Context, path string, in any, sig *trust.Signature, out any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return c.do(ctx, http.MethodPost, path, "application/json", body, out)
+	return c.doSigned(ctx, http.MethodPost, path, "application/json", body, sig, out)
 }
 
 func (c *Client) do(ctx context.Context, method, path, contentType string, body []byte, out any) error {
+	return c.doSigned(ctx, method, path, contentType, body, nil, out)
+}
+
+// doSigned is do with an operator's signature, nil for none.
+func (c *Client) doSigned(ctx context.Context, method, path, contentType string, body []byte, sig *trust.Signature, out any) error {
 	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("node %s: %w", c.node, err)
@@ -268,6 +280,9 @@ func (c *Client) do(ctx context.Context, method, path, contentType string, body 
 		req.Header.Set("Content-Type", contentType)
 	}
 	req.Header.Set("Accept", "application/json")
+	if sig != nil {
+		req.Header.Set(trust.Header, sig.String())
+	}
 	resp, err := c.send(req)
 	if err != nil {
 		return err

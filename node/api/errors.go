@@ -55,6 +55,8 @@ const (
 	ErrCodeKey          = "invalid_api_key"     // OpenAI's word
 	ErrCodeForbidden    = "permission_denied"   // the key may not do that
 	ErrCodeLimit        = "rate_limit_exceeded" // of the key
+	ErrCodeUnsigned     = "signature_required"  // of an operator
+	ErrCodeSignature    = "invalid_signature"   // of an operator
 	ErrCodeNotOurs      = "unexpected_answer"   // made by the Client: the answer is no answer of a node
 	statusClientIsGone  = 499                   // nginx's number for it; nobody reads the answer
 	maxMessageLen       = 8192                  // a policy's first mistakes, one a line
@@ -86,6 +88,10 @@ func (e *Error) Hint() string {
 		return "give the key with --key or SWARMPURSE_KEY"
 	case ErrCodeForbidden:
 		return "run: swarmpurse keys show"
+	case ErrCodeUnsigned:
+		return "sign it with --sign-with FILE or SWARMPURSE_SIGN_WITH, the file of swarmpurse keys operator"
+	case ErrCodeSignature:
+		return "who signs for which revision: swarmpurse keys signers"
 	case ErrCodeDisabled:
 		return "start the node with --faults"
 	case ErrCodeInternal:
@@ -151,6 +157,10 @@ func fromNode(err error) *Error {
 		status, code = http.StatusConflict, ErrCodeNotRemoved
 	case errors.Is(err, ErrTooFew):
 		status, code = http.StatusConflict, ErrCodeTooFew
+	case errors.Is(err, ErrUnsigned):
+		status, code = http.StatusForbidden, ErrCodeUnsigned
+	case errors.Is(err, ErrBadSignature):
+		status, code = http.StatusForbidden, ErrCodeSignature
 	case errors.Is(err, ErrDisabled):
 		status, code = http.StatusForbidden, ErrCodeDisabled
 	case errors.Is(err, ErrNotReady):

@@ -120,6 +120,9 @@ func (s *Server) mint(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m.By = by(r)
+	if m.Signature, err = signatureOf(r); err != nil {
+		return err
+	}
 	receipt, err := s.node.Mint(r.Context(), m)
 	if err != nil {
 		return err
@@ -174,6 +177,9 @@ func (s *Server) removeMember(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q.Name, q.By = r.PathValue("name"), by(r)
+	if q.Signature, err = signatureOf(r); err != nil {
+		return err
+	}
 	if err := checkLen("name", q.Name, ledger.MaxNameLen); err != nil {
 		return err
 	}
@@ -265,6 +271,9 @@ func (s *Server) putPolicy(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q.Source, q.By = append([]byte(nil), body...), by(r)
+	if q.Signature, err = signatureOf(r); err != nil {
+		return err
+	}
 	p, err := s.node.ApplyPolicy(r.Context(), q)
 	if err != nil {
 		return err

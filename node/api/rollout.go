@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
 // ApplyRequest is a document that is to be adopted: for all calls, or as a candidate that is tried on some.
@@ -21,6 +22,8 @@ type ApplyRequest struct {
 	// Rollout says how it is tried, by the fields of a document's rollout and of its guard, and goes before what the document says.
 	Rollout map[string]string
 	Why, By string
+	// Signature is an operator's, where trust.signers asks for one.
+	Signature *trust.Signature
 }
 
 // PolicyAct is the body of POST /v1/policy/{promote,pause,resume,rollback}.
@@ -29,6 +32,8 @@ type PolicyAct struct {
 	Revision int64  `json:"revision,omitempty"`
 	Why      string `json:"why,omitempty"`
 	By       string `json:"-"`
+
+	Signature *trust.Signature `json:"-"` // of an operator, where trust.signers asks for one
 }
 
 // Names of what operators do to a policy, beside applying it.
@@ -252,6 +257,10 @@ func (s *Server) policyAct(what string) handler {
 			return err
 		}
 		q.By = by(r)
+		var err error
+		if q.Signature, err = signatureOf(r); err != nil {
+			return err
+		}
 		p, err := s.node.ActOnPolicy(r.Context(), what, q)
 		if err != nil {
 			return err
@@ -271,14 +280,14 @@ func (s *Server) policyHistory(w http.ResponseWriter, _ *http.Request) error {
 // ApplyPolicy has the node check a document, adopt it or try it, and gossip it.
 func (c *Client) ApplyPolicy(ctx context.Context, r ApplyRequest) (Policy, error) {
 	var out Policy
-	err := c.do(ctx, http.MethodPut, "/v1/policy"+r.query(), "application/yaml", r.Source, &out)
+	err := c.doSigned(ctx, http.MethodPut, "/v1/policy"+r.query(), "application/yaml", r.Source, r.Signature, &out)
 	return out, err
 }
 
 // ActOnPolicy has the node promote, pause, resume or roll back a revision.
 func (c *Client) ActOnPolicy(ctx context.Context, what string, q PolicyAct) (Policy, error) {
 	var out Policy
-	err := c.post(ctx, "/v1/policy/"+url.PathEscape(what), q, &out)
+	err := c.postSigned(ctx, "/v1/policy/"+url.PathEscape(what), q, q.Signature, &out)
 	return out, err
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
 // Node is what the HTTP API serves. All methods are safe for concurrent use.
@@ -36,6 +37,8 @@ type Node interface {
 	// roll back without one is about the present revision. ErrConflict if it cannot be, ErrNotReady.
 	ActOnPolicy(ctx context.Context, what string, q PolicyAct) (Policy, error)
 	PolicyHistory() History
+	// Trust tells what an operator needs to sign: the cluster, this node, what is in force, and who signs.
+	Trust() Trust
 	// Mint tops an instance up at this node. ErrUnknownBudget, admit.ErrInvalid.
 	Mint(ctx context.Context, m MintRequest) (MintReceipt, error)
 	// Burn destroys rights of an instance, all that is asked for or none. ErrUnknownBudget, ErrTooFew, admit.ErrInvalid.
@@ -60,6 +63,8 @@ var (
 	ErrNotRemoved    = errors.New("not removed")
 	ErrDisabled      = errors.New("disabled")
 	ErrNotReady      = errors.New("not ready")
+	ErrUnsigned      = errors.New("the policy in force has trust.signers, so this needs the signature of one of them")
+	ErrBadSignature  = errors.New("the signature does not do")
 )
 
 // Decision is one decision with its path, as `swarmpurse explain` shows it.
@@ -368,6 +373,8 @@ type RemoveRequest struct {
 	Unseen bool     `json:"unseen_unused,omitempty"` // they have spent nothing of instances that no other node knows
 	Why    string   `json:"why,omitempty"`
 	By     string   `json:"-"`
+
+	Signature *trust.Signature `json:"-"` // of an operator, where trust.signers asks for one, of a word that they are dead
 }
 
 // Stated is an amount of one instance: "gpu-pool", "tenant-day/search".
@@ -400,6 +407,7 @@ type Policy struct {
 	Warnings    []string     `json:"warnings,omitempty"`
 	Trial       *Trial       `json:"candidate,omitempty"` // that is tried beside it
 	Experiments []Experiment `json:"experiments,omitempty"`
+	Signers     []Signer     `json:"signers,omitempty"` // who must sign changes, mints and words on dead members
 }
 
 // MintRequest tops up one instance; grants and windows only. The tokens are issued at the node that
@@ -412,6 +420,8 @@ type MintRequest struct {
 	// ID makes the top-up happen once, however often it is sent; made by the client, at most 64 bytes.
 	ID string `json:"id"`
 	By string `json:"-"`
+
+	Signature *trust.Signature `json:"-"` // of an operator, where trust.signers asks for one; not of a burn
 }
 
 // MintReceipt says what a top-up did.

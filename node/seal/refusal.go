@@ -17,11 +17,14 @@ const (
 	Convicted                // the key has signed two different rows of one version
 	TwoLives                 // two processes sign with one key
 	Unproved                 // it says that this node has said more than it has, and shows no proof
+	NotSigned                // an operator's word without a signature, which signers must sign
+	NoSigner                 // an operator's word signed by nobody who is known to sign
+	FalseWord                // an operator's word whose signature is not its signer's
 	numReasons
 )
 
 var reasonNames = [numReasons]string{
-	"malformed", "unsigned", "unknown_key", "wrong_key", "forged", "not_theirs", "replayed", "flood", "convicted", "two_lives", "unproved",
+	"malformed", "unsigned", "unknown_key", "wrong_key", "forged", "not_theirs", "replayed", "flood", "convicted", "two_lives", "unproved", "not_signed", "no_signer", "false_word",
 }
 
 func (r Reason) String() string {

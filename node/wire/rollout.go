@@ -62,17 +62,47 @@ func encodeWordOf(w *rollout.Word) []byte {
 func encodeEntry(e *rollout.Entry) []byte {
 	trial, pause := []byte{}, []byte{}
 	if t := e.Trial; t != nil {
-		zones := make([]any, len(t.How.Zones))
-		for i, z := range t.How.Zones {
-			zones[i] = z
-		}
-		trial = encode(encodeWordOf(&t.Word), t.How.Canary, t.How.By, encode(zones...), t.How.Bake.Milliseconds(), t.How.Guard.DenyRate, t.How.Guard.P99Wait,
-			t.How.Guard.OutputLength, t.How.Guard.Cost)
+		trial = encode(append([]any{encodeWordOf(&t.Word)}, howFields(&t.How)...)...)
 	}
 	if p := e.Pause; p != nil {
 		pause = encode(encodeWordOf(&p.Word), flag(p.On))
 	}
 	return encode(e.Revision, e.Hash[:], trial, pause, encodeWordOf(e.Whole), encodeWordOf(e.Back))
+}
+
+// howFields are how a revision is tried.
+func howFields(h *policy.Rollout) []any {
+	zones := make([]any, len(h.Zones))
+	for i, z := range h.Zones {
+		zones[i] = z
+	}
+	return []any{h.Canary, h.By, encode(zones...), h.Bake.Milliseconds(), h.Guard.DenyRate, h.Guard.P99Wait, h.Guard.OutputLength, h.Guard.Cost}
+}
+
+// how reads howFields, of which n are there; versions before lengths and costs wrote six, and guarded neither.
+func (r *reader) how(n int) (h policy.Rollout) {
+	h.Canary, h.By = r.int(), string(r.bytes(2*policy.MaxName))
+	zones, many := open(r.bytes(maxEntry), 0)
+	if many > policy.MaxZones {
+		zones.fail(fmt.Errorf("%d zones", many))
+	}
+	for range many {
+		if zones.err != nil {
+			break
+		}
+		h.Zones = append(h.Zones, string(zones.bytes(policy.MaxName)))
+	}
+	r.fail(zones.err)
+	bake := r.int()
+	if bake < 0 || bake > policy.MaxBake.Milliseconds() {
+		r.fail(fmt.Errorf("a bake of %d ms", bake))
+	}
+	h.Bake = time.Duration(bake) * time.Millisecond
+	h.Guard = policy.Guard{DenyRate: r.int(), P99Wait: r.int(), OutputLength: policy.Unguarded, Cost: policy.Unguarded}
+	if n >= 8 {
+		h.Guard.OutputLength, h.Guard.Cost = r.int(), r.int()
+	}
+	return h
 }
 
 // DecodeEntries reads entries, all of which are valid, or none.
@@ -129,27 +159,7 @@ func decodeEntry(b []byte) (rollout.Entry, error) {
 	r.hash(&e.Hash)
 	if p, n := r.part(maxEntry, 7); p != nil {
 		t := &rollout.Trial{Word: p.word()}
-		t.How.Canary, t.How.By = p.int(), string(p.bytes(2*policy.MaxName))
-		zones, many := open(p.bytes(maxEntry), 0)
-		if many > policy.MaxZones {
-			zones.fail(fmt.Errorf("%d zones", many))
-		}
-		for range many {
-			if zones.err != nil {
-				break
-			}
-			t.How.Zones = append(t.How.Zones, string(zones.bytes(policy.MaxName)))
-		}
-		p.fail(zones.err)
-		bake := p.int()
-		if bake < 0 || bake > policy.MaxBake.Milliseconds() {
-			p.fail(fmt.Errorf("a bake of %d ms", bake))
-		}
-		t.How.Bake = time.Duration(bake) * time.Millisecond
-		t.How.Guard = policy.Guard{DenyRate: p.int(), P99Wait: p.int(), OutputLength: policy.Unguarded, Cost: policy.Unguarded}
-		if n >= 9 { // of a version before it had these, which guards neither
-			t.How.Guard.OutputLength, t.How.Guard.Cost = p.int(), p.int()
-		}
+		t.How = p.how(n - 1)
 		r.fail(p.err)
 		e.Trial = t
 	}

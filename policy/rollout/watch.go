@@ -34,9 +34,10 @@ const (
 // itself. A few nodes judge a candidate by the sum of all counters, and roll it back or promote it. Who drives a Watch makes
 // durable what it learns, and puts in force and tells what is durable. A Watch has one owner.
 type Watch struct {
-	State State
+	State State // what counts
 	Tally Tally // of the candidate that is in force here
 
+	trust   Trust
 	life    Life
 	ceiling int64 // of gossip, in bytes a second
 	fresh   bool  // counters have changed since they were to be written, and told
@@ -53,15 +54,19 @@ func (w *Watch) Begin(l Life, ceiling int64) { w.life, w.ceiling = l, max(1, cei
 // Said is how an entry was and has become.
 type Said struct{ Old, Now Entry }
 
-// Learn takes words over and returns what is news. Entries must be valid.
-func (w *Watch) Learn(es []Entry) (news []Said) {
+// Learn takes words without signatures over. It says what has changed of what counts, which entries are news that should be told on,
+// and which are not taken, as they need a signature. Entries must be valid.
+func (w *Watch) Learn(es []Entry) (said []Said, news []Entry, no []Refused) {
+	if w.trust.anchor != nil {
+		return w.learnUnsigned(es)
+	}
 	for _, e := range es {
 		old, _ := w.State.Of(e.Key)
 		for _, now := range w.State.Merge([]Entry{e}) {
-			news = append(news, Said{old, now})
+			said, news = append(said, Said{old, now}), append(news, now)
 		}
 	}
-	return news
+	return said, news, nil
 }
 
 // Try has the counters be those of the candidate that is in force from now on, the zero Key for none.
@@ -141,7 +146,7 @@ func (w *Watch) Tick(now int64, tried Key, stable, candidate Counts, counted boo
 		return do
 	}
 	bake := force.Trial.How.Bake.Milliseconds()
-	if bake == 0 || force.Paused != nil || now < force.Since+bake {
+	if bake == 0 || len(w.Signers()) > 0 || force.Paused != nil || now < force.Since+bake {
 		return do
 	}
 	if c.Calls < leastBaked {
@@ -230,9 +235,9 @@ func Judging(k Key, self string, alive []string) []string {
 	return list
 }
 
-// Parts are all entries as messages hold them, the highest first.
-func (s *State) Parts() (parts [][]Entry) {
-	for es := s.entries; len(es) > 0; {
+// Parts are all entries without signatures as messages hold them, the highest first.
+func (w *Watch) Parts() (parts [][]Entry) {
+	for es := w.Unsigned(); len(es) > 0; {
 		k := min(len(es), entriesAtOnce)
 		parts = append(parts, es[len(es)-k:])
 		es = es[:len(es)-k]

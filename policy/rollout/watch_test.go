@@ -20,7 +20,7 @@ func watching(t *testing.T) *Watch {
 	w.Begin(Life{"n1", 7}, 25_000)
 	how := canary
 	how.Bake = time.Minute
-	news := w.Learn([]Entry{{Key: first, Whole: &Word{Node: "n1"}}, {Key: second, Trial: &Trial{Word{Node: "n1"}, how}}})
+	news, _, _ := w.Learn([]Entry{{Key: first, Whole: &Word{Node: "n1"}}, {Key: second, Trial: &Trial{Word{Node: "n1"}, how}}})
 	if len(news) != 2 || news[0].Now.Whole == nil || w.State.InForce(always).Candidate != second {
 		t.Fatalf("%+v", news)
 	}
@@ -257,11 +257,11 @@ func TestWatchAsks(t *testing.T) {
 }
 
 func TestParts(t *testing.T) {
-	s := &State{}
+	w := &Watch{}
 	for i := range int64(40) {
-		s.Merge([]Entry{{Key: Key{Revision: i + 1}, Whole: &Word{Node: "n"}}})
+		w.State.Merge([]Entry{{Key: Key{Revision: i + 1}, Whole: &Word{Node: "n"}}})
 	}
-	parts := s.Parts()
+	parts := w.Parts()
 	if len(parts) != 3 || len(parts[0]) != 16 || parts[0][15].Revision != 40 || len(parts[2]) != 8 || parts[2][0].Revision != 1 {
 		t.Errorf("%d parts", len(parts))
 	}

@@ -449,6 +449,11 @@ func (n *Node) PolicyHistory() api.History {
 	return api.History{Revisions: []api.Revision{{Revision: n.pol.Revision, Hash: "c0de", State: "stable", Acts: slices.Clone(n.acts)}}}
 }
 
+// Trust implements api.Node: nobody need sign.
+func (n *Node) Trust() api.Trust {
+	return api.Trust{Charter: "c0de", Node: "fake", Generation: "1", Now: n.now().UnixMilli(), Stable: api.TrustRevision{Revision: n.Policy().Revision, Hash: "c0de"}}
+}
+
 // Mint implements api.Node.
 func (n *Node) Mint(_ context.Context, m api.MintRequest) (api.MintReceipt, error) {
 	if m.Budget != "pot" {
