@@ -420,3 +420,34 @@ func TestCountsSaysWhy(t *testing.T) {
 		t.Errorf("asking has changed what is known: %s", fmt.Sprint(n))
 	}
 }
+
+// BenchmarkLearnSigned is what a word costs that is news, with a chain of many before it, and one that is known.
+func BenchmarkLearnSigned(b *testing.B) {
+	w := pinned("alice", "bob")
+	last := rev(10)
+	var xs []Signed
+	for i := range int64(keepChain) {
+		x := signed("alice", trust.Apply, rev(11+i), last, i, "alice", "bob")
+		xs, last = append(xs, x), x.Key
+		w.LearnSigned([]Signed{x})
+	}
+	b.Run("known", func(b *testing.B) {
+		for b.Loop() {
+			if _, news, _ := w.LearnSigned(xs); news != nil {
+				b.Fatal("news")
+			}
+		}
+	})
+	b.Run("news", func(b *testing.B) {
+		x := signed("bob", trust.Pause, last, last, 0)
+		for at := int64(1); b.Loop(); at++ {
+			b.StopTimer()
+			x.At = at
+			x.Sig = keyring["bob"].Sign(x.Statement(charter))
+			b.StartTimer()
+			if _, news, no := w.LearnSigned([]Signed{x}); len(news) != 1 {
+				b.Fatal(no)
+			}
+		}
+	})
+}
