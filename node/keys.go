@@ -101,6 +101,9 @@ func (n *Node) meetKey(m *gossip.Member) {
 
 // member is what the pool knows of a node now: the loop may not have heard of it yet.
 func (n *Node) member(name string) *gossip.Member {
+	if !n.pooled.Load() { // messages come before the pool is there for the node to ask
+		return nil
+	}
 	ms := n.pool.Members()
 	i, ok := slices.BinarySearchFunc(ms, name, func(m gossip.Member, name string) int { return strings.Compare(m.Name, name) })
 	if !ok || ms[i].Self {

@@ -99,6 +99,7 @@ type Node struct {
 	comparer   core.Comparer
 	frozen     frozen
 	deaths     deaths
+	pooled     atomic.Bool // pool is there
 	signed     signed
 	roll       revisions
 	looking    sync.Mutex              // of who compares with a shadow
@@ -212,6 +213,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	n.pooled.Store(true)
 	if n.proxy, err = llm.New(llm.Options{
 		Admitter: n, Upstreams: ups, Node: o.Name,
 		Registerer: o.Registry, Logger: n.part("proxy"),
