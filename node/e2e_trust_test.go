@@ -268,3 +268,56 @@ func TestSigners(t *testing.T) {
 	}
 	revisions(t, s.nodes, 2, 0)
 }
+
+// TestSignedDeath: where the founding policy lists signers, members answer who asks about a dead one only on an operator's word, and then do.
+func TestSignedDeath(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts three processes")
+	}
+	alice, bob := operatorNamed(t, "alice"), operatorNamed(t, "bob")
+	s := newSwarm(t, 3, string(signedPolicy(1, "name: alice, key: "+alice.Public().String(), "name: bob, key: "+bob.Public().String())))
+	a := s.nodes[0]
+	for _, p := range s.nodes {
+		eventually(t, func() error {
+			if tr := p.trust(); len(tr.Signers) != 2 || tr.Charter == "" {
+				return fmt.Errorf("%s trusts %+v", p.set.Name, tr)
+			}
+			return nil
+		})
+	}
+	s.nodes[2].kill()
+	eventually(t, func() error {
+		for _, p := range s.nodes[:2] {
+			ms, err := p.Members(t.Context())
+			if err != nil {
+				return err
+			}
+			for _, m := range ms {
+				if m.Name == "n3" && m.Status == "alive" {
+					return fmt.Errorf("%s takes n3 for alive", p.set.Name)
+				}
+			}
+		}
+		return nil
+	})
+	q := api.RemoveRequest{Name: "n3", Dead: true, Unseen: true, Why: "burnt"}
+	if _, err := a.RemoveMember(t.Context(), q); code(err) != api.ErrCodeUnsigned {
+		t.Fatalf("without a signature: %v", err)
+	}
+	sign := func(unseen bool) *trust.Signature {
+		tr := a.trust()
+		return bob.New(trust.OfDeath(tr.Charter, time.Now().UnixMilli(), tr.Node, tr.Generation, []string{"n3"}, nil, nil, unseen, "burnt"), trust.Revision{})
+	}
+	q.Signature = sign(false)
+	if _, err := a.RemoveMember(t.Context(), q); code(err) != api.ErrCodeSignature {
+		t.Fatalf("another word was signed: %v", err)
+	}
+	eventually(t, func() error {
+		q.Signature = sign(true)
+		rc, err := a.RemoveMember(t.Context(), q)
+		if err == nil && (rc.Heir != "n1" || len(rc.Removed) != 1) {
+			t.Fatalf("%+v", rc)
+		}
+		return err
+	})
+}
