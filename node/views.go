@@ -133,7 +133,7 @@ func (n *Node) price(b *policy.Budget, id ledger.InstanceID) float64 {
 func (n *Node) instance(now ledger.Instant, id ledger.InstanceID, spec *ledger.Spec, holders bool) api.Instance {
 	v := api.Instance{Instance: id.Name(), Limit: spec.Amount}
 	rows := n.replica.Rows(now, id)
-	window := latest(rows)
+	window := ledger.LatestWindow(rows)
 	for _, k := range rows {
 		a := account(&k.Row)
 		if k.Window != window {
@@ -178,30 +178,6 @@ func (n *Node) instance(now ledger.Instant, id ledger.InstanceID, spec *ledger.S
 		v.WindowStart, v.WindowEnd = &s, &e
 	}
 	return v
-}
-
-// latest is the window that counts, which is the latest that anybody is in: a row of an older one has nothing of it.
-func latest(rows []ledger.Known) ledger.Window {
-	window := ledger.Window(-1 << 62)
-	for _, k := range rows {
-		window = max(window, k.Window)
-	}
-	return window
-}
-
-// used is the part of an instance's limit that is spent or reserved in the swarm, in parts per million.
-func used(spec *ledger.Spec, rows []ledger.Known) int64 {
-	window, limit, sum := latest(rows), float64(spec.Amount), 0.0
-	for _, k := range rows {
-		if k.Window == window {
-			limit += float64(k.Minted)
-			sum += float64(k.Spent) + float64(k.Reserved)
-		}
-	}
-	if limit <= 0 {
-		return 0
-	}
-	return int64(sum / limit * 1e6)
 }
 
 // overspend is what was spent and reserved above what the limit, top-ups and rollover allow; for a rate,
@@ -565,7 +541,7 @@ func (n *Node) state() (telemetry.State, bool) {
 				st.RowsKnown += len(rows)
 				bs.Limit += int64(b.Spec.Amount)
 				if len(b.Alerts) > 0 {
-					at := used(&b.Spec, rows)
+					at := ledger.UsedPPM(&b.Spec, rows)
 					for i, ppm := range b.Alerts {
 						if at >= ppm {
 							bs.Alerts[i].Instances++

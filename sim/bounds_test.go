@@ -108,6 +108,24 @@ func TestShippedBoundsCanFail(t *testing.T) {
 	}
 }
 
+// TestObjectiveBoundsCanFail: where nothing keeps critical calls apart they miss, too; without the crowd nobody does; and without objectives and alerts nobody knows.
+func TestObjectiveBoundsCanFail(t *testing.T) {
+	for _, c := range []struct {
+		path, value string
+		broken      []string
+	}{
+		{"policy.classes.1", "{name: batch, weight: 64, latency_budget: 1s, objective: 98%, default: true}", []string{"met[critical] >= 99%", "burn_rate[critical] <= 1"}},
+		{"policy.classes.1", "{name: batch, weight: 1, latency_budget: 1s, headroom: 30%, default: true}", []string{"met[batch] <= 80%", "burn_rate[batch] >= 14.4"}},
+		{"workload.crowd.skip", "true", []string{"met[batch] <= 80%", "burn_rate[batch] >= 14.4", "alerts[quota] >= 2"}},
+		{"policy.budgets.1.alerts", "[95%]", []string{"alerts[quota] >= 2", "alerted[quota] <= 5s"}},
+		{"policy.budgets.1.alerts", "[40%, 50%, 65%]", []string{"alerts[quota] <= 2"}},
+		{"gossip.bytes", "150B/s", []string{"alerted[quota] <= 5s"}}, // rows get staler
+	} {
+		broken(t, "objectives", [][2]string{{c.path, c.value}}, 0, c.broken...)
+	}
+	holds(t, "objectives")
+}
+
 // TestLifecycleBoundsCanFail: without the half-life, with another rollover, or where nobody tops up or burns, tokens go another way.
 func TestLifecycleBoundsCanFail(t *testing.T) {
 	for _, c := range []struct {

@@ -153,6 +153,7 @@ func (n *node) decided(c *call) {
 	n.checkArm(c, &d)
 	local := d.Waited == 0 || n.got == c.got
 	w.measure.decided(d.Verdict, &c.Call)
+	n.served(c, &d)
 	if d.Verdict.Admitted() {
 		if a := d.Advice; a != nil {
 			w.tally.Degraded(&c.Call)

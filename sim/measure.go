@@ -53,6 +53,8 @@ type measure struct {
 	prices                                    []result.Prices // by instance
 	priceLines                                map[string][]float64
 	drift                                     drifting
+	serving                                   serving
+	alerting                                  alerting
 
 	budgets []result.Budget // once the last call has been made
 
@@ -73,7 +75,7 @@ type rightsPanel struct {
 func (m *measure) init(w *world) {
 	*m = measure{
 		w: w, adopted: make([]int, len(w.sc.Policies)), step: max(lookEvery, w.end/samples), converge: -1,
-		priceLines: map[string][]float64{},
+		priceLines: map[string][]float64{}, serving: newServing(w.sc.Policies[0]),
 	}
 	w.plan(m.step, evSample, nil, nil)
 }
@@ -147,6 +149,8 @@ func (m *measure) sample() {
 	m.sampleRights()
 	m.samplePrices()
 	m.drift.sample(w)
+	m.serving.sample(w)
+	m.alerting.sample(w)
 	m.snap(&m.warm, span(w.sc.Warmup))
 	m.snap(&m.cooled, w.arrivalsEnd)
 }
@@ -410,6 +414,8 @@ func (w *world) result() *result.Result {
 		s.Unheld = float64(m.unheld) / float64(s.Offered)
 	}
 	s.Successions = m.successions
+	m.serving.figures(w, s.Classes)
+	m.alerting.figures(w, s.Budgets)
 	m.supply(&s)
 	s.Drift, s.DriftLasts = m.drift.figures()
 	m.rollouts.figures(&s)

@@ -17,8 +17,8 @@ func TestPurity(t *testing.T) {
 		"cmp": nil, "container/heap": nil, "context": {"Context"}, "errors": nil, "fmt": nil, "maps": nil, "math": nil, "slices": nil, "strings": nil,
 		"github.com/dustin/go-humanize": {"Comma"},
 		"math/rand/v2":                  {"New", "NewPCG", "Rand"}, // seeded by the scenario
-		"time":                          {"Duration", "Microsecond", "Millisecond", "Second"},
-		ours + "ledger/guardian":        nil, ours + "ledger/judge": nil, ours + "ledger": nil, ours + "ledger/placement": nil, ours + "node/admit": nil, ours + "node/core": nil, ours + "node/freeze": nil, ours + "node/wire": nil, ours + "policy": nil, ours + "policy/rollout": nil, "crypto/sha256": {"Sum256"},
+		"time":                          {"Duration", "Microsecond", "Millisecond", "Second", "UnixMicro"},
+		ours + "ledger/guardian":        nil, ours + "ledger/judge": nil, ours + "ledger": nil, ours + "ledger/placement": nil, ours + "node/admit": nil, ours + "node/core": nil, ours + "node/freeze": nil, ours + "node/service": nil, ours + "node/wire": nil, ours + "policy": nil, ours + "policy/rollout": nil, "crypto/sha256": {"Sum256"},
 		ours + "sim/baseline": nil, ours + "sim/promise": nil, ours + "sim/result": nil, ours + "sim/scenario": nil, ours + "sim/workload": nil,
 	})
 }

@@ -35,7 +35,7 @@ func (m *Metrics) Classes() []ClassState {
 		out[i].Name = name
 		if i == len(t.names)-1 {
 			n := t.outcome(i)
-			out[i].Met, out[i].Missed, out[i].Excused = n.met, n.missed, n.excused
+			out[i].Met, out[i].Missed, out[i].Excused = n.Met, n.Missed, n.Excused
 		} else {
 			out[i].ServiceLevel, _ = m.ServiceLevel(name)
 		}

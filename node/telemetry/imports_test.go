@@ -19,6 +19,7 @@ func TestImports(t *testing.T) {
 		"github.com/prometheus/common/model":                        true,
 		"github.com/rs/zerolog":                                     true,
 		"golang.org/x/term":                                         true,
+		"github.com/swarmpurse/swarmpurse/node/service":             true,
 	}
 	for _, i := range p.Imports {
 		if strings.Contains(strings.Split(i, "/")[0], ".") && !allowed[i] {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/swarmpurse/swarmpurse/node/service"
 )
 
 // Bounds of label values. What is beyond them, or not in the policy, is counted under "other".
@@ -273,14 +275,7 @@ func (m *Metrics) Decision(verdict, code, class string, excused bool, waited, to
 	c := t.class(class)
 	x := m.stripes.get()
 	t.decision(verdict, code, c).inc(x)
-	became := isMissed
-	if verdict == "admit" || verdict == "degrade" {
-		if took <= t.most[c] {
-			became = isMet
-		}
-	} else if excused {
-		became = isExcused
-	}
+	became := service.Became(t.most[c], verdict == "admit" || verdict == "degrade", excused, took)
 	t.counter(&t.service[c][became]).inc(x)
 	if waited > 0 {
 		m.waited.observe(x, took)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/swarmpurse/swarmpurse/node/service"
 )
 
 // PolicyInfo is what the metrics must know of the policy in force: above all which label values there are.
@@ -47,8 +49,8 @@ type table struct {
 
 	// By class:
 	info    []ClassInfo
-	most    []time.Duration                          // that a call may take
-	service [][isExcused + 1]atomic.Pointer[counter] // what became of calls
+	most    []time.Duration                            // that a call may take
+	service [][service.Results]atomic.Pointer[counter] // what became of calls
 }
 
 type budgetSeries struct{ charged, overrun, in, out, here, peer prometheus.Counter }
@@ -93,12 +95,12 @@ func newTable(s *stripes, p PolicyInfo, old *table, series func(budget string) *
 	}
 	t.cells = make([]atomic.Pointer[counter], (len(verdicts)+1)*(len(codes)+1)*len(t.names))
 	t.waits = make([]atomic.Pointer[histogram], len(t.names))
-	t.service = make([][isExcused + 1]atomic.Pointer[counter], len(t.names))
+	t.service = make([][service.Results]atomic.Pointer[counter], len(t.names))
 	t.info, t.most = make([]ClassInfo, len(t.names)), make([]time.Duration, len(t.names))
 	t.most[len(t.names)-1] = math.MaxInt64
 	for _, c := range p.Classes {
 		if i, ok := t.classes[labelValue(c.Name)]; ok && i < len(t.names)-1 && t.info[i].Name == "" {
-			t.info[i], t.most[i] = c, max(c.LatencyBudget, leastBudget)
+			t.info[i], t.most[i] = c, max(c.LatencyBudget, service.LeastBudget)
 			t.info[i].Name = t.names[i]
 		}
 	}

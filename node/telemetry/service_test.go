@@ -6,6 +6,15 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/swarmpurse/swarmpurse/node/service"
+)
+
+// The words for what became of calls.
+const (
+	met     = "met"
+	missed  = "missed"
+	excused = "excused"
 )
 
 // TestWhatCountsAsServed: each call is met, missed or excused, once.
@@ -77,10 +86,10 @@ func TestBurnRates(t *testing.T) {
 	}
 	check := func(when string, want map[string]float64) {
 		t.Helper()
-		for _, w := range burnWindows {
-			got := series(t, reg)["swarmpurse_class_burn_rate{class=a,window="+w.name+"}"]
-			if math.Abs(got-want[w.name]) > 0.02 {
-				t.Errorf("%s, in %s: %.3f, want %.3f", when, w.name, got, want[w.name])
+		for _, w := range service.Windows {
+			got := series(t, reg)["swarmpurse_class_burn_rate{class=a,window="+w.Name+"}"]
+			if math.Abs(got-want[w.Name]) > 0.02 {
+				t.Errorf("%s, in %s: %.3f, want %.3f", when, w.Name, got, want[w.Name])
 			}
 		}
 	}
@@ -94,8 +103,8 @@ func TestBurnRates(t *testing.T) {
 	check("six hours later", map[string]float64{})
 
 	// Samples are few, however often and for however long they are taken.
-	if n := len(m.history.classes["a"]); n != maxSamples {
-		t.Errorf("%d samples are kept, want %d", n, maxSamples)
+	if n := m.history.of.Samples("a"); n != service.MaxSamples {
+		t.Errorf("%d samples are kept, want %d", n, service.MaxSamples)
 	}
 	// A class that goes away and comes back begins anew.
 	m.SetPolicy(PolicyInfo{Classes: infos("b")})
@@ -112,7 +121,7 @@ func TestServiceAddsUp(t *testing.T) {
 		m.local, m.waited = newHistogram(m.stripes), newHistogram(m.stripes)
 		none := func(string) *budgetSeries { return nil }
 		m.table.Store(newTable(m.stripes, PolicyInfo{Classes: infos("a", "b")}, nil, none))
-		var last [3]outcome
+		var last [3]service.Counts
 		for i := range rapid.IntRange(1, 60).Draw(t, "calls") {
 			m.Decision(rapid.SampledFrom([]string{"admit", "degrade", "defer", "deny"}).Draw(t, "verdict"),
 				rapid.SampledFrom([]string{"ok", "shed", "no_rule", "?"}).Draw(t, "code"), rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "class"),
@@ -123,11 +132,11 @@ func TestServiceAddsUp(t *testing.T) {
 			all := uint64(0)
 			for c := range last {
 				n := m.table.Load().outcome(c)
-				if n.met < last[c].met || n.missed < last[c].missed || n.excused < last[c].excused {
+				if n.Met < last[c].Met || n.Missed < last[c].Missed || n.Excused < last[c].Excused {
 					t.Fatalf("class %d went from %+v to %+v", c, last[c], n)
 				}
 				last[c] = n
-				all += n.met + n.missed + n.excused
+				all += n.Met + n.Missed + n.Excused
 			}
 			if all != uint64(i+1) {
 				t.Fatalf("%d calls, %d counted: %+v", i+1, all, last)

@@ -197,6 +197,12 @@ var Figures = []Figure{
 	{Name: "overrun", Title: "overrun", What: "of the tokens that calls were charged, those above what was set aside for them; of the class that overran most", Unit: Fraction, Better: -1,
 		of:      ofClasses(overrun, math.Max),
 		ofClass: overrun},
+	{Name: "met", Title: "met", What: "of the calls of a class with an objective that were not refused for what is their caller's own, those admitted within the latency budget, as nodes count them; of the class that fares worst", Unit: Fraction, Better: 1,
+		of:      ofClasses(met, math.Min),
+		ofClass: met},
+	{Name: "burn_rate", Title: "burn rate", What: "pace at which a class misses its latency budget beside that which its objective allows, over five minutes and an hour both, or since the warmup, at all nodes together; the highest", Unit: Number, Better: -1,
+		of:      ofClasses(burnRate, math.Max),
+		ofClass: burnRate},
 	{Name: "drift", Title: "drift", What: "part of the last calls of a model, at one node, that put out more than was set aside for; the most", Unit: Fraction, Better: -1,
 		of: func(s *System) float64 { return s.Drift }},
 	{Name: "drift_lasts", Title: "drift lasts", What: "for how long that was more, at one node, than twice what it should be and 5 %, of which alerts tell; the longest", Unit: Seconds, Better: -1,
@@ -260,6 +266,10 @@ var Figures = []Figure{
 		ofBudget: func(b *Budget) float64 { return float64(b.Expired) }},
 	{Name: "burned", Title: "burned", What: "tokens of a budget that operators burned, or a lower limit", Unit: Tokens,
 		ofBudget: func(b *Budget) float64 { return float64(b.Burned) }},
+	{Name: "alerts", Title: "alerts", What: "fractions of a budget's limit that were used and of which all nodes told, windows and instances counted apart", Unit: Number,
+		ofBudget: func(b *Budget) float64 { return float64(b.Alerts) }},
+	{Name: "alerted", Title: "alerted after", What: "from when callers had used a fraction of a budget of which its alerts tell until all nodes told so; the longest", Unit: Seconds, Better: -1,
+		ofBudget: func(b *Budget) float64 { return b.Alerted }},
 	{Name: "left", Title: "left", What: "tokens of a budget that nobody has used when the last call has been made", Unit: Tokens,
 		ofBudget: func(b *Budget) float64 { return float64(b.Left) }},
 	{Name: "recover", Title: "recover", What: "from a fault's end, or a hot spot's move, until calls are served as before; the longest", Unit: Seconds, Better: -1,
@@ -281,6 +291,20 @@ func paid(c *Class) float64 {
 		return math.NaN()
 	}
 	return c.Price
+}
+
+func met(c *Class) float64 {
+	if c.Objective == 0 {
+		return math.NaN()
+	}
+	return c.Met
+}
+
+func burnRate(c *Class) float64 {
+	if c.Objective == 0 {
+		return math.NaN()
+	}
+	return c.Burn
 }
 
 func setAside(c *Class) float64 { return fraction(c.Reserved, c.Charged) }

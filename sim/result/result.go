@@ -117,6 +117,9 @@ type Class struct {
 	Price             float64       // that admitted calls paid, mean: what cost was multiplied by, of several budgets the highest; 0 where nobody says
 	// Tokens over all budgets: set aside at admission, charged at settlement, and of those above what was set aside.
 	Reserved, Charged, Overrun int64
+	// Of a class with an objective, in the swarm: the part of its calls that was met, and the highest burn rate, as package service counts them.
+	Objective float64 // 0: it has none, or nobody says
+	Met, Burn float64
 }
 
 // Budget is what became of the tokens of one budget, over all its instances and the nodes that run when the last call has been made. It is
@@ -126,6 +129,10 @@ type Budget struct {
 	Issued, Minted, Rolled, Overdrawn int64 // the last three are part of what was issued: topped up, carried over, and beyond the limit
 	Spent, Decayed, Expired, Burned   int64 // where they went; spent counts what calls that run have set aside
 	Left                              int64 // rights that are there
+	// Of a budget with alerts: fractions that all nodes told of while they were used, and the longest that took from when callers had them, in seconds;
+	// NaN if there was none.
+	Alerts  int64
+	Alerted float64
 }
 
 // Tenant is what became of a tenant's calls.

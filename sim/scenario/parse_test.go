@@ -406,6 +406,7 @@ func TestCheck(t *testing.T) {
 		{"spent[pool] <= 4k", "4,000", true},
 		{"decayed[pool] >= 100", "70", false},
 		{"spent[fast] <= 4k", "-", false}, // no budget
+		{"met[fast] >= 1%", "-", false},   // no objective
 		{"converge <= 7d", "never", false},
 		{"bytes <= 25kB/s", "20 kB/s", true},
 		{"overspend <= 0", "0.0%", true},
