@@ -189,7 +189,7 @@ func (r *random) budget(i int) {
 	}
 	r.linef("    - {name: budget-%d, token: %s, %ssupply: %s, ceiling: %s, price: {base: %s}%s}", i, token, per, supply, ceiling, price, feedback)
 	r.budgets = append(r.budgets, supply)
-	if key := strings.Trim(per, "per: [], "); kind == "grant" || kind == "window" {
+	if key := strings.TrimSuffix(strings.TrimPrefix(per, "per: ["), "], "); kind == "grant" || kind == "window" {
 		r.amounts = append(r.amounts, stock{i, key, n})
 	}
 }
