@@ -47,7 +47,7 @@ TIMED  := ./sim/promise
 race: ## Run all tests under the race detector, which needs a C compiler
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null; then \
 		set -x; $(GO) test -race -p 2 -timeout 20m $$($(GO) list ./... | grep -vxF "$$($(GO) list $(PURE) $(SINGLE) $(TIMED))") && \
-		$(GO) test -race -short $(PURE) && $(GO) test -race -short -run '$(BESIDE)' $(SINGLE) && $(GO) test $(PURE) $(SINGLE) && $(GO) test $(TIMED); \
+		$(GO) test -race -short $(PURE) && $(GO) test -race -short -run '$(BESIDE)' $(SINGLE) && $(GO) test -timeout 20m $(PURE) $(SINGLE) && $(GO) test $(TIMED); \
 	elif [ -n "$$SWARMPURSE_CI" ]; then \
 		echo "no C compiler ($$($(GO) env CC)), so the race detector cannot run: install gcc" >&2; exit 1; \
 	else \
