@@ -40,8 +40,8 @@ bin/promtool: $(PROMTOOL)/go.mod $(PROMTOOL)/go.sum
 # (those of accounts that are used from many goroutines are all there), without it all are made. Each run of the simulator and the checker is one
 # goroutine, or two: with it only some that run side by side. What asserts times of real pools runs alone.
 PURE   := ./ledger ./node/admit ./policy/rollout ./sim/baseline
-SINGLE := ./sim ./sim/explore
-BESIDE := ^Test(Run|OneSeedOneRun|RandomFaults|SameTwice|Purity|HeardBeside)$$
+SINGLE := ./sim ./sim/explore ./sim/report ./sim/scenario ./ledger/placement
+BESIDE := ^Test(Run|RandomFaults|SameTwice|Purity|HeardBeside)$$
 TIMED  := ./sim/promise
 
 race: ## Run all tests under the race detector, which needs a C compiler

@@ -72,6 +72,9 @@ func (w *swarm) crowd(d time.Duration, at []int, crowd int64, others map[string]
 // five times what there is in a better class, and no more than its floor goes ahead of them. What one tenant leaves of its floor
 // the other cannot claim.
 func TestGuaranteeComesBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and ten seconds under the race detector")
+	}
 	for _, c := range []struct {
 		nodes  int
 		others map[string]int64

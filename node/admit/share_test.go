@@ -61,6 +61,9 @@ func (w *swarm) share(d time.Duration, all []asking) map[string]float64 {
 // TestSharesOfTheSwarm: whoever asks for how much wherever, each tenant gets its max-min share of the whole swarm, though no node sees
 // more than a part of it.
 func TestSharesOfTheSwarm(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one goroutine, and half a minute under the race detector")
+	}
 	for _, c := range []struct {
 		name     string
 		fairness string
