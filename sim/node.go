@@ -5,7 +5,6 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
@@ -13,7 +12,6 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/sim/promise"
 	"github.com/swarmpurse/swarmpurse/sim/result"
-	"github.com/swarmpurse/swarmpurse/sim/scenario"
 )
 
 const (
@@ -248,34 +246,6 @@ func (n *node) wipe() {
 	n.latest = 0
 	n.self.Gen++
 	n.dir = n.self.Gen
-}
-
-// wall is what the machine's wall clock says.
-func (n *node) wall() ledger.Instant {
-	return scenario.Epoch + ledger.Instant((n.w.now+n.wallOff)/milli)
-}
-
-// uptime is what the clock says that leases go by: it counts the time in which the process did not run.
-func (n *node) uptime() time.Duration { return n.uptimeAt(n.w.now) }
-
-func (n *node) uptimeAt(at micros) time.Duration {
-	return time.Duration(at-n.booted) * time.Microsecond
-}
-
-func (n *node) elapsed() ledger.Millis { return n.elapsedAt(n.w.now) }
-
-func (n *node) elapsedAt(at micros) ledger.Millis { return ledger.Millis((at - n.started) / milli) }
-
-// clockNow is the node's own time.
-func (n *node) clockNow() ledger.Instant { return n.clockAt(n.w.now) }
-
-func (n *node) clockAt(at micros) ledger.Instant {
-	now := n.clock.At(n.elapsedAt(at))
-	n.latest = max(n.latest, now)
-	if n.core.Replica != nil {
-		n.core.Replica.Elapsed(n.uptimeAt(at))
-	}
-	return now
 }
 
 func (n *node) resolve(id ledger.InstanceID) (ledger.Spec, bool) {

@@ -26,18 +26,7 @@ func newAuditCommand(a *app) *cobra.Command {
 		Short: "Show, verify and export a node's audit log",
 		Long:  auditHelp,
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, ctx, done, err := a.client(cmd, 0)
-			if err != nil {
-				return err
-			}
-			defer done()
-			s, err := client.AuditStatus(ctx)
-			if err != nil {
-				return err
-			}
-			return a.print(s, func(w *strings.Builder) { printAuditStatus(w, &s) })
-		},
+		RunE:  showing(a, (*api.Client).AuditStatus, func(w *strings.Builder, s api.AuditStatus) { printAuditStatus(w, &s) }),
 	})
 	c.AddCommand(newAuditShowCommand(a), newAuditVerifyCommand(a), newAuditExportCommand(a))
 	return c

@@ -35,6 +35,22 @@ func (a *app) withClient(c *cobra.Command) *cobra.Command {
 	return a.withOutput(c)
 }
 
+// showing is what a command does that takes no arguments, asks the node for one thing, and prints it.
+func showing[T any](a *app, ask func(*api.Client, context.Context) (T, error), text func(w *strings.Builder, v T)) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		client, ctx, done, err := a.client(cmd, 0)
+		if err != nil {
+			return err
+		}
+		defer done()
+		v, err := ask(client, ctx)
+		if err != nil {
+			return err
+		}
+		return a.print(v, func(w *strings.Builder) { text(w, v) })
+	}
+}
+
 // client makes a client for --node, with a context that ends after --timeout and more; more below 0
 // means that only an explicit --timeout counts.
 func (a *app) client(cmd *cobra.Command, more time.Duration) (*api.Client, context.Context, context.CancelFunc, error) {

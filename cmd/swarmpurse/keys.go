@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
 
+	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/caller"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
@@ -160,39 +161,28 @@ func newKeysShowCommand(a *app) *cobra.Command {
 		Short: "Show what the key in use stands for",
 		Long:  "Ask the node what the key in use stands for: its tenant, what it may do, and its limits.\n\n" + callerHelp,
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, ctx, done, err := a.client(cmd, 0)
-			if err != nil {
-				return err
+		RunE: showing(a, (*api.Client).Caller, func(w *strings.Builder, who api.CallerInfo) {
+			if who.Name == "" {
+				w.WriteString("no key is in use, and the node asks for none here: all may be seen and done\n")
+				return
 			}
-			defer done()
-			who, err := client.Caller(ctx)
-			if err != nil {
-				return err
+			may := "its tenant's calls, budgets, decisions and metrics"
+			if who.Operator {
+				may = "all that operators may"
 			}
-			return a.print(who, func(w *strings.Builder) {
-				if who.Name == "" {
-					w.WriteString("no key is in use, and the node asks for none here: all may be seen and done\n")
-					return
+			expires := "never"
+			if who.Expires != nil {
+				expires = instant(*who.Expires)
+			}
+			limit := func(n int64) string {
+				if n == 0 {
+					return ""
 				}
-				may := "its tenant's calls, budgets, decisions and metrics"
-				if who.Operator {
-					may = "all that operators may"
-				}
-				expires := "never"
-				if who.Expires != nil {
-					expires = instant(*who.Expires)
-				}
-				limit := func(n int64) string {
-					if n == 0 {
-						return ""
-					}
-					return strconv.FormatInt(n, 10)
-				}
-				fields(w, "caller", clean(who.Name), "tenant", clean(cmp.Or(who.Tenant, "none: it makes no calls")), "agent", clean(who.Agent),
-					"classes", clean(strings.Join(who.Classes, ", ")), "may", may, "expires", expires, "rate", who.Rate, "burst", limit(who.Burst),
-					"at once", limit(int64(who.Concurrency)))
-			})
-		},
+				return strconv.FormatInt(n, 10)
+			}
+			fields(w, "caller", clean(who.Name), "tenant", clean(cmp.Or(who.Tenant, "none: it makes no calls")), "agent", clean(who.Agent),
+				"classes", clean(strings.Join(who.Classes, ", ")), "may", may, "expires", expires, "rate", who.Rate, "burst", limit(who.Burst),
+				"at once", limit(int64(who.Concurrency)))
+		}),
 	})
 }

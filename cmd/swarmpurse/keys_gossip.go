@@ -51,18 +51,7 @@ func newGossipListCommand(a *app) *cobra.Command {
 		Short: "Show which keys the nodes have",
 		Long:  "Ask all nodes which gossip keys they have, and which they encrypt with. Keys are shown by the first digits of their SHA-256.",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, ctx, done, err := a.client(cmd, 0)
-			if err != nil {
-				return err
-			}
-			defer done()
-			k, err := client.GossipKeys(ctx)
-			if err != nil {
-				return err
-			}
-			return a.print(k, func(w *strings.Builder) { printGossipKeys(w, &k) })
-		},
+		RunE:  showing(a, (*api.Client).GossipKeys, func(w *strings.Builder, k api.GossipKeys) { printGossipKeys(w, &k) }),
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/swarmpurse/swarmpurse/cmd/swarmpurse/tables"
+	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
@@ -87,37 +88,26 @@ func newSignersCommand(a *app) *cobra.Command {
 		Long: `Show the revisions of the policy that signatures lead through, as the node knows them, and who signs what follows each. The last
 one is in force: one of its signers must sign the next change.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, ctx, done, err := a.client(cmd, 0)
-			if err != nil {
-				return err
+		RunE: showing(a, (*api.Client).Trust, func(w *strings.Builder, t api.Trust) {
+			fields(w, "cluster", clean(t.Charter), "signers now", signersText(t.Signers))
+			if len(t.Chain) == 0 {
+				return
 			}
-			defer done()
-			t, err := client.Trust(ctx)
-			if err != nil {
-				return err
+			w.WriteByte('\n')
+			list := tables.New("→revision", "hash", "signer", "key")
+			for _, l := range t.Chain {
+				if len(l.Signers) == 0 {
+					list.AppendRow(table.Row{fmt.Sprint(l.Revision), clean(l.Hash[:min(8, len(l.Hash))]), "nobody need sign", ""})
+				}
+				for i, s := range l.Signers {
+					revision, hash := "", ""
+					if i == 0 {
+						revision, hash = fmt.Sprint(l.Revision), clean(l.Hash[:min(8, len(l.Hash))])
+					}
+					list.AppendRow(table.Row{revision, hash, clean(s.Name), clean(s.Key)})
+				}
 			}
-			return a.print(t, func(w *strings.Builder) {
-				fields(w, "cluster", clean(t.Charter), "signers now", signersText(t.Signers))
-				if len(t.Chain) == 0 {
-					return
-				}
-				w.WriteByte('\n')
-				list := tables.New("→revision", "hash", "signer", "key")
-				for _, l := range t.Chain {
-					if len(l.Signers) == 0 {
-						list.AppendRow(table.Row{fmt.Sprint(l.Revision), clean(l.Hash[:min(8, len(l.Hash))]), "nobody need sign", ""})
-					}
-					for i, s := range l.Signers {
-						revision, hash := "", ""
-						if i == 0 {
-							revision, hash = fmt.Sprint(l.Revision), clean(l.Hash[:min(8, len(l.Hash))])
-						}
-						list.AppendRow(table.Row{revision, hash, clean(s.Name), clean(s.Key)})
-					}
-				}
-				w.WriteString(list.Render() + "\n")
-			})
-		},
+			w.WriteString(list.Render() + "\n")
+		}),
 	})
 }

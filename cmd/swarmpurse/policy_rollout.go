@@ -150,46 +150,35 @@ Experiments are shown with the highest revision that has them: what became of th
 with the first by score, cost, latency and refusals. The intervals may be looked at as often as you like: the chance that any of an experiment's
 ever leaves the truth out is 5%.`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			client, ctx, done, err := a.client(cmd, 0)
-			if err != nil {
-				return err
+		RunE: showing(a, (*api.Client).PolicyHistory, func(w *strings.Builder, h api.History) {
+			if len(h.Revisions) == 0 {
+				w.WriteString("no policy was ever applied\n")
+				return
 			}
-			defer done()
-			h, err := client.PolicyHistory(ctx)
-			if err != nil {
-				return err
+			t := tables.New("→revision", "hash", "state", "what", "at", "node", "by", "why")
+			for _, r := range h.Revisions {
+				if r.Refused != "" {
+					fmt.Fprintf(a.stderr, "revision %d cannot be used by the node that was asked: %s\n", r.Revision, clean(r.Refused))
+				}
+				revision, hash, state := fmt.Sprint(r.Revision), clean(r.Hash[:min(8, len(r.Hash))]), clean(r.State)
+				for _, x := range r.Acts {
+					what := x.What
+					if x.On != "" {
+						what += " on " + x.On
+					}
+					t.AppendRow(table.Row{revision, hash, state, clean(what), instant(x.At), clean(x.Node), clean(x.By), clean(x.Why)})
+					revision, hash, state = "", "", ""
+				}
 			}
-			return a.print(h, func(w *strings.Builder) {
-				if len(h.Revisions) == 0 {
-					w.WriteString("no policy was ever applied\n")
-					return
+			w.WriteString(t.Render() + "\n")
+			for _, r := range h.Revisions {
+				if r.Shadow != nil {
+					fmt.Fprintf(w, "\nshadow of revision %d\n\n", r.Revision)
+					printShadow(w, r.Shadow)
 				}
-				t := tables.New("→revision", "hash", "state", "what", "at", "node", "by", "why")
-				for _, r := range h.Revisions {
-					if r.Refused != "" {
-						fmt.Fprintf(a.stderr, "revision %d cannot be used by the node that was asked: %s\n", r.Revision, clean(r.Refused))
-					}
-					revision, hash, state := fmt.Sprint(r.Revision), clean(r.Hash[:min(8, len(r.Hash))]), clean(r.State)
-					for _, x := range r.Acts {
-						what := x.What
-						if x.On != "" {
-							what += " on " + x.On
-						}
-						t.AppendRow(table.Row{revision, hash, state, clean(what), instant(x.At), clean(x.Node), clean(x.By), clean(x.Why)})
-						revision, hash, state = "", "", ""
-					}
-				}
-				w.WriteString(t.Render() + "\n")
-				for _, r := range h.Revisions {
-					if r.Shadow != nil {
-						fmt.Fprintf(w, "\nshadow of revision %d\n\n", r.Revision)
-						printShadow(w, r.Shadow)
-					}
-					printExperiments(w, fmt.Sprintf(" of revision %d", r.Revision), r.Experiments)
-				}
-			})
-		},
+				printExperiments(w, fmt.Sprintf(" of revision %d", r.Revision), r.Experiments)
+			}
+		}),
 	})
 }
 
