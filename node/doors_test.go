@@ -2,17 +2,10 @@ package node
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,44 +24,16 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/api/apitest"
 	"github.com/swarmpurse/swarmpurse/node/caller"
 )
-
-// selfSigned writes a certificate for 127.0.0.1 and its key.
-func selfSigned(t *testing.T, dir string) (cert, key string, ca *x509.CertPool) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ca, cert, key = x509.NewCertPool(), filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	ca.AppendCertsFromPEM(text)
-	for file, b := range map[string][]byte{cert: text, key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})} {
-		if err := os.WriteFile(file, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key, ca
-}
 
 // TestDoors: a node has several addresses at once. Those for its own machine are free and in clear; at the others, gRPC's too, TLS is spoken
 // and keys are asked for.
 func TestDoors(t *testing.T) {
 	dir := t.TempDir()
-	cert, key, ca := selfSigned(t, dir)
+	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	ca := apitest.WriteCert(t, api.TLSFiles{Cert: cert, Key: key}, "n1")
 	reg := prometheus.NewRegistry()
 	n, err := Open(t.Context(), Options{
 		Name: "n1", Cluster: "test", Gossip: "127.0.0.1:0", HTTP: "unix:" + filepath.Join(dir, "n.sock") + ",127.0.0.1:0,0.0.0.0:0", GRPC: "0.0.0.0:0",

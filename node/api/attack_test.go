@@ -3,17 +3,11 @@ package api_test
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -29,42 +23,12 @@ import (
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
-// writeCert makes a certificate for 127.0.0.1 that vouches for itself, and writes it with its key.
-func writeCert(t *testing.T, f api.TLSFiles, name string) *x509.CertPool {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	cert := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	pool.AppendCertsFromPEM(cert)
-	for file, b := range map[string][]byte{f.Cert: cert, f.Key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw})} {
-		if err := os.WriteFile(file, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return pool
-}
-
 // everywhere serves on every interface, where callers need keys, and gives the address by loopback.
 func everywhere(t *testing.T, o api.Options) (addr string, files api.TLSFiles, ca *x509.CertPool) {
 	t.Helper()
 	dir := t.TempDir()
 	files = api.TLSFiles{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
-	ca = writeCert(t, files, "first")
+	ca = apitest.WriteCert(t, files, "first")
 	s, err := api.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -155,7 +119,7 @@ func TestTLS(t *testing.T) {
 	if name := shown(); name != "first" {
 		t.Errorf("with files that do not belong together it shows %s", name)
 	}
-	writeCert(t, files, "second")
+	apitest.WriteCert(t, files, "second")
 	waitFor(t, func() bool { return shown() == "second" })
 	if failing() || gauge(t, reg, "swarmpurse_tls_certificate_expiry_seconds") < float64(time.Now().Unix()) {
 		t.Error("the metrics say that it fails")
@@ -179,7 +143,7 @@ func gauge(t *testing.T, reg *prometheus.Registry, name string) float64 {
 func TestListenWithTLS(t *testing.T) {
 	dir := t.TempDir()
 	files := api.TLSFiles{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
-	writeCert(t, files, "x")
+	apitest.WriteCert(t, files, "x")
 	text := filepath.Join(dir, "text")
 	if err := os.WriteFile(text, []byte("no PEM"), 0o600); err != nil {
 		t.Fatal(err)
