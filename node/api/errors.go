@@ -92,8 +92,6 @@ func (e *Error) Hint() string {
 		return "sign it with --sign-with FILE or SWARMPURSE_SIGN_WITH, the file of swarmpurse keys operator"
 	case ErrCodeSignature:
 		return "who signs for which revision: swarmpurse keys signers"
-	case ErrCodeDisabled:
-		return "start the node with --faults"
 	case ErrCodeInternal:
 		return "the node's log has the cause"
 	case ErrCodeNotOurs:

@@ -162,3 +162,10 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("refused requests changed the node: limit %d, spent %d, reserved %d, revision %d", limit, spent, reserved, node.Policy().Revision)
 	}
 }
+
+// TestDisabledSaysItAll: what is off is said by the message, with how to have it on; a hint for one thing would be wrong for the next.
+func TestDisabledSaysItAll(t *testing.T) {
+	if h := (&api.Error{Code: api.ErrCodeDisabled, Message: "this cluster runs without encryption; start the nodes with --keyring FILE"}).Hint(); h != "" {
+		t.Errorf("the hint is %q", h)
+	}
+}
