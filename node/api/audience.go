@@ -2,14 +2,11 @@ package api
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"time"
 
-	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/caller"
-	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // Audience says who may use a route. Every route has one: a route without stops the server (handle), and a test holds the table of all.
@@ -59,8 +56,9 @@ type View struct {
 func (v View) Sees(tenant string) bool { return v.All || v.Tenant != "" && v.Tenant == tenant }
 
 // ViewOf is what the caller of a request may see. Without a key, which only a door that needs none lets pass, that is all.
-func ViewOf(ctx context.Context) View {
-	c := caller.From(ctx)
+func ViewOf(ctx context.Context) View { return viewOf(caller.From(ctx)) }
+
+func viewOf(c *caller.Caller) View {
 	if c == nil || c.Operator {
 		return View{All: true}
 	}
@@ -91,26 +89,12 @@ func (s *Server) identify(r *http.Request, who Audience, now time.Time) (*caller
 		}
 		return nil, nil
 	}
-	c, err := s.callers().Find(key, now)
-	if err != nil {
-		reason := "key"
-		if errors.Is(err, caller.ErrExpired) {
-			reason = "expired_key"
-		}
-		s.metrics.refuse(reason)
-		return nil, newError(http.StatusUnauthorized, ErrCodeKey, "", "%v", err)
+	c, err := s.calls.Find(key, now)
+	if err == nil {
+		err = s.calls.Enter(c, now)
 	}
-	switch limit, wait := c.Enter(now); limit {
-	case caller.None:
-	default:
-		what, reason := fmt.Sprintf("%s, burst %d", c.Rate(), c.Burst), "key_rate"
-		if limit == caller.Concurrency {
-			what, reason = fmt.Sprintf("%d requests at once", c.Concurrency), "key_concurrency"
-		}
-		s.metrics.refuse(reason)
-		e := newError(http.StatusTooManyRequests, ErrCodeLimit, "", "caller %q has reached its limit at this node (%s): retry in %v", c.Name, what, wait.Round(time.Millisecond))
-		e.RetryAfter = wait
-		return nil, e
+	if err != nil {
+		return nil, err
 	}
 	if (who == Operators || who == Machine) && !c.Operator {
 		c.Leave(0)
@@ -123,44 +107,6 @@ func (s *Server) identify(r *http.Request, who Audience, now time.Time) (*caller
 func (s *Server) forbid(reason, param, format string, args ...any) error {
 	s.metrics.refuse(reason)
 	return newError(http.StatusForbidden, ErrCodeForbidden, param, format, args...)
-}
-
-// fix makes a call that of the key that it came with.
-func (s *Server) fix(r *http.Request, call *policy.Call) error {
-	c := caller.From(r.Context())
-	if c == nil {
-		return nil
-	}
-	if err := c.Fix(call); err != nil {
-		var f *caller.Forbidden
-		if errors.As(err, &f) {
-			return s.forbid(f.Field, f.Field, "%s", f.Message)
-		}
-		return err
-	}
-	return nil
-}
-
-// own refuses what is about another tenant's decision, in the words for one that nobody made: an id tells nobody whether it is in use.
-func (s *Server) own(r *http.Request, id string) error {
-	v := ViewOf(r.Context())
-	if v.All {
-		return nil
-	}
-	tenant, err := s.node.TenantOf(id)
-	return s.theirs(v, id, tenant, err)
-}
-
-func (s *Server) theirs(v View, id, tenant string, err error) error {
-	if err == nil && v.Sees(tenant) {
-		return nil
-	}
-	if err == nil {
-		s.metrics.refuse("tenant")
-	} else if !errors.Is(err, admit.ErrUnknownID) {
-		return err
-	}
-	return newError(http.StatusNotFound, ErrCodeUnknownID, "", "tenant %q has no decision %q at this node, or it ended so long ago that it is forgotten", v.Tenant, clip(id, maxIDLen))
 }
 
 // whoCalls tells a caller what its key stands for.

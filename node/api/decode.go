@@ -58,78 +58,34 @@ func decodeAdmit(body []byte, req *admit.Request) error {
 	if err := decodeJSON(body, &b); err != nil {
 		return err
 	}
-	for _, f := range [...]struct {
-		name, value string
-		max         int
-	}{
-		{"tenant", b.Tenant, policy.MaxFieldLen},
-		{"agent", b.Agent, policy.MaxFieldLen},
-		{"run", b.Run, policy.MaxFieldLen},
-		{"class", b.Class, policy.MaxFieldLen},
-		{"model", b.Model, policy.MaxFieldLen},
-		{"idempotency_key", b.IdempotencyKey, admit.MaxKeyLen},
-	} {
-		if err := checkLen(f.name, f.value, f.max); err != nil {
-			return err
-		}
+	r := admit.Request{
+		Call: policy.Call{
+			Tenant: b.Tenant, Agent: b.Agent, Run: b.Run, Class: b.Class, Model: b.Model, Priority: b.Priority,
+			PromptTokens: b.PromptTokens, MaxOutputTokens: b.MaxOutputTokens, Data: b.Data, Attributes: b.Attributes,
+		},
+		Wait: admit.UseClassDefault, IdempotencyKey: b.IdempotencyKey,
 	}
-	if err := checkAmount("prompt_tokens", b.PromptTokens); err != nil {
+	var err error
+	if r.Tokens, err = b.Tokens.amounts("tokens"); err != nil {
 		return err
 	}
-	if err := checkAmount("max_output_tokens", b.MaxOutputTokens); err != nil {
-		return err
-	}
-	stated, err := b.Tokens.amounts("tokens")
-	if err != nil {
-		return err
-	}
-	if len(b.Data) > policy.MaxData {
-		return tooMany("data", len(b.Data), policy.MaxData)
-	}
-	for i, d := range b.Data {
-		if most := policy.MaxFieldLen + 1 + policy.MaxDigestLen; len(d) > most {
-			return checkLen(fmt.Sprintf("data[%d]", i), d, most)
-		}
-	}
-	names, digests, err := splitData(b.Data)
-	if err != nil {
-		return err
-	}
-	if len(b.Attributes) > policy.MaxAttributes {
-		return tooMany("attributes", len(b.Attributes), policy.MaxAttributes)
-	}
-	for k, v := range b.Attributes {
-		if err := checkName("attributes", k, policy.MaxFieldLen); err != nil {
-			return err
-		}
-		if len(v) > policy.MaxAttributeLen {
-			return checkLen("attributes."+k, v, policy.MaxAttributeLen)
-		}
-	}
-	wait := admit.UseClassDefault
 	if b.Wait != "" {
-		if wait, err = parseDuration("wait", b.Wait, 0); err != nil {
+		if r.Wait, err = parseDuration("wait", b.Wait, 0); err != nil {
 			return err
 		}
 	}
-	var ttl time.Duration
 	if b.TTL != "" {
-		if ttl, err = parseDuration("ttl", b.TTL, admit.MaxTTL); err != nil {
+		if r.TTL, err = parseDuration("ttl", b.TTL, admit.MaxTTL); err != nil {
 			return err
 		}
-		if ttl == 0 {
+		if r.TTL == 0 {
 			return badRequest(ErrCodeRange, "ttl", `"ttl" must be above 0: leave it out for the default of %v`, admit.DefaultTTL)
 		}
 	}
-	*req = admit.Request{
-		Call: policy.Call{
-			Tenant: b.Tenant, Agent: b.Agent, Run: b.Run, Class: b.Class, Model: b.Model, Priority: b.Priority,
-			PromptTokens: b.PromptTokens, MaxOutputTokens: b.MaxOutputTokens,
-			Tokens: stated, Data: names, Attributes: b.Attributes,
-		},
-		Digests: digests,
-		Wait:    wait, TTL: ttl, IdempotencyKey: b.IdempotencyKey,
+	if err := CheckCall(&r); err != nil {
+		return err
 	}
+	*req = r
 	return nil
 }
 
@@ -149,12 +105,6 @@ func decodeSettle(body []byte) (id string, s admit.Settlement, u *admit.Upstream
 	if err := decodeJSON(body, &b); err != nil {
 		return "", s, nil, err
 	}
-	if err := checkID("id", b.ID); err != nil {
-		return "", s, nil, err
-	}
-	if err := checkLen("outcome", b.Outcome, maxOutcomeLen); err != nil {
-		return "", s, nil, err
-	}
 	if s.Used, err = b.Used.amounts("used"); err != nil {
 		return "", s, nil, err
 	}
@@ -163,18 +113,16 @@ func decodeSettle(body []byte) (id string, s admit.Settlement, u *admit.Upstream
 			return "", s, nil, err
 		}
 	}
-	if b.Score != nil {
-		if err := checkScore(*b.Score); err != nil {
-			return "", s, nil, err
-		}
-	}
 	s.Outcome, s.Score = b.Outcome, b.Score
-	u, err = b.Upstream.read()
+	if err := CheckSettlement(b.ID, &s); err != nil {
+		return "", s, nil, err
+	}
+	u, err = b.Upstream.Read()
 	return b.ID, s, u, err
 }
 
-// read checks what a caller says of its provider; nil if it says nothing.
-func (u *Upstream) read() (*admit.Upstream, error) {
+// Read checks what a caller says of its provider; nil if it says nothing. The error is an *Error.
+func (u *Upstream) Read() (*admit.Upstream, error) {
 	if u == nil {
 		return nil, nil
 	}
@@ -241,13 +189,6 @@ func (u *Usage) counts() (*admit.Usage, error) {
 		return nil, badRequest(ErrCodeMissing, "usage",
 			`"usage" holds no count that is known: send the provider's own object, with prompt_tokens and completion_tokens or input_tokens and output_tokens, or state amounts in "used"`)
 	}
-	// Parts that cannot be are passed over: then all is charged as what is dearer, as a rule.
-	if out.CachedTokens < 0 || out.CachedTokens > out.PromptTokens {
-		out.CachedTokens = 0
-	}
-	if out.ReasoningTokens < 0 || out.ReasoningTokens > out.CompletionTokens {
-		out.ReasoningTokens = 0
-	}
 	return &out, nil
 }
 
@@ -273,7 +214,7 @@ func decodeRelease(body []byte) (string, *admit.Upstream, error) {
 	if err := checkID("id", b.ID); err != nil {
 		return "", nil, err
 	}
-	u, err := b.Upstream.read()
+	u, err := b.Upstream.Read()
 	return b.ID, u, err
 }
 
@@ -468,7 +409,7 @@ func article(value string) string {
 	return value // "number 1.5"
 }
 
-// amounts checks stated amounts and orders them by name.
+// amounts orders stated amounts by name: see checkStated.
 func (m amountMap) amounts(field string) ([]policy.Amount, error) {
 	if len(m) == 0 {
 		return nil, nil
@@ -478,14 +419,11 @@ func (m amountMap) amounts(field string) ([]policy.Amount, error) {
 	}
 	out := make([]policy.Amount, 0, len(m))
 	for name, v := range m {
-		if err := checkName(field, name, maxTokenNameLen); err != nil {
-			return nil, err
-		}
 		if v == nil {
+			if err := checkName(field, name, maxTokenNameLen); err != nil {
+				return nil, err
+			}
 			return nil, badRequest(ErrCodeType, field+"."+name, "%q must be an integer from 0 to %d, not null", field+"."+name, ledger.MaxTokens)
-		}
-		if *v < 0 || *v > int64(ledger.MaxTokens) {
-			return nil, checkAmount(field+"."+name, *v)
 		}
 		out = append(out, policy.Amount{Token: name, Amount: ledger.Tokens(*v)})
 	}
@@ -537,11 +475,16 @@ func parseDuration(field, s string, limit time.Duration) (time.Duration, error) 
 	if err != nil {
 		return 0, badRequest(ErrCodeInvalid, clip(field, maxEchoLen), `%q is %q: write a duration like "250ms", "2s" or "1m30s"`, clip(field, maxEchoLen), clip(s, maxEchoLen))
 	}
+	return d, checkDuration(field, d, limit)
+}
+
+// checkDuration checks a duration of 0 or more, at most limit if that is not 0.
+func checkDuration(field string, d, limit time.Duration) error {
 	if d < 0 {
-		return 0, badRequest(ErrCodeRange, field, "%q is %v: it must not be negative", field, d)
+		return badRequest(ErrCodeRange, field, "%q is %v: it must not be negative", field, d)
 	}
 	if limit > 0 && d > limit {
-		return 0, badRequest(ErrCodeRange, field, "%q is %v: at most %v is allowed", field, d, limit)
+		return badRequest(ErrCodeRange, field, "%q is %v: at most %v is allowed", field, d, limit)
 	}
-	return d, nil
+	return nil
 }

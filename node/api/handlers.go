@@ -23,13 +23,10 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) error {
 	if err := decodeAdmit(body, &req); err != nil {
 		return err
 	}
-	if err := s.fix(r, &req.Call); err != nil {
+	if err := s.calls.Fix(caller.From(r.Context()), &req); err != nil {
 		return err
 	}
 	req.Trace = admit.ParseTrace(r.Header.Get("Traceparent"))
-	if c := caller.From(r.Context()); c != nil {
-		req.Key = c.Name
-	}
 	answer, err := s.node.Admit(r.Context(), &req)
 	if err != nil {
 		return err
@@ -59,13 +56,7 @@ func (s *Server) settle(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.own(r, id); err != nil {
-		return err
-	}
-	if err := s.feedback(id, upstream); err != nil {
-		return err
-	}
-	receipt, err := s.node.Settle(id, settlement)
+	receipt, err := s.calls.Settle(caller.From(r.Context()), id, settlement, upstream)
 	if err != nil {
 		return err
 	}
@@ -85,27 +76,13 @@ func (s *Server) release(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.own(r, id); err != nil {
-		return err
-	}
-	if err := s.feedback(id, upstream); err != nil {
-		return err
-	}
-	receipt, err := s.node.Release(id)
+	receipt, err := s.calls.Release(caller.From(r.Context()), id, upstream)
 	if err != nil {
 		return err
 	}
 	*buf = appendReceipt(body[:0], &receipt)
 	writeBody(w, http.StatusOK, *buf)
 	return nil
-}
-
-// feedback tells the node what a caller says of its provider, if it says anything.
-func (s *Server) feedback(id string, u *admit.Upstream) error {
-	if u == nil {
-		return nil
-	}
-	return s.node.Feedback(id, *u)
 }
 
 func (s *Server) mint(w http.ResponseWriter, r *http.Request) error {
@@ -224,7 +201,7 @@ func (s *Server) decision(w http.ResponseWriter, r *http.Request) error {
 	id, v := r.PathValue("id"), ViewOf(r.Context())
 	d, err := s.node.Decision(id)
 	if !v.All {
-		err = s.theirs(v, id, d.Tenant, err)
+		err = s.calls.theirs(v, id, d.Tenant, err)
 		d.conceal()
 	}
 	if err != nil {

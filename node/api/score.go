@@ -3,6 +3,8 @@ package api
 import (
 	"context"
 	"net/http"
+
+	"github.com/swarmpurse/swarmpurse/node/caller"
 )
 
 // ScoreRequest is the body of POST /v1/score: how good the answer to an admitted call was. It may come before the call is settled, and after, as
@@ -54,7 +56,7 @@ func (s *Server) score(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.own(r, q.ID); err != nil {
+	if err := s.calls.Own(caller.From(r.Context()), q.ID); err != nil {
 		return err
 	}
 	kept, repeated, err := s.node.Score(q.ID, q.Score)

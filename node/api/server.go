@@ -89,7 +89,7 @@ type Server struct {
 	state       stateEvent
 	log         zerolog.Logger
 	metrics     *metrics
-	callers     func() *caller.Table
+	calls       *Calls
 	routes      []Route
 	mux         *http.ServeMux
 	http        *http.Server
@@ -120,17 +120,17 @@ func New(o Options) (*Server, error) {
 		events:      o.Events,
 		log:         o.Logger,
 		metrics:     m,
-		callers:     o.Callers,
+		calls:       &Calls{Node: o.Node, Callers: o.Callers, Refuse: m.refuse},
 		mux:         http.NewServeMux(),
 		origin:      http.NewCrossOriginProtection(),
 		bodyTimeout: orDefault(o.BodyTimeout, defaultBodyTimeout),
 		maxConns:    orDefault(o.MaxConns, defaultMaxConns),
 		grace:       orDefault(o.Grace, defaultGrace),
 	}
-	if s.callers == nil {
-		s.callers = func() *caller.Table { return nil }
+	if s.calls.Callers == nil {
+		s.calls.Callers = func() *caller.Table { return nil }
 	}
-	if err := registerCallers(o.Registerer, s.callers); err != nil {
+	if err := registerCallers(o.Registerer, s.calls.Callers); err != nil {
 		return nil, err
 	}
 	s.mount(o)
