@@ -14,6 +14,8 @@ type once struct {
 	given *bool
 }
 
+func (s once) Drifts(*View, Others) bool { return true }
+
 func (s once) Drift(v *View) (int, Shares) {
 	if *s.given || len(v.Peers) == 0 || v.Peers[0].Row == nil {
 		return -1, 0

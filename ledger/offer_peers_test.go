@@ -15,7 +15,7 @@ func TestSomePeersAreFair(t *testing.T) {
 	const rounds = 20_000
 	seen := map[Holder]int{}
 	for range rounds {
-		ps := r.somePeers()
+		ps := r.somePeers(fewPeers)
 		if len(ps) == 0 || len(ps) > fewPeers {
 			t.Fatalf("%d peers", len(ps))
 		}
@@ -29,8 +29,16 @@ func TestSomePeersAreFair(t *testing.T) {
 			t.Errorf("%v was looked at %d times, not some %d", p.Holder, n, want)
 		}
 	}
+	for few := fewPeers * widen; few < len(r.peers); few *= widen {
+		if n := len(r.somePeers(few)); n == 0 || n > few {
+			t.Errorf("%d of %d", n, few)
+		}
+	}
+	if n := len(r.somePeers(len(r.peers))); n != len(r.peers) {
+		t.Errorf("%d of %d", n, len(r.peers))
+	}
 	r.peers = r.peers[:manyPeers]
-	if n := len(r.somePeers()); n != manyPeers {
+	if n := len(r.somePeers(fewPeers)); n != manyPeers {
 		t.Errorf("%d of %d", n, manyPeers)
 	}
 }

@@ -23,6 +23,9 @@ type Strategy interface {
 	Accept(v *View, n Tokens) bool
 	// Surplus is what the row should say that the holder would give. The view has no peers.
 	Surplus(v *View) Tokens
+	// Drifts says whether Drift may find a peer, from what the rows of live peers come to: as a rule nothing moves, and
+	// that costs less than gathering the peers. The view has none.
+	Drifts(v *View, o Others) bool
 	// Drift names the peer that should get shares, and how many; -1 for none. It is asked again, a few times, with what
 	// is left.
 	Drift(v *View) (peer int, n Shares)
@@ -35,6 +38,13 @@ type Strategy interface {
 	// need not be sent yet, less than that it need not for so many ms, unless its shares, top-ups or window change.
 	// age is the time since it was sent. The view has no peers.
 	Weight(v *View, last, now *Row, age Millis) float64
+}
+
+// Others is what the rows of live peers come to.
+type Others struct {
+	Holders int
+	Demand  Tokens // tokens per second for calls and for asks, of those whose guardians hear of them
+	Alone   Shares // of those whose guardians do not: they stay there
 }
 
 // View is what a strategy may look at: this node's account of one instance and what it knows of others.

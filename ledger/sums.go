@@ -17,6 +17,7 @@ type rowSums struct {
 	swarm, reserved Tokens // of live holders
 	free            Shares
 	away            Tokens // of the others
+	others          Others
 }
 
 // add adds a row, or takes it out with sign -1.
@@ -25,6 +26,12 @@ func (s *rowSums) add(k *Row, alive bool, sign int64) {
 	if alive {
 		s.live += Shares(sign) * k.Shares
 		s.demand += Tokens(sign) * k.Demand
+		s.others.Holders += int(sign)
+		if k.Alone {
+			s.others.Alone += Shares(sign) * k.Shares
+		} else {
+			s.others.Demand += Tokens(sign) * (k.Demand + k.Lent)
+		}
 	}
 	if k.Window != s.window {
 		return

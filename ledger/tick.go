@@ -192,6 +192,9 @@ func (r *Replica) drift(now Instant, in *instance) (gave bool) {
 		return false
 	}
 	in.gifts = slices.DeleteFunc(in.gifts, func(g gift) bool { return due(now, g.at, giftShows) })
+	if s := r.sums(in, a.State(now).Window); !r.cfg.Strategy.Drifts(r.viewSelf(now, in), s.others) {
+		return false
+	}
 	v := r.view(now, in)
 	for range driftMost {
 		i, n := r.cfg.Strategy.Drift(v)

@@ -31,6 +31,8 @@ type revisions struct {
 	since            micros // when what is in force here changed last
 	hashed           uint64 // changes for which hash holds, and one
 	hash             [32]byte
+	looked           uint64 // changes for which lacking holds, and one
+	lacking          bool
 }
 
 // kept is what stays of it on disk.
@@ -331,9 +333,11 @@ func (n *node) hearsRevision(now ledger.Instant, m any) {
 // watchRollout counts, tells, judges and promotes, at every tick.
 func (n *node) watchRollout(now ledger.Instant) {
 	w, r := n.w, &n.roll
-	for _, k := range r.Ask(int64(now), false, n.hasDocument, useless) {
-		for _, i := range n.view.pick(nil, n, -1, n.dice, 1) {
-			n.send(w.nodes[i], wordSize, evRevision, wantDocument{n, k})
+	if n.misses() {
+		for _, k := range r.Ask(int64(now), false, n.hasDocument, useless) {
+			for _, i := range n.view.pick(nil, n, -1, n.dice, 1) {
+				n.send(w.nodes[i], wordSize, evRevision, wantDocument{n, k})
+			}
 		}
 	}
 	if r.tried < 0 {
@@ -364,7 +368,15 @@ func (n *node) watchRollout(now ledger.Instant) {
 // watches reports whether a node's next tick may do something about revisions.
 func (n *node) watches() bool {
 	r := &n.roll
-	return r.tried >= 0 || r.counted || r.changes != r.durable || len(r.State.InForce(n.hasDocument).Missing) > 0
+	return r.tried >= 0 || r.counted || r.changes != r.durable || n.misses()
+}
+
+// misses reports whether there are documents that it knows of and does not have.
+func (n *node) misses() bool {
+	if r := &n.roll; r.looked != r.changes+1 {
+		r.looked, r.lacking = r.changes+1, len(r.State.InForce(n.hasDocument).Missing) > 0
+	}
+	return n.roll.lacking
 }
 
 // operates is what an operator does at this node.

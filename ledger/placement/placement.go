@@ -397,17 +397,24 @@ type dealing struct {
 
 // deal works out how shares should lie; false if nobody has demand. more is demand that the view does not show.
 func deal(v *ledger.View, more float64) (d dealing, ok bool) {
-	total, all := v.Demand+v.Lending+more, ledger.TotalShares
+	o := ledger.Others{Holders: len(v.Peers)}
 	for i := range v.Peers {
 		switch r := v.Peers[i].Row; {
 		case r == nil:
 		case r.Alone:
-			all -= min(r.Shares, all) // they stay there, and what is asked for there is nobody's to serve
+			o.Alone += r.Shares
 		default:
-			total += float64(r.Demand + r.Lent)
+			o.Demand += r.Demand + r.Lent
 		}
 	}
-	if total <= 0 || len(v.Peers) == 0 {
+	return dealOf(v, o, more)
+}
+
+// dealOf is deal for what peers come to. Shares of those whose guardians do not hear of them stay there, and what is asked
+// for there is nobody's to serve.
+func dealOf(v *ledger.View, o ledger.Others, more float64) (d dealing, ok bool) {
+	total, all := v.Demand+v.Lending+more+float64(o.Demand), max(0, ledger.TotalShares-o.Alone)
+	if total <= 0 || o.Holders == 0 {
 		return d, false
 	}
 	d.floor = total / float64(16*v.Members)
@@ -457,6 +464,31 @@ func (Strategy) Along(v *ledger.View, peer int, ask *ledger.Ask) ledger.Shares {
 	return max(0, ledger.Shares(min(n, float64(v.Share)-d.fair(v.Demand+v.Lending, v.Share))))
 }
 
+// Drifts holds when this holder has too few shares to be of use, serves more asks than it can afford, or has more than its part
+// of the demand by what Drift moves.
+func (Strategy) Drifts(v *ledger.View, o ledger.Others) bool {
+	d, ok := dealOf(v, o, 0)
+	if !ok {
+		return false
+	}
+	mine := d.fair(v.Demand+v.Lending, v.Share)
+	return spread(v, &d, mine) || relieves(v) > 0 || excess(v, &d, mine) > 0
+}
+
+// spread reports whether shares lie so thin here that they are of no use.
+func spread(v *ledger.View, d *dealing, mine float64) bool {
+	return mine < d.useless && v.Share > 0 && float64(v.Share) < d.useless
+}
+
+// excess is by how much a holder has more than its part, 0 if it is not worth moving.
+func excess(v *ledger.View, d *dealing, mine float64) float64 {
+	x := float64(v.Share) - mine
+	if mine > 0 && x < max(mine*hysteresis, float64(ledger.TotalShares)/float64(8*v.Members), d.noise(v.Demand+v.Lending)) || x < 1 {
+		return 0
+	}
+	return x
+}
+
 // Drift moves shares from a holder that has more than its part of the demand to one that lacks: a quarter of
 // the smaller difference a step, half of it to one who has less than half of its part. Nothing moves within the hysteresis, nor for what chance explains: smoothed
 // over T, the demand d of calls of c tokens that come at random has a deviation of √(d·c/T). Who lacks twice as
@@ -482,16 +514,15 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 		}
 		return ledger.Shares(lack)
 	}
-	demand := v.Demand + v.Lending
-	mine := d.fair(demand, v.Share)
-	if mine < d.useless && v.Share > 0 && float64(v.Share) < d.useless {
+	mine := d.fair(v.Demand+v.Lending, v.Share)
+	if spread(v, &d, mine) {
 		return most(v, v.Share), v.Share
 	}
 	if i, n := relieve(v); i >= 0 {
 		return i, n
 	}
-	excess := float64(v.Share) - mine
-	if mine > 0 && excess < max(mine*hysteresis, float64(ledger.TotalShares)/float64(8*v.Members), d.noise(demand)) || excess < 1 {
+	excess := excess(v, &d, mine)
+	if excess <= 0 {
 		return -1, 0
 	}
 	all := ledger.Shares(0)
@@ -531,13 +562,8 @@ func (Strategy) Drift(v *ledger.View) (int, ledger.Shares) {
 // itself: where no node's own demand deserves useful shares, all of them lie with the founders, and all calls of the swarm ask
 // those few.
 func relieve(v *ledger.View) (int, ledger.Shares) {
-	if v.Spec.Kind != ledger.Rate || v.MeanCall <= 0 {
-		return -1, 0
-	}
-	serves := v.Lending / float64(v.MeanCall) // a second
-	n := max(float64(v.Share)*serveMost/max(1, serves), hold(v, serveCalls))
-	n = min(n, float64(v.Share)-n)
-	if serves <= serveMost*(1+hysteresis) || n < hold(v, serveCalls) {
+	n := relieves(v)
+	if n <= 0 {
 		return -1, 0
 	}
 	free := func(p *ledger.PeerView) bool { return p.Row != nil && p.Row.Shares == 0 && !p.Given && !p.Row.Alone }
@@ -556,10 +582,24 @@ func relieve(v *ledger.View) (int, ledger.Shares) {
 			continue
 		}
 		if pick--; pick < 0 {
-			return i, ledger.Shares(n)
+			return i, n
 		}
 	}
 	return -1, 0
+}
+
+// relieves is how many shares such a holder gives, 0 if it can afford what it serves.
+func relieves(v *ledger.View) ledger.Shares {
+	if v.Spec.Kind != ledger.Rate || v.MeanCall <= 0 {
+		return 0
+	}
+	serves := v.Lending / float64(v.MeanCall) // a second
+	n := max(float64(v.Share)*serveMost/max(1, serves), hold(v, serveCalls))
+	n = min(n, float64(v.Share)-n)
+	if serves <= serveMost*(1+hysteresis) || n < hold(v, serveCalls) {
+		return 0
+	}
+	return ledger.Shares(n)
 }
 
 // hold is the shares of a rate that hold so many mean calls; 0 for other supplies.

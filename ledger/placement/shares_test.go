@@ -45,6 +45,45 @@ func TestDrift(t *testing.T) {
 	}
 }
 
+// TestDriftsLaw: where Drifts finds from what the rows come to that nothing is to move, Drift moves nothing.
+func TestDriftsLaw(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		v := grant()
+		v.Spec = pool
+		if rapid.Bool().Draw(t, "window") {
+			v.Spec.Kind = ledger.Windowed
+		}
+		v.MeanCall = rapid.SampledFrom([]ledger.Tokens{0, 1, 500, 2000}).Draw(t, "mean call")
+		v.Demand = rapid.Float64Range(0, 3000).Draw(t, "demand")
+		v.Lending = rapid.SampledFrom([]float64{0, 100, 30_000}).Draw(t, "lending")
+		left := ledger.TotalShares
+		part := func(of string) ledger.Shares {
+			n := left * ledger.Shares(rapid.SampledFrom([]int{0, 1, 10, 50, 100}).Draw(t, of)) / 100
+			left -= n
+			return n
+		}
+		v.Share = part("own")
+		var o ledger.Others
+		for i := range rapid.IntRange(0, 4).Draw(t, "peers") {
+			p := peer(fmt.Sprintf("p%d", i), 0, 0)
+			r := p.Row
+			r.Shares, r.Alone = part("share"), rapid.Bool().Draw(t, "alone")
+			r.Demand, r.Lent = ledger.Tokens(rapid.IntRange(0, 3000).Draw(t, "its demand")), ledger.Tokens(rapid.IntRange(0, 3000).Draw(t, "lent"))
+			v.Peers = append(v.Peers, p)
+			o.Holders++
+			if r.Alone {
+				o.Alone += r.Shares
+			} else {
+				o.Demand += r.Demand + r.Lent
+			}
+		}
+		v.Members = 1 + len(v.Peers)
+		if to, n := (Strategy{}).Drift(v); to >= 0 && n > 0 && !(Strategy{}).Drifts(v, o) {
+			t.Fatalf("%d shares would go to %d", n, to)
+		}
+	})
+}
+
 // Who serves more asks than one holder can afford gives shares to peers without any, though nobody's own demand deserves them; not
 // in parts of which calls could not be served.
 func TestRelieve(t *testing.T) {

@@ -234,6 +234,7 @@ func (s *strategy) Give(v *ledger.View, ask *ledger.Ask) ledger.Tokens {
 	return min(ask.Want, v.Givable)
 }
 func (s *strategy) Surplus(v *ledger.View) ledger.Tokens      { return 0 }
+func (s *strategy) Drifts(*ledger.View, ledger.Others) bool   { return false }
 func (s *strategy) Drift(v *ledger.View) (int, ledger.Shares) { return -1, 0 }
 func (s *strategy) Hold(v *ledger.View, ask *ledger.Ask) bool { return true }
 func (s *strategy) Return(v *ledger.View) (int, ledger.Tokens) {
