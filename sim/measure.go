@@ -427,7 +427,7 @@ func (w *world) result() *result.Result {
 	r := &result.Result{
 		Scenario: w.sc.Name, Description: w.sc.Description, Seed: w.sc.Seed, Nodes: w.sc.Nodes,
 		Duration: w.sc.Duration - w.sc.Warmup, Events: w.events, TraceHash: traceHash(w.hash),
-		Systems: []result.System{s}, Panels: m.panels(), Violation: w.violation,
+		Systems: []result.System{s}, Panels: m.panels(), Violation: w.violation, Unsettled: w.unsettled,
 	}
 	r.Rollouts = m.rollouts.results()
 	for _, f := range w.faults {

@@ -64,7 +64,8 @@ const (
 )
 
 // untilStill lets the world go on without load until nothing moves: no call runs, nobody has had anything to tell
-// for a while, but that a window has turned, and everybody knows exactly the same. It has as long as it takes to tell it.
+// for a while, but that a window has turned, and everybody knows exactly the same. It has as long as it takes to tell it, or
+// Scenario.Settle if that is less: then what does not hold yet is not judged.
 func (w *world) untilStill(o Options) {
 	for limit := max(w.end, min(w.lastEnd, w.end+longestCall)) + stillMost + w.told(); w.goesOn(); {
 		w.until(w.now+stillStep, o)
@@ -75,7 +76,12 @@ func (w *world) untilStill(o Options) {
 			w.together()
 			return
 		}
-		if w.goesOn() && w.now >= w.deadline(limit, invariant) {
+		switch s := w.sc.Settle; {
+		case !w.goesOn():
+		case s > 0 && w.now >= w.end+span(s):
+			w.unsettled = fmt.Sprintf("%s: not after %v; %s", invariant, s, detail)
+			return
+		case w.now >= w.deadline(limit, invariant):
 			w.fail(invariant, "%s", detail)
 		}
 	}

@@ -68,13 +68,15 @@ type world struct {
 	waves    []*wave           // to be used again
 	rows     ledger.SharedRows // of the packet at hand
 
-	source   workload.Source
-	next     workload.Call // of the source, already planned
-	calls    int           // that wait or run
-	lastEnd  micros        // when the last of those that run ends, that is
-	stirred  stir          // the last sign that the swarm was not at rest
-	tally    *result.Tally
-	provider scenario.Bucket
+	source  workload.Source
+	next    workload.Call // of the source, already planned
+	calls   int           // that wait or run
+	lastEnd micros        // when the last of those that run ends, that is
+	stirred stir          // the last sign that the swarm was not at rest
+	// unsettled is what was not at rest yet when the scenario gave it no more time.
+	unsettled string
+	tally     *result.Tally
+	provider  scenario.Bucket
 
 	upstreams []*upstream
 	placed    bool // some policy says where calls may run

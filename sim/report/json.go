@@ -39,6 +39,7 @@ type jsonRun struct {
 	Marks       []jsonMark     `json:"marks,omitempty"`
 	Rollouts    []jsonRollout  `json:"rollouts,omitempty"`
 	Violation   *jsonViolation `json:"violation,omitempty"`
+	Unsettled   string         `json:"unsettled,omitempty"`
 	Panels      []jsonPanel    `json:"panels,omitempty"`
 }
 
@@ -141,7 +142,7 @@ func runJSON(r *result.Result, panels bool) jsonRun {
 	j := jsonRun{
 		Label: r.Label, Scenario: r.Scenario, Description: r.Description, Passed: r.Passed(),
 		Seed: r.Seed, Nodes: r.Nodes, Duration: r.Duration.Seconds(), Events: r.Events, TraceHash: r.TraceHash, Wall: r.Wall.Seconds(),
-		Systems: []jsonSystem{}, Bounds: []jsonBound{},
+		Unsettled: r.Unsettled, Systems: []jsonSystem{}, Bounds: []jsonBound{},
 	}
 	for i := range r.Systems {
 		s := &r.Systems[i]

@@ -111,6 +111,9 @@ func facts(r *result.Result) []Fact {
 	if s := r.Wall.Seconds(); s > 0 {
 		f = append(f, Fact{"events/s", humanize.Comma(int64(float64(r.Events) / s))})
 	}
+	if r.Unsettled != "" {
+		f = append(f, Fact{"rest not judged, as", r.Unsettled})
+	}
 	return f
 }
 

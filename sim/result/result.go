@@ -23,6 +23,9 @@ type Result struct {
 	Rollouts []Rollout
 	// Violation is set when an invariant did not hold; figures end there.
 	Violation *Violation
+	// Unsettled is what was not so yet when the time was over that the scenario gives the swarm to come to rest: promises about that
+	// were not judged. Empty as a rule.
+	Unsettled string
 	// Label tells runs of one comparison or sweep apart: it says what differs.
 	Label string
 }

@@ -158,6 +158,7 @@ func (d *decoder) scenario(root *yaml.Node) *Scenario {
 	s.Warmup = d.span(f["warmup"], "warmup", 0, MaxDuration, 0)
 	s.Duration = d.span(f["duration"], "duration", time.Second, MaxDuration, time.Minute)
 	s.Rest = d.span(f["rest"], "rest", 0, MaxDuration, s.Rest)
+	s.Settle = d.span(f["settle"], "settle", time.Second, MaxDuration, 0)
 	if n := f["warmup"]; n != nil && s.Warmup >= s.Duration {
 		d.Report(n, "", "warmup is %v, it must end before duration, which is %v", s.Warmup, s.Duration)
 	}

@@ -21,6 +21,7 @@ type Scenario struct {
 	Warmup      time.Duration // figures count from here on
 	Duration    time.Duration // arrivals end here
 	Rest        time.Duration // after Duration: no arrivals, all faults over; nothing may be stuck at its end
+	Settle      time.Duration // how long after that it goes on at most until the swarm is at rest; 0: as long as that may take
 	// Policies: the first is in force from the start, later ones are revisions that Revise faults bring.
 	Policies []*policy.Policy
 	Network  Network

@@ -47,6 +47,7 @@ var scenarioShape = &document.Shape{Name: "the scenario", Fields: []document.Fie
 	{Name: "warmup", Is: document.Duration, Doc: "Figures count from here on. Default: 0s."},
 	{Name: "duration", Required: true, Is: document.Duration, Doc: "Calls are made for so long."},
 	{Name: "rest", Is: document.Duration, Doc: "Goes on after duration, with no new calls and no faults, so that everything comes to rest. Default: 30s."},
+	{Name: "settle", Is: document.Duration, Doc: "Goes on after rest for at most so long, until nothing moves any more and all know the same. Less than that takes leaves what is promised of a swarm at rest unjudged, and the result says so: in swarms of thousands it takes hours until all know all. Default: as long as it may take."},
 	{Name: "retries", Is: whole(0, MaxRetries), Doc: "How often a caller who is deferred comes back when it was told to. Default: 0."},
 	{Name: "network", Is: document.Schema{One: networkShape}, Doc: "What links do to packets."},
 	{Name: "disk", Is: document.Schema{One: diskShape}, Doc: "What disks take."},
