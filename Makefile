@@ -11,7 +11,7 @@ VCS      := $(shell git status --porcelain >/dev/null 2>&1 && echo auto || echo 
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test ci bench fuzz lint fmt race smoke sim-soak sim-canaries check-deep chaos clean
+.PHONY: help demo build test generate ci bench fuzz lint fmt race smoke sim-soak sim-canaries check-deep chaos clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,9 @@ build: ## Build bin/swarmpurse
 
 test: ## Run all tests
 	$(GO) test ./...
+
+generate: ## Write anew what is made from the code: the table of metrics and the dashboard for Grafana
+	$(GO) generate ./...
 
 # With SWARMPURSE_CI a test that lacks a tool fails, where it else skips.
 ci: export SWARMPURSE_CI := 1

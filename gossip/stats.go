@@ -119,6 +119,9 @@ var (
 	descHealth   = prometheus.NewDesc("swarmpurse_gossip_health_score", "0 is well; more means that this node is slow to answer probes.", nil, nil)
 )
 
+// Metrics describes what a Pool registers; it is not to be registered itself.
+func Metrics() prometheus.Collector { return collector{} }
+
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descBytes, descPackets, descStreams, descMessages, descPayload, descDropped,
 		descItems, descOutbox, descAge, descQueue, descInbox, descMembers, descHealth} {

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/swarmpurse/swarmpurse/node"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 )
 
@@ -20,6 +21,27 @@ Write it to a file and name that under rule_files in Prometheus' configuration. 
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			_, err := a.stdout.Write(telemetry.AlertRules())
+			return err
+		},
+	}
+}
+
+func newDashboardCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "dashboard",
+		Short: "Print a dashboard for Grafana",
+		Long: `Print a dashboard for Grafana 10 or later, as JSON, made for the metrics of this version: decisions, refusals, budgets, service
+levels and the swarm's health to begin with, and below them every metric, each with what it tells.
+
+In Grafana: Dashboards, New, Import, and choose the Prometheus that scrapes the nodes. Every node has a dashboard of its own,
+too, which needs neither: at /ui/ of its HTTP address.`,
+		Example: `  swarmpurse dashboard > swarmpurse.json`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			b, err := telemetry.Dashboard(node.Metrics())
+			if err == nil {
+				_, err = a.stdout.Write(b)
+			}
 			return err
 		},
 	}

@@ -220,6 +220,15 @@ func eventMetrics(reg prometheus.Registerer, h *events.Hub) error {
 	if reg == nil {
 		return nil
 	}
+	for _, c := range eventCollectors(h) {
+		if err := reg.Register(c); err != nil {
+			return fmt.Errorf("http metrics: %w", err)
+		}
+	}
+	return nil
+}
+
+func eventCollectors(h *events.Hub) []prometheus.Collector {
 	list := []prometheus.Collector{
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "swarmpurse_http_event_followers", Help: "Who follow GET /v1/events now."},
 			func() float64 { return float64(h.Followers()) }),
@@ -232,12 +241,7 @@ func eventMetrics(reg prometheus.Registerer, h *events.Hub) error {
 			ConstLabels: prometheus.Labels{"kind": k},
 		}, func() float64 { return float64(h.LeftOut()[k]) }))
 	}
-	for _, c := range list {
-		if err := reg.Register(c); err != nil {
-			return fmt.Errorf("http metrics: %w", err)
-		}
-	}
-	return nil
+	return list
 }
 
 // NewEvents makes the hub of a node's events. life tells this process from earlier ones.

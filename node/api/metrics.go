@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -65,12 +66,23 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.inFlight, m.panics, m.refused, certificates{m}} {
+	for _, c := range m.collectors() {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("http metrics: %w", err)
 		}
 	}
 	return m, nil
+}
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.requests, m.duration, m.inFlight, m.panics, m.refused, certificates{m}}
+}
+
+// Metrics lists what a Server registers.
+func Metrics() []prometheus.Collector {
+	m, _ := newMetrics(nil) // it fails to register only
+	none := func() *caller.Table { return nil }
+	return slices.Concat(m.collectors(), eventCollectors(NewEvents(0)), []prometheus.Collector{callerUse{none}})
 }
 
 // show tells of the certificate of a door.

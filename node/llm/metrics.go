@@ -84,13 +84,23 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	if reg == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.calls, m.replies, m.tokens, m.miscount, m.unreserved, m.duration,
-		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun, m.degraded, m.refused, m.latency, m.paced, m.pause} {
+	for _, c := range m.collectors() {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.calls, m.replies, m.tokens, m.miscount, m.unreserved, m.duration,
+		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun, m.degraded, m.refused, m.latency, m.paced, m.pause}
+}
+
+// Metrics lists what a Proxy registers.
+func Metrics() []prometheus.Collector {
+	m, _ := newMetrics(nil) // it fails to register only
+	return m.collectors()
 }
 
 func (m *metrics) stage(name string, since time.Time) {

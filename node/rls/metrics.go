@@ -24,6 +24,7 @@ type metrics struct {
 	refunds     *prometheus.CounterVec // result
 	early       prometheus.Counter
 	duration    prometheus.Histogram
+	held        prometheus.GaugeFunc
 }
 
 func newMetrics(reg prometheus.Registerer, held func() int) (*metrics, error) {
@@ -39,15 +40,25 @@ func newMetrics(reg prometheus.Registerer, held func() int) (*metrics, error) {
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "swarmpurse_ratelimit_duration_seconds",
 			Help: "Time from request to answer.", Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 13)}),
 	}
+	m.held = prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "swarmpurse_ratelimit_held_reservations",
+		Help: "Reservations that wait for a refund now."}, func() float64 { return float64(held()) })
 	if reg == nil {
 		return m, nil
 	}
-	now := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "swarmpurse_ratelimit_held_reservations",
-		Help: "Reservations that wait for a refund now."}, func() float64 { return float64(held()) })
-	for _, c := range []prometheus.Collector{m.requests, m.descriptors, m.refunds, m.early, m.duration, now} {
+	for _, c := range m.collectors() {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+func (m *metrics) collectors() []prometheus.Collector {
+	return []prometheus.Collector{m.requests, m.descriptors, m.refunds, m.early, m.duration, m.held}
+}
+
+// Metrics lists what a Server registers.
+func Metrics() []prometheus.Collector {
+	m, _ := newMetrics(nil, func() int { return 0 }) // it fails to register only
+	return m.collectors()
 }
