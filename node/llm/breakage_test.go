@@ -243,6 +243,8 @@ func TestOddReplies(t *testing.T) {
 	}
 	const js, sse = "application/json", "text/event-stream"
 	chunk := "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello world\"}}]}\n\n"
+	last := strings.Replace(chunk, "}}]}", `},"finish_reason":"stop"}]}`, 1)
+	long := strings.Replace(chunk, "hello world", strings.Repeat("long ", 300_000), 1)
 	counted := &admit.Usage{PromptTokens: 8, CompletionTokens: 2} // "hi" and its message; "hello world"
 	for _, x := range []struct {
 		name  string
@@ -253,8 +255,12 @@ func TestOddReplies(t *testing.T) {
 	}{
 		{"no usage", reply(200, js, answer+"}"), counted, false, answer + "}"},
 		{"no usage in a stream", reply(200, sse, chunk+"data: [DONE]\n\n"), counted, false, chunk + "data: [DONE]\n\n"},
-		{"no end of a stream", reply(200, sse, chunk), counted, false, chunk},
-		{"usage in the last chunk", reply(200, sse, strings.Replace(chunk, "}]}\n", `}]`+use+"\n", 1)), &admit.Usage{PromptTokens: 3, CompletionTokens: 4}, false, strings.Replace(chunk, "}]}\n", `}]`+use+"\n", 1)},
+		{"no end of a stream", reply(200, sse, chunk), nil, false, chunk},
+		{"no [DONE] of a stream that has finished", reply(200, sse, last), counted, false, last},
+		{"usage in the last chunk of a stream", reply(200, sse, strings.Replace(last, "}]}\n", `}]`+use+"\n", 1)), &admit.Usage{PromptTokens: 3, CompletionTokens: 4}, false, strings.Replace(last, "}]}\n", `}]`+use+"\n", 1)},
+		{"usage so far, and no end of a stream", reply(200, sse, strings.Replace(chunk, "}]}\n", `}]`+use+"\n", 1)), nil, false, strings.Replace(chunk, "}]}\n", `}]`+use+"\n", 1)},
+		{"one of two choices of a stream ends", reply(200, sse, strings.Replace(chunk, `"index":0`, `"index":1`, 1)+last), nil, false, strings.Replace(chunk, `"index":0`, `"index":1`, 1) + last},
+		{"an event of a stream that is too long", reply(200, sse, long+"data: [DONE]\n\n"), nil, false, long + "data: [DONE]\n\n"},
 		{"usage chunk", reply(200, sse, chunk+`data: {"choices":[]`+use+"\n\ndata: [DONE]\n\n"), &admit.Usage{PromptTokens: 3, CompletionTokens: 4}, false, chunk + "data: [DONE]\n\n"},
 		{"an error in a stream", reply(200, sse, chunk+"data: {\"error\":{\"message\":\"x\"}}\n\n"), nil, false, chunk + "data: {\"error\":{\"message\":\"x\"}}\n\n"},
 		{"gzip", reply(200, js, zip(answer+use), "Content-Encoding", "gzip"), &admit.Usage{PromptTokens: 3, CompletionTokens: 4}, false, answer + use},

@@ -313,12 +313,16 @@ type streamState struct {
 	usage  *wire.Usage // the last one seen
 	done   bool        // [DONE] was seen
 	failed bool        // an error event was seen
+	blind  bool        // an event was too long to be looked into
+	open   uint64      // choices that have begun, by index, and have not finished
+	closed uint64      // those that have
 	after  *time.Timer
 	texts  *texts // what went through, for upstreams that tell no usage
 }
 
 // event looks into one event and passes it on.
 func (s *streamState) event(event []byte, whole bool) {
+	s.blind = s.blind || !whole
 	if !whole || !s.look(event) {
 		s.x.write(event)
 	}
@@ -333,7 +337,7 @@ func (s *streamState) look(event []byte) (drop bool) {
 		return false
 	}
 	v := gjson.ParseBytes(data)
-	if e := v.Get("error"); e.IsObject() {
+	if v.Get("error").IsObject() || v.Get("type").Str == "error" { // the second as OpenAI's responses have it
 		s.failed = true
 	}
 	if s.texts != nil {
@@ -347,6 +351,7 @@ func (s *streamState) look(event []byte) (drop bool) {
 		s.response(kind, v.Get("response"))
 		return false
 	}
+	s.choices(v)
 	u := wire.ParseUsage(v.Get("usage"))
 	if u == nil {
 		return false
@@ -363,6 +368,22 @@ func (s *streamState) look(event []byte) (drop bool) {
 	}
 	return false
 }
+
+// choices notes which of a chunk's choices have finished.
+func (s *streamState) choices(v gjson.Result) {
+	v.Get("choices").ForEach(func(_, c gjson.Result) bool {
+		bit := uint64(1) << min(max(c.Get("index").Int(), 0), 63)
+		if c.Get("finish_reason").Type == gjson.String {
+			s.closed |= bit
+		} else {
+			s.open |= bit
+		}
+		return true
+	})
+}
+
+// whole reports whether a stream said that it is complete. An upstream whose connection breaks may look like one that has ended.
+func (s *streamState) whole() bool { return s.done || s.closed != 0 && s.open&^s.closed == 0 }
 
 // message looks into an event of Anthropic's messages. At message_stop the client may know the call as settled.
 func (s *streamState) message(kind string, v gjson.Result) {
@@ -402,7 +423,7 @@ func (s *streamState) settle(status int) {
 	out := x.complete(status)
 	switch {
 	case x.ended:
-	case s.usage != nil:
+	case s.usage != nil && (s.whole() || s.texts == nil):
 		x.settle(out, *s.usage, false)
 	case status >= 400:
 		x.release(out)
@@ -410,6 +431,10 @@ func (s *streamState) settle(status int) {
 		x.settleWhole(outUpstream) // it had begun: what it did before it failed is not known
 	case s.texts == nil:
 		x.settle(out, wire.Usage{}, true)
+	case !s.whole():
+		x.settleWhole(outBroken) // what it has done since, or has told nobody of, is not known
+	case s.blind:
+		x.settleWhole(out) // not all of it was counted
 	default:
 		x.settle(out, wire.Usage{PromptTokens: x.req.PromptTokens, CompletionTokens: s.texts.total()}, true)
 	}
