@@ -45,7 +45,17 @@ func (n *Node) Admit(ctx context.Context, r *admit.Request) (admit.Answer, error
 }
 
 func (n *Node) admit(ctx context.Context, r *admit.Request) (admit.Answer, error) {
+	if n.traces == nil {
+		return n.decide(ctx, r, time.Now())
+	}
 	begin := time.Now()
+	r, span := n.traces.Decide(r, begin)
+	a, err := n.decide(ctx, r, begin)
+	span.End(&a, err)
+	return a, err
+}
+
+func (n *Node) decide(ctx context.Context, r *admit.Request, begin time.Time) (admit.Answer, error) {
 	var a admit.Answer
 	var err error
 	var id admit.ID
@@ -132,7 +142,8 @@ func (n *Node) end(id, how, outcome string, f func(ledger.Instant, admit.ID) (ad
 	if err != nil {
 		return admit.Receipt{}, err
 	}
-	rc, err := f(n.now(), i)
+	begin := time.Now()
+	rc, err := f(n.at(begin), i)
 	if err != nil {
 		return rc, err
 	}
@@ -146,6 +157,9 @@ func (n *Node) end(id, how, outcome string, f func(ledger.Instant, admit.ID) (ad
 		how = telemetry.Late
 	}
 	n.metrics.Settlement(how)
+	if n.traces != nil && !rc.Repeated {
+		n.traces.Ended(&rc, how, outcome, begin)
+	}
 	if !rc.Repeated {
 		for _, c := range rc.Charged {
 			n.metrics.Charge(c.Budget, int64(c.Amount), int64(c.Overrun))

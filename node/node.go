@@ -36,6 +36,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/seal"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
+	"github.com/swarmpurse/swarmpurse/node/telemetry/traces"
 	"github.com/swarmpurse/swarmpurse/policy/outcome"
 )
 
@@ -66,7 +67,8 @@ type Node struct {
 	peers   peers
 	mail    mailer
 	refused *refusals
-	rls     *rls.Server // nil: no gRPC door
+	rls     *rls.Server    // nil: no gRPC door
+	traces  *traces.Tracer // nil: nothing is traced
 	grpcLis *api.Door
 
 	inputs   chan op       // to the loop, for the replica; full means busy
@@ -165,6 +167,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if n.metrics, err = telemetry.New(telemetry.Options{Registerer: o.Registry, Version: o.Version, Revision: o.Revision, Runtime: true}); err != nil {
 		return err
 	}
+	if err := n.openTraces(ctx); err != nil {
+		return err
+	}
 	n.store, err = store.Open(store.Options{Dir: o.Data, Node: o.Name, Cluster: o.Cluster, Logger: n.part("store"), Observer: n.metrics})
 	if err != nil {
 		return err
@@ -215,7 +220,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.pooled.Store(true)
 	if n.proxy, err = llm.New(llm.Options{
-		Admitter: n, Upstreams: ups, Node: o.Name,
+		Admitter: n, Upstreams: ups, Node: o.Name, Traces: n.traces,
 		Registerer: o.Registry, Logger: n.part("proxy"),
 	}); err != nil {
 		return err
@@ -355,6 +360,7 @@ func (n *Node) closeParts() {
 		_ = n.grpcLis.Close()
 	}
 	n.auditor.close()
+	n.closeTraces()
 	if n.store != nil {
 		if err := n.store.Close(); err != nil {
 			n.log.Error().Err(err).Msg("closing the data directory")

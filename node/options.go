@@ -40,6 +40,8 @@ type Options struct {
 	Upstreams   []string                          // NAME=URL
 	UpstreamKey func(name string) (string, error) // the provider's key for an upstream; nil: none is held
 
+	OTLP string // where spans go, as traces.ParseEndpoint takes it; "": nothing is traced
+
 	Faults bool          // allow POST /debug/faults
 	Drain  time.Duration // most that a shutdown waits for calls in flight. Default 20 s
 

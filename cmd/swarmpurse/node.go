@@ -16,6 +16,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/node"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
+	"github.com/swarmpurse/swarmpurse/node/telemetry/traces"
 )
 
 const nodeHelp = `Run a node until SIGTERM or Ctrl-C.
@@ -67,6 +68,7 @@ func newNodeCommand(a *app) *cobra.Command {
 	f.StringArrayVar(&o.Upstreams, "upstream", nil, "provider that the proxy forwards to, as `NAME=URL`, with the name openai or anthropic for calls of those dialects that the policy does not route; repeatable")
 	f.IntVar(&o.GossipBytesPerSecond, "gossip-rate", 25_000, "most `bytes` a second that telling of budgets may cost")
 	f.DurationVar(&o.Drain, "drain", node.DefaultDrain, "how long a shutdown waits for calls in flight")
+	f.StringVar(&o.OTLP, "otlp", "", "`URL` of an OpenTelemetry collector that is sent traces of calls: http://host:4318 or grpc://host:4317, https or grpcs with TLS (default: none, or what OTEL_EXPORTER_OTLP_ENDPOINT says)")
 	f.BoolVar(&o.Faults, "faults", false, "allow POST /debug/faults, which cuts gossip with peers and sets the clock wrong; for tests")
 	f.StringVar(&config, "config", "", "YAML `file` with these flags as keys")
 	f.StringVar(&level, "log-level", "info", "debug, info, warn or error")
@@ -74,6 +76,12 @@ func newNodeCommand(a *app) *cobra.Command {
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := settle(f, a.getenv, &config); err != nil {
 			return err
+		}
+		if o.OTLP == "" {
+			var err error
+			if o.OTLP, err = traces.FromEnvironment(a.getenv); err != nil {
+				return usageError("%w", err)
+			}
 		}
 		log, least, err := telemetry.NewLogger(a.stderr, level, format)
 		if err != nil {

@@ -13,8 +13,9 @@ import (
 
 // Trace is the W3C trace context that a caller sent; the zero value is none.
 type Trace struct {
-	ID   [16]byte
-	Span [8]byte
+	ID    [16]byte
+	Span  [8]byte
+	Quiet bool // the caller's tracer does not record it
 }
 
 // Auditing says what is noted, in parts per million of the calls, by their ids: so a call's decision and its end are both

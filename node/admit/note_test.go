@@ -13,8 +13,11 @@ import (
 func TestParseTrace(t *testing.T) {
 	const good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	tr := ParseTrace(good)
-	if tr.ID[0] != 0x4b || tr.ID[15] != 0x36 || tr.Span[7] != 0xb7 {
-		t.Errorf("%x", tr)
+	if tr.ID[0] != 0x4b || tr.ID[15] != 0x36 || tr.Span[7] != 0xb7 || tr.Quiet {
+		t.Errorf("%+v", tr)
+	}
+	if quiet := ParseTrace(good[:53] + "02"); !quiet.Quiet || quiet.ID != tr.ID {
+		t.Errorf("not sampled: %+v", quiet)
 	}
 	if ParseTrace("cc"+good[2:]+"-later") != tr {
 		t.Error("a later version's was not read")

@@ -22,5 +22,8 @@ func ParseTrace(header string) (t Trace) {
 	if t.ID == [16]byte{} || t.Span == [8]byte{} {
 		return Trace{}
 	}
+	var flags [1]byte
+	_, _ = hex.Decode(flags[:], []byte(header[53:55]))
+	t.Quiet = flags[0]&1 == 0
 	return t
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/llm/wire"
+	"github.com/swarmpurse/swarmpurse/node/telemetry/traces"
 )
 
 // exchange is one call on its way through the proxy. One goroutine, the handler's, owns it.
@@ -36,10 +37,11 @@ type exchange struct {
 	body    string     // what is forwarded, where it was read; else r.Body is
 	held    int64      // bytes counted in Proxy.buffered
 
-	id       string // of the reservation, "" if there is none
-	ended    bool   // it was settled or released
-	routed   bool   // the policy chose the upstream
-	pooled   bool   // the provider's limits that the call runs under are the pool's
+	span     *traces.Call // nil: nothing is traced
+	id       string       // of the reservation, "" if there is none
+	ended    bool         // it was settled or released
+	routed   bool         // the policy chose the upstream
+	pooled   bool         // the provider's limits that the call runs under are the pool's
 	outcome  outcome
 	ttfb     time.Duration
 	answered time.Duration // until the upstream's answer began
@@ -177,7 +179,11 @@ func (x *exchange) admit() *apiError {
 	defer x.p.m.stage("admit", time.Now())
 	o := &x.p.o
 	x.req.Wait = admit.UseClassDefault
-	x.req.Trace = admit.ParseTrace(x.r.Header.Get("Traceparent"))
+	if x.span != nil {
+		x.req.Trace = x.span.Trace()
+	} else {
+		x.req.Trace = admit.ParseTrace(x.r.Header.Get("Traceparent"))
+	}
 	x.req.AsIs, x.req.Forward = !x.changeable(), true
 	x.req.Fixed = x.req.AsIs
 	x.req.TTL = min(o.CallTimeout+o.Drain.Time+time.Minute, admit.MaxTTL)
@@ -297,6 +303,7 @@ func (x *exchange) settle(out outcome, u wire.Usage, counted bool) {
 	x.p.m.tokens.WithLabelValues(x.ep.String(), "prompt", source).Add(float64(u.PromptTokens))
 	x.p.m.tokens.WithLabelValues(x.ep.String(), "completion", source).Add(float64(u.CompletionTokens))
 	x.p.m.unreserved.WithLabelValues(ending).Inc()
+	x.span.Used(admit.Usage(u), counted)
 	x.book(x.p.o.Admitter.Settle(x.id, admit.Settlement{Usage: (*admit.Usage)(&u), Outcome: settleOutcome(out)}))
 }
 
@@ -368,6 +375,7 @@ func (x *exchange) finish() {
 	x.p.m.buffered.Sub(float64(x.held))
 	took := time.Since(x.start)
 	ep := x.ep.String()
+	x.span.End(string(x.outcome), x.outcome.good(), x.id, ep, x.req.Tenant, x.req.Agent)
 	x.p.m.calls.WithLabelValues(ep, string(x.outcome)).Inc()
 	x.p.m.duration.WithLabelValues(ep).Observe(took.Seconds())
 	if x.ttfb > 0 {

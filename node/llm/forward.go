@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/node/admit"
+	"github.com/swarmpurse/swarmpurse/node/telemetry/traces"
 )
 
 // newTransport returns the transport for upstreams: many connections to few hosts, kept alive.
@@ -68,6 +69,9 @@ func (x *exchange) forward() *apiError {
 		// The transport may still be reading the client's body when this handler returns.
 		defer req.Body.Close()
 	}
+	if x.span != nil {
+		x.span.Forward(x.asked(), req.Header)
+	}
 	began := time.Now()
 	resp, err := x.p.o.Transport.RoundTrip(req)
 	x.answered = time.Since(began)
@@ -75,10 +79,20 @@ func (x *exchange) forward() *apiError {
 		return x.unreachable(ctx, err, written.Load())
 	}
 	defer resp.Body.Close()
+	x.span.Answered(resp.StatusCode)
 	x.p.m.replies.WithLabelValues(x.up.Name, statusClass(resp.StatusCode)).Inc()
 	x.p.m.latency.WithLabelValues(x.up.Name).Observe(x.answered.Seconds())
 	x.reply(ctx, resp)
 	return nil
+}
+
+// asked is what the trace is told of the request.
+func (x *exchange) asked() traces.Asked {
+	a := traces.Asked{Dialect: x.dialect.String(), Model: x.req.Model, Upstream: x.up.Name, URL: x.up.URL}
+	if x.plan != nil {
+		a.Operation, a.MaxOutput, a.Stream = x.ep.String(), x.req.MaxOutputTokens, x.plan.Stream
+	}
+	return a
 }
 
 // request builds the outgoing request.

@@ -12,7 +12,7 @@ import (
 func TestImports(t *testing.T) {
 	const ours = "github.com/swarmpurse/swarmpurse/"
 	for dir, allowed := range map[string][]string{
-		".":       {"ledger", "policy", "node/admit", "node/caller", "node/llm/wire"},
+		".":       {"ledger", "policy", "node/admit", "node/caller", "node/llm/wire", "node/telemetry/traces"},
 		"wire":    {"ledger"},
 		"standin": {"node/llm"},
 	} {

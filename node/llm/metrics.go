@@ -27,6 +27,15 @@ const (
 	outPanic        outcome = "panic"        // a bug of ours
 )
 
+// good reports whether a call ended as its caller or the policy wanted it to.
+func (o outcome) good() bool {
+	switch o {
+	case outOK, outClientGone, outDeferred, outDenied, outLeft, outInvalid, outUnauthorized:
+		return true
+	}
+	return false
+}
+
 type metrics struct {
 	calls      *prometheus.CounterVec   // endpoint, outcome
 	replies    *prometheus.CounterVec   // upstream, status

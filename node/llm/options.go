@@ -13,6 +13,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/llm/wire"
+	"github.com/swarmpurse/swarmpurse/node/telemetry/traces"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
@@ -76,6 +77,9 @@ type Options struct {
 	// Transport carries calls upstream. Default: a tuned http.Transport of the proxy's own. One that
 	// replays requests by itself would make a provider charge twice for one reservation.
 	Transport http.RoundTripper
+
+	// Traces is told of calls; nil: nobody is, and the caller's trace context goes on as it came.
+	Traces *traces.Tracer
 
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 	Logger     zerolog.Logger

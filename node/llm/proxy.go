@@ -119,7 +119,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err.write(w, rt.Dialect)
 		return
 	}
-	x := &exchange{p: p, w: w, r: r, rc: http.NewResponseController(w), start: start, outcome: outPanic, dialect: rt.Dialect}
+	x := &exchange{p: p, w: w, r: r, rc: http.NewResponseController(w), start: start, outcome: outPanic, dialect: rt.Dialect, span: p.o.Traces.Call(r, start)}
 	defer func() {
 		// Also when a handler panics: the reservation must end, and the panic goes on to the server.
 		x.finish()

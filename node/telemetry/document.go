@@ -27,7 +27,7 @@ var groups = []group{
 	{"Callers and tenants", []string{"caller_", "tenant_"}},
 	{"The audit log", []string{"audit_"}},
 	{"The data directory", []string{"store_"}},
-	{"The process", []string{"build_", "scrape_"}},
+	{"The process", []string{"build_", "scrape_", "trace_"}},
 }
 
 const prefix = "swarmpurse_"
