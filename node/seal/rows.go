@@ -138,6 +138,10 @@ func (r *Rows) id() [32]byte {
 	return [32]byte(h.Sum(nil))
 }
 
+// mostLives is how many generations follow each other in a directory at most. What is further on is of a directory that was made
+// later, a quarter of a second at the least (store.Identity.Gen): of a node that lost the one before, and whose new key has not come yet.
+const mostLives = 1 << 24
+
 // CheckRows checks the signature of rows that from passed on, unless that was done before. A proof is returned, and nothing refused
 // for it, if their holder has signed another row of the same version.
 func (b *Book) CheckRows(now int64, from string, r *Rows, rows []*ledger.Row) (*Proof, error) {
@@ -148,7 +152,7 @@ func (b *Book) CheckRows(now int64, from string, r *Rows, rows []*ledger.Row) (*
 		b.mu.Unlock()
 		return nil, refuse(UnknownKey, "rows of %v, whose key is not known here", r.holder)
 	}
-	key := pin.Key
+	key, dir := pin.Key, pin.Dir
 	if b.convicted[[32]byte(key)] != nil {
 		b.mu.Unlock()
 		return nil, refuse(Convicted, "%v has signed two different rows of one version", r.holder)
@@ -163,6 +167,9 @@ func (b *Book) CheckRows(now int64, from string, r *Rows, rows []*ledger.Row) (*
 		return nil, err
 	}
 	if !verify(key, rowsSaid(r.holder, r.hashes), r.sig) {
+		if r.holder.Gen-dir >= mostLives {
+			return nil, refuse(UnknownKey, "rows of %v, whose key of a directory later than %x is not known here", r.holder, dir)
+		}
 		return nil, refuse(Forged, "rows of %v with a signature that is not its", r.holder)
 	}
 	b.mu.Lock()

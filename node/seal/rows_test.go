@@ -47,6 +47,8 @@ func TestRowsOfAnother(t *testing.T) {
 		why  Reason
 	}{
 		{"n2 signs for n1", n2.Rows(row("n1", 7, "a", 1, 10)), Forged},
+		{"n2 signs for what follows on that in the same directory", n2.Rows(row("n1", 7+mostLives-1, "a", 1, 10)), Forged},
+		{"a generation of a later directory, whose key is not known yet", n2.Rows(row("n1", 7+mostLives, "a", 1, 10)), UnknownKey},
 		{"a generation before the directory", n1.Rows(row("n1", 6, "a", 1, 10)), UnknownKey},
 		{"of a node that is not known", n2.Rows(row("n4", 7, "a", 1, 10)), UnknownKey},
 	} {
