@@ -56,18 +56,40 @@ func (n *Node) admit(ctx context.Context, r *admit.Request) (admit.Answer, error
 }
 
 func (n *Node) decide(ctx context.Context, r *admit.Request, begin time.Time) (admit.Answer, error) {
-	var a admit.Answer
-	var err error
-	var id admit.ID
-	ok := false
-	if !n.jumped(begin) {
-		id, ok = n.engine.Try(n.at(begin), r)
-	}
-	if ok {
-		a, err = n.engine.Answer(id)
-	} else {
+	a, ok, err := n.try(r, begin)
+	if !ok {
 		a, err = n.offer(ctx, r)
 	}
+	return n.decided(r, a, err, begin)
+}
+
+// TryAdmit is Admit for what can be decided at once, on the goroutine of the caller; false: ask Admit, which may have to wait. Safe for
+// concurrent use.
+func (n *Node) TryAdmit(r *admit.Request) (admit.Answer, bool, error) {
+	if r.IdempotencyKey != "" || n.traces != nil {
+		return admit.Answer{}, false, nil
+	}
+	begin := time.Now()
+	a, ok, err := n.try(r, begin)
+	if ok {
+		a, err = n.decided(r, a, err, begin)
+	}
+	return a, ok, err
+}
+
+func (n *Node) try(r *admit.Request, begin time.Time) (a admit.Answer, ok bool, err error) {
+	if n.jumped(begin) {
+		return a, false, nil
+	}
+	id, ok := n.engine.Try(n.at(begin), r)
+	if ok {
+		a, err = n.engine.Answer(id)
+	}
+	return a, ok, err
+}
+
+// decided counts and tells what became of a call.
+func (n *Node) decided(r *admit.Request, a admit.Answer, err error, begin time.Time) (admit.Answer, error) {
 	if err != nil {
 		return admit.Answer{}, err
 	}

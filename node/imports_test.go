@@ -43,6 +43,9 @@ func TestImportsPointOneWay(t *testing.T) {
 		"node/rls":         {"ledger", "policy", "node/admit", "node/caller"},
 		"node/api":         {"ledger", "policy", "policy/trust", "node/admit", "node/caller", "node/events", "node/api/ui"},
 		"node/api/ui":      {},
+		"node/frame":       {},
+		"node/socket":      {"ledger", "policy", "node/admit", "node/api", "node/caller", "node/frame"},
+		"node/client":      {"node/frame"},
 		"node/events":      {},
 		"node":             {"ledger", "ledger/guardian", "ledger/placement", "gossip", "policy", "policy/document", "policy/outcome", "policy/rollout", "policy/shadow", "policy/trust", "node/"},
 		"sim":              {"ledger", "ledger/placement", "ledger/guardian", "ledger/judge", "node/admit", "node/core", "node/freeze", "node/service", "node/wire", "policy", "policy/rollout", "sim/"},
@@ -75,7 +78,7 @@ func TestImportsPointOneWay(t *testing.T) {
 			"github.com/hashicorp/memberlist": {"gossip"},
 			"github.com/hashicorp/serf/serf":  {"gossip"},
 			"go.etcd.io/bbolt":                {"node/store"},
-			"github.com/rs/zerolog":           {"gossip", "node", "node/store", "node/telemetry", "node/llm", "node/llm/standin", "node/api", "node/rls", "cmd/swarmpurse"},
+			"github.com/rs/zerolog":           {"gossip", "node", "node/store", "node/telemetry", "node/llm", "node/llm/standin", "node/api", "node/rls", "node/socket", "cmd/swarmpurse"},
 		} {
 			if slices.Contains(p.Imports, lib) && !slices.Contains(only, pkg) {
 				t.Errorf("%s imports %s; only %v may", pkg, lib, only)

@@ -10,6 +10,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/llm"
 	"github.com/swarmpurse/swarmpurse/node/rls"
+	"github.com/swarmpurse/swarmpurse/node/socket"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 	"github.com/swarmpurse/swarmpurse/node/telemetry/traces"
 )
@@ -20,7 +21,7 @@ import (
 // telemetry/dashboard.json are made from it.
 func Metrics() []telemetry.Metric {
 	all := telemetry.Names()
-	for _, part := range [][]prometheus.Collector{api.Metrics(), llm.Metrics(), rls.Metrics(), {gossip.Metrics(), ownDescribed{}, &traces.Counts{}}} {
+	for _, part := range [][]prometheus.Collector{api.Metrics(), llm.Metrics(), rls.Metrics(), socket.Metrics(), {gossip.Metrics(), ownDescribed{}, &traces.Counts{}}} {
 		all = append(all, telemetry.Describe(part...)...)
 	}
 	slices.SortFunc(all, func(a, b telemetry.Metric) int { return cmp.Compare(a.Name, b.Name) })

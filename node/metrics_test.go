@@ -58,7 +58,7 @@ func TestMetricsAreWrittenDown(t *testing.T) {
 func TestMetricsAreThoseOfANode(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	n, err := Open(t.Context(), Options{
-		Name: "n1", Cluster: "test", Gossip: "127.0.0.1:0", HTTP: "127.0.0.1:0", GRPC: "127.0.0.1:0", Registry: reg, Logger: zerolog.Nop(),
+		Name: "n1", Cluster: "test", Gossip: "127.0.0.1:0", HTTP: "127.0.0.1:0", GRPC: "127.0.0.1:0", Socket: "unix:" + filepath.Join(t.TempDir(), "s.sock"), Registry: reg, Logger: zerolog.Nop(),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -34,6 +34,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/llm"
 	"github.com/swarmpurse/swarmpurse/node/rls"
 	"github.com/swarmpurse/swarmpurse/node/seal"
+	"github.com/swarmpurse/swarmpurse/node/socket"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 	"github.com/swarmpurse/swarmpurse/node/telemetry/traces"
@@ -70,6 +71,8 @@ type Node struct {
 	rls     *rls.Server    // nil: no gRPC door
 	traces  *traces.Tracer // nil: nothing is traced
 	grpcLis *api.Door
+	socket  *socket.Server // nil: no door for callers in Go
+	sockLis *api.Door
 
 	inputs   chan op       // to the loop, for the replica; full means busy
 	looks    chan op       // to the loop: calls to decide, and questions
@@ -164,6 +167,11 @@ func (n *Node) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if o.Socket != "" {
+		if n.sockLis, err = listenSocket(o.Socket); err != nil {
+			return err
+		}
+	}
 	if n.metrics, err = telemetry.New(telemetry.Options{Registerer: o.Registry, Version: o.Version, Revision: o.Revision, Runtime: true}); err != nil {
 		return err
 	}
@@ -237,6 +245,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 		})
 		n.server.Show(n.grpcLis)
 	}
+	if err == nil && n.sockLis != nil {
+		n.socket, err = socket.New(socket.Options{Node: n, Name: o.Name, Callers: n.callers.Load, Logger: n.part("socket"), Registerer: o.Registry})
+	}
 	if err == nil {
 		err = telemetry.RegisterAudit(o.Registry, n.auditor.state)
 	}
@@ -297,7 +308,7 @@ func (n *Node) Run(ctx context.Context) error {
 	defer stopServing()
 	var doors errgroup.Group // each ends when the context does, or the port fails
 	served := make(chan error, 1)
-	failed := make(chan error, len(n.doors)+1)
+	failed := make(chan error, len(n.doors)+2)
 	serve := func(name string, f func(context.Context, net.Listener) error, ln net.Listener) {
 		doors.Go(func() error {
 			err := f(serveCtx, ln)
@@ -311,8 +322,11 @@ func (n *Node) Run(ctx context.Context) error {
 	if n.rls != nil {
 		serve("gRPC", n.rls.Serve, n.grpcLis)
 	}
+	if n.socket != nil {
+		serve("socket", n.socket.Serve, n.sockLis)
+	}
 	go func() { served <- doors.Wait() }()
-	n.log.Info().Str("gossip", n.pool.Addr()).Str("http", n.HTTPAddr()).Str("grpc", n.GRPCAddr()).Str("version", n.opts.Version).
+	n.log.Info().Str("gossip", n.pool.Addr()).Str("http", n.HTTPAddr()).Str("grpc", n.GRPCAddr()).Str("socket", n.SocketAddr()).Str("version", n.opts.Version).
 		Int64("policy_revision", n.policy.Load().policy.Revision()).Msg("node started")
 
 	var err error
@@ -358,6 +372,9 @@ func (n *Node) closeParts() {
 	}
 	if n.grpcLis != nil {
 		_ = n.grpcLis.Close()
+	}
+	if n.sockLis != nil {
+		_ = n.sockLis.Close()
 	}
 	n.auditor.close()
 	n.closeTraces()

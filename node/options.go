@@ -27,6 +27,7 @@ type Options struct {
 	TLSCert   string // PEM file of the certificate of the HTTP addresses, with its chain; read again when it changes
 	TLSKey    string // PEM file of its key
 	GRPC      string // of the rate limit service, host:port or unix:/path; other than on loopback it needs the certificate, too. "" or "off": there is none
+	Socket    string // of the door for callers in Go (package client), unix:/path. "": there is none
 	Zone      string // where the node runs, told to peers
 	Host      string // the machine that it runs on, told to peers: they choose guardians on others. Default: the host's name
 

@@ -34,6 +34,27 @@ func listenGRPC(addr string, files api.TLSFiles) (*api.Door, error) {
 	return d, err
 }
 
+// listenSocket opens the address of --socket.
+func listenSocket(addr string) (*api.Door, error) {
+	if !strings.HasPrefix(addr, "unix:") {
+		return nil, &OptionError{"socket", fmt.Errorf("%q is no Unix socket", addr), "write it as --socket unix:/run/swarmpurse.sock; other machines use --http"}
+	}
+	d, err := api.Listen(addr, api.TLSFiles{})
+	var le *api.ListenError
+	if errors.As(err, &le) {
+		return nil, &OptionError{"socket", fmt.Errorf("%s: %w", addr, le.Err), strings.ReplaceAll(le.Hint(), "--http", "--socket")}
+	}
+	return d, err
+}
+
+// SocketAddr is where callers in Go find the node, unix:/path; "" if there is no such door.
+func (n *Node) SocketAddr() string {
+	if n.sockLis == nil {
+		return ""
+	}
+	return "unix:" + n.sockLis.Addr().String()
+}
+
 // maxDoors bounds the addresses of --http.
 const maxDoors = 16
 

@@ -56,6 +56,7 @@ func newNodeCommand(a *app) *cobra.Command {
 	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM `file` of the certificate for --http and --grpc, with its chain; read again when it changes")
 	f.StringVar(&o.TLSKey, "tls-key", "", "PEM `file` of the certificate's key")
 	f.StringVar(&o.GRPC, "grpc", node.DefaultGRPC, "`address` of Envoy's rate limit service, host:port or unix:/path, with keys and a certificate like --http; off: none")
+	f.StringVar(&o.Socket, "socket", "", "`address` of a faster door for callers in Go on this machine, unix:/path (default: none)")
 	f.StringSliceVar(&o.Join, "join", nil, "`address` of a member's gossip; repeatable")
 	f.IntVar(&o.BootstrapExpect, "bootstrap-expect", 1, "found a cluster of this many founders; with --join and 1, found none")
 	f.StringVar(&o.PolicyFile, "policy", "", "policy `file`")

@@ -14,7 +14,7 @@ var (
 		"swarmpurse_budget_rights_tokens", "swarmpurse_budget_reserved_tokens", "swarmpurse_budget_spent_tokens", "swarmpurse_budget_issued_tokens",
 		"swarmpurse_budget_lapsed_tokens", "swarmpurse_budget_debt_tokens", "swarmpurse_guarantee_rate_tokens", "swarmpurse_queue_calls", "swarmpurse_queue_tokens",
 		"swarmpurse_reservations_active", "swarmpurse_http_in_flight", "swarmpurse_proxy_in_flight", "swarmpurse_proxy_buffered_bytes",
-		"swarmpurse_http_event_followers", "swarmpurse_ratelimit_held_reservations", "swarmpurse_caller_in_flight", "swarmpurse_audit_bytes",
+		"swarmpurse_http_event_followers", "swarmpurse_ratelimit_held_reservations", "swarmpurse_socket_connections", "swarmpurse_caller_in_flight", "swarmpurse_audit_bytes",
 	}
 	least = []string{
 		"swarmpurse_lease_seconds", "swarmpurse_budget_exhaustion_seconds", "swarmpurse_budget_rate_ratio", "swarmpurse_tls_certificate_expiry_seconds",

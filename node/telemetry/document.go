@@ -24,6 +24,7 @@ var groups = []group{
 	{"The proxy", []string{"proxy_"}},
 	{"HTTP", []string{"http_", "tls_"}},
 	{"The rate limit service", []string{"ratelimit_"}},
+	{"The socket for callers in Go", []string{"socket_"}},
 	{"Callers and tenants", []string{"caller_", "tenant_"}},
 	{"The audit log", []string{"audit_"}},
 	{"The data directory", []string{"store_"}},
