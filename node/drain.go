@@ -230,22 +230,21 @@ func (n *Node) Reload(ctx context.Context) error {
 	} else {
 		n.engine.SetReach(reachOf(ups))
 	}
-	if file := n.opts.PolicyFile; file != "" {
-		p, err := readPolicy(file)
+	if p, by, err := n.givenPolicy(); p != nil || err != nil {
 		switch {
 		case err != nil:
 			errs = append(errs, err)
 		case p.Hash() == n.policy.Load().policy.Hash():
 		default:
 			if err := n.wait(ctx, func(_ ledger.Instant, done func(error)) {
-				e, err := n.fileWord(file, p, time.Now())
+				e, err := n.fileWord(by, p, time.Now())
 				if e == nil {
 					done(err)
 					return
 				}
-				n.learn(telling{entries: []rollout.Entry{*e}}, &adopted{policy: p, by: "--policy " + file, since: time.Now()}, done)
+				n.learn(telling{entries: []rollout.Entry{*e}}, &adopted{policy: p, by: by, since: time.Now()}, done)
 			}); err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", file, err))
+				errs = append(errs, fmt.Errorf("%s: %w", by, err))
 			}
 		}
 	}

@@ -129,8 +129,12 @@ type Node struct {
 	met        ledger.Instant                   // when the membership was taken over last
 }
 
-// Open starts a node: it opens the data directory, joins the pool and listens. Run serves until its context
-// ends. Errors say which option is at fault where one is.
+// New starts a node in this program: [Open] with all the time that it takes.
+func New(o Options) (*Node, error) { return Open(context.Background(), o) }
+
+// Open starts a node: it opens the data directory, joins the pool and listens. From then on it decides on calls ([Node.Admit]); [Node.Run] serves
+// its doors until its context ends, and then ends it in good order, which a program that embeds a node without any wants, too. Errors say which option is
+// at fault where one is. ctx bounds the opening only.
 func Open(ctx context.Context, o Options) (*Node, error) {
 	o, err := o.complete()
 	if err != nil {
@@ -387,8 +391,11 @@ func (n *Node) closeParts() {
 
 // HTTPAddr is where others find the HTTP API: a URL's base, or unix:/path. Of several addresses it is the first that is not for this
 // machine only, else the first that is no socket's. An address that is every interface's is told as the host
-// that gossip is told at.
+// that gossip is told at. "" if there is none.
 func (n *Node) HTTPAddr() string {
+	if len(n.doors) == 0 {
+		return ""
+	}
 	door := n.doors[0]
 	if i := slices.IndexFunc(n.doors, (*api.Door).Locked); i >= 0 {
 		door = n.doors[i]

@@ -23,7 +23,7 @@ type Options struct {
 	Cluster   string // gossip label: clusters of different names never merge. Default "swarmpurse"
 	Gossip    string // host:port for UDP and TCP. Default 127.0.0.1:7946
 	Advertise string // host:port that peers are told. Default: what Gossip came to
-	HTTP      string // host:port, or unix:/path, or several with commas between. Default 127.0.0.1:7070. Other than on loopback they need the next two
+	HTTP      string // host:port, or unix:/path, or several with commas between; "off": there is none. Default 127.0.0.1:7070. Other than on loopback they need the next two
 	TLSCert   string // PEM file of the certificate of the HTTP addresses, with its chain; read again when it changes
 	TLSKey    string // PEM file of its key
 	GRPC      string // of the rate limit service, host:port or unix:/path; other than on loopback it needs the certificate, too. "" or "off": there is none
@@ -35,7 +35,8 @@ type Options struct {
 	BootstrapExpect int      // founders of a new cluster. Default 1; with Join and 1 the node founds nothing
 	KeyringFile     string   // serf keyring: gossip is encrypted with it
 
-	PolicyFile  string                            // YAML; "": what the data directory or the peers have, else the built-in default
+	Policy      string                            // a policy document, for programs that embed a node; or
+	PolicyFile  string                            // YAML file of one; "": what the data directory or the peers have, else the built-in default
 	Data        string                            // data directory; "": in memory, nothing survives
 	AuditMB     int                               // most that the audit log may take on disk, in MiB. Default 256
 	Upstreams   []string                          // NAME=URL
@@ -92,7 +93,7 @@ func (o Options) complete() (Options, error) {
 	def(&o.Gossip, DefaultGossip)
 	def(&o.HTTP, DefaultHTTP)
 	def(&o.Version, "dev")
-	if o.GRPC == noGRPC {
+	if o.GRPC == off {
 		o.GRPC = ""
 	}
 	if o.BootstrapExpect == 0 {
@@ -118,6 +119,8 @@ func (o Options) complete() (Options, error) {
 	case o.BootstrapExpect < 1 || o.BootstrapExpect > maxExpect:
 		return o, &OptionError{"bootstrap-expect", fmt.Errorf("%d founders; 1 to %d are possible", o.BootstrapExpect, maxExpect),
 			"say how many of the first members found the cluster: more than half of them"}
+	case o.Policy != "" && o.PolicyFile != "":
+		return o, &OptionError{"policy", errors.New("both a document and a file are given"), "give one of Options.Policy and Options.PolicyFile"}
 	case o.KeyringFile != "":
 		if _, err := gossip.LoadKeyring(o.KeyringFile); err != nil {
 			return o, &OptionError{"keyring", err, "a keyring is a JSON list of base64 keys of 16, 24 or 32 bytes, the first of which encrypts"}

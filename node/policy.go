@@ -54,17 +54,17 @@ func (n *Node) loadPolicy() error {
 	if err := n.loadRevisions(); err != nil {
 		return err
 	}
-	if file := n.opts.PolicyFile; file != "" {
-		p, err := readPolicy(file)
-		if err != nil {
-			return err
-		}
-		e, err := n.fileWord(file, p, n.started)
+	given, by, err := n.givenPolicy()
+	if err != nil {
+		return err
+	}
+	if given != nil {
+		e, err := n.fileWord(by, given, n.started)
 		switch {
 		case err != nil:
-			n.log.Warn().Err(err).Str("file", file).Msg("the policy file is not used")
+			n.log.Warn().Err(err).Str("policy", by).Msg("the policy of this node's settings is not used")
 		case e != nil:
-			n.roll.take(telling{entries: []rollout.Entry{*e}}, &adopted{policy: p, by: "--policy " + file, since: n.started})
+			n.roll.take(telling{entries: []rollout.Entry{*e}}, &adopted{policy: given, by: by, since: n.started})
 		}
 	}
 	n.putInForce()
@@ -86,7 +86,7 @@ func builtin(since time.Time) *adopted {
 
 // fileWord is what the policy of --policy says, if that is new: it is for all calls, or is tried as a candidate if it says so and
 // there is anything to compare it with. nil if it is known.
-func (n *Node) fileWord(file string, p *policy.Policy, now time.Time) (*rollout.Entry, error) {
+func (n *Node) fileWord(by string, p *policy.Policy, now time.Time) (*rollout.Entry, error) {
 	k, force := rollout.KeyOf(p), n.roll.inForce()
 	if e, known := n.roll.State.Of(k); known {
 		if e.Back != nil {
@@ -103,7 +103,7 @@ func (n *Node) fileWord(file string, p *policy.Policy, now time.Time) (*rollout.
 			return nil, fmt.Errorf("it says that it is to be tried on some calls, and it cannot be tried beside revision %d; apply it with swarmpurse policy apply --whole: %w", force.Stable.Revision, err)
 		}
 	}
-	w := rollout.Word{At: max(0, now.UnixMilli()), Node: n.opts.Name, By: clip("--policy "+file, rollout.MaxBy)}
+	w := rollout.Word{At: max(0, now.UnixMilli()), Node: n.opts.Name, By: clip(by, rollout.MaxBy)}
 	e, err := n.roll.State.Apply(w, k, how, force)
 	if err != nil {
 		return nil, err
@@ -116,6 +116,21 @@ func (n *Node) fileWord(file string, p *policy.Policy, now time.Time) (*rollout.
 }
 
 func clip(s string, most int) string { return s[:min(len(s), most)] }
+
+// givenPolicy is what the options have, nil for nothing, and whose word it is.
+func (n *Node) givenPolicy() (p *policy.Policy, by string, err error) {
+	if src := n.opts.Policy; src != "" {
+		if p, err = policy.Parse("policy", []byte(src)); err != nil {
+			return nil, "", &OptionError{"policy", err, "it is Options.Policy, a document in YAML"}
+		}
+		return p, "the program", nil
+	}
+	if n.opts.PolicyFile == "" {
+		return nil, "", nil
+	}
+	p, err = readPolicy(n.opts.PolicyFile)
+	return p, "--policy " + n.opts.PolicyFile, err
+}
 
 func readPolicy(file string) (*policy.Policy, error) {
 	src, err := os.ReadFile(file)

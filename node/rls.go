@@ -17,8 +17,8 @@ import (
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
-// noGRPC is what --grpc says when the node has no gRPC door.
-const noGRPC = "off"
+// off is what --http and --grpc say when the node has no such door.
+const off = "off"
 
 // listenGRPC opens the address of --grpc: like one of --http, but that TLS is spoken only where others than who is on this machine come in.
 func listenGRPC(addr string, files api.TLSFiles) (*api.Door, error) {
@@ -62,6 +62,9 @@ const maxDoors = 16
 // none such, of --grpc neither, it is for all.
 func (n *Node) listenHTTP() error {
 	o := &n.opts
+	if o.HTTP == off {
+		return nil
+	}
 	addrs := strings.Split(o.HTTP, ",")
 	if len(addrs) > maxDoors {
 		return &OptionError{"http", fmt.Errorf("%d addresses; at most %d are possible", len(addrs), maxDoors), "one for this machine and one for others will do"}

@@ -52,7 +52,7 @@ func newNodeCommand(a *app) *cobra.Command {
 	f.StringVar(&o.Name, "name", host, "`name` of this node, unique in its cluster")
 	f.StringVar(&o.Gossip, "gossip", node.DefaultGossip, "`address` for gossip, UDP and TCP")
 	f.StringVar(&o.Advertise, "advertise", "", "`address` that peers reach the gossip at (default: --gossip)")
-	f.StringSliceVar(&https, "http", []string{node.DefaultHTTP}, "`address` of the HTTP API and the proxy, host:port or unix:/path; other than on loopback callers need keys, and the node a certificate; repeatable")
+	f.StringSliceVar(&https, "http", []string{node.DefaultHTTP}, "`address` of the HTTP API and the proxy, host:port or unix:/path; other than on loopback callers need keys, and the node a certificate; repeatable; off: none")
 	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM `file` of the certificate for --http and --grpc, with its chain; read again when it changes")
 	f.StringVar(&o.TLSKey, "tls-key", "", "PEM `file` of the certificate's key")
 	f.StringVar(&o.GRPC, "grpc", node.DefaultGRPC, "`address` of Envoy's rate limit service, host:port or unix:/path, with keys and a certificate like --http; off: none")
