@@ -173,7 +173,7 @@ func (a *auditor) tell(now time.Time) {
 		return
 	}
 	_, c := a.tl.Head()
-	names := chooseWitnesses(a.n.opts.Name, a.n.pool.Alive())
+	names := chooseWitnesses(a.n.opts.Name, a.n.alive())
 	due := !now.Before(a.nextTell)
 	if c.Size == 0 || !due && slices.Equal(names, a.chosen) {
 		return

@@ -23,8 +23,10 @@ func (n *Node) compare(now ledger.Instant) {
 		return
 	}
 	digest := ledger.Encode(n.replica.Digest())
-	for _, msg := range [][]byte{digest, n.have(), n.haveFrozen(), n.haveRevisions()} {
-		n.post(to, msg)
+	for _, msg := range [][]byte{digest, n.have(), n.haveFrozen(), n.haveRevisions(), n.haveEnrolled()} {
+		if msg != nil {
+			n.post(to, msg)
+		}
 	}
 	n.comparer.Told(now, pause, len(digest), int64(n.opts.GossipBytesPerSecond), n.rand)
 }

@@ -198,7 +198,7 @@ func (n *Node) heir() (to ledger.Holder, ok bool) {
 	_ = n.look(func(ledger.Instant) { charter = n.charterTag() })
 	best := time.Duration(1 << 62)
 	for _, m := range n.pool.Members() {
-		if !m.Self && staying(m) && !stranger(&m, charter) && m.RTT < best {
+		if !m.Self && staying(m) && !stranger(&m, charter) && n.isPeer(&m) && m.RTT < best {
 			to, best, ok = holderOf(m), m.RTT, true
 		}
 	}

@@ -36,6 +36,9 @@ const (
 	msgSums                          // what the sender has counted of an experiment, or of a shadow
 	msgTrust                         // where trust begins, and signed words on revisions of the policy
 	msgDeath                         // an operator's signed word that members are dead, from their heir
+	msgEnrolled                      // operators' signed words on which nodes belong to the swarm
+	msgHaveEnrolled                  // the hash of all such words that the sender has
+	msgWantEnrolled                  // send me those that differ from what I have
 )
 
 // tell sends one of the node's own messages.
@@ -85,6 +88,9 @@ func (n *Node) take(from string, theirs ledger.CharterID, payload []byte) {
 
 // takeFrom is take for one of a peer in its directory dir, as its signature says; 0 for none.
 func (n *Node) takeFrom(from string, dir uint64, theirs ledger.CharterID, payload []byte) {
+	if from != "" && len(payload) > 0 && !n.heeds(from, dir, payload[0]) {
+		return
+	}
 	f, err := n.decode(from, dir, payload)
 	if r := (*seal.Refusal)(nil); errors.As(err, &r) {
 		n.refuse(from, err)
@@ -97,7 +103,7 @@ func (n *Node) takeFrom(from string, dir uint64, theirs ledger.CharterID, payloa
 	}
 	if f != nil {
 		ch := n.inputs
-		if k := payload[0]; k >= msgFrozen && k <= msgTrust {
+		if k := payload[0]; k >= msgFrozen && k <= msgTrust || k >= msgEnrolled && k <= msgWantEnrolled {
 			ch = n.looks // it changes nothing of the replica, so it waits for no disk
 		}
 		_ = n.submit(ch, func(now ledger.Instant) { // full: counted; peers tell again what matters
@@ -170,6 +176,8 @@ func (n *Node) decode(from string, dir uint64, payload []byte) (op, error) {
 			return nil, err
 		}
 		return func(now ledger.Instant) { n.receiveDeath(now, from, d) }, nil
+	case msgEnrolled, msgHaveEnrolled, msgWantEnrolled:
+		return n.decodeEnrolled(from, payload)
 	case msgProposal, msgVote, msgCharter:
 		c, err := ledger.DecodeCharter(body)
 		if err != nil {
@@ -264,7 +272,10 @@ func (n *Node) pushPull(join bool) []byte {
 			parts = append(parts, append([]byte{msgPolicy}, cur.encode()...))
 		}
 	}
-	if ps := n.book.Proofs(); len(ps) > 0 { // one that runs twice may hear of it in no other way
+	if have := n.haveEnrolled(); have != nil {
+		parts = append(parts, have)
+	}
+	if ps := n.book.Proofs(); len(ps) > 0 && len(parts) < wire.MaxParts-1 { // one that runs twice may hear of it in no other way
 		parts = append(parts, append([]byte{msgProof}, ps[n.rand.IntN(len(ps))].Encode()...))
 	}
 	return wire.JoinParts(append(parts, append([]byte{msgSeal}, n.signer.State(parts)...)))
@@ -293,7 +304,7 @@ func (n *Node) takeState(parts [][]byte) {
 		}
 		parts = parts[:last]
 	}
-	theirs := charterIn(parts)
+	theirs, who := charterIn(parts), from
 	for _, p := range parts {
 		if m, err := ledger.Decode(p); err == nil {
 			if g, ok := m.(*ledger.Digest); ok && (dir > 0 && g.From.Node != from || dir == 0 && n.book.Signs(g.From.Node)) {
@@ -303,10 +314,17 @@ func (n *Node) takeState(parts [][]byte) {
 				}
 				n.refuse(g.From.Node, &seal.Refusal{Reason: why, What: "the state of a push/pull that says it is from " + clip(g.From.Node, 64)})
 				return
+			} else if ok && who == "" {
+				who = g.From.Node
 			}
 		}
 	}
+	heard := n.belongs(who, dir)
 	for _, p := range parts {
+		if !heard && len(p) > 0 && !anybodys(p[0]) {
+			n.notEnrolled(who, "the state of a push/pull")
+			continue
+		}
 		if len(p) > 0 && p[0] == msgProof {
 			n.takeProof(from, p[1:])
 			continue

@@ -178,6 +178,7 @@ func (n *Node) tick(now ledger.Instant) {
 	n.watchGuards(now)
 	n.compare(now)
 	n.watchRollout(now)
+	n.judgeEnrolment(now)
 	n.watchOutcomes(now)
 	n.sure(now)
 	if now >= n.met+meetEvery {
@@ -191,7 +192,7 @@ func (n *Node) flush(now ledger.Instant) {
 	for range core.Rounds {
 		decided, pending := n.core.Advance(now)
 		n.answer(decided)
-		if n.held() || !n.core.Ready() || !pending && len(n.extra) == 0 && len(n.after) == 0 && n.frozen.changes == n.frozen.durable && n.roll.changes == n.roll.durable {
+		if n.held() || !n.core.Ready() || !pending && len(n.extra) == 0 && len(n.after) == 0 && n.frozen.changes == n.frozen.durable && n.enrolled.changes == n.enrolled.durable && n.roll.changes == n.roll.durable {
 			return
 		}
 		all := n.begin(now)
@@ -210,6 +211,7 @@ func (n *Node) flush(now ledger.Instant) {
 func (n *Node) begin(now ledger.Instant) []store.Write {
 	ws := n.core.Writes(now)
 	n.writeFrozen()
+	n.writeEnrolled()
 	n.writeRevisions()
 	all := make([]store.Write, 0, len(ws)+len(n.extra))
 	all = append(inBuckets(all, ws), n.extra...)

@@ -45,6 +45,7 @@ func (n *Node) Members() []api.Member {
 		}
 		v.Refused, v.RefusedWhy = n.refused.of(m.Name)
 		v.TwoRows = twoRows[m.Name]
+		v.NotEnrolled = !n.isPeer(&m) || m.Self && n.notIn() != ""
 		v.Revision, _ = strconv.ParseInt(m.Tags[tagRevision], 10, 64)
 		if m.Self {
 			v.Guarding = guardingView(&g)

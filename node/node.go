@@ -103,6 +103,7 @@ type Node struct {
 	founding   founding
 	comparer   core.Comparer
 	frozen     frozen
+	enrolled   enrolment
 	deaths     deaths
 	pooled     atomic.Bool // pool is there
 	signed     signed
@@ -202,12 +203,16 @@ func (n *Node) open(ctx context.Context) (err error) {
 	if err := n.loadFrozen(); err != nil {
 		return err
 	}
+	if err := n.loadEnrolled(); err != nil {
+		return err
+	}
 	if err := n.loadLedger(); err != nil {
 		return err
 	}
 	if err := n.openAudit(); err != nil {
 		return err
 	}
+	n.judgeEnrolment(n.now()) // before anybody can say anything
 	// What was founded or restored is durable before anybody can hear of it.
 	if n.replica.Pending() {
 		n.finish(n.now(), true, n.write(n.begin(n.now())))
@@ -331,7 +336,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	go func() { served <- doors.Wait() }()
 	n.log.Info().Str("gossip", n.pool.Addr()).Str("http", n.HTTPAddr()).Str("grpc", n.GRPCAddr()).Str("socket", n.SocketAddr()).Str("version", n.opts.Version).
-		Int64("policy_revision", n.policy.Load().policy.Revision()).Msg("node started")
+		Str("key", n.identity().Key.String()).Int64("policy_revision", n.policy.Load().policy.Revision()).Msg("node started")
 
 	var err error
 	select {

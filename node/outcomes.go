@@ -49,7 +49,7 @@ func (n *Node) watchOutcomes(now ledger.Instant) {
 		n.extra = append(n.extra, store.Write{Bucket: store.Policy, Key: sumsKey(id)})
 	}
 	n.countOutcomes()
-	tell, write := n.boards.Tick(int64(now), len(n.pool.Alive()))
+	tell, write := n.boards.Tick(int64(now), len(n.alive()))
 	for _, t := range tell {
 		n.cast(fmt.Sprintf("sums/%x/%s", t.ID[:4], n.opts.Name), sumsWeight, append([]byte{msgSums}, wire.EncodeSums(t.ID, t.Rows)...))
 	}

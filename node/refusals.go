@@ -149,6 +149,8 @@ func advice(why seal.Reason) string {
 		return "it tells a change that nobody has signed who is known to sign here; one now and then is told again when that is known"
 	case seal.FalseWord:
 		return "it tells a change under a signature that is not of what it tells: somebody tries to change the policy"
+	case seal.NotEnrolled:
+		return "no operator has signed that it belongs to this swarm: swarmpurse keys enrol NAME --sign-with FILE at any member if it does; if not, stop it, and rotate the gossip key, which it has"
 	case seal.Unproved:
 		return "a peer says that it knows later rows of this node than it has written, and does not show them"
 	}

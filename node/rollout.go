@@ -27,7 +27,7 @@ func (n *Node) watchRollout(now ledger.Instant) {
 	}
 	r := &n.roll
 	s, c, counted := n.engine.Outcomes()
-	do := r.Tick(int64(now), t.key, s, c, counted, n.pool.Alive(), r.has)
+	do := r.Tick(int64(now), t.key, s, c, counted, n.alive(), r.has)
 	if do.Tell != nil {
 		body := wire.EncodeTally(r.Tally.Of, do.Tell)
 		for _, name := range do.To {
@@ -53,7 +53,7 @@ func (n *Node) watchRollout(now ledger.Instant) {
 
 // receiveTally takes a peer's counters over, and tells them on if they are news.
 func (n *Node) receiveTally(from string, of rollout.Key, rows []rollout.Row, body []byte) {
-	if n.roll.Receive(of, rows, n.pool.Alive()) {
+	if n.roll.Receive(of, rows, n.alive()) {
 		n.pass(from, "tally/"+rows[0].Node, tallyWeight, append([]byte{msgTally}, body...))
 	}
 }

@@ -136,6 +136,9 @@ func (n *Node) sendRows(to string, rows []ledger.Row) {
 	}
 	for i := range rows {
 		row := &rows[i]
+		if !n.belongs(row.Holder.Node, row.Holder.Gen) {
+			continue // no peer would take it
+		}
 		switch kept, ok := n.signed.rows[rowKey{row.Holder, row.Instance}]; {
 		case ok && kept.version >= row.Version:
 			add(kept.rows, kept.at)

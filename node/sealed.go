@@ -53,6 +53,11 @@ func (n *Node) takeRows(from string, msg []byte) {
 		n.metrics.RowsReceived(telemetry.Refused, 1)
 		return
 	}
+	if h := r.Holder(); proof == nil && !n.belongs(h.Node, h.Gen) {
+		n.notEnrolled(h.Node, "rows of "+h.String())
+		n.metrics.RowsReceived(telemetry.Refused, 1)
+		return
+	}
 	_ = n.submit(n.inputs, func(now ledger.Instant) {
 		if !n.listens(from, ledger.CharterID{}, msgRows) {
 			return
@@ -88,6 +93,9 @@ func (n *Node) takeSigned(from string, dir uint64, payload []byte) {
 	case msgProof:
 		n.takeProof(from, body)
 	case msgKeys:
+		if !n.heeds(from, dir, msgKeys) {
+			return
+		}
 		ks, err := wire.DecodeKeys(body)
 		if err != nil {
 			n.refuse(from, err)
@@ -97,6 +105,9 @@ func (n *Node) takeSigned(from string, dir uint64, payload []byte) {
 			n.book.Hearsay(k.Node, k.Dir, k.Key[:])
 		}
 	case msgWantProof:
+		if !n.heeds(from, dir, msgWantProof) {
+			return
+		}
 		_ = n.submit(n.inputs, func(now ledger.Instant) { n.prove(now, from) })
 	default:
 		n.takeFrom(from, dir, ledger.CharterID{}, payload)

@@ -119,6 +119,10 @@ func (n *Node) unsignedRows(from string, rows []ledger.Row) []ledger.Row {
 	for i := range rows {
 		h := rows[i].Holder
 		if _, signs := n.book.KeyOf(h.Node, h.Gen); !signs {
+			if !n.belongs(h.Node, h.Gen) {
+				n.notEnrolled(h.Node, fmt.Sprintf("a row of %v without a signature", h))
+				continue
+			}
 			kept = append(kept, rows[i])
 		} else if !n.peers.mixed() { // or it is for members of versions without signatures
 			n.refuse(from, &seal.Refusal{Reason: seal.Unsigned, What: fmt.Sprintf("a row of %v without its signature", h)})

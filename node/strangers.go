@@ -25,7 +25,7 @@ func stranger(m *gossip.Member, charterTag string) bool {
 	return theirs != "" && charterTag != "" && theirs != charterTag
 }
 
-// ours is the membership without strangers. It remembers who is who.
+// ours is the membership without strangers, and without nodes that are not enrolled where that is needed. It remembers who is who.
 func (n *Node) ours(members []gossip.Member) (list []gossip.Member) {
 	tag := n.charterTag()
 	known := make(map[string]bool, len(members))
@@ -36,7 +36,7 @@ func (n *Node) ours(members []gossip.Member) (list []gossip.Member) {
 			n.log.Error().Str("member", m.Name).Str("gossip", m.Addr).Str("theirs", m.Tags[tagCharter]).Str("ours", tag).
 				Msg("two clusters of one name meet, and share nothing: take the one's addresses out of --join of the other, or give one another --cluster")
 		}
-		if known[m.Name] = foreign; !foreign {
+		if known[m.Name] = foreign; !foreign && n.isPeer(m) {
 			list = append(list, *m)
 		}
 	}
@@ -57,7 +57,7 @@ func (n *Node) listens(from string, theirs ledger.CharterID, kind byte) bool {
 	}
 	foreign, known := n.strangers[from]
 	switch kind {
-	case msgPolicy, msgHave, msgWant, msgFrozen, msgHaveFrozen, msgWantFrozen, msgRollout, msgHaveRollout, msgWantRollout, msgWantDocument, msgDocument, msgTally, msgSums, msgTrust:
+	case msgPolicy, msgHave, msgWant, msgFrozen, msgHaveFrozen, msgWantFrozen, msgRollout, msgHaveRollout, msgWantRollout, msgWantDocument, msgDocument, msgTally, msgSums, msgTrust, msgEnrolled, msgHaveEnrolled, msgWantEnrolled:
 		return known && !foreign
 	}
 	return !foreign

@@ -88,6 +88,13 @@ func (n *Node) generation() string { return strconv.FormatUint(n.self().Gen, 16)
 // that the word is on, nil if it is on one that is known. The loop's.
 func (n *Node) signWord(kind string, e rollout.Entry, w rollout.Word, doc *policy.Policy, sig *trust.Signature) (*rollout.Signed, error) {
 	n.setCharter()
+	shown := doc
+	if d := n.roll.docs[e.Key]; shown == nil && kind == trust.Promote && d != nil {
+		shown = d.policy
+	}
+	if err := n.allEnrolled(shown); err != nil {
+		return nil, err
+	}
 	if len(n.roll.Signers()) == 0 {
 		name, err := n.firstSigners(kind, e, w, doc, sig)
 		for _, said := range []*rollout.Word{e.Whole, trialWord(e.Trial)} {

@@ -490,6 +490,9 @@ func (n *Node) unready() (why []string) {
 	if n.replica.Fenced() {
 		why = append(why, "fenced: peers know a later state of this node; restore the newer data directory, or start with an empty one")
 	}
+	if s := n.notIn(); s != "" {
+		why = append(why, s)
+	}
 	if n.failing != nil {
 		why = append(why, fmt.Sprintf("%v: free space on its disk, or check its rights", n.failing))
 	}

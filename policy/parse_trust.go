@@ -10,12 +10,25 @@ import (
 // trust reads who signs what operators do.
 func (d *decoder) trust(p *Policy, n *yaml.Node) {
 	f := d.Mapping(n, trustShape)
-	if f == nil || f["signers"] == nil {
+	if f == nil {
 		return
 	}
+	if f["signers"] != nil {
+		d.signers(p, f["signers"])
+	}
+	if n := f["enrol"]; n != nil {
+		p.enrol = d.Boolean(n, "enrol")
+		if p.enrol && len(p.signers) == 0 {
+			d.Report(document.Deref(n), "list the operators who enrol nodes under trust.signers, or leave enrol out", "enrol needs signers")
+		}
+	}
+}
+
+// signers reads the operators' keys.
+func (d *decoder) signers(p *Policy, n *yaml.Node) {
 	names, keys := map[string]*yaml.Node{}, map[string]*yaml.Node{}
-	p.signersPos = d.Pos(document.Deref(f["signers"]))
-	for _, item := range d.Items(f["signers"], "signers", "write a list of operators' keys, or leave the field out", trust.MaxSigners) {
+	p.signersPos = d.Pos(document.Deref(n))
+	for _, item := range d.Items(n, "signers", "write a list of operators' keys, or leave the field out", trust.MaxSigners) {
 		g := d.Mapping(item, signerShape)
 		if g == nil {
 			continue

@@ -44,6 +44,7 @@ type Policy struct {
 	callers     []Caller
 	signers     []trust.Signer
 	signersPos  Pos
+	enrol       bool
 	rateDomains []*RateDomain
 
 	points bool // a token type of the name PriorityToken is declared

@@ -51,7 +51,7 @@ var documentShape = &document.Shape{Name: "the document", Fields: []document.Fie
 	{Name: "callers", Is: document.Schema{List: callerShape},
 		Doc: "Who may call from elsewhere, by keys that swarmpurse keys caller makes. On loopback and on a Unix socket no key is needed."},
 	{Name: "trust", Is: document.Schema{One: trustShape},
-		Doc: "Whose signature changes of the policy, mints and words on dead members need. Default: nobody's."},
+		Doc: "Whose signature changes of the policy, mints and words on dead members need, and whether nodes do. Default: nobody's."},
 	{Name: "ratelimit", Is: document.Schema{List: rateDomainShape},
 		Doc: "Domains of Envoy's rate limit service (--grpc): what call each descriptor stands for, which the rules then decide on. Default: none, so that Envoy is told that nothing is limited."},
 }}
@@ -72,6 +72,8 @@ var callerShape = &document.Shape{Name: "a caller", Fields: []document.Field{
 var trustShape = &document.Shape{Name: "trust", Fields: []document.Field{
 	{Name: "signers", Is: document.Schema{List: signerShape},
 		Doc: "Operators, one of whom must sign once this document is in force, at every node. The order counts: of two who change the policy without knowing of each other, the one who stands before the other has his will, so a stolen key can be taken off by those before it. Absent: nobody need sign."},
+	{Name: "enrol", Is: document.Schema{Kind: "boolean"},
+		Doc: "true: nodes listen only to nodes that one of the signers has enrolled (swarmpurse keys enrol): all others, who may have the gossip key, are told the policy and no more. It needs signers. Default: false, so that whoever has the gossip key belongs to the swarm."},
 }}
 
 var signerShape = &document.Shape{Name: "a signer", Fields: []document.Field{

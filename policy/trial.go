@@ -66,6 +66,9 @@ func Tryable(stable, candidate *Policy) (waits []string, err error) {
 	if !sameSigners(stable.signers, candidate.signers) {
 		waits = append(waits, "trust.signers")
 	}
+	if stable.enrol != candidate.enrol {
+		waits = append(waits, "trust.enrol")
+	}
 	if !sameRateLimits(stable, candidate) {
 		waits = append(waits, "ratelimit")
 	}

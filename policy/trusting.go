@@ -10,6 +10,9 @@ import (
 // order; nil if nobody need sign. The caller must not change it.
 func (p *Policy) Signers() []trust.Signer { return p.signers }
 
+// Enrols reports whether nodes listen only to nodes that a signer has enrolled once the document is in force.
+func (p *Policy) Enrols() bool { return p.enrol }
+
 func sameSigners(a, b []trust.Signer) bool { return slices.Equal(a, b) }
 
 // checkTrust looks for lists with which operators shut themselves out, and for what signers make void.

@@ -21,11 +21,11 @@ func TestSigners(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 	none := mustParse(t, head+"trust: {}\n")
-	if none.Signers() != nil {
-		t.Errorf("%+v", none.Signers())
+	if none.Signers() != nil || none.Enrols() || !p.Enrols() {
+		t.Errorf("%+v, enrols %v and %v", none.Signers(), none.Enrols(), p.Enrols())
 	}
 	// A candidate's list waits for its promotion.
-	if waits, err := Tryable(none, p); err != nil || fmt.Sprint(waits) != "[trust.signers]" {
+	if waits, err := Tryable(none, p); err != nil || fmt.Sprint(waits) != "[trust.signers trust.enrol]" {
 		t.Errorf("%v, %v", waits, err)
 	}
 }
@@ -43,5 +43,16 @@ func TestCheckTrust(t *testing.T) {
 		if !strings.Contains(said, want) || strings.Contains(said, "only") == strings.Contains(said, "baked") {
 			t.Errorf("%s\nsays %s", doc, said)
 		}
+	}
+}
+
+func TestEnrolNeedsSigners(t *testing.T) {
+	for _, trust := range []string{"{enrol: true}", "{enrol: true, signers: []}"} {
+		if _, err := Parse("doc", []byte(head+"trust: "+trust+"\n")); err == nil || !strings.Contains(err.Error(), "enrol needs signers") && !strings.Contains(err.Error(), "signers") {
+			t.Errorf("%s: %v", trust, err)
+		}
+	}
+	if p := mustParse(t, head+"trust: {enrol: false}\n"); p.Enrols() {
+		t.Error("it enrols")
 	}
 }

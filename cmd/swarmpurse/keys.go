@@ -16,9 +16,9 @@ import (
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
-// newKeysCommand makes and shows keys: of callers, of operators, and of the gossip.
+// newKeysCommand makes and shows keys: of callers, of operators, of nodes, and of the gossip.
 func newKeysCommand(a *app) *cobra.Command {
-	return groupCommand("keys", "Keys of callers, of operators and of gossip", newCallerKeyCommand(a), newKeysShowCommand(a), newOperatorKeyCommand(a), newSignersCommand(a), newGossipKeysCommand(a))
+	return groupCommand("keys", "Keys of callers, of operators, of nodes and of gossip", newCallerKeyCommand(a), newKeysShowCommand(a), newOperatorKeyCommand(a), newSignersCommand(a), newEnrolCommand(a), newExpelCommand(a), newEnrolledCommand(a), newGossipKeysCommand(a))
 }
 
 // newKey is a key that was made.

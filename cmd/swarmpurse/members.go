@@ -58,6 +58,9 @@ func printMembers(w *strings.Builder, list []api.Member) {
 		if m.AuditAlarm != "" {
 			notes = append(notes, "AUDIT LOG CHANGED ("+m.AuditAlarm+")")
 		}
+		if m.NotEnrolled {
+			notes = append(notes, "NOT ENROLLED")
+		}
 		if m.TwoRows {
 			notes = append(notes, "FENCED: it lies, or runs twice")
 		}

@@ -164,6 +164,8 @@ func TestAudiences(t *testing.T) {
 		/v1/policy/rollback:POST:operators
 		/v1/policy/history:GET:operators
 		/v1/trust:GET:operators
+		/v1/enrolment:GET:operators
+		/v1/enrolment:POST:operators
 		/v1/status:GET:operators
 		/v1/audit:GET:operators
 		/v1/overview:GET:operators

@@ -51,6 +51,7 @@ const (
 	ErrCodeCancelled    = "cancelled"
 	ErrCodeInternal     = "internal_error"
 	ErrCodeTooFew       = "not_enough_rights"
+	ErrCodeEnrolment    = "enrolment" // who may be enrolled, and must be
 	ErrCodeNoKey        = "no_api_key"
 	ErrCodeKey          = "invalid_api_key"     // OpenAI's word
 	ErrCodeForbidden    = "permission_denied"   // the key may not do that
@@ -84,6 +85,8 @@ func (e *Error) Hint() string {
 		return "compare with the present one: swarmpurse policy show"
 	case ErrCodeNotReady:
 		return "run: swarmpurse members"
+	case ErrCodeEnrolment:
+		return "run: swarmpurse keys enrolled"
 	case ErrCodeNoKey, ErrCodeKey:
 		return "give the key with --key or SWARMPURSE_KEY"
 	case ErrCodeForbidden:
@@ -151,6 +154,8 @@ func fromNode(err error) *Error {
 		status, code = http.StatusNotFound, ErrCodeMember
 	case errors.Is(err, ErrConflict):
 		status, code = http.StatusConflict, ErrCodeConflict
+	case errors.Is(err, ErrEnrolment):
+		status, code = http.StatusConflict, ErrCodeEnrolment
 	case errors.Is(err, ErrNotRemoved):
 		status, code = http.StatusConflict, ErrCodeNotRemoved
 	case errors.Is(err, ErrTooFew):

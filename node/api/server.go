@@ -177,6 +177,7 @@ func (s *Server) mount(o Options) {
 	}
 	s.handle("/v1/policy/history", methods{"GET": {Operators, s.policyHistory}})
 	s.handle("/v1/trust", methods{"GET": {Operators, s.trust}})
+	s.handle("/v1/enrolment", methods{"GET": {Operators, s.enrolment}, "POST": {Operators, s.enrol}})
 	s.handle("/v1/status", methods{"GET": {Operators, s.status}})
 	s.handle("/healthz", methods{"GET": {Public, s.health}})
 	s.handle("/readyz", methods{"GET": {Public, s.ready}})

@@ -39,6 +39,11 @@ type Node interface {
 	PolicyHistory() History
 	// Trust tells what an operator needs to sign: the cluster, this node, what is in force, and who signs.
 	Trust() Trust
+	// Enrolment tells which nodes are enrolled by operators, and of those that the node knows which are not.
+	Enrolment() Enrolment
+	// Enrol takes an operator's signed word that a node belongs to the swarm, or does not any more. It is durable here and told to all when the call
+	// returns. admit.ErrInvalid, ErrUnsigned, ErrBadSignature, ErrEnrolment if something later was said, or nobody signs, ErrNotReady.
+	Enrol(ctx context.Context, q EnrolRequest) (EnrolReceipt, error)
 	// Mint tops an instance up at this node. ErrUnknownBudget, admit.ErrInvalid.
 	Mint(ctx context.Context, m MintRequest) (MintReceipt, error)
 	// Burn destroys rights of an instance, all that is asked for or none. ErrUnknownBudget, ErrTooFew, admit.ErrInvalid.
@@ -62,6 +67,7 @@ var (
 	ErrTooFew        = errors.New("not enough rights")
 	ErrNotRemoved    = errors.New("not removed")
 	ErrDisabled      = errors.New("disabled")
+	ErrEnrolment     = errors.New("enrolment")
 	ErrNotReady      = errors.New("not ready")
 	ErrUnsigned      = errors.New("the policy in force has trust.signers, so this needs the signature of one of them")
 	ErrBadSignature  = errors.New("the signature does not do")
@@ -315,9 +321,12 @@ type Member struct {
 	Refused    int64  `json:"refused,omitempty"`
 	RefusedWhy string `json:"refused_why,omitempty"`
 	// TwoRows says that it has signed two different rows of one version: it lies, or runs twice. All that it signs is refused.
-	TwoRows bool    `json:"two_rows,omitempty"`
-	Self    bool    `json:"self,omitempty"`
-	RTTMS   float64 `json:"rtt_ms"`
+	TwoRows bool `json:"two_rows,omitempty"`
+	// NotEnrolled says that no operator has enrolled it, which the policy asks for: nobody listens to it. See GET /v1/enrolment.
+	NotEnrolled bool `json:"not_enrolled,omitempty"`
+
+	Self  bool    `json:"self,omitempty"`
+	RTTMS float64 `json:"rtt_ms"`
 	// Ward says that the node that was asked guards this one, and LeaseLeftMS for how long the lease runs that it has
 	// acknowledged, margin included: until then it is not claimed here.
 	Ward        bool      `json:"ward,omitempty"`

@@ -272,7 +272,7 @@ func checkAmounts(t *testing.T, amounts []policy.Amount) {
 func TestImports(t *testing.T) {
 	const module = "github.com/swarmpurse/swarmpurse/"
 	allowed := map[string]bool{
-		module + "ledger": true, module + "policy": true, module + "policy/trust": true, module + "node/admit": true, module + "node/events": true, module + "node/caller": true, module + "node/api/ui": true,
+		module + "ledger": true, module + "policy": true, module + "policy/trust": true, module + "policy/enrol": true, module + "node/admit": true, module + "node/events": true, module + "node/caller": true, module + "node/api/ui": true,
 		"github.com/prometheus/client_golang/prometheus": true, "github.com/rs/zerolog": true, "golang.org/x/net/netutil": true,
 		"github.com/dustin/go-humanize": true, // commas in numbers
 	}

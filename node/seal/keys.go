@@ -133,6 +133,21 @@ func (b *Book) Speaks(name string, dir, gen uint64) error {
 	return nil
 }
 
+// Pins are the keys that nodes have told of themselves, by node; of its own node too.
+func (b *Book) Pins() map[string][]ed25519.PublicKey {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	list := make(map[string][]ed25519.PublicKey, len(b.pins))
+	for name, pins := range b.pins {
+		for _, p := range pins {
+			if !p.hearsay {
+				list[name] = append(list[name], p.Key)
+			}
+		}
+	}
+	return list
+}
+
 // Sizes are how many nodes' keys are known, and how many keys are refused for good.
 func (b *Book) Sizes() (nodes, convicted int) {
 	b.mu.Lock()

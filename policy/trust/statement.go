@@ -28,6 +28,8 @@ const (
 	RollBack = "policy rollback" // a revision is given up
 	Mint     = "mint"            // an instance is topped up
 	Vouch    = "members remove --dead"
+	Enrol    = "node enrol" // a node's key belongs to the swarm
+	Expel    = "node expel" // it does not any more
 )
 
 // Statement is what an operator says. Bytes are signed.
@@ -100,6 +102,11 @@ func OfDeath(charter string, at int64, node, generation string, dead []string, s
 	f = append(f, stated(stock)...)
 	f = append(f, stated(limits)...)
 	return &Statement{Vouch, charter, at, append(f, strconv.FormatBool(unseen), why)}
+}
+
+// OfNode says that a node with a public key belongs to the swarm (Enrol), or does not any more (Expel).
+func OfNode(kind, charter string, at int64, node string, key Key, why string) *Statement {
+	return &Statement{kind, charter, at, []string{node, key.String(), why}}
 }
 
 // Sign signs a statement.

@@ -454,6 +454,14 @@ func (n *Node) Trust() api.Trust {
 	return api.Trust{Charter: "c0de", Node: "fake", Generation: "1", Now: n.now().UnixMilli(), Stable: api.TrustRevision{Revision: n.Policy().Revision, Hash: "c0de"}}
 }
 
+// Enrolment implements api.Node: nobody need be.
+func (n *Node) Enrolment() api.Enrolment { return api.Enrolment{} }
+
+// Enrol implements api.Node: nobody signs.
+func (n *Node) Enrol(context.Context, api.EnrolRequest) (api.EnrolReceipt, error) {
+	return api.EnrolReceipt{}, fmt.Errorf("%w: the policy in force lists no trust.signers, so nobody can enrol nodes", api.ErrEnrolment)
+}
+
 // Mint implements api.Node.
 func (n *Node) Mint(_ context.Context, m api.MintRequest) (api.MintReceipt, error) {
 	if m.Budget != "pot" {
