@@ -128,9 +128,13 @@ func (y *yardstick) take(arm int, v int64) (known, above bool) {
 }
 
 // settled takes in what a call of an arm came to. Only what its provider or its caller counted is compared, not what it is
-// charged for want of that.
+// charged for want of that, nor what tells of one kind of tokens only.
 func (d *drift) settled(candidate bool, r *record, st *Settlement) {
-	if st.Usage == nil && len(st.Used) == 0 {
+	usage := st.Usage
+	if st.Partial {
+		usage = nil
+	}
+	if usage == nil && len(st.Used) == 0 {
 		return
 	}
 	arm := 0
@@ -144,8 +148,8 @@ func (d *drift) settled(candidate bool, r *record, st *Settlement) {
 		return
 	}
 	c := &d.counts[arm]
-	if st.Usage != nil {
-		if known, long := m.output.take(arm, st.Usage.CompletionTokens); known {
+	if usage != nil {
+		if known, long := m.output.take(arm, usage.CompletionTokens); known {
 			c.Outputs++
 			if long {
 				c.Long++
@@ -156,7 +160,7 @@ func (d *drift) settled(candidate bool, r *record, st *Settlement) {
 	hs := r.held()
 	for i := range hs {
 		b := r.bound.takes[i].draw.Budget
-		told := st.Usage != nil || slices.ContainsFunc(st.Used, func(a policy.Amount) bool { return a.Token == b.Token })
+		told := usage != nil || slices.ContainsFunc(st.Used, func(a policy.Amount) bool { return a.Token == b.Token })
 		if b.Spec.Kind == ledger.Slots || !told {
 			continue
 		}

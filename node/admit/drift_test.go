@@ -55,7 +55,8 @@ func TestDriftByArm(t *testing.T) {
 		n.ended(a, "new", 10)
 		n.ended(b, "new", 10) // costs twice as much
 	}
-	// What nobody counted is not compared: one that is charged as reserved, one that is released, one that ends after the trial.
+	// What nobody counted is not compared: one that is charged as reserved, one of which one kind of tokens is known, one that is released, one that ends after the trial.
+	n.settle(n.must(of(b, "known", 10), Admit, CodeOK), Settlement{Usage: &Usage{PromptTokens: 10}, Partial: true})
 	n.settle(n.must(of(b, "known", 10), Admit, CodeOK), Settlement{})
 	if _, err := n.e.Release(n.w.now, n.must(of(b, "known", 10), Admit, CodeOK)); err != nil {
 		t.Fatal(err)
