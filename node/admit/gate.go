@@ -282,10 +282,10 @@ func (w *Waiter) spare(spec *ledger.Spec) ledger.Tokens {
 	return ledger.Part(spec.Amount, w.bound.plan.Class.Headroom)
 }
 
-// expired returns the calls whose time is over.
+// expired returns the calls whose time is over, also those that may wait on for the disk: whether they still do, behind says.
 func (g *gate) expired(now ledger.Instant) (ws []*Waiter) {
 	for w := range g.all() {
-		if now >= max(w.deadline, w.disk) {
+		if now >= w.deadline {
 			ws = append(ws, w)
 		}
 	}

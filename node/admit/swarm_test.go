@@ -143,6 +143,25 @@ func TestSlowDisk(t *testing.T) {
 	n.must(on("day", 10).wait(0), Admit, CodeOK)
 }
 
+// A call that stood behind others while they waited for the disk is refused at its own deadline once those wait for rights: found by TestLaws, which had it wait on for
+// the rest of the disk's second.
+func TestDiskIsWaitedForNoLongerThanTheDiskTakes(t *testing.T) {
+	n := one(t, oneOfEach)
+	n.slow = true
+	first := n.waits(on("day", 1000).wait(UseClassDefault))
+	second := n.waits(on("day", 600).wait(UseClassDefault))
+	third := n.waits(on("day", 250).wait(100 * time.Millisecond))
+	n.w.pass(50 * time.Millisecond)
+	n.slow = false
+	n.w.pass(50 * time.Millisecond)
+	if first.ID == 0 || second.ID != 0 || third.ID == 0 {
+		t.Fatalf("want the first admitted, the second to wait and the third refused: %v, %v, %v", first.ID, second.ID, third.ID)
+	}
+	if a := n.answer(third.ID); a.Verdict != Defer || a.Code == CodeDisk {
+		t.Errorf("%+v", a)
+	}
+}
+
 // The overdraft of a soft ceiling needs a mark of its own, for which a call waits although its time is over.
 func TestOverdraftWaitsForTheDisk(t *testing.T) {
 	n := one(t, oneOfEach)
