@@ -194,6 +194,35 @@ func TestDriftBoundsCanFail(t *testing.T) {
 	holds(t, "model-drift")
 }
 
+// TestBytesAndOverspendingOfTheEconomyCanFail: with more nodes, or where a pool has more to tell than it may, they say more than is bound; and where accounts take
+// hard ceilings for none more is given than there is.
+func TestBytesAndOverspendingOfTheEconomyCanFail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	for _, c := range []struct {
+		scenario string
+		sets     [][2]string
+		broken   string
+	}{
+		{"lifecycles", [][2]string{{"nodes", "16"}}, "bytes_max <= 14kB/s"},
+		{"money", [][2]string{{"nodes", "18"}}, "bytes_max <= 8kB/s"},
+		{"hybrid-price", [][2]string{{"gossip.bytes", "100kB/s"}, {"nodes", "40"}}, "bytes_max <= 25kB/s"},
+		{"overdraft", [][2]string{{"nodes", "36"}}, "bytes_max <= 13kB/s"},
+		{"model-drift", [][2]string{{"nodes", "8"}}, "bytes_max <= 3kB/s"},
+		{"objectives", [][2]string{{"nodes", "12"}}, "bytes_max <= 10kB/s"},
+		{"drift-canary", [][2]string{{"nodes", "16"}}, "bytes_max <= 10kB/s"},
+	} {
+		brokenBy(t, shipped(t, c.scenario, c.sets...), fmt.Sprint(c.sets), Options{Systems: []string{result.Swarm}}, c.broken)
+	}
+	for name, sets := range map[string][][2]string{
+		"lifecycles": {{"workload.acme.rate", "20/s"}}, // more than were topped up, too
+		"money":      nil, "hybrid-price": nil, "objectives": nil,
+	} {
+		brokenBy(t, shipped(t, name, sets...), "no hard ceiling", Options{Systems: []string{result.Swarm}, bug: bugBoundless}, "overspend <= 0")
+	}
+}
+
 // broken runs a shipped scenario with changes to its document, and demands that these bounds of it do not hold. With retry, all
 // callers come back after that time.
 func broken(t *testing.T, name string, sets [][2]string, retry time.Duration, bounds ...string) {

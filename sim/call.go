@@ -33,6 +33,8 @@ type call struct {
 	redirected bool             // its caller has asked another node, as he was told
 	upstream   *policy.Upstream // that it was sent to; nil if the policy routes no calls
 	begins     time.Duration    // until that begins its answer
+	said       int64            // what its stream has it put out, 0 while that is Output, and how long it then runs
+	ran        ledger.Millis
 	wait       ledger.Millis
 	flow       *flow // its answer, if bytes of it are told of
 	charges    []admit.Charge
@@ -169,10 +171,9 @@ func (n *node) decided(c *call) {
 		}
 		n.checkCharges(c)
 		w.tally.Paid(&c.Call, highest(d.Price))
-		runs := c.Runs
 		begins, reached := n.sent(c, &d)
 		c.begins = max(1, begins)
-		runs += ledger.Millis(begins.Milliseconds())
+		runs := c.Runs + ledger.Millis(begins.Milliseconds())
 		if !reached {
 			c.refused, c.unreached, c.wait, runs = true, true, unreachedAgain, unreachedTakes
 		} else if wait, ok := w.provider.Take(w.millis(), c.Prompt+c.Output); ok {

@@ -167,7 +167,7 @@ func (n *node) open(now ledger.Instant, before *ledger.Replica) (*ledger.Replica
 	}
 	r, ws, err := core.Start(now, n.uptime(), ledger.Config{
 		Self: ledger.Holder{Node: n.name, Gen: n.dir}, Zone: w.zoneName(n.zone), Host: n.name,
-		Strategy: w.strategy, Rand: n.dice, Resolve: n.resolve, Bytes: core.MessageBytes(w.pool.rate), Scratch: &w.scratch,
+		Strategy: w.strategy, Rand: n.dice, Resolve: n.specs, Bytes: core.MessageBytes(w.pool.rate), Scratch: &w.scratch,
 	}, w.sc.Policies[n.policy].Guards(), records, before)
 	if err != nil {
 		w.fail("a node loads what it wrote", "%s: %v", n.name, err)
@@ -254,6 +254,15 @@ func (n *node) resolve(id ledger.InstanceID) (ledger.Spec, bool) {
 		return ledger.Spec{}, false
 	}
 	return b.Spec, true
+}
+
+// specs is what the ledger resolves by.
+func (n *node) specs(id ledger.InstanceID) (ledger.Spec, bool) {
+	s, ok := n.resolve(id)
+	if n.w.audit.bug == bugBoundless && s.Ceiling == ledger.Hard {
+		s.Ceiling = ledger.Observe
+	}
+	return s, ok
 }
 
 const wordSize = 64

@@ -111,6 +111,25 @@ func TestCanaryBoundsCanFail(t *testing.T) {
 	broken(t, "divided-canary", [][2]string{{"faults.1.for", "60s"}}, 0, "rolled_back <= 55s", "promoted <= 30s")
 }
 
+// TestDriftCanaryBoundsCanFail: a candidate whose calls cost or put out hardly more is not rolled back for it, nor one that no guard looks at, and none where nodes
+// count nothing; one whose calls run on for longer is later.
+func TestDriftCanaryBoundsCanFail(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	const name = "drift-canary"
+	broken(t, name, [][2]string{{"revisions.0", "{rules.0.cost.compute: 1.05 * prompt_tokens + 1.05 * max_output_tokens, rollout.canary: 10%, rollout.by: agent, rollout.bake: 5m, rollout.guard.cost: +20%}"}, {"upstreams.0.length", "1.2"}},
+		0, "too_dear >= 1", "too_long >= 1")
+	broken(t, name, [][2]string{{"revisions.0", "{rules.0.cost.compute: 2 * prompt_tokens + 2 * max_output_tokens, rollout.canary: 10%, rollout.by: agent, rollout.bake: 5m, rollout.guard.output_length: none}"}}, 0,
+		"too_dear >= 1", "too_long >= 1")
+	broken(t, name, [][2]string{{"workload.agents.runs", "18s"}}, 0, "rolled_back <= 18s")
+	broken(t, name, [][2]string{{"policy.budgets.0.ceiling.size", "100%"}}, 0, "set_aside <= 150%")
+	broken(t, name, [][2]string{{"policy.budgets.0.ceiling.size", "50%"}}, 0, "overrun <= 2%")
+	broken(t, name, [][2]string{{"policy.budgets.0.supply.amount", "1500k"}}, 0, "in_budget >= 99%")
+	brokenBy(t, shipped(t, name), "nothing counted", Options{bug: bugUncounted}, "too_dear >= 1", "too_long >= 1")
+	holds(t, name)
+}
+
 // TestRolloutBugsAreFound: nodes that try a candidate on other calls than the rest, and nodes that do not hear of a roll back.
 func TestRolloutBugsAreFound(t *testing.T) {
 	sc := shipped(t, "bad-canary", [2]string{"duration", "30s"}, [2]string{"workload.0.rate", "200/s"})

@@ -91,6 +91,13 @@ func (t *trials) figures(s *result.System) {
 		into := &s.Promoted
 		if x.back {
 			s.Rollbacks++
+			switch what, _, _ := strings.Cut(x.Why, ": "); {
+			case x.By != rollout.Guardian:
+			case what == rollout.OutputLength:
+				s.TooLong++
+			case what == rollout.Cost:
+				s.TooDear++
+			}
 			into = &s.RolledBack
 		}
 		if math.IsNaN(*into) || took > *into {

@@ -1,12 +1,15 @@
 package sim
 
 import (
+	"math"
 	"slices"
 	"time"
 
+	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/sim/scenario"
+	"github.com/swarmpurse/swarmpurse/sim/workload"
 )
 
 // unreachedTakes is the time from the admission of a call until its caller knows that the upstream does not answer, and unreachedAgain the pause
@@ -85,7 +88,27 @@ func (n *node) sent(c *call, d *admit.Details) (begins time.Duration, reached bo
 	if !n.reaches(u) {
 		return 0, false
 	}
+	u.writes(c, d.Advice)
 	return time.Duration(u.begins.draw(n.dice)) * time.Microsecond, true
+}
+
+// writes has a call's answer be as long as this upstream's are, and take its time, beside what its stream says, however often it is sent anywhere.
+func (u *upstream) writes(c *call, a *admit.Advice) {
+	if u.Length == 0 && c.said == 0 {
+		return
+	}
+	if c.said == 0 {
+		c.said, c.ran = c.Output, c.Runs
+	}
+	most, length := c.Max, u.Length
+	if a != nil && a.MaxOutputTokens > 0 {
+		most = min(most, a.MaxOutputTokens)
+	}
+	if length == 0 {
+		length = 1
+	}
+	c.Output = min(most, max(1, int64(math.Round(float64(c.said)*length))))
+	c.Runs = max(0, c.ran+ledger.Millis((workload.DefaultRuns(0, c.Output)-workload.DefaultRuns(0, c.said)).Milliseconds()))
 }
 
 // answered tells the node how long the upstream took to begin, and counts what the call costs there.

@@ -134,6 +134,7 @@ const (
 	bugOtherSplit      // some nodes choose other calls for the candidate
 	bugForgive         // some nodes do not hear that a revision was rolled back
 	bugUncounted       // from a third of the run on nodes charge calls, and learn nothing from them
+	bugBoundless       // accounts take hard ceilings for none
 )
 
 // Swarm runs the scenario with the swarm only. The error says why the run could not be made; what went wrong in it

@@ -40,25 +40,30 @@ const alpha = FalseAlarm / Judges / 5
 // p99 is the part of calls that a p99 leaves above it.
 const p99 = 0.01
 
+// What a Breach is of, as policies name what they guard.
+const (
+	DenyRate     = "deny_rate"
+	P99Wait      = "p99_wait"
+	OutputLength = "output_length"
+	Cost         = "cost"
+)
+
 // Breach is why a candidate is rolled back.
-type Breach struct {
-	What string // deny_rate, p99_wait, output_length, cost
-	Why  string
-}
+type Breach struct{ What, Why string }
 
 // Judge looks whether the candidate surely does worse than the guard allows; nil: not surely, so far.
 func Judge(g policy.Guard, stable, candidate *Counts) *Breach {
 	level := math.Log(1 / alpha)
 	if g.DenyRate != policy.Unguarded && worse(stable.Refused, stable.Calls, candidate.Refused, candidate.Calls, float64(g.DenyRate)/1e6) >= level {
-		return &Breach{"deny_rate", fmt.Sprintf("the candidate refused %s of its %d calls, the stable revision %s of %d; %s more is allowed",
+		return &Breach{DenyRate, fmt.Sprintf("the candidate refused %s of its %d calls, the stable revision %s of %d; %s more is allowed",
 			part(candidate.Refused, candidate.Calls), candidate.Calls, part(stable.Refused, stable.Calls), stable.Calls, ppm(g.DenyRate))}
 	}
 	if g.OutputLength != policy.Unguarded && worse(stable.Long, stable.Outputs, candidate.Long, candidate.Outputs, float64(g.OutputLength)/1e6) >= level {
-		return &Breach{"output_length", fmt.Sprintf("%s of the candidate's %d calls put out more than 95%% of calls of their model used to, and of the stable revision's %d %s; %s more is allowed",
+		return &Breach{OutputLength, fmt.Sprintf("%s of the candidate's %d calls put out more than 95%% of calls of their model used to, and of the stable revision's %d %s; %s more is allowed",
 			part(candidate.Long, candidate.Outputs), candidate.Outputs, stable.Outputs, part(stable.Long, stable.Outputs), ppm(g.OutputLength))}
 	}
 	if g.Cost != policy.Unguarded && worse(stable.Dear, stable.Costs, candidate.Dear, candidate.Costs, float64(g.Cost)/1e6) >= level {
-		return &Breach{"cost", fmt.Sprintf("%s of the candidate's %d calls cost more than 95%% of calls of their model used to, and of the stable revision's %d %s; %s more is allowed",
+		return &Breach{Cost, fmt.Sprintf("%s of the candidate's %d calls cost more than 95%% of calls of their model used to, and of the stable revision's %d %s; %s more is allowed",
 			part(candidate.Dear, candidate.Costs), candidate.Costs, stable.Costs, part(stable.Dear, stable.Costs), ppm(g.Cost))}
 	}
 	if g.P99Wait == policy.Unguarded {
@@ -71,7 +76,7 @@ func Judge(g policy.Guard, stable, candidate *Counts) *Breach {
 		}
 		sn, cn := stable.Admitted(), candidate.Admitted()
 		if against(stable.Longer[i], sn, p99, 1) >= level && against(candidate.Longer[j], cn, 0, p99) >= level {
-			return &Breach{"p99_wait", fmt.Sprintf(
+			return &Breach{P99Wait, fmt.Sprintf(
 				"%s of the candidate's %d admitted calls waited longer than %s of their latency budget, and of the stable revision's %d only %s longer than %s; a p99 of %s more is allowed",
 				part(candidate.Longer[j], cn), cn, step(j), sn, part(stable.Longer[i], sn), step(i), ppm(g.P99Wait))}
 		}

@@ -100,6 +100,7 @@ type System struct {
 	Returns                             int64         // callers who were deferred and came back within one second, at most
 	RolledBack, Promoted                float64       // seconds from when a candidate was applied until all nodes went by its end; the longest; NaN if none ended so
 	Rollbacks                           int64         // candidates that were rolled back
+	TooLong, TooDear                    int64         // of them, by the guard since their calls put out more than is usual for their model, or cost more
 	Classes                             []Class
 	Drift                               float64 // largest part of a model's late calls, at one node, that put out more than was learned; NaN where nothing was learned
 	DriftLasts                          float64 // seconds for which it was more, at one node, than what nodes take for a drift; the longest

@@ -88,6 +88,7 @@ var upstreamShape = &document.Shape{Name: "an upstream", Fields: []document.Fiel
 	{Name: "name", Required: true, Is: document.Name, Doc: "What the policy calls it."},
 	{Name: "zone", Is: document.Name, Doc: "Where it stands: nodes that a partition cuts off from that zone do not reach it. Default: all reach it."},
 	{Name: "begins", Is: delay, Doc: "How long it takes to begin its answer, on top of how long calls run. Default: 0s."},
+	{Name: "length", Is: number, Doc: "How many times as long its answers are as streams say; no call gets more than its max. Default: 1."},
 }}
 
 var zoneShape = &document.Shape{Name: "a zone", Fields: []document.Field{

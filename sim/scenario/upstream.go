@@ -16,7 +16,12 @@ type Upstream struct {
 	Zone string
 	// Begins is how long it takes to begin its answer, which comes on top of how long a call runs.
 	Begins Delay
+	// Length is how many times as long its answers are as streams have them; 0: as long.
+	Length float64
 }
+
+// How long answers may be beside those that streams have.
+const leastLength, mostLength = 0.01, 100
 
 // upstreams reads how the policy's upstreams are.
 func (d *decoder) upstreams(s *Scenario, n *yaml.Node) {
@@ -45,6 +50,11 @@ func (d *decoder) upstreams(s *Scenario, n *yaml.Node) {
 		}
 		u.Zone = d.zone(s, f["zone"])
 		u.Begins = d.delay(f["begins"], "begins", Delay{})
+		if n := f["length"]; n != nil {
+			if u.Length = d.number(n, "length"); u.Length < leastLength || u.Length > mostLength {
+				d.Report(document.Deref(n), "write a number from 0.01 to 100", "answers cannot be %g times as long", u.Length)
+			}
+		}
 		s.Upstreams = append(s.Upstreams, u)
 	}
 }
