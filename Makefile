@@ -74,7 +74,7 @@ define MEASURE
 
 endef
 
-bench: ## Measure what has a target, in two minutes; BENCH=regexp runs those benchmarks of all packages instead, BENCH=. all
+bench: build ## Measure what has a target, in three minutes; BENCH=regexp runs those benchmarks of all packages instead, BENCH=. all
 ifeq ($(BENCH),)
 	$(call MEASURE,The local decision with rights at hand on one core and on two: 0 allocations; x-one-core is two against one,./node/admit -bench '^BenchmarkDecide$$' -cpu 1$(comma)2 -benchtime 400000x)
 	$(call MEASURE,Beside it: the clock and golang.org/x/time/rate behind a sync.Map of 1000 keys,./node/admit -bench '^BenchmarkBaseline$$' -cpu 1$(comma)2 -benchtime 400000x)
@@ -82,6 +82,8 @@ ifeq ($(BENCH),)
 	$(call MEASURE,Admit and settle over HTTP beside a bare net/http handler of the same JSON,./node -bench '^BenchmarkHTTPAdmitSettle$$' -benchtime 40000x)
 	$(call MEASURE,Every decision audited and rows signed$(comma) beside a node without$(comma) in turns,./node -bench '^BenchmarkAuditedAndSigned$$/^swarm$$' -benchtime 300000x)
 	$(call MEASURE,Merge of 100000 rows,./ledger -bench '^BenchmarkMerge$$' -benchtime 20x)
+	@echo; echo "== The doors of a node beside bare servers and Redis, and what the proxy adds"
+	@bin/swarmpurse bench
 	$(call MEASURE,The simulator: a steady swarm of 200 nodes; the figures that have a target are in sim/DESIGN.md,./sim -bench '^BenchmarkSwarm$$' -benchtime 2x)
 else
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -p 1 ./...

@@ -6,10 +6,10 @@ import (
 	"net"
 )
 
-// freePorts lets the kernel choose n ports on loopback that are free for TCP and UDP alike. They are
+// FreePorts lets the kernel choose n ports on loopback that are free for TCP and UDP alike. They are
 // all held until all are chosen; another program may still take one before it is used, so the caller
 // must be ready to choose again.
-func freePorts(n int) (addrs []string, err error) {
+func FreePorts(n int) (addrs []string, err error) {
 	var held []io.Closer
 	defer func() {
 		for _, c := range held {

@@ -6,7 +6,7 @@ import (
 )
 
 func TestFreePorts(t *testing.T) {
-	addrs, err := freePorts(20)
+	addrs, err := FreePorts(20)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func tryStart(ctx context.Context, o *Options, dir, policyFile, upstream string)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(2 * o.Nodes)
+	ports, err := FreePorts(2 * o.Nodes)
 	if err != nil {
 		return nil, err
 	}

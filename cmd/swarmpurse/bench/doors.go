@@ -1,0 +1,193 @@
+package bench
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+
+	ratelimit "github.com/envoyproxy/go-control-plane/envoy/extensions/common/ratelimit/v3"
+	pb "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/swarmpurse/swarmpurse/node/client"
+)
+
+// The call that all are asked about: it draws on a budget of all and on one of its tenant.
+const (
+	admitBody  = `{"tenant":"search","agent":"crawler-17","class":"standard","model":"gpt-4o","prompt_tokens":1200,"max_output_tokens":600}`
+	reserved   = 1800
+	used       = 1432
+	settleBody = `{"id":"%s","used":{"compute":1432},"outcome":"ok"}`
+)
+
+// pairs are what is measured by rate.
+func (b *bed) pairs() (list []pair) {
+	for _, callers := range b.o.Callers {
+		for _, p := range []pair{
+			{group: "http", ways: []way{httpWay("node", b.http), httpWay("bare net/http", b.bare.HTTP)}, target: 80},
+			{group: "grpc", ways: []way{grpcWay("node", b.grpc), grpcWay("bare grpc-go", b.bare.GRPC)}, target: 80},
+			{group: "socket", ways: append([]way{socketWay("node", b.socket)}, b.redisWays()...), target: 100},
+		} {
+			if b.o.wants(p.group) {
+				p.callers = callers
+				if len(p.ways) == 1 {
+					p.target = 0
+				}
+				list = append(list, p)
+			}
+		}
+	}
+	return list
+}
+
+// socketWay is package client over the node's --socket: all callers share one connection.
+func socketWay(name, addr string) way {
+	var shared *client.Client
+	var users int
+	return way{name: name, count: 2, caller: func() (func() error, func(), error) {
+		if shared == nil {
+			c, err := client.New(addr, client.Options{})
+			if err != nil {
+				return nil, nil, err
+			}
+			shared = c
+		}
+		c := shared
+		users++
+		done := func() {
+			if users--; users == 0 {
+				shared.Close()
+				shared = nil
+			}
+		}
+		ctx := context.Background()
+		call := client.Call{Tenant: "search", Agent: "crawler-17", Class: "standard", Model: "gpt-4o", PromptTokens: 1200, MaxOutputTokens: 600}
+		spent := map[string]int64{"compute": used}
+		return func() error {
+			a, err := c.Admit(ctx, call)
+			if err != nil {
+				return err
+			}
+			if !a.Admitted() {
+				return fmt.Errorf("%v: %s", a.Decision, a.Reason)
+			}
+			_, err = c.Settle(ctx, client.Settlement{ID: a.ID, Used: spent, Outcome: "ok"})
+			return err
+		}, done, nil
+	}}
+}
+
+// httpWay is a loop over a connection of its own, with as little work as can be, so that it is the servers that are compared.
+func httpWay(name, addr string) way {
+	return way{name: name, count: 2, caller: func() (func() error, func(), error) {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			return nil, nil, err
+		}
+		c := &rawHTTP{conn: conn, in: bufio.NewReader(conn), admit: appendPost(nil, "/v1/admit", []byte(admitBody))}
+		return c.ask, func() { _ = conn.Close() }, nil
+	}}
+}
+
+type rawHTTP struct {
+	conn   net.Conn
+	in     *bufio.Reader
+	admit  []byte
+	out    []byte
+	answer []byte
+}
+
+func appendPost(b []byte, path string, body []byte) []byte {
+	b = fmt.Appendf(b, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", path, len(body))
+	return append(b, body...)
+}
+
+// ask admits and settles a call.
+func (c *rawHTTP) ask() error {
+	if err := c.post(c.admit); err != nil {
+		return err
+	}
+	_, rest, ok := bytes.Cut(c.answer, []byte(`"id":"`))
+	id, _, ok2 := bytes.Cut(rest, []byte(`"`))
+	if !ok || !ok2 {
+		return fmt.Errorf("no id in %s", c.answer)
+	}
+	c.out = appendPost(c.out[:0], "/v1/settle", fmt.Appendf(nil, settleBody, id))
+	return c.post(c.out)
+}
+
+// maxAnswer bounds what is read.
+const maxAnswer = 1 << 20
+
+func (c *rawHTTP) post(req []byte) error {
+	if _, err := c.conn.Write(req); err != nil {
+		return err
+	}
+	length := -1
+	for first := true; ; first = false {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		line = bytes.TrimRight(line, "\r\n")
+		if first && !bytes.HasPrefix(line, []byte("HTTP/1.1 200 ")) {
+			return fmt.Errorf("answer: %s", line)
+		}
+		if len(line) == 0 {
+			break
+		}
+		if v, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
+			if length, err = strconv.Atoi(string(v)); err != nil {
+				return err
+			}
+		}
+	}
+	if length < 0 || length > maxAnswer {
+		return errors.New("answer without a length, or too long")
+	}
+	if cap(c.answer) < length {
+		c.answer = make([]byte, length)
+	}
+	c.answer = c.answer[:length]
+	_, err := io.ReadFull(c.in, c.answer)
+	return err
+}
+
+// grpcWay asks Envoy's rate limit service about one descriptor, all callers over one connection, as Envoy does.
+func grpcWay(name, addr string) way {
+	var shared *grpc.ClientConn
+	var users int
+	return way{name: name, count: 1, caller: func() (func() error, func(), error) {
+		if shared == nil {
+			conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			if err != nil {
+				return nil, nil, err
+			}
+			shared = conn
+		}
+		c := pb.NewRateLimitServiceClient(shared)
+		users++
+		done := func() {
+			if users--; users == 0 {
+				_ = shared.Close()
+				shared = nil
+			}
+		}
+		in := &pb.RateLimitRequest{Domain: "llm", HitsAddend: 1, Descriptors: []*ratelimit.RateLimitDescriptor{{Entries: []*ratelimit.RateLimitDescriptor_Entry{
+			{Key: "tenant", Value: "search"}, {Key: "model", Value: "gpt-4o"},
+		}}}}
+		return func() error {
+			out, err := c.ShouldRateLimit(context.Background(), in)
+			if err == nil && out.OverallCode != pb.RateLimitResponse_OK {
+				err = fmt.Errorf("answer: %v", out.OverallCode)
+			}
+			return err
+		}, done, nil
+	}}
+}

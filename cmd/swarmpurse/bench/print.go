@@ -1,0 +1,79 @@
+package bench
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+)
+
+// Text is the report for people.
+func (r *Report) Text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d cores, %s/%s, %s, %d turns", r.Cores, runtime.GOOS, runtime.GOARCH, r.Go, r.Turns)
+	if r.Load > 0 {
+		fmt.Fprintf(&b, ", load %.1f before", r.Load)
+	}
+	b.WriteString("\n")
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	group := ""
+	for _, x := range r.Rows {
+		if x.Group != group {
+			group = x.Group
+			_ = w.Flush()
+			fmt.Fprintf(&b, "\n%s\n", titles[group])
+			fmt.Fprintln(w, "callers\trequests/s\tp50\tp99\t\t \t")
+		}
+		part := ""
+		if x.Of != "" {
+			part = fmt.Sprintf("%.0f %% of %s", x.Part, x.Of)
+			if x.Target > 0 {
+				part += fmt.Sprintf(", target %.0f %%", x.Target)
+			}
+		}
+		fmt.Fprintf(w, "%d\t%.0f\t%s\t%s\t%s\t%s\t\n", x.Callers, x.Rate, short(x.P50us), short(x.P99us), x.Name, part)
+	}
+	_ = w.Flush()
+	if r.Redis != "" {
+		fmt.Fprintf(&b, "\nredis was not measured: %s\n", r.Redis)
+	}
+	if p := r.Proxy; p != nil {
+		fmt.Fprintf(&b, "\nA streaming call of %d prompt tokens at %d callers, %d calls: to the first token, without the provider's own time\n", p.Prompt, p.Callers, p.Calls)
+		w = tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(w, "p50\tp99\t\t")
+		for _, x := range []struct {
+			t    Times
+			name string
+		}{{p.Direct, "straight"}, {p.Through, "through the proxy"}, {p.Added, "added"}, {p.Target, "target"}, {p.Counting, "of that to count the prompt"}} {
+			fmt.Fprintf(w, "%s\t%s\t%s\t\n", short(x.t.P50us), short(x.t.P99us), x.name)
+		}
+		_ = w.Flush()
+	}
+	return b.String()
+}
+
+var titles = map[string]string{
+	"http":   "HTTP: admit and settle, one request each, beside a bare net/http handler of the same JSON",
+	"grpc":   "gRPC: Envoy's rate limit service, one descriptor, beside a bare grpc-go handler",
+	"socket": "--socket: admit and settle from Go, one request each, beside the scripts of a gateway with Redis",
+}
+
+func short(us float64) string {
+	if us >= 1000 || us <= -1000 {
+		return fmt.Sprintf("%.2f ms", us/1000)
+	}
+	return fmt.Sprintf("%.0f µs", us)
+}
+
+// loadNow is what the machine did in the last minute; 0 where it does not say.
+func loadNow() float64 {
+	src, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(src), " ")
+	v, _ := strconv.ParseFloat(first, 64)
+	return v
+}
