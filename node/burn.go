@@ -10,6 +10,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/audit"
+	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
 const (
@@ -35,6 +36,14 @@ func (n *Node) Burn(ctx context.Context, m api.BurnRequest) (api.BurnReceipt, er
 			done(fmt.Errorf("%w: %w", admit.ErrInvalid, err))
 			return
 		}
+		signer, err := n.operator(now, m.Signature, func(charter string, at int64) *trust.Statement {
+			return trust.OfBurn(charter, at, n.opts.Name, n.generation(), m.Budget, m.Key, int64(m.Amount), m.ID, m.Why)
+		})
+		if err != nil {
+			done(err)
+			return
+		}
+		by := signedBy(signer, m.By)
 		repeated, err := n.replica.Burn(now, id, m.Amount, m.ID)
 		if errors.Is(err, ledger.ErrTooFew) {
 			n.replica.Waiting(now, id, ledger.Need{First: m.Amount, All: m.Amount, Since: now, Until: now + ledger.Instant(time.Until(until).Milliseconds())})
@@ -53,8 +62,8 @@ func (n *Node) Burn(ctx context.Context, m api.BurnRequest) (api.BurnReceipt, er
 				s := n.instance(n.now(), id, &b.Spec, false)
 				rc = api.BurnReceipt{Instance: id.Name(), Burned: m.Amount, Rights: s.Swarm.Rights, Repeated: repeated}
 				if !repeated {
-					n.log.Info().Str("instance", id.Name()).Int64("tokens", int64(m.Amount)).Str("by", m.By).Str("why", m.Why).Str("id", m.ID).Msg("burned")
-					n.auditor.act(audit.Record{Kind: audit.Burn, ID: m.ID, Instance: id.Name(), Tokens: int64(m.Amount), By: m.By, Why: m.Why})
+					n.log.Info().Str("instance", id.Name()).Int64("tokens", int64(m.Amount)).Str("by", by).Str("why", m.Why).Str("id", m.ID).Msg("burned")
+					n.auditor.act(audit.Record{Kind: audit.Burn, ID: m.ID, Instance: id.Name(), Tokens: int64(m.Amount), By: by, Why: m.Why})
 				}
 			}
 			done(err)

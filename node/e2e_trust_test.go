@@ -14,6 +14,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/node/wire"
 	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/policy/rollout"
@@ -195,6 +196,47 @@ func TestSigners(t *testing.T) {
 		})
 	}
 
+	// So are freezes, the ends of freezes, and burns, each checked for what it says.
+	freezes := func(o operator, p *proc, on bool, why string) *trust.Signature {
+		return o.New(trust.OfFreeze(on, p.trust().Charter, time.Now().UnixMilli(), "pot", "", "", why), trust.Revision{})
+	}
+	if _, err := b.Freeze(t.Context(), api.FreezeRequest{Instance: "pot"}); code(err) != api.ErrCodeUnsigned {
+		t.Errorf("an unsigned freeze: %v", err)
+	}
+	for name, sig := range map[string]*trust.Signature{"by a stranger": freezes(eve, b, true, "w"), "for another reason": freezes(bob, b, true, ""), "of the opposite": freezes(bob, b, false, "w")} {
+		if _, err := b.Freeze(t.Context(), api.FreezeRequest{Instance: "pot", Why: "w", Signature: sig}); code(err) != api.ErrCodeSignature {
+			t.Errorf("a freeze %s: %v", name, err)
+		}
+	}
+	if rc, err := b.Freeze(t.Context(), api.FreezeRequest{Instance: "pot", Why: "w", Signature: freezes(bob, b, true, "w")}); err != nil || rc.By != "bob (signed)" {
+		t.Errorf("%+v, %v", rc, err)
+	}
+	frozen := func(p *proc, want int) {
+		t.Helper()
+		eventually(t, func() error {
+			if list, err := p.Frozen(t.Context()); err != nil || len(list) != want || want > 0 && list[0].By != "bob (signed)" {
+				return fmt.Errorf("%s: %+v is frozen, %v", p.set.Name, list, err)
+			}
+			return nil
+		})
+	}
+	for _, p := range s.nodes {
+		frozen(p, 1)
+	}
+	tr := b.trust()
+	burn := api.BurnRequest{Budget: "pot", Amount: 5, ID: "b1"}
+	if _, err := b.Burn(t.Context(), burn); code(err) != api.ErrCodeUnsigned {
+		t.Errorf("an unsigned burn: %v", err)
+	}
+	burn.Signature = bob.New(trust.OfMint(tr.Charter, time.Now().UnixMilli(), tr.Node, tr.Generation, "pot", nil, 5, "b1", ""), trust.Revision{})
+	if _, err := b.Burn(t.Context(), burn); code(err) != api.ErrCodeSignature {
+		t.Errorf("a burn that is signed as a mint: %v", err)
+	}
+	burn.Signature = bob.New(trust.OfBurn(tr.Charter, time.Now().UnixMilli(), tr.Node, tr.Generation, "pot", nil, 5, "b1", ""), trust.Revision{})
+	if rc, err := b.Burn(t.Context(), burn); err != nil || rc.Burned != 5 {
+		t.Errorf("%+v, %v", rc, err)
+	}
+
 	// A member that lies gets no further.
 	mal := s.mallory(t)
 	say := func(kind byte, body []byte) func() {
@@ -210,6 +252,11 @@ func TestSigners(t *testing.T) {
 	stable := keyOf(t, a.trust().Stable)
 	forged := eve.signed(a, trust.Apply, evilKey, nil, nil)
 	forged.Who = alice.Public()
+	thaws := func(o operator, who trust.Key, at int64) freeze.Word { // the last of them is signed, and of a time that has not come
+		w := freeze.Word{Key: freeze.Key{Instance: "pot"}, At: at, Node: "mallory", Who: who}
+		w.Sig = o.Sign(w.Statement(a.trust().Charter))
+		return w
+	}
 	swapped := good
 	swapped.Hash = evilKey.Hash
 	for _, x := range []struct {
@@ -219,6 +266,10 @@ func TestSigners(t *testing.T) {
 		{"not_signed", say(kindRollout, wire.EncodeEntries([]rollout.Entry{{Key: evilKey, Whole: &word}}))},
 		{"not_signed", say(kindRollout, wire.EncodeEntries([]rollout.Entry{{Key: rollout.Key{Revision: 3}, Back: &rollout.Word{At: 1, Node: "mallory", By: rollout.Guardian}}}))},
 		{"not_signed", say(kindPolicy, wire.EncodeDocument(&wire.Document{Source: evil, By: "op", Since: time.Now()}))},
+		{"not_signed", say(kindFrozen, wire.EncodeWords([]freeze.Word{{Key: freeze.Key{Instance: "pot"}, At: 1 << 50, Node: "mallory"}}))},
+		{"no_signer", say(kindFrozen, wire.EncodeWords([]freeze.Word{thaws(eve, eve.Public(), time.Now().UnixMilli()+1000)}))},
+		{"false_word", say(kindFrozen, wire.EncodeWords([]freeze.Word{thaws(eve, bob.Public(), time.Now().UnixMilli()+1000)}))},
+		{"false_word", say(kindFrozen, wire.EncodeWords([]freeze.Word{thaws(bob, bob.Public(), time.Now().UnixMilli()+1_000_000)}))},
 		{"no_signer", say(kindTrust, wire.EncodeTrust(&wire.Trust{Words: []rollout.Signed{eve.signed(a, trust.Apply, evilKey, nil, nil)}}))},
 		{"false_word", say(kindTrust, wire.EncodeTrust(&wire.Trust{Words: []rollout.Signed{forged}}))},
 		{"false_word", say(kindTrust, wire.EncodeTrust(&wire.Trust{Words: []rollout.Signed{swapped}}))},
@@ -252,6 +303,7 @@ func TestSigners(t *testing.T) {
 	revisions(t, s.nodes, 3, 0)
 	for _, p := range []*proc{c, s.nodes[3]} {
 		trusts(p)
+		frozen(p, 1)
 		if _, err := p.ApplyPolicy(t.Context(), api.ApplyRequest{Source: signedPolicy(4, line("alice", alice))}); code(err) != api.ErrCodeUnsigned {
 			t.Errorf("%s takes a policy without a signature: %v", p.set.Name, err)
 		}
@@ -259,6 +311,13 @@ func TestSigners(t *testing.T) {
 	h, err := c.PolicyHistory(t.Context())
 	if err != nil || len(h.Revisions) < 2 || h.Revisions[0].Acts[0].By != "bob (signed)" {
 		t.Errorf("the history: %+v, %v", h, err)
+	}
+
+	if _, err := c.Unfreeze(t.Context(), api.FreezeRequest{Instance: "pot", Signature: freezes(alice, c, false, "")}); err != nil {
+		t.Error(err)
+	}
+	for _, p := range s.nodes {
+		frozen(p, 0)
 	}
 
 	// A roll back is signed, too.

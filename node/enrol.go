@@ -141,6 +141,7 @@ func (n *Node) judgeEnrolment(now ledger.Instant) {
 	p, signers := n.policy.Load().policy, n.roll.Signers()
 	j := judgedEnrolment{p, n.roll.changes, e.changes, n.replica.Charter().ID}
 	if old := e.view.Load(); old == nil || j != e.judged {
+		n.watchFrozen()
 		e.judged, e.digest = j, e.set.Digest(signers)
 		v := &belonging{required: p.Enrols() && len(signers) > 0 && !j.charter.IsZero(), in: e.set.Belongs(signers), since: time.Now()}
 		if old != nil && old.required == v.required {

@@ -144,7 +144,7 @@ func (n *Node) decode(from string, dir uint64, payload []byte) (op, error) {
 		if err != nil {
 			return nil, err
 		}
-		return func(ledger.Instant) { n.receiveFrozen(from, ws) }, nil
+		return func(now ledger.Instant) { n.receiveFrozen(now, from, ws) }, nil
 	case msgHaveFrozen:
 		have, err := wire.DecodeHaveFrozen(body)
 		if err != nil {

@@ -25,7 +25,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"policy/rollout":   {"policy", "policy/trust"},
 		"policy/outcome":   {},
 		"policy/shadow":    {"ledger", "policy"},
-		"node/freeze":      {"ledger"},
+		"node/freeze":      {"ledger", "policy/trust"},
 		"node/admit":       {"ledger", "policy", "policy/outcome", "policy/rollout", "node/freeze"},
 		"node/core":        {"ledger", "node/admit"},
 		"node/child":       {},

@@ -32,7 +32,7 @@ func (n *Node) Overview(instances int) api.Overview {
 		words := n.frozen.set.Frozen()
 		slices.SortStableFunc(words, func(a, b freeze.Word) int { return cmp.Compare(b.At, a.At) })
 		for _, w := range words[:min(len(words), api.MaxFrozenShown)] {
-			v.Frozen = append(v.Frozen, viewFrozen(w))
+			v.Frozen = append(v.Frozen, n.viewFrozen(w))
 		}
 	})
 	for _, c := range n.metrics.Classes() {

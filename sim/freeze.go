@@ -54,7 +54,7 @@ func (n *node) hears(m any) {
 			}
 		}
 	case haveFrozen:
-		if m.hash != n.frozen.Hash() {
+		if m.hash != n.frozen.Hash(nil) {
 			n.tellWords(m.from, n.frozen.Words())
 			n.send(m.from, wordSize, evFrozen, wantFrozen{n})
 		}
@@ -92,7 +92,7 @@ func sizeOf(ws []freeze.Word) int {
 // compareFrozen tells a peer what this node knows, where there is anything to know.
 func (n *node) compareFrozen(p *node) {
 	if len(n.w.measure.frozen.words) > 0 {
-		n.send(p, wordSize, evFrozen, haveFrozen{n, n.frozen.Hash()})
+		n.send(p, wordSize, evFrozen, haveFrozen{n, n.frozen.Hash(nil)})
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 func newBurnCommand(a *app) *cobra.Command {
-	return a.lot(&cobra.Command{
+	return a.signed(a.lot(&cobra.Command{
 		Use:   "burn BUDGET AMOUNT",
 		Short: "Destroy unspent tokens of a budget: of grants and the present window",
 		Long: `Destroy tokens of one instance of a budget that are not spent yet, all of AMOUNT or none. What the asked node
@@ -20,7 +20,11 @@ them can be burned. Instances of a budget with ` + "`per`" + ` are named by --pe
 		Example: `  swarmpurse burn gpu-pool 2M --why "granted by mistake"
   swarmpurse burn tenant-day 500k --per search`,
 	}, "burning", "burn: the same one burns", func(ctx context.Context, client *api.Client, m api.MintRequest) (any, func(*strings.Builder), error) {
-		receipt, err := client.Burn(ctx, api.BurnRequest(m))
+		q := api.BurnRequest(m)
+		if err := a.signBurn(ctx, client, &q); err != nil {
+			return nil, nil, err
+		}
+		receipt, err := client.Burn(ctx, q)
 		return receipt, func(w *strings.Builder) {
 			burned := tokens(receipt.Burned)
 			if receipt.Repeated {
@@ -31,5 +35,5 @@ them can be burned. Instances of a budget with ` + "`per`" + ` are named by --pe
 			}
 			fields(w, "instance", clean(receipt.Instance), "burned", burned, "rights", tokens(receipt.Rights))
 		}, err
-	})
+	}))
 }

@@ -31,7 +31,7 @@ Without flags it lists what is frozen.`,
 			if q == (api.FreezeRequest{}) {
 				return a.listFrozen(cmd)
 			}
-			return a.freeze(cmd, q, (*api.Client).Freeze)
+			return a.freeze(cmd, q, true, (*api.Client).Freeze)
 		},
 	}
 	return a.withFrozen(c, &q)
@@ -47,7 +47,7 @@ operators at two nodes the one that came later has his will, and one that sees t
 		Example: `  swarmpurse unfreeze --tenant search --agent crawler`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.freeze(cmd, q, (*api.Client).Unfreeze)
+			return a.freeze(cmd, q, false, (*api.Client).Unfreeze)
 		},
 	}
 	return a.withFrozen(c, &q)
@@ -59,12 +59,12 @@ func (a *app) withFrozen(c *cobra.Command, q *api.FreezeRequest) *cobra.Command 
 	f.StringVar(&q.Tenant, "tenant", "", "all calls of a `tenant`, or those of --agent in it")
 	f.StringVar(&q.Agent, "agent", "", "all calls of an `agent`")
 	f.StringVar(&q.Why, "why", "", "the reason: callers are told, and every node's log")
-	return a.withClient(c)
+	return a.signed(a.withClient(c))
 }
 
 type askFreeze func(*api.Client, context.Context, api.FreezeRequest) (api.FreezeReceipt, error)
 
-func (a *app) freeze(cmd *cobra.Command, q api.FreezeRequest, ask askFreeze) error {
+func (a *app) freeze(cmd *cobra.Command, q api.FreezeRequest, on bool, ask askFreeze) error {
 	switch {
 	case q.Instance == "" && q.Tenant == "" && q.Agent == "":
 		return usageError("name what by --tenant, --agent or --instance")
@@ -76,6 +76,9 @@ func (a *app) freeze(cmd *cobra.Command, q api.FreezeRequest, ask askFreeze) err
 		return err
 	}
 	defer done()
+	if err := a.signFreeze(ctx, client, on, &q); err != nil {
+		return err
+	}
 	receipt, err := ask(client, ctx, q)
 	if err != nil {
 		return err

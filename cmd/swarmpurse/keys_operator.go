@@ -29,7 +29,7 @@ func newOperatorKeyCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "operator NAME --out FILE",
 		Short: "Make an operator's key, which signs changes",
-		Long: `Make a key with which an operator signs changes of the policy, mints, and words that members are dead. The secret is written to a
+		Long: `Make a key with which an operator signs changes of the policy, mints, burns, freezes, and words that members are dead. The secret is written to a
 new file that only this user can read, and stays there: commands sign with it in their own process (--sign-with FILE), and no node ever
 sees it. What is printed is the public key, as the policy lists it under trust.signers.
 

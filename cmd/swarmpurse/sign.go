@@ -151,6 +151,29 @@ func (a *app) signMint(ctx context.Context, client *api.Client, m *api.MintReque
 	return err
 }
 
+// signBurn signs that rights are destroyed.
+func (a *app) signBurn(ctx context.Context, client *api.Client, m *api.BurnRequest) (err error) {
+	m.Signature, err = a.sign(ctx, client, func(t *api.Trust, _ trust.Key) (*trust.Statement, trust.Revision, error) {
+		return trust.OfBurn(t.Charter, now(), t.Node, t.Generation, m.Budget, m.Key, int64(m.Amount), m.ID, m.Why), trust.Revision{}, nil
+	})
+	return err
+}
+
+// signFreeze signs that something is frozen or not any more, later than what was said of it last, if it is frozen.
+func (a *app) signFreeze(ctx context.Context, client *api.Client, on bool, q *api.FreezeRequest) (err error) {
+	q.Signature, err = a.sign(ctx, client, func(t *api.Trust, _ trust.Key) (*trust.Statement, trust.Revision, error) {
+		at := now()
+		list, err := client.Frozen(ctx)
+		for _, f := range list {
+			if f.Instance == q.Instance && f.Tenant == q.Tenant && f.Agent == q.Agent {
+				at = max(at, f.At.UnixMilli()+1)
+			}
+		}
+		return trust.OfFreeze(on, t.Charter, at, q.Instance, q.Tenant, q.Agent, q.Why), trust.Revision{}, err
+	})
+	return err
+}
+
 // signDeath signs a word that members are dead.
 func (a *app) signDeath(ctx context.Context, client *api.Client, q *api.RemoveRequest) (err error) {
 	stated := func(in []api.Stated) (out []trust.Stated) {

@@ -165,7 +165,7 @@ func (c *Client) Mint(ctx context.Context, m MintRequest) (MintReceipt, error) {
 // Burn destroys rights of an instance.
 func (c *Client) Burn(ctx context.Context, m BurnRequest) (BurnReceipt, error) {
 	var out BurnReceipt
-	err := c.post(ctx, "/v1/burn", m, &out)
+	err := c.postSigned(ctx, "/v1/burn", m, m.Signature, &out)
 	return out, err
 }
 
@@ -200,14 +200,14 @@ func (c *Client) Members(ctx context.Context) ([]Member, error) {
 // Freeze has calls denied in the whole swarm that draw on an instance, or that a tenant or an agent makes.
 func (c *Client) Freeze(ctx context.Context, q FreezeRequest) (FreezeReceipt, error) {
 	var out FreezeReceipt
-	err := c.post(ctx, "/v1/freeze", q, &out)
+	err := c.postSigned(ctx, "/v1/freeze", q, q.Signature, &out)
 	return out, err
 }
 
 // Unfreeze ends that.
 func (c *Client) Unfreeze(ctx context.Context, q FreezeRequest) (FreezeReceipt, error) {
 	var out FreezeReceipt
-	err := c.post(ctx, "/v1/unfreeze", q, &out)
+	err := c.postSigned(ctx, "/v1/unfreeze", q, q.Signature, &out)
 	return out, err
 }
 

@@ -119,6 +119,9 @@ func (s *Server) burn(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	m.By = by(r)
+	if m.Signature, err = signatureOf(r); err != nil {
+		return err
+	}
 	receipt, err := s.node.Burn(r.Context(), BurnRequest(m))
 	if err != nil {
 		return err
@@ -181,6 +184,9 @@ func (s *Server) freezeTo(on bool) handler {
 			return err
 		}
 		q.By = by(r)
+		if q.Signature, err = signatureOf(r); err != nil {
+			return err
+		}
 		receipt, err := s.node.Freeze(r.Context(), q, on)
 		if err != nil {
 			return err

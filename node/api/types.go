@@ -467,6 +467,8 @@ type FreezeRequest struct {
 	Agent    string `json:"agent,omitempty"`
 	Why      string `json:"why,omitempty"`
 	By       string `json:"-"`
+
+	Signature *trust.Signature `json:"-"` // an operator's, where the policy has trust.signers
 }
 
 // Frozen is what an operator froze.

@@ -8,7 +8,7 @@ import (
 
 func TestPurity(t *testing.T) {
 	purity.Check(t, purity.Allowed{
-		"cmp": nil, "crypto/sha256": {"New"}, "encoding/binary": nil, "errors": nil, "fmt": {"Errorf", "Sprintf"}, "maps": nil, "slices": nil, "strings": nil,
+		"bytes": {"Compare"}, "cmp": nil, "github.com/swarmpurse/swarmpurse/policy/trust": nil, "crypto/sha256": {"New"}, "encoding/binary": nil, "errors": nil, "fmt": {"Errorf", "Sprintf"}, "maps": nil, "slices": nil, "strings": nil,
 		"time": {"UnixMilli"},
 	})
 }

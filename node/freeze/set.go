@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 )
 
 const (
@@ -70,18 +71,37 @@ func (s *Set) forget() {
 // known of that key, whatever the clocks say: who unfreezes what he sees frozen has his will.
 func (s *Set) Say(now int64, node string, k Key, frozen bool, by, why string) (Word, error) {
 	w := Word{Key: k, Frozen: frozen, At: max(0, now), Node: node, By: by, Why: why}
-	old, known := s.words[k]
-	if known {
+	if old, known := s.words[k]; known {
 		w.At = max(w.At, old.At+1)
 	}
+	return w, s.SaySigned(w)
+}
+
+// ErrEarlier says that something later was said of a key.
+var ErrEarlier = errors.New("something later was said of it")
+
+// SaySigned takes the word of an operator over whose time he has set himself, as it is signed.
+func (s *Set) SaySigned(w Word) error {
 	if err := w.Valid(); err != nil {
-		return w, err
+		return err
 	}
-	if frozen && !old.Frozen && s.count() >= MaxFrozen {
-		return w, fmt.Errorf("%w: %d instances, tenants and agents are: unfreeze some first", ErrFull, s.count())
+	old, known := s.words[w.Key]
+	switch {
+	case known && old == w:
+		return nil
+	case known && !w.later(old):
+		return fmt.Errorf("%w, at %s", ErrEarlier, time.UnixMilli(old.At).UTC().Format("2006-01-02 15:04:05.000 UTC"))
+	case w.Frozen && !old.Frozen && s.count() >= MaxFrozen:
+		return fmt.Errorf("%w: %d instances, tenants and agents are: unfreeze some first", ErrFull, s.count())
 	}
 	s.Merge([]Word{w})
-	return w, nil
+	return nil
+}
+
+// News reports whether a word is later than what is known.
+func (s *Set) News(w *Word) bool {
+	old, known := s.words[w.Key]
+	return !known || w.later(old)
 }
 
 // Words are all words, by key.
@@ -109,8 +129,8 @@ func (s *Set) Of(k Key) (Word, bool) {
 	return w, ok
 }
 
-// Hash tells sets apart.
-func (s *Set) Hash() (sum [32]byte) {
+// Hash tells sets apart, by the words that keep holds for; nil for all.
+func (s *Set) Hash(keep func(*Word) bool) (sum [32]byte) {
 	h := sha256.New()
 	var n [8]byte
 	number := func(v uint64) {
@@ -118,6 +138,11 @@ func (s *Set) Hash() (sum [32]byte) {
 		h.Write(n[:])
 	}
 	for _, w := range s.Words() {
+		if keep != nil && !keep(&w) {
+			continue
+		}
+		h.Write(w.Who[:])
+		h.Write(w.Sig[:])
 		for _, f := range []string{w.Instance, w.Tenant, w.Agent, w.Node, w.By, w.Why} {
 			number(uint64(len(f)))
 			h.Write([]byte(f))

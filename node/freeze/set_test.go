@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
 // keys are few, so that words meet.
@@ -50,7 +52,7 @@ func TestLaws(t *testing.T) {
 				return all
 			}()...),
 		} {
-			if !reflect.DeepEqual(s.Words(), whole.Words()) || s.Hash() != whole.Hash() {
+			if !reflect.DeepEqual(s.Words(), whole.Words()) || s.Hash(nil) != whole.Hash(nil) {
 				t.Fatalf("%s: %v is not %v", name, s.Words(), whole.Words())
 			}
 		}
@@ -77,7 +79,7 @@ func TestLaws(t *testing.T) {
 		if more := s.Merge(b); more != nil {
 			t.Fatalf("news for the second time: %v", more)
 		}
-		if x, y := of(a), of(b); reflect.DeepEqual(x.Words(), y.Words()) != (x.Hash() == y.Hash()) {
+		if x, y := of(a), of(b); reflect.DeepEqual(x.Words(), y.Words()) != (x.Hash(nil) == y.Hash(nil)) {
 			t.Fatalf("hashes of %v and %v", x.Words(), y.Words())
 		}
 	})
@@ -220,5 +222,33 @@ func TestValid(t *testing.T) {
 	w := Word{Key: keys[2], At: 1_700_000_000_000, Why: "spends too much"}
 	if got := w.Reason(); got != `tenant "search" is frozen by an operator since 2023-11-14 22:13:20 UTC: spends too much` {
 		t.Error(got)
+	}
+}
+
+// TestSigned: a signed word is taken as it is signed, once, and not after a later one.
+func TestSigned(t *testing.T) {
+	var s Set
+	w := Word{Key: Key{Agent: "a"}, Frozen: true, At: 9, Node: "n1", Who: trust.Key{1}, Sig: [64]byte{2}}
+	for range 2 {
+		if err := s.SaySigned(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	earlier := w
+	earlier.At, earlier.Frozen = 8, false
+	if err := s.SaySigned(earlier); !errors.Is(err, ErrEarlier) || s.News(&earlier) || s.News(&w) {
+		t.Errorf("an earlier word: %v", err)
+	}
+	earlier.At = 10
+	if !s.News(&earlier) {
+		t.Error("a later word is no news")
+	}
+	none := func(*Word) bool { return false }
+	if s.Hash(none) != (&Set{}).Hash(nil) || s.Hash(nil) == s.Hash(none) {
+		t.Error("hashes of some words")
+	}
+	w.By = "x"
+	if w.Valid() == nil {
+		t.Error("a signed word says by whom beside that")
 	}
 }

@@ -1,11 +1,14 @@
 package freeze
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
 // Bounds of a word, in bytes. Names are as long as calls may have them.
@@ -70,8 +73,19 @@ type Word struct {
 	Frozen bool
 	At     int64  // Unix ms by the clock of the node that was asked, or later than the word that this one followed there
 	Node   string // that was asked
-	By     string // who asked
+	By     string // who asked; "" if it is signed
 	Why    string
+
+	Who trust.Key // the operator who signed it; zero for none
+	Sig [64]byte
+}
+
+// Signed reports whether an operator has signed the word.
+func (w *Word) Signed() bool { return w.Who != trust.Key{} }
+
+// Statement is what is signed, in the cluster of a charter.
+func (w *Word) Statement(charter string) *trust.Statement {
+	return trust.OfFreeze(w.Frozen, charter, w.At, w.Instance, w.Tenant, w.Agent, w.Why)
 }
 
 // Valid reports what is wrong with a word; nil if nothing is.
@@ -79,6 +93,8 @@ func (w Word) Valid() error {
 	switch {
 	case w.At < 0 || w.At > maxAt:
 		return fmt.Errorf("a word of the time %d", w.At)
+	case w.Signed() && w.By != "":
+		return errors.New("a word that is signed, and says beside that who gave it")
 	case w.Node == "" || len(w.Node) > MaxNode || len(w.By) > MaxBy || len(w.Why) > MaxWhy:
 		return errors.New("a word that does not say who gave it, or more than it may")
 	}
@@ -95,7 +111,7 @@ func (w Word) later(o Word) bool {
 		return 0
 	}
 	return cmp.Or(cmp.Compare(w.At, o.At), strings.Compare(w.Node, o.Node), cmp.Compare(frozen(w), frozen(o)),
-		strings.Compare(w.By, o.By), strings.Compare(w.Why, o.Why)) > 0
+		strings.Compare(w.By, o.By), strings.Compare(w.Why, o.Why), bytes.Compare(w.Who[:], o.Who[:]), bytes.Compare(w.Sig[:], o.Sig[:])) > 0
 }
 
 // Reason tells the caller of a call that the word refuses.

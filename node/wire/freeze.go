@@ -8,7 +8,7 @@ import (
 )
 
 // maxWord is the most that one word takes, in bytes: its fields, and what surrounds them.
-const maxWord = freeze.MaxInstance + 2*freeze.MaxField + freeze.MaxNode + freeze.MaxBy + freeze.MaxWhy + 64
+const maxWord = 2*48 + freeze.MaxInstance + 2*freeze.MaxField + freeze.MaxNode + freeze.MaxBy + freeze.MaxWhy + 64
 
 // wordsInParts is how many bytes of words one message holds, about.
 const wordsInParts = 32 << 10
@@ -43,7 +43,11 @@ func encodeWord(w *freeze.Word) []byte {
 	if w.Frozen {
 		frozen = 1
 	}
-	return encode(w.Instance, w.Tenant, w.Agent, frozen, w.At, w.Node, w.By, w.Why)
+	fields := []any{w.Instance, w.Tenant, w.Agent, frozen, w.At, w.Node, w.By, w.Why}
+	if w.Signed() { // which versions before signed words pass over
+		fields = append(fields, w.Who[:], w.Sig[:])
+	}
+	return encode(fields...)
 }
 
 // DecodeWords reads words, all of which are valid, or none.
@@ -68,12 +72,16 @@ func DecodeWords(b []byte) ([]freeze.Word, error) {
 }
 
 func decodeWord(b []byte) (freeze.Word, error) {
-	r, _ := open(b, 8)
+	r, n := open(b, 8)
 	var w freeze.Word
 	w.Instance, w.Tenant, w.Agent = string(r.bytes(freeze.MaxInstance)), string(r.bytes(freeze.MaxField)), string(r.bytes(freeze.MaxField))
 	frozen := r.int()
 	w.Frozen, w.At = frozen == 1, r.int()
 	w.Node, w.By, w.Why = string(r.bytes(freeze.MaxNode)), string(r.bytes(freeze.MaxBy)), string(r.bytes(freeze.MaxWhy))
+	if n >= 10 {
+		r.hash((*[32]byte)(&w.Who))
+		r.signature(&w.Sig)
+	}
 	if r.err == nil && frozen != 0 && frozen != 1 {
 		r.fail(fmt.Errorf("a word that something is frozen %d", frozen))
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/policy/rollout"
+	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
 func TestRoundTrips(t *testing.T) {
@@ -114,6 +115,17 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%d bytes came out of %d", total, len(b))
 		}
 	})
+}
+
+func TestSignedWord(t *testing.T) {
+	w := freeze.Word{Key: freeze.Key{Tenant: "signed"}, Frozen: true, At: 7, Node: "n1", Why: "w", Who: trust.Key{1}, Sig: [64]byte{2}}
+	if got, err := DecodeWords(EncodeWords([]freeze.Word{w})); err != nil || len(got) != 1 || got[0] != w {
+		t.Errorf("%+v, %v", got, err)
+	}
+	w.By = "somebody"
+	if got, err := DecodeWords(EncodeWords([]freeze.Word{w})); err == nil {
+		t.Errorf("a signed word that says by whom beside that: %+v", got)
+	}
 }
 
 func manyWords() []freeze.Word {

@@ -28,6 +28,9 @@ const (
 	RollBack = "policy rollback" // a revision is given up
 	Mint     = "mint"            // an instance is topped up
 	Vouch    = "members remove --dead"
+	Burn     = "burn" // rights of an instance are destroyed
+	Freeze   = "freeze"
+	Unfreeze = "unfreeze"
 	Enrol    = "node enrol" // a node's key belongs to the swarm
 	Expel    = "node expel" // it does not any more
 )
@@ -79,8 +82,26 @@ func OnRevision(kind, charter string, at int64, of, from Revision, why string, h
 
 // OfMint is a top-up of one instance at one node in one generation; id makes it happen once there.
 func OfMint(charter string, at int64, node, generation, budget string, key []string, amount int64, id, why string) *Statement {
+	return ofLot(Mint, charter, at, node, generation, budget, key, amount, id, why)
+}
+
+// OfBurn is that rights of one instance are destroyed, those of one node in one generation first; id makes it happen once there.
+func OfBurn(charter string, at int64, node, generation, budget string, key []string, amount int64, id, why string) *Statement {
+	return ofLot(Burn, charter, at, node, generation, budget, key, amount, id, why)
+}
+
+func ofLot(kind, charter string, at int64, node, generation, budget string, key []string, amount int64, id, why string) *Statement {
 	f := append([]string{node, generation, budget}, list(key...)...)
-	return &Statement{Mint, charter, at, append(f, number(amount), id, why)}
+	return &Statement{kind, charter, at, append(f, number(amount), id, why)}
+}
+
+// OfFreeze is that an instance, a tenant or an agent is frozen from a time on, or is not any more.
+func OfFreeze(frozen bool, charter string, at int64, instance, tenant, agent, why string) *Statement {
+	kind := Unfreeze
+	if frozen {
+		kind = Freeze
+	}
+	return &Statement{kind, charter, at, []string{instance, tenant, agent, why}}
 }
 
 // Stated is an amount of an instance, as an operator states it.
