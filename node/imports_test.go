@@ -39,7 +39,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"node/service":     {},
 		"node/telemetry":   {"node/service"},
 		"node/caller":      {"ledger", "policy"},
-		"node/llm":         {"ledger", "policy", "node/admit", "node/caller", "node/llm/"},
+		"node/llm":         {"ledger", "policy", "node/admit", "node/caller", "node/telemetry/traces", "node/llm/"},
 		"node/llm/standin": {"ledger", "policy", "node/admit", "node/llm"},
 		"node/rls":         {"ledger", "policy", "node/admit", "node/caller"},
 		"node/api":         {"ledger", "policy", "policy/enrol", "policy/trust", "node/admit", "node/caller", "node/events", "node/api/ui"},
