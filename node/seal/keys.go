@@ -24,10 +24,10 @@ const (
 // Tag is a key as a member tells it of itself.
 func Tag(k ed25519.PublicKey) string { return base64.RawURLEncoding.EncodeToString(k) }
 
-// ParseTag is the inverse of Tag.
+// ParseTag is the inverse of Tag: base64 has several spellings for one key, of which it takes that one.
 func ParseTag(s string) (ed25519.PublicKey, error) {
 	k, err := base64.RawURLEncoding.DecodeString(s)
-	if err != nil || len(k) != ed25519.PublicKeySize {
+	if err != nil || len(k) != ed25519.PublicKeySize || Tag(k) != s {
 		return nil, fmt.Errorf("%.64q is no key", s)
 	}
 	return k, nil
