@@ -74,6 +74,8 @@ type Node struct {
 	socket  *socket.Server // nil: no door for callers in Go
 	sockLis *api.Door
 
+	reporting chan struct{} // holds one while a report is made
+
 	inputs   chan op       // to the loop, for the replica; full means busy
 	looks    chan op       // to the loop: calls to decide, and questions
 	poke     chan struct{} // rights may have come back
@@ -146,7 +148,8 @@ func Open(ctx context.Context, o Options) (*Node, error) {
 		inputs: make(chan op, maxOps), looks: make(chan op, maxOps), poke: make(chan struct{}, 1),
 		stop: make(chan struct{}), stopped: make(chan struct{}), written: make(chan error, 1), following: make(chan error, 1),
 		mail: mailer{queue: make(chan mail, maxMail)}, refused: newRefusals(), signed: newSigned(),
-		idem: newIdempotency(), fatal: make(chan error, 1), rand: newRand(), boot: boottime.Now,
+		reporting: make(chan struct{}, 1),
+		idem:      newIdempotency(), fatal: make(chan error, 1), rand: newRand(), boot: boottime.Now,
 	}
 	n.events = api.NewEvents(uint64(n.started.UnixNano()))
 	n.clock = core.NewClock(ledger.Instant(n.started.UnixMilli()))

@@ -57,6 +57,10 @@ func (a audits) AuditRecords(q api.AuditQuery) ([]api.AuditRecord, error) {
 	*a.asked = q
 	return nil, nil
 }
+func (a audits) Spending(_ context.Context, q api.ReportQuery) (api.Report, error) {
+	*a.asked = api.AuditQuery{Tenant: q.Tenant, Since: q.Since}
+	return api.Report{By: q.By}, nil
+}
 func (a audits) AuditSightings(string) []api.AuditSighting          { return nil }
 func (a audits) GossipKeys(context.Context) (api.GossipKeys, error) { return api.GossipKeys{}, nil }
 func (a audits) ChangeGossipKey(context.Context, api.GossipKeyChange) (api.GossipKeys, error) {
@@ -145,6 +149,7 @@ func TestAudiences(t *testing.T) {
 		/v1/decisions:GET:tenants
 		/v1/decisions/{id}:GET:tenants
 		/v1/audit/records:GET:tenants
+		/v1/report:GET:tenants
 		/v1/freeze:GET:tenants
 		/openai/:*:tenants
 		/anthropic/:*:tenants
@@ -276,6 +281,7 @@ func TestImpersonation(t *testing.T) {
 		{"tells lies of another's provider", "sp_search", "POST", "/v1/release", `{"id":"` + theirs + `","upstream":{"status":429}}`, 404, "has no decision", "tenant"},
 		{"scores another's call", "sp_search", "POST", "/v1/score", `{"id":"` + theirs + `","score":1}`, 404, "has no decision", "tenant"},
 		{"explains another's call", "sp_search", "GET", "/v1/decisions/" + theirs, "", 404, "has no decision", "tenant"},
+		{"reads another's spending", "sp_search", "GET", "/v1/report?tenant=ads", "", 403, "spending of tenant", "tenant"},
 		{"reads another's records", "sp_search", "GET", "/v1/audit/records?tenant=ads", "", 403, "records of tenant", "tenant"},
 	} {
 		was := l.refused(tt.counted)
@@ -305,6 +311,12 @@ func TestImpersonation(t *testing.T) {
 	_, body := l.ask("sp_search", "GET", "/v1/decisions?data=eu/docs", "")
 	if !strings.Contains(body, mine) || strings.Contains(body, theirs) || !strings.Contains(body, `"total":1`) {
 		t.Errorf("decisions by data: %s", body)
+	}
+	if code, _ := l.ask("sp_search", "GET", "/v1/report", ""); code != 200 || l.asked.Tenant != "search" {
+		t.Errorf("report: %d, asked for %+v", code, *l.asked)
+	}
+	if code, body := l.ask("sp_ops", "GET", "/v1/report?by=day,colour", ""); code != 400 || !strings.Contains(body, "there are day, tenant, agent, model") {
+		t.Errorf("report: %d %s", code, body)
 	}
 	if code, _ := l.ask("sp_search", "GET", "/v1/audit/records?agent=a", ""); code != 200 || l.asked.Tenant != "search" || l.asked.Agent != "a" {
 		t.Errorf("asked for records of %+v", *l.asked)

@@ -17,6 +17,8 @@ type Auditor interface {
 	AuditStatus() AuditStatus
 	// AuditRecords gives records that a query asks for, oldest first; of more than its limit the latest. ErrDisabled where none are kept.
 	AuditRecords(q AuditQuery) ([]AuditRecord, error)
+	// Spending adds the log up. ErrDisabled where none is kept.
+	Spending(ctx context.Context, q ReportQuery) (Report, error)
 	// AuditSightings gives what this node keeps of its peers' logs; of one node's alone if it is named.
 	AuditSightings(of string) []AuditSighting
 	// AuditArchive writes the log as a tar file that can be verified anywhere. ErrDisabled where none is kept.
@@ -209,6 +211,7 @@ func (s *Server) auditRoutes(a Auditor) {
 	if a == nil {
 		return
 	}
+	s.reportRoute(a)
 	s.handle("/v1/audit", methods{"GET": {Operators, func(w http.ResponseWriter, r *http.Request) error {
 		return writeJSON(w, http.StatusOK, a.AuditStatus())
 	}}})
@@ -280,13 +283,8 @@ func auditQuery(v url.Values) (q AuditQuery, err error) {
 	number("limit", &limit, MaxAuditRecords)
 	number("from", &q.From, 1<<56)
 	q.Limit = int(limit)
-	for name, to := range map[string]*time.Time{"since": &q.Since, "until": &q.Until} {
-		if s := v.Get(name); s != "" && err == nil {
-			var perr error
-			if *to, perr = time.Parse(time.RFC3339, s); perr != nil {
-				err = badRequest(ErrCodeRange, name, "%q is %q: write a time as in 2026-01-02T15:04:05Z", name, clip(s, maxEchoLen))
-			}
-		}
+	if err == nil {
+		err = times(v, &q.Since, &q.Until)
 	}
 	return q, err
 }
