@@ -81,17 +81,11 @@ const (
 	maxPause       = 2 * time.Second
 )
 
-// transport is a way to a node. Errors are those of the package.
-type transport interface {
-	admit(ctx context.Context, c *Call, a *Answer) error
-	settle(ctx context.Context, s *Settlement, r *Receipt) error
-	release(ctx context.Context, l *frame.Release, r *Receipt) error
-	close()
-}
-
 // Client asks one node. Safe for concurrent use. Requests take as long as their context allows.
 type Client struct {
-	to      transport
+	// One of both is there. They are no interface, so that what they are given stays on its caller's stack.
+	framed  *framed
+	http    *overHTTP
 	retries int
 }
 
@@ -116,9 +110,9 @@ func New(node string, o Options) (*Client, error) {
 	}
 	var err error
 	if path, ok := strings.CutPrefix(node, "unix:"); ok {
-		c.to, err = newFramed(node, path, o)
+		c.framed, err = newFramed(node, path, o)
 	} else {
-		c.to, err = newHTTP(node, o)
+		c.http, err = newHTTP(node, o)
 	}
 	if err != nil {
 		return nil, err
@@ -127,19 +121,35 @@ func New(node string, o Options) (*Client, error) {
 }
 
 // Close ends its connections. What is under way fails.
-func (c *Client) Close() { c.to.close() }
+func (c *Client) Close() {
+	if c.framed != nil {
+		c.framed.close()
+		return
+	}
+	c.http.close()
+}
 
 // Admit asks whether a call may run, and reserves its tokens. When the context ends first, the call is taken back.
 func (c *Client) Admit(ctx context.Context, call Call) (Answer, error) {
 	var a Answer
-	err := c.do(ctx, call.IdempotencyKey != "", func() error { return c.to.admit(ctx, &call, &a) })
+	err := c.do(ctx, call.IdempotencyKey != "", func() error {
+		if c.framed != nil {
+			return c.framed.admit(ctx, &call, &a)
+		}
+		return c.http.admit(ctx, &call, &a)
+	})
 	return a, err
 }
 
 // Settle books the real cost of a call and ends its reservation. Settling twice answers the same as once.
 func (c *Client) Settle(ctx context.Context, s Settlement) (Receipt, error) {
 	var r Receipt
-	err := c.do(ctx, true, func() error { return c.to.settle(ctx, &s, &r) })
+	err := c.do(ctx, true, func() error {
+		if c.framed != nil {
+			return c.framed.settle(ctx, &s, &r)
+		}
+		return c.http.settle(ctx, &s, &r)
+	})
 	return r, err
 }
 
@@ -152,7 +162,12 @@ func (c *Client) Release(ctx context.Context, id string) (Receipt, error) {
 func (c *Client) Refused(ctx context.Context, id string, u *Upstream) (Receipt, error) {
 	var r Receipt
 	l := frame.Release{ID: id, Upstream: u}
-	err := c.do(ctx, true, func() error { return c.to.release(ctx, &l, &r) })
+	err := c.do(ctx, true, func() error {
+		if c.framed != nil {
+			return c.framed.release(ctx, &l, &r)
+		}
+		return c.http.release(ctx, &l, &r)
+	})
 	return r, err
 }
 

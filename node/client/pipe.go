@@ -30,6 +30,8 @@ type pipe struct {
 
 	mu      sync.Mutex // guards below
 	out     []byte
+	spare   []byte // to be out next
+	writing bool   // somebody writes, who looks whether there is more when he is done
 	waiters map[uint64]*waiter
 	last    uint64
 	err     error // why it ended
@@ -116,9 +118,38 @@ func (p *pipe) put(w *waiter, put func([]byte, uint64) []byte) (id uint64, err e
 		return 0, &Error{Status: 400, Code: "body_too_large", Message: fmt.Sprintf("the request has %d bytes: at most %d are allowed", n, frame.MaxFrame)}
 	}
 	p.waiters[id] = w
+	if len(p.waiters) == 1 && !p.writing && len(p.out) < maxAlone {
+		// Nobody else is on his way, so what was written has been taken and this will be, too, without a wait: that saves a turn of the scheduler.
+		p.flush()
+		p.mu.Unlock()
+		return id, nil
+	}
 	p.mu.Unlock()
 	p.poke()
 	return id, nil
+}
+
+// maxAlone is what a socket takes at once that has nothing in it.
+const maxAlone = 16 << 10
+
+// flush writes what there is. It is called with mu held, which it lets go meanwhile.
+func (p *pipe) flush() {
+	b := p.out
+	p.out, p.spare, p.writing = p.spare[:0], nil, true
+	p.mu.Unlock()
+	_ = p.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	_, err := p.conn.Write(b)
+	if err != nil {
+		p.end(err)
+	}
+	p.mu.Lock()
+	p.writing = false
+	if cap(b) <= maxKept {
+		p.spare = b
+	}
+	if len(p.out) > 0 {
+		p.poke()
+	}
 }
 
 func (p *pipe) poke() {
@@ -130,7 +161,6 @@ func (p *pipe) poke() {
 
 // write writes what there is, again and again.
 func (p *pipe) write() {
-	var spare []byte
 	for {
 		select {
 		case <-p.wake:
@@ -141,19 +171,10 @@ func (p *pipe) write() {
 			runtime.Gosched() // others may have something to say, too
 		}
 		p.mu.Lock()
-		b := p.out
-		p.out = spare[:0]
+		if len(p.out) > 0 && !p.writing {
+			p.flush()
+		}
 		p.mu.Unlock()
-		if len(b) > 0 {
-			_ = p.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-			if _, err := p.conn.Write(b); err != nil {
-				p.end(err)
-				return
-			}
-		}
-		if spare = b; cap(b) > maxKept {
-			spare = nil
-		}
 	}
 }
 

@@ -154,6 +154,16 @@ func (b *bed) run(name, program string, env []string, args ...string) (*child.Ch
 	return c, err
 }
 
+// pid is that of a process by its name.
+func (b *bed) pid(name string) int {
+	for _, c := range b.all {
+		if c.Name == name {
+			return c.Pid
+		}
+	}
+	return 0
+}
+
 // await asks until something is so.
 func (b *bed) await(ctx context.Context, what string, so func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)

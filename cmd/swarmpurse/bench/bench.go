@@ -70,6 +70,7 @@ type way struct {
 	name   string
 	caller func() (ask func() error, done func(), err error)
 	count  int // requests that one ask is
+	pid    int // of the server
 }
 
 // pair is what is measured in turns: the first way is ours, the second what it is beside.
@@ -101,6 +102,8 @@ type Row struct {
 	P50us    float64 `json:"p50_us"`              // of one request
 	P99us    float64 `json:"p99_us"`
 	Requests int64   `json:"requests"`
+	// CPUus is what the server's process used of all cores for a request, whatever else the machine did; 0 where that is not known.
+	CPUus float64 `json:"server_cpu_us,omitempty"`
 	// Part is what the rate is of that of the other way, in percent: the median over the turns. 0 for the other.
 	Part   float64 `json:"percent,omitempty"`
 	Of     string  `json:"of,omitempty"`
@@ -149,7 +152,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 type measured struct {
 	rates []float64 // requests a second, by turn
 	times *hdrhistogram.Histogram
-	asks  int64
+	cpu   time.Duration // of the server
 }
 
 // newTimes is a histogram of nanoseconds up to a minute, to one part in a hundred.
@@ -173,11 +176,13 @@ func (p *pair) measure(ctx context.Context, turns int, long time.Duration) ([]Ro
 	for n := -1; n < turns; n++ { // the first is to warm up
 		for k := range crews {
 			i := (k + max(n, 0)) % len(crews) // each begins in turn
+			before := processCPU(p.ways[i].pid)
 			rate, err := crews[i].run(ctx, long, n >= 0)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.ways[i].name, err)
 			}
 			if n >= 0 {
+				got[i].cpu += processCPU(p.ways[i].pid) - before
 				got[i].rates = append(got[i].rates, rate)
 			}
 		}
@@ -191,6 +196,9 @@ func (p *pair) measure(ctx context.Context, turns int, long time.Duration) ([]Ro
 		r := Row{
 			Group: p.group, Name: w.name, Callers: p.callers, Rate: median(m.rates), Requests: m.times.TotalCount() * int64(w.count),
 			P50us: micros(m.times, 50) / float64(w.count), P99us: micros(m.times, 99) / float64(w.count),
+		}
+		if r.Requests > 0 {
+			r.CPUus = float64(m.cpu.Microseconds()) / float64(r.Requests)
 		}
 		if i > 0 {
 			parts := make([]float64, turns)

@@ -35,6 +35,10 @@ func (b *bed) pairs() (list []pair) {
 			{group: "socket", ways: append([]way{socketWay("node", b.socket)}, b.redisWays()...), target: 100},
 		} {
 			if b.o.wants(p.group) {
+				p.ways[0].pid = b.pid("n1")
+				for i := range p.ways[1:] {
+					p.ways[i+1].pid = b.pid(map[bool]string{true: "redis", false: "bare"}[p.group == "socket"])
+				}
 				p.callers = callers
 				if len(p.ways) == 1 {
 					p.target = 0

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // Text is the report for people.
@@ -24,7 +25,7 @@ func (r *Report) Text() string {
 			group = x.Group
 			_ = w.Flush()
 			fmt.Fprintf(&b, "\n%s\n", titles[group])
-			fmt.Fprintln(w, "callers\trequests/s\tp50\tp99\t\t \t")
+			fmt.Fprintln(w, "callers\trequests/s\tp50\tp99\tserver CPU\t\t \t")
 		}
 		part := ""
 		if x.Of != "" {
@@ -33,7 +34,7 @@ func (r *Report) Text() string {
 				part += fmt.Sprintf(", target %.0f %%", x.Target)
 			}
 		}
-		fmt.Fprintf(w, "%d\t%.0f\t%s\t%s\t%s\t%s\t\n", x.Callers, x.Rate, short(x.P50us), short(x.P99us), x.Name, part)
+		fmt.Fprintf(w, "%d\t%.0f\t%s\t%s\t%s\t%s\t%s\t\n", x.Callers, x.Rate, short(x.P50us), short(x.P99us), cpu(x.CPUus), x.Name, part)
 	}
 	_ = w.Flush()
 	if r.Redis != "" {
@@ -65,6 +66,31 @@ func short(us float64) string {
 		return fmt.Sprintf("%.2f ms", us/1000)
 	}
 	return fmt.Sprintf("%.0f µs", us)
+}
+
+func cpu(us float64) string {
+	if us == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.1f µs", us)
+}
+
+// processCPU is what a process has used so far, to 10 ms; 0 where the system does not tell as Linux does.
+func processCPU(pid int) time.Duration {
+	src, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(src), ") ") // its name may hold blanks
+	const tick = 10 * time.Millisecond           // USER_HZ is 100 for all programs
+	var sum time.Duration
+	for i, f := range strings.Fields(rest) {
+		if i == 11 || i == 12 { // utime, stime
+			n, _ := strconv.ParseInt(f, 10, 64)
+			sum += time.Duration(n) * tick
+		}
+	}
+	return sum
 }
 
 // loadNow is what the machine did in the last minute; 0 where it does not say.
