@@ -360,6 +360,13 @@ func (a *auditor) noted(v *admit.Noted) {
 	}
 	if v.End {
 		r.Score = decimal(v.Score)
+		if len(v.Tried) > 0 {
+			tried := make([]string, len(v.Tried))
+			for i, t := range v.Tried {
+				tried[i] = t.String()
+			}
+			r.Upstream, r.Why = v.Upstream, strings.Join(tried, ", ")
+		}
 		r.Kind, r.At, r.State, r.Outcome = audit.End, int64(a.n.now()), v.State.String(), v.Outcome
 		if u := v.Usage; u != nil {
 			r.UsedPrompt, r.UsedOutput, r.Cached, r.Think = u.PromptTokens, u.CompletionTokens, u.CachedTokens, u.ReasoningTokens

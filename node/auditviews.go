@@ -276,12 +276,24 @@ func fromAudit(node string, p *auditPath) api.Decision {
 	if d.Decision == admit.Defer.String() || d.Decision == admit.Deny.String() {
 		v.State = admit.Refused.String()
 	}
+	to := d.Upstream
 	if e := p.end; e != nil {
 		v.State, v.Outcome, v.Score = e.State, e.Outcome, e.Score
+		if e.Why != "" {
+			v.Tried = strings.Split(e.Why, ", ")
+		}
+		to = cmp.Or(e.Upstream, to)
 		for i := range e.Draws {
 			v.Charged = append(v.Charged, charge(&e.Draws[i]))
 			v.Overrun += e.Draws[i].Overrun
 		}
+	}
+	if to != "" {
+		as := api.Advice{}
+		if v.Advice != nil {
+			as = *v.Advice
+		}
+		as.Upstream, v.Advice = to, &as
 	}
 	return v
 }

@@ -37,7 +37,7 @@ budgets:
 rules:
   - {when: model == "fast", route: latency}
   - {when: '"us-book" in data', draw: [us-reads], cost: {reads: "1"}}
-  - {draw: [pool], route: price}
+  - {draw: [pool], route: price, retry: {backoff: 50ms, failover: ["*"]}}
 `
 
 // TestDataStaysInItsZone: two nodes in two zones, the official client, and a model server in each zone. Calls go where they are cheap; those that
@@ -46,7 +46,7 @@ rules:
 func TestDataStaysInItsZone(t *testing.T) {
 	t.Parallel()
 	zones := []string{"eu", "us"}
-	servers := map[string]*standin.Server{}
+	servers, doors := map[string]*standin.Server{}, map[string]*httptest.Server{}
 	var upstreams []string
 	for _, u := range []struct {
 		name  string
@@ -58,7 +58,7 @@ func TestDataStaysInItsZone(t *testing.T) {
 		}
 		up := httptest.NewServer(m)
 		defer up.Close()
-		servers[u.name] = m
+		servers[u.name], doors[u.name] = m, up
 		upstreams = append(upstreams, u.name+"="+up.URL+"/v1")
 	}
 	i := 0
@@ -177,5 +177,41 @@ func TestDataStaysInItsZone(t *testing.T) {
 		if got := eu.metric(name); got < want {
 			t.Errorf("%s is %v, want %v or more", name, got, want)
 		}
+	}
+
+	// The cheap one goes away: calls go to the other one, which the decision, the audit log and the caller's answer say; but no bound call leaves its zone.
+	doors["us-cloud"].CloseClientConnections()
+	doors["us-cloud"].Close()
+	client := openai.NewClient(option.WithBaseURL("http://"+us.set.HTTP+"/openai/v1/"), option.WithAPIKey("dummy"), option.WithMaxRetries(0), option.WithHeader(standin.HeaderOutput, "5"))
+	var resp *http.Response
+	if _, err := client.Chat.Completions.New(t.Context(), openai.ChatCompletionNewParams{
+		Model: "standin-1", MaxCompletionTokens: openai.Int(5), Messages: []openai.ChatCompletionMessageParamUnion{openai.UserMessage("Go on.")},
+	}, option.WithResponseInto(&resp)); err != nil {
+		t.Fatal(err)
+	}
+	if resp.Header.Get(llm.HeaderUpstream) != "eu-gpu" || resp.Header.Get(llm.HeaderTried) != "us-cloud unreachable" {
+		t.Errorf("answered by %v", resp.Header)
+	}
+	id := resp.Header.Get(llm.HeaderDecision)
+	if d, err := us.Decision(t.Context(), id); err != nil || d.State != "settled" || d.Outcome != "ok" || d.Advice.Upstream != "eu-gpu" || fmt.Sprint(d.Tried) != "[us-cloud unreachable]" {
+		t.Errorf("%+v, %v", d, err)
+	}
+	eventually(t, func() error {
+		recs, err := us.AuditRecords(t.Context(), api.AuditQuery{ID: id})
+		if err != nil {
+			return err
+		}
+		for _, r := range recs {
+			if r.Kind == "end" && r.Upstream == "eu-gpu" && r.Why == "us-cloud unreachable" {
+				return nil
+			}
+		}
+		return fmt.Errorf("the audit log has %+v", recs)
+	})
+	if got := us.metric(`swarmpurse_proxy_retries_total{how="failover",reason="unreachable",upstream="us-cloud"}`); got != 1 {
+		t.Errorf("the metric counts %v", got)
+	}
+	if got, err := call(us, "standin-1", "us-book"); err == nil {
+		t.Errorf("a call that is bound to us went to %q", got)
 	}
 }

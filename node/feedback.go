@@ -19,6 +19,15 @@ func (n *Node) Feedback(id string, u admit.Upstream) error {
 	return err
 }
 
+// Retry says where a call goes that its upstream did not run. See admit.Admitter.
+func (n *Node) Retry(id string, f admit.Failed) (admit.Next, bool, error) {
+	i, err := n.engine.Parse(id)
+	if err != nil {
+		return admit.Next{}, false, err
+	}
+	return n.engine.Retry(n.now(), i, f)
+}
+
 // lowered tells that the provider refused calls, and what is left of a rate; by is the peer that saw it, "" for this node.
 func (n *Node) lowered(id ledger.InstanceID, part float64, by string) {
 	budget, _, _, _ := id.Split()

@@ -300,6 +300,9 @@ func (n *Node) remembered(id string) (_ api.Decision, at ledger.Instant, excused
 		v.Shared = append(v.Shared, api.Standing{Instance: s.Instance.Name(), Asked: s.Asked, Share: s.Part, Small: s.Small, Under: s.Under})
 	}
 	v.Advice, v.Data = api.AdviceOf(&d.Answer), dataOf(d.Data)
+	for _, t := range d.Tried {
+		v.Tried = append(v.Tried, t.String())
+	}
 	if d.State == admit.Reserved {
 		t := time.UnixMilli(int64(d.Expires)).UTC()
 		v.Expires = &t

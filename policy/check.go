@@ -64,6 +64,7 @@ func Check(p *Policy) []Warning {
 	p.checkClasses(warn)
 	p.checkRules(warn)
 	p.checkUpstreams(warn)
+	p.checkRetries(warn)
 	p.checkFlags(warn)
 	p.checkExperiments(warn)
 	p.checkCallers(warn)

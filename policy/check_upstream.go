@@ -25,19 +25,7 @@ func (p *Policy) checkUpstreams(warn func(Pos, string, ...any)) {
 		}
 	}
 	for _, r := range p.rules {
-		var zones []string
-		var by []string
-		for _, w := range r.draws {
-			switch z := w.budget.Zones; {
-			case z == nil:
-				continue
-			case zones == nil:
-				zones = slices.Clone(z)
-			default:
-				zones = slices.DeleteFunc(zones, func(s string) bool { return !slices.Contains(z, s) })
-			}
-			by = append(by, fmt.Sprintf("%q", w.budget.Name))
-		}
+		zones, by := r.zones()
 		if zones != nil && len(zones) == 0 {
 			warn(r.pos, "%s draws on budgets %s, which have no zone in common, so its calls can run nowhere", ruleTitle(r), strings.Join(by, ", "))
 		}

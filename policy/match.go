@@ -26,6 +26,8 @@ type Plan struct {
 	Place *Place
 	// Route says where the call may be sent; nil if the policy has no upstreams.
 	Route *Route
+	// Retry says how the call may be tried again that its upstream did not run; nil: not at all.
+	Retry *Retry
 
 	Arm *Arm // of the experiment in which its calls take part; nil for none. The plan is for what they become
 
@@ -127,6 +129,9 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 		}
 		if by == InOrder {
 			by = r.route
+		}
+		if plan.Retry == nil {
+			plan.Retry = r.retry
 		}
 		if r.stop {
 			break

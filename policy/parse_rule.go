@@ -64,7 +64,7 @@ func (d *decoder) rules(p *Policy, n *yaml.Node) {
 		var draws []*yaml.Node
 		if n := f["draw"]; n != nil {
 			draws = d.Items(n, "draw", "write a list of budgets, or leave the field out", MaxDraws)
-		} else if f["stop"] == nil && f["route"] == nil {
+		} else if f["stop"] == nil && f["route"] == nil && f["retry"] == nil {
 			d.Report(item, "write draw: [BUDGET, …], or stop: true for calls that are to run uncounted", "%s does nothing", ruleTitle(r))
 		}
 		d.draws(p, r, draws, f["cost"])
@@ -75,6 +75,9 @@ func (d *decoder) rules(p *Policy, n *yaml.Node) {
 		}
 		if n := f["route"]; n != nil {
 			d.route(p, r, n)
+		}
+		if n := f["retry"]; n != nil {
+			d.retry(p, r, n)
 		}
 		p.rules = append(p.rules, r)
 	}

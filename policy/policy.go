@@ -153,6 +153,7 @@ type rule struct {
 	degrade *Degrade // nil: calls run as they are, or not at all
 	route   RouteBy
 	routeAt Pos
+	retry   *Retry // nil: calls are tried once
 }
 
 type draw struct {

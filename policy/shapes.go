@@ -287,6 +287,14 @@ var ruleShape = &document.Shape{Name: "a rule", Fields: []document.Field{
 	{Name: "degrade", Is: document.Schema{One: degradeShape}, Doc: "Makes calls cheaper when a budget of this rule runs low, or instead of refusing them."},
 	{Name: "route", Is: document.Schema{Kind: "string", Words: routeWords[1:]},
 		Doc: "Which of the upstreams that may take the call it goes to: the cheapest by price, the fastest by latency, or by locality one in the node's own zone. The first rule that says so counts. Default: the first of them, in their order."},
+	{Name: "retry", Is: document.Schema{One: retryShape},
+		Doc: "How the proxy tries a call again that its upstream surely did not run: it was not reached, or refused it. The first rule that says so counts. Default: the caller is told at once."},
+}}
+
+var retryShape = &document.Shape{Name: "retry", Fields: []document.Field{
+	{Name: "attempts", Is: document.Schema{Kind: "integer", Min: 2, Max: maxAttempts}, Doc: "The most tries of one call in all, 2 to 5. Default: 2."},
+	{Name: "backoff", Is: document.Duration, Doc: "How long to wait before an upstream is tried a second time, 10ms to 1m, and twice that before the third; a provider that says a longer time is waited for as it says. A call waits no longer in all than its class's latency_budget. Default: 250ms."},
+	{Name: "failover", Is: document.Schema{Names: true, Form: document.PatternForm}, Doc: "The upstreams that are tried instead, at once, by name, or by how names begin, as in \"*\": of those that may take the call, in the order of route. Absent: none, the same one is tried again."},
 }}
 
 var degradeShape = &document.Shape{Name: "degrade", Fields: []document.Field{

@@ -368,7 +368,7 @@ func (nopStrategy) Along(*ledger.View, int, *ledger.Ask) ledger.Shares          
 func (nopStrategy) Ahead(*ledger.View) ledger.Tokens                               { return 0 }
 func (nopStrategy) Accept(*ledger.View, ledger.Tokens) bool                        { return false }
 func (nopStrategy) Surplus(*ledger.View) ledger.Tokens                             { return 0 }
-func (nopStrategy) Drifts(*ledger.View, ledger.Others) bool                         { return false }
+func (nopStrategy) Drifts(*ledger.View, ledger.Others) bool                        { return false }
 func (nopStrategy) Drift(*ledger.View) (int, ledger.Shares)                        { return -1, 0 }
 func (nopStrategy) Gather(*ledger.View) (int, ledger.Shares)                       { return -1, 0 }
 func (nopStrategy) Weight(*ledger.View, *ledger.Row, *ledger.Row, ledger.Millis) float64 {

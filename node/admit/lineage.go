@@ -41,6 +41,7 @@ type note struct {
 	// shared is how its tenant stood at the instances that were shared out.
 	shared []Standing
 	score  *float64 // what its caller said of its answer; nil for nothing
+	tried  []Tried  // upstreams that did not run it; not to be changed in place
 }
 
 // upstream is the name of the upstream that a call was sent to, "" for none.

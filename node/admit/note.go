@@ -146,6 +146,7 @@ type Noted struct {
 	Usage                            *Usage // End
 	Data                             []Datum
 	Upstream                         string     // that it was sent to
+	Tried                            []Tried    // End: upstreams that did not run it, in order; not to be changed
 	Shared                           []Standing // End is false: at the instances that were shared out
 	Flags                            []string   // End is false
 	Experiment, ExperimentArm        string
@@ -215,6 +216,9 @@ func (e *Engine) view(sh uint32, n *trail, r *record, v *Noted, usage *Usage) {
 	}
 	if n.end {
 		v.State, v.Score = r.state, n.score
+		if r.note != nil {
+			v.Tried = r.note.tried
+		}
 		if r.outcome != nil {
 			v.Outcome = *r.outcome
 		}

@@ -303,6 +303,7 @@ type Details struct {
 	Guaranteed                       bool    // it was admitted within its tenant's guarantee in one of its budgets
 	Shared                           []Standing
 	Score                            *float64 // what its caller said of its answer; nil for nothing
+	Tried                            []Tried  // upstreams that did not run it, in order; not to be changed
 }
 
 // Answer returns what the caller of a decision is told. Safe for concurrent use.
@@ -356,7 +357,7 @@ func (e *Engine) lookup(id ID) (d Details, touched bool, err error) {
 		d.Outcome = *r.outcome
 	}
 	if n := r.note; n != nil {
-		d.Score = n.score
+		d.Score, d.Tried = n.score, n.tried
 		if d.Shared = n.shared; n.to != nil {
 			d.Answer.Upstream = n.to.upstream
 		}

@@ -221,4 +221,6 @@ type Admitter interface {
 	Pace(ctx context.Context, id string, bytes int64) bool
 	// Feedback takes in what the provider's answer to an admitted call says of its limits, before or after the call ends.
 	Feedback(id string, u Upstream) error
+	// Retry says where an admitted call goes next that its upstream surely did not run, and after how long; false: nowhere, tell the caller.
+	Retry(id string, f Failed) (Next, bool, error)
 }

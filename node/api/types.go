@@ -99,10 +99,12 @@ type Decision struct {
 	// Service is how the call counts for its class, and how its class stands at the node now; nil of a class that the policy no longer has.
 	Service *Service `json:"service,omitempty"`
 	// Drift is what calls of its rules and model come to at the node now, beside what is usual.
-	Drift   []Drift       `json:"drift,omitempty"`
-	Advice  *Advice       `json:"advice,omitempty"` // how a degraded call had to be changed, where it was sent, which node to ask
-	Data    []string      `json:"data,omitempty"`   // that the call named, with the digests given
-	State   string        `json:"state"`            // reserved, settled, released, expired, refused
+	Drift  []Drift  `json:"drift,omitempty"`
+	Advice *Advice  `json:"advice,omitempty"` // how a degraded call had to be changed, where it was sent, which node to ask
+	Data   []string `json:"data,omitempty"`   // that the call named, with the digests given
+	// Tried is upstreams that did not run the call, in order, and why: "cloud 429", "spare unreachable". Advice has the last that it was sent to.
+	Tried   []string      `json:"tried,omitempty"`
+	State   string        `json:"state"` // reserved, settled, released, expired, refused
 	Charged []Charge      `json:"charged,omitempty"`
 	Outcome string        `json:"outcome,omitempty"`
 	Score   *float64      `json:"score,omitempty"` // what its caller said of its answer, 0 to 1

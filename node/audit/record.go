@@ -120,14 +120,14 @@ type Record struct {
 	// All else.
 	What     string // "applied", "failed", "in", "out", "freeze"
 	Node     string // the peer
-	By, Why  string
+	By, Why  string // of a call's end, Why is which upstreams did not run it before Upstream: "cloud 429, spare unreachable"
 	Instance string
 	Tokens   int64
 	Shares   int64
 	Hash     string // of a policy, hexadecimal
 	From     int64  // the revision before
 	Count    int64
-	Upstream string // that the call was sent to
+	Upstream string // that the call was sent to; of its end, where that is another one in the end
 
 	Shared []Standing // of a decision
 

@@ -32,6 +32,7 @@ const (
 	HeaderDecision = headerPrefix + "Decision" // id of the decision, for `swarmpurse explain`
 	HeaderNode     = headerPrefix + "Node"
 	HeaderUpstream = headerPrefix + "Upstream" // that the policy chose for the call
+	HeaderTried    = headerPrefix + "Tried"    // upstreams that did not run it before that one did, and why: "cloud 429, spare unreachable"
 	HeaderNearest  = headerPrefix + "Nearest"  // of a call that this node may not decide on: the nearest that may, "n3 http://10.1.2.3:7070"
 	// HeaderBackpressure is 0 to 3: how near the budgets that the call draws on are to their end.
 	HeaderBackpressure = headerPrefix + "Backpressure"

@@ -5,8 +5,8 @@
 // ending the reservation exactly once with what the provider says the call really used.
 //
 // It never decides on a call (that is node/admit's business, reached through admit.Admitter), never
-// stores or logs a prompt or a completion, never retries a call by itself, and never shows the
-// provider's key to a caller.
+// stores or logs a prompt or a completion, never sends a call again that an upstream may have run,
+// and never shows the provider's key to a caller.
 //
 // Package node builds one Proxy with New and mounts it at Patterns; it calls Reload when the
 // upstreams change and Drain when the node shuts down. The Counter is also used by

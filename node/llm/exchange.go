@@ -51,6 +51,10 @@ type exchange struct {
 	arrived  *texts      // of a stream, so far
 	giveUp   *time.Timer // cuts the upstream of a client that cannot be written to
 
+	tried []string // upstreams that did not run it, and why
+	heard bool     // admission was told what this answer says
+	moved bool     // the body was charged to budgets of bytes, and not sent since
+
 	unpaced atomic.Bool // admission said that nothing of it is paced
 
 	cancel context.CancelCauseFunc // ends the upstream call

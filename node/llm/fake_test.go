@@ -34,6 +34,7 @@ type fakeAdmitter struct {
 	pace    func(context.Context, string, int64) bool
 	route   *policy.Upstream // where calls go; nil: they are not routed
 	advice  *admit.Advice    // nil: calls are admitted as they are
+	retry   func(id string, f admit.Failed) (admit.Next, bool)
 }
 
 // entry is one reservation.
@@ -103,6 +104,16 @@ func (f *fakeAdmitter) Pace(ctx context.Context, id string, bytes int64) bool {
 		return false
 	}
 	return f.pace(ctx, id, bytes)
+}
+
+func (f *fakeAdmitter) Retry(id string, x admit.Failed) (admit.Next, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.retry == nil {
+		return admit.Next{}, false, nil
+	}
+	next, ok := f.retry(id, x)
+	return next, ok, nil
 }
 
 func (f *fakeAdmitter) Feedback(id string, u admit.Upstream) error {

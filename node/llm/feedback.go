@@ -18,7 +18,7 @@ const maxRetryAfter = 24 * time.Hour
 // feedback tells admission what the reply says of the provider's limits; body is what of an error is at hand. A caller's own
 // provider key has limits of its own, which are none of the pool's.
 func (x *exchange) feedback(resp *http.Response, body []byte) {
-	if x.id == "" {
+	if x.id == "" || x.heard {
 		return
 	}
 	var u admit.Upstream

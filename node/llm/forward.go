@@ -54,16 +54,27 @@ func (x *exchange) forward() *apiError {
 		}
 	}()
 
+	for {
+		again, err := x.attempt(ctx)
+		if !again {
+			return err
+		}
+	}
+}
+
+// attempt sends the call to its upstream and carries the reply back, unless it is to be sent again.
+func (x *exchange) attempt(ctx context.Context) (again bool, _ *apiError) {
 	// Whether the upstream can have seen anything of the call decides whether it may be charged.
 	var written atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+	x.heard = false
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn:      func(string) { written.Store(false) }, // the transport tries again only if nothing was
 		WroteHeaders: func() { written.Store(true) },
 	})
-	req, apiErr := x.request(ctx)
+	req, apiErr := x.request(traced)
 	if apiErr != nil {
 		x.release(apiErr.outcome)
-		return apiErr
+		return false, apiErr
 	}
 	if req.Body != nil {
 		// The transport may still be reading the client's body when this handler returns.
@@ -78,12 +89,16 @@ func (x *exchange) forward() *apiError {
 	if err != nil {
 		return x.unreachable(ctx, err, written.Load())
 	}
-	defer resp.Body.Close()
+	defer func() { resp.Body.Close() }()
 	x.span.Answered(resp.StatusCode)
+	x.moved = false // what is sent again moves once more
 	x.p.m.replies.WithLabelValues(x.up.Name, statusClass(resp.StatusCode)).Inc()
 	x.p.m.latency.WithLabelValues(x.up.Name).Observe(x.answered.Seconds())
+	if x.refusedThere(ctx, resp) {
+		return true, nil
+	}
 	x.reply(ctx, resp)
-	return nil
+	return false, nil
 }
 
 // asked is what the trace is told of the request.
@@ -117,7 +132,10 @@ func (x *exchange) request(ctx context.Context) (*http.Request, *apiError) {
 	case x.body != "":
 		req.ContentLength = int64(len(x.body))
 		body := x.body
-		x.pace(len(body))
+		if !x.moved {
+			x.pace(len(body))
+		}
+		x.moved = true
 		req.Body = io.NopCloser(strings.NewReader(body))
 		if req.Header.Get("Idempotency-Key") == "" && req.Header.Get("X-Idempotency-Key") == "" {
 			// So that a connection which was closed while it idled costs nothing: the transport then
@@ -146,7 +164,7 @@ func target(base *url.URL, rest, query string) (*url.URL, error) {
 
 // unreachable ends a call that got no reply. If nothing of it was sent, nothing ran; otherwise the
 // upstream may have worked for it, and only a charge of the whole reservation is surely enough.
-func (x *exchange) unreachable(ctx context.Context, err error, written bool) *apiError {
+func (x *exchange) unreachable(ctx context.Context, err error, written bool) (again bool, _ *apiError) {
 	cause := context.Cause(ctx)
 	x.p.o.Logger.Warn().Err(err).Str("id", x.id).Str("upstream", x.up.Name).Bool("sent", written).Msg("no reply from the upstream")
 	out := outUnreachable
@@ -156,11 +174,28 @@ func (x *exchange) unreachable(ctx context.Context, err error, written bool) *ap
 	if written {
 		x.settleWhole(out)
 	} else {
-		if x.routed && cause == nil && x.r.Context().Err() == nil {
-			x.tell(admit.Upstream{Unreachable: true})
+		if cause == nil && x.r.Context().Err() == nil {
+			if x.routed {
+				x.tell(admit.Upstream{Unreachable: true})
+			}
+			if x.again(ctx, admit.Failed{Why: unreachable}) {
+				return true, nil
+			}
+			if x.r.Context().Err() != nil {
+				x.release(outLeft)
+				return false, left()
+			}
+			if cause = context.Cause(ctx); cause != nil {
+				out = outCut
+			}
 		}
 		x.release(out)
 	}
+	return false, x.noReply(err, cause, out)
+}
+
+// noReply is what a client is told whose call got none.
+func (x *exchange) noReply(err, cause error, out outcome) *apiError {
 	if big := (*http.MaxBytesError)(nil); errors.As(err, &big) {
 		return tooLarge(big.Limit)
 	}

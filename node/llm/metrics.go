@@ -51,6 +51,7 @@ type metrics struct {
 	overrun    prometheus.Counter
 	degraded   *prometheus.CounterVec   // endpoint
 	refused    *prometheus.CounterVec   // upstream
+	retries    *prometheus.CounterVec   // upstream, reason, how
 	latency    *prometheus.HistogramVec // upstream
 	paced      prometheus.Counter
 	pause      prometheus.Counter
@@ -72,6 +73,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		miscount:   counter("prompt_miscount_tokens_total", "How far the counted prompt lay over or under what the upstream reported.", "direction"),
 		degraded:   counter("degraded_total", "Calls that the proxy made cheaper, as admission said: another model, less output, or both.", "endpoint"),
 		refused:    counter("upstream_refusals_total", "Replies by which an upstream refused a call under the pool's own limits, so that a lower rate helps.", "upstream"),
+		retries:    counter("retries_total", "Calls that were sent again, by the upstream that did not run them, why (unreachable, refused), and how: again, to where they were sent before, or failover, to another.", "upstream", "reason", "how"),
 		unreserved: counter("reservations_ended_total", "Reservations by how they ended: usage, counted, whole, released.", "ending"),
 		duration:   seconds("duration_seconds", "Time from request to the end of the reply.", 0.001, 2.5, 15, "endpoint"),
 		firstByte:  seconds("first_byte_seconds", "Time from request to the first byte for the client.", 0.001, 2.5, 13, "endpoint"),
@@ -103,7 +105,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 
 func (m *metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.calls, m.replies, m.tokens, m.miscount, m.unreserved, m.duration,
-		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun, m.degraded, m.refused, m.latency, m.paced, m.pause}
+		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun, m.degraded, m.refused, m.retries, m.latency, m.paced, m.pause}
 }
 
 // Metrics lists what a Proxy registers.

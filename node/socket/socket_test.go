@@ -78,6 +78,9 @@ func (n *slow) TenantOf(string) (string, error)              { return "", nil }
 func (n *slow) Score(string, float64) (float64, bool, error) { return 0, false, nil }
 func (n *slow) Pace(context.Context, string, int64) bool     { return false }
 func (n *slow) Feedback(string, admit.Upstream) error        { return nil }
+func (n *slow) Retry(string, admit.Failed) (admit.Next, bool, error) {
+	return admit.Next{}, false, nil
+}
 
 // bed is a door before a slow node.
 type bed struct {

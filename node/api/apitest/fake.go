@@ -177,6 +177,11 @@ func (n *Node) Release(id string) (admit.Receipt, error) {
 // Pace implements admit.Admitter.
 func (n *Node) Pace(context.Context, string, int64) bool { return false }
 
+// Retry implements admit.Admitter: calls are tried once.
+func (n *Node) Retry(string, admit.Failed) (admit.Next, bool, error) {
+	return admit.Next{}, false, nil
+}
+
 // Feedback implements admit.Admitter.
 func (n *Node) Feedback(id string, u admit.Upstream) error {
 	n.mu.Lock()

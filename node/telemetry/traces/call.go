@@ -101,6 +101,16 @@ func (c *Call) Answered(status int) {
 	}
 }
 
+// Again ends the span of a request that the provider did not run: another one follows. why is unreachable, or the status of its refusal.
+func (c *Call) Again(why string) {
+	if c == nil || c.client == nil {
+		return
+	}
+	fail(c.client, why)
+	c.client.End()
+	c.client = nil
+}
+
 // Used says what the provider counted, or what was counted for it.
 func (c *Call) Used(u admit.Usage, counted bool) {
 	if c == nil || c.client == nil || !c.client.IsRecording() {
