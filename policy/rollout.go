@@ -124,7 +124,8 @@ type Split struct {
 // differently, so that not always the same callers are tried on. The rollout must be valid.
 func (r *Rollout) Split(seed uint64, zone string) *Split {
 	if len(r.Zones) > 0 {
-		return &Split{all: zone != "" && slices.Contains(r.Zones, zone) && !r.Shadow()}
+		by, _ := splitBy("agent") // for groups
+		return &Split{by: by, seed: seed, all: zone != "" && slices.Contains(r.Zones, zone) && !r.Shadow()}
 	}
 	by, ok := splitBy(r.By)
 	if !ok {
@@ -141,6 +142,11 @@ func (s *Split) Chooses(c *Call) bool {
 	}
 	v := s.by.value(c, "")
 	return v != "" && ticket(v, s.seed) < s.below
+}
+
+// Group puts the callers of one arm in groups, those of one value of By into one: a number below of. It allocates nothing.
+func (s *Split) Group(c *Call, of int) int {
+	return int(mix(ticket(s.by.value(c, ""), s.seed)+0x9e3779b97f4a7c15) >> 32 % uint64(of)) //nolint:gosec // it is below of
 }
 
 // mix spreads a hash over all of its bits (the finalizer of splitmix64).

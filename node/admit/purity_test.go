@@ -16,6 +16,6 @@ func TestPurity(t *testing.T) {
 		"math/rand/v2": {"Rand"},                       // the caller's
 		"time":         {"Duration", "Millisecond", "Second", "Minute", "Hour"},
 		"github.com/swarmpurse/swarmpurse/ledger": nil, "github.com/swarmpurse/swarmpurse/node/freeze": nil,
-		"github.com/swarmpurse/swarmpurse/policy": nil, "github.com/swarmpurse/swarmpurse/policy/outcome": {"Sums"}, "github.com/swarmpurse/swarmpurse/policy/rollout": {"Counts", "Drift", "WaitSteps"},
+		"github.com/swarmpurse/swarmpurse/policy": nil, "github.com/swarmpurse/swarmpurse/policy/outcome": {"Sums"}, "github.com/swarmpurse/swarmpurse/policy/rollout": {"Counts", "Drift", "Groups", "WaitSteps"},
 	})
 }

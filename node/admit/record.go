@@ -325,7 +325,7 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		s.active++
 		s.counts[rec.verdict]++
 		if b.arm != nil {
-			b.arm.admitted(sh, waited, b.budget)
+			b.arm.admitted(sh, &r.Call, waited, b.budget)
 		}
 		if x := b.experiment; x != nil {
 			x.shards[sh].Calls++
@@ -369,7 +369,7 @@ func (e *Engine) refused(now ledger.Instant, r *Request, b *bound, no refusal, w
 	rec.ttl, rec.waited = 0, uint32(waited)
 	s.counts[no.verdict]++
 	if b != nil && b.arm != nil {
-		b.arm.refused(sh)
+		b.arm.refused(sh, &r.Call)
 	}
 	if b != nil && b.experiment != nil {
 		b.experiment.shards[sh].Calls++

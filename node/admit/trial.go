@@ -44,6 +44,7 @@ func (r *revision) as(p *policy.Policy) *revision {
 // arm counts the outcomes of the calls of one arm. Each part of shards is guarded by the lock of the shard of the same number.
 type arm struct {
 	candidate bool
+	split     *policy.Split // as it was when the trial began
 	shards    []rollout.Counts
 	drift     *drift // of both arms
 }
@@ -58,9 +59,10 @@ func (a *arm) name() string {
 	return Stable
 }
 
-func (a *arm) admitted(shard uint32, waited, budget ledger.Millis) {
+func (a *arm) admitted(shard uint32, call *policy.Call, waited, budget ledger.Millis) {
 	c := &a.shards[shard]
 	c.Calls++
+	c.Groups[a.split.Group(call, rollout.Groups)].Calls++
 	if waited == 0 || budget <= 0 {
 		return
 	}
@@ -70,9 +72,13 @@ func (a *arm) admitted(shard uint32, waited, budget ledger.Millis) {
 	}
 }
 
-func (a *arm) refused(shard uint32) {
-	a.shards[shard].Calls++
-	a.shards[shard].Refused++
+func (a *arm) refused(shard uint32, call *policy.Call) {
+	c := &a.shards[shard]
+	c.Calls++
+	c.Refused++
+	g := &c.Groups[a.split.Group(call, rollout.Groups)]
+	g.Calls++
+	g.Refused++
 }
 
 // SetTrial changes the policies for the calls to come as SetPolicy does: a candidate decides on those that split chooses; nil ends
@@ -91,8 +97,8 @@ func (e *Engine) SetTrial(stable, candidate *policy.Policy, split *policy.Split)
 		rev.arm, t.candidate.arm = e.rev.Load().arm, old.candidate.arm
 	} else {
 		d := newDrift(&e.sizes)
-		rev.arm = &arm{shards: make([]rollout.Counts, len(e.shards)), drift: d}
-		t.candidate.arm = &arm{candidate: true, shards: make([]rollout.Counts, len(e.shards)), drift: d}
+		rev.arm = &arm{split: split, shards: make([]rollout.Counts, len(e.shards)), drift: d}
+		t.candidate.arm = &arm{candidate: true, split: split, shards: make([]rollout.Counts, len(e.shards)), drift: d}
 	}
 	rev.trial = t
 	e.meters.keep(stable, candidate)

@@ -101,13 +101,13 @@ func TestTrial(t *testing.T) {
 
 // TestTrialWaits: waits count in steps of the latency budget that the stable revision gives.
 func TestTrialWaits(t *testing.T) {
-	var a arm
+	a := arm{split: (&policy.Rollout{Canary: 100_000, By: "agent"}).Split(1, "")}
 	a.shards = append(a.shards, rollout.Counts{})
-	a.admitted(0, 0, 2000)
-	a.admitted(0, 1, 2000)
-	a.admitted(0, 100, 2000)  // one step exactly
-	a.admitted(0, 101, 2000)  // longer than one
-	a.admitted(0, 9000, 2000) // longer than all
+	a.admitted(0, &policy.Call{Agent: "x"}, 0, 2000)
+	a.admitted(0, &policy.Call{Agent: "x"}, 1, 2000)
+	a.admitted(0, &policy.Call{Agent: "y"}, 100, 2000)  // one step exactly
+	a.admitted(0, &policy.Call{}, 101, 2000)            // longer than one
+	a.admitted(0, &policy.Call{Agent: "y"}, 9000, 2000) // longer than all
 	if c := a.shards[0]; c.Calls != 5 || c.Longer[0] != 4 || c.Longer[1] != 2 || c.Longer[2] != 1 || c.Longer[len(c.Longer)-1] != 1 {
 		t.Errorf("%+v", c)
 	}

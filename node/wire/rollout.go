@@ -1,7 +1,10 @@
 package wire
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
@@ -13,7 +16,7 @@ import (
 const maxEntry = 4*(rollout.MaxNode+rollout.MaxBy+rollout.MaxWhy+64) + policy.MaxZones*(policy.MaxName+4) + policy.MaxName + 256
 
 // maxRow is the most that the counters of one run take, in bytes.
-const maxRow = rollout.MaxNode + 2*(6+rollout.WaitSteps)*9 + 64
+const maxRow = rollout.MaxNode + 2*(6+rollout.WaitSteps)*9 + 2*(2*rollout.Groups*binary.MaxVarintLen64+8) + 64
 
 // HaveRollout says what a node knows of the life of revisions.
 type HaveRollout struct {
@@ -195,9 +198,46 @@ func EncodeTally(of rollout.Key, rows []rollout.Row) []byte {
 		for _, c := range []*rollout.Drift{&x.Stable.Drift, &x.Candidate.Drift} {
 			row = append(row, c.Outputs, c.Long, c.Costs, c.Dear)
 		}
+		row = append(row, encodeGroups(&x.Stable.Groups), encodeGroups(&x.Candidate.Groups))
 		fields = append(fields, encode(row...))
 	}
 	return encode(fields...)
+}
+
+// encodeGroups writes calls and refusals of each group as unsigned varints; nothing if there are none.
+func encodeGroups(gs *[rollout.Groups]rollout.Group) []byte {
+	b := []byte{}
+	if *gs == ([rollout.Groups]rollout.Group{}) {
+		return b
+	}
+	for _, g := range gs {
+		b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(g.Calls)), uint64(g.Refused)) //nolint:gosec // neither is below 0
+	}
+	return b
+}
+
+func (r *reader) groups(gs *[rollout.Groups]rollout.Group) {
+	b := r.bytes(2 * rollout.Groups * binary.MaxVarintLen64)
+	if len(b) == 0 {
+		return
+	}
+	next := func() int64 {
+		v, n := binary.Uvarint(b)
+		if n <= 0 || v > math.MaxInt64 {
+			r.fail(errors.New("groups of callers that do not end where they should"))
+			return 0
+		}
+		b = b[n:]
+		return int64(v)
+	}
+	for i := range gs {
+		if gs[i] = (rollout.Group{Calls: next(), Refused: next()}); r.err != nil {
+			return
+		}
+	}
+	if len(b) > 0 {
+		r.fail(errors.New("more groups of callers than there are"))
+	}
 }
 
 // DecodeTally reads counters, all of which are valid, or none.
@@ -226,6 +266,10 @@ func DecodeTally(b []byte) (of rollout.Key, rows []rollout.Row, err error) {
 			for _, c := range []*rollout.Drift{&x.Stable.Drift, &x.Candidate.Drift} {
 				c.Outputs, c.Long, c.Costs, c.Dear = p.int(), p.int(), p.int(), p.int()
 			}
+		}
+		if n >= first+10 {
+			p.groups(&x.Stable.Groups)
+			p.groups(&x.Candidate.Groups)
 		}
 		if p.fail(x.Valid()); p.err != nil {
 			return of, nil, p.err

@@ -26,6 +26,7 @@ func manyEntries() []rollout.Entry {
 func manyRows() []rollout.Row {
 	r := rollout.Row{Life: rollout.Life{Node: "n1", Began: 7}}
 	r.Stable.Calls, r.Candidate.Refused, r.Candidate.Longer[19] = 1<<40, 3, 4
+	r.Stable.Groups[0].Calls, r.Candidate.Groups[31].Refused = 1<<40, 9
 	r.Stable.Dear, r.Candidate.Outputs, r.Candidate.Long = 5, 6, 7
 	return []rollout.Row{r, {Life: rollout.Life{Node: "n2"}}}
 }

@@ -54,15 +54,15 @@ type Breach struct{ What, Why string }
 // Judge looks whether the candidate surely does worse than the guard allows; nil: not surely, so far.
 func Judge(g policy.Guard, stable, candidate *Counts) *Breach {
 	level := math.Log(1 / alpha)
-	if g.DenyRate != policy.Unguarded && worse(stable.Refused, stable.Calls, candidate.Refused, candidate.Calls, float64(g.DenyRate)/1e6) >= level {
+	if g.DenyRate != policy.Unguarded && refuses(stable, candidate, float64(g.DenyRate)/1e6) >= level {
 		return &Breach{DenyRate, fmt.Sprintf("the candidate refused %s of its %d calls, the stable revision %s of %d; %s more is allowed",
 			part(candidate.Refused, candidate.Calls), candidate.Calls, part(stable.Refused, stable.Calls), stable.Calls, ppm(g.DenyRate))}
 	}
-	if g.OutputLength != policy.Unguarded && worse(stable.Long, stable.Outputs, candidate.Long, candidate.Outputs, float64(g.OutputLength)/1e6) >= level {
+	if g.OutputLength != policy.Unguarded && worse(float64(stable.Long), float64(stable.Outputs), float64(candidate.Long), float64(candidate.Outputs), float64(g.OutputLength)/1e6) >= level {
 		return &Breach{OutputLength, fmt.Sprintf("%s of the candidate's %d calls put out more than 95%% of calls of their model used to, and of the stable revision's %d %s; %s more is allowed",
 			part(candidate.Long, candidate.Outputs), candidate.Outputs, stable.Outputs, part(stable.Long, stable.Outputs), ppm(g.OutputLength))}
 	}
-	if g.Cost != policy.Unguarded && worse(stable.Dear, stable.Costs, candidate.Dear, candidate.Costs, float64(g.Cost)/1e6) >= level {
+	if g.Cost != policy.Unguarded && worse(float64(stable.Dear), float64(stable.Costs), float64(candidate.Dear), float64(candidate.Costs), float64(g.Cost)/1e6) >= level {
 		return &Breach{Cost, fmt.Sprintf("%s of the candidate's %d calls cost more than 95%% of calls of their model used to, and of the stable revision's %d %s; %s more is allowed",
 			part(candidate.Dear, candidate.Costs), candidate.Costs, stable.Costs, part(stable.Dear, stable.Costs), ppm(g.Cost))}
 	}
@@ -75,13 +75,53 @@ func Judge(g policy.Guard, stable, candidate *Counts) *Breach {
 			break
 		}
 		sn, cn := stable.Admitted(), candidate.Admitted()
-		if against(stable.Longer[i], sn, p99, 1) >= level && against(candidate.Longer[j], cn, 0, p99) >= level {
+		if against(float64(stable.Longer[i]), float64(sn), p99, 1) >= level && against(float64(candidate.Longer[j]), float64(cn), 0, p99) >= level {
 			return &Breach{P99Wait, fmt.Sprintf(
 				"%s of the candidate's %d admitted calls waited longer than %s of their latency budget, and of the stable revision's %d only %s longer than %s; a p99 of %s more is allowed",
 				part(candidate.Longer[j], cn), cn, step(j), sn, part(stable.Longer[i], sn), step(i), ppm(g.P99Wait))}
 		}
 	}
 	return nil
+}
+
+// refuses is the evidence that the candidate refuses more than is allowed. Calls of one caller are alike, and each caller is in one arm wholly: so
+// the arms of few callers differ though the revisions do not. How alike they are shows in how much groups of the callers of one arm differ: the
+// correlation within groups (ρ), by which m calls of one group are worth m / (1 + (m−1)ρ) that are drawn by themselves (Kish, Survey Sampling, 1965; the
+// "effective sample size" of cluster trials). The test takes that many. ρ is estimated from both arms, and the larger one taken: one of few callers
+// may have nobody of the kind that the other has. Where callers are alike it is 0, and nothing is lost.
+func refuses(stable, candidate *Counts, allowed float64) float64 {
+	rs, ms := stable.alike()
+	rc, mc := candidate.alike()
+	r := max(rs, rc)
+	ds, dc := max(1, 1+(ms-1)*r), max(1, 1+(mc-1)*r)
+	return worse(float64(stable.Refused)/ds, float64(stable.Calls)/ds, float64(candidate.Refused)/dc, float64(candidate.Calls)/dc, allowed)
+}
+
+// alike is how much the calls of one group are like each other in being refused, from 0 to 1, and how many calls a group has, as seen by a call.
+func (c *Counts) alike() (rho, size float64) {
+	var n, k, squares, groups float64
+	for i := range c.Groups {
+		if g := &c.Groups[i]; g.Calls > 0 {
+			x := float64(g.Calls)
+			n, k, squares, groups = n+x, k+float64(min(g.Refused, g.Calls)), squares+x*x, groups+1
+		}
+	}
+	if n == 0 {
+		return 0, 1
+	}
+	size = squares / n
+	if groups < 2 || size <= 1 {
+		return 0, size
+	}
+	between := 0.0
+	for i := range c.Groups {
+		g := &c.Groups[i]
+		d := float64(min(g.Refused, g.Calls)) - k/n*float64(g.Calls)
+		between += d * d
+	}
+	p := (k + 0.5) / (n + 1) // so that an arm without refusals has some variance
+	effect := between * groups / (groups - 1) / (n * p * (1 - p))
+	return min(1, max(0, (effect-1)/(size-1))), size
 }
 
 func part(k, n int64) string {
@@ -94,40 +134,40 @@ func step(i int) string { return ppm(int64(i) * policy.WaitStep) }
 
 // mixture is ln of the likelihood of k failures of n calls in their order, averaged over all rates by Jeffreys' distribution,
 // Beta(1/2, 1/2): of the common ones it finds rare failures soonest.
-func mixture(k, n int64) float64 {
-	a, b := float64(k)+0.5, float64(n-k)+0.5
+func mixture(k, n float64) float64 {
+	a, b := k+0.5, n-k+0.5
 	la, _ := math.Lgamma(a)
 	lb, _ := math.Lgamma(b)
-	lc, _ := math.Lgamma(float64(n) + 1)
+	lc, _ := math.Lgamma(n + 1)
 	return la + lb - lc - math.Log(math.Pi) // B(1/2, 1/2) = π
 }
 
 // likelihood is ln of that of k failures of n at rate p.
-func likelihood(k, n int64, p float64) float64 {
+func likelihood(k, n, p float64) float64 {
 	l := 0.0
 	if k > 0 {
-		l += float64(k) * math.Log(p)
+		l += k * math.Log(p)
 	}
 	if n > k {
-		l += float64(n-k) * math.Log1p(-p)
+		l += (n - k) * math.Log1p(-p)
 	}
 	return l
 }
 
 // against is ln of the evidence that the rate of k failures of n calls does not lie between lo and hi: 0 or less for none.
-func against(k, n int64, lo, hi float64) float64 {
+func against(k, n, lo, hi float64) float64 {
 	if k > n || n == 0 { // counters of two moments
 		return 0
 	}
-	return mixture(k, n) - likelihood(k, n, min(max(float64(k)/float64(n), lo), hi))
+	return mixture(k, n) - likelihood(k, n, min(max(k/n, lo), hi))
 }
 
 // worse is ln of the evidence that the rate of the second arm is more than that of the first and what is allowed above it.
-func worse(k1, n1, k2, n2 int64, allowed float64) float64 {
+func worse(k1, n1, k2, n2, allowed float64) float64 {
 	if k1 > n1 || k2 > n2 || n1 == 0 || n2 == 0 || allowed >= 1 {
 		return 0
 	}
-	if r1, r2 := float64(k1)/float64(n1), float64(k2)/float64(n2); r2 <= r1+allowed {
+	if k2/n2 <= k1/n1+allowed {
 		return 0
 	}
 	// The likeliest of the pairs that are allowed lies on their edge (p, p + allowed), where the likelihood is concave.

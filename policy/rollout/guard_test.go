@@ -34,9 +34,12 @@ func (w *traffic) second(r *rand.Rand, at int, s, c *Counts) {
 		if r.Float64() < w.canary {
 			arm, deny, wait = c, w.candidate, w.waits[1]
 		}
+		g := &arm.Groups[arm.Calls%Groups] // of callers that are alike
+		g.Calls++
 		arm.Calls++
 		if r.Float64() < deny(at) {
 			arm.Refused++
+			g.Refused++
 			continue
 		}
 		times := 1.0

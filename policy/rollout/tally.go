@@ -21,7 +21,16 @@ type Counts struct {
 	// budget: Longer[0] have waited at all.
 	Longer [WaitSteps]int64
 	Drift
+	// Groups are the calls and refusals by who called: see Groups.
+	Groups [Groups]Group
 }
+
+// Groups is in how many groups the callers of each arm are counted, by a hash of what calls are split by: how much the groups of one arm differ
+// tells how far its calls are from being drawn each by itself.
+const Groups = 32
+
+// Group is the calls of some callers of one arm.
+type Group struct{ Calls, Refused int64 }
 
 // Drift is how many calls came to more than is usual for their model, of those that have ended and of which that is known.
 type Drift struct {
@@ -54,6 +63,10 @@ func (c *Counts) Add(o *Counts) {
 		c.Longer[i] += o.Longer[i]
 	}
 	c.Drift.Add(&o.Drift)
+	for i := range c.Groups {
+		c.Groups[i].Calls += o.Groups[i].Calls
+		c.Groups[i].Refused += o.Groups[i].Refused
+	}
 }
 
 func (c *Counts) max(o *Counts) {
@@ -63,6 +76,10 @@ func (c *Counts) max(o *Counts) {
 		c.Longer[i] = max(c.Longer[i], o.Longer[i])
 	}
 	c.Drift.max(&o.Drift)
+	for i := range c.Groups {
+		c.Groups[i].Calls = max(c.Groups[i].Calls, o.Groups[i].Calls)
+		c.Groups[i].Refused = max(c.Groups[i].Refused, o.Groups[i].Refused)
+	}
 }
 
 // Admitted is how many of the calls ran.
@@ -77,6 +94,11 @@ func (c *Counts) Valid() error {
 	for _, v := range append(c.Longer[:], c.Calls, c.Refused, c.Outputs, c.Long, c.Costs, c.Dear) {
 		if v < 0 || v > maxCount {
 			return fmt.Errorf("a counter of %d", v)
+		}
+	}
+	for _, g := range c.Groups {
+		if min(g.Calls, g.Refused) < 0 || max(g.Calls, g.Refused) > maxCount {
+			return fmt.Errorf("a group of %d calls, %d refused", g.Calls, g.Refused)
 		}
 	}
 	return nil

@@ -16,7 +16,7 @@ const (
 	// seldom then. rowBytes is what those of a run take at the most, with waits of all lengths, and copies to how many others each node
 	// passes on what is news.
 	tellPart   = 10
-	rowBytes   = 200
+	rowBytes   = 450
 	copies     = 6
 	writeEvery = 5_000 // ms between two times that counters are written
 	askEvery   = 2_000 // ms between two times that a missing document is asked for
