@@ -104,7 +104,7 @@ func TestBothWays(t *testing.T) {
 		want   string             // what the decision is, or a part of the error
 	}{
 		{"computed", client.Call{Tenant: "a", Agent: "x", Run: "r", Model: "m", PromptTokens: 1000, MaxOutputTokens: 500}, &client.Settlement{Usage: &client.Usage{PromptTokens: 1000, CompletionTokens: 20, CachedTokens: 100}, Outcome: "ok"}, "admit"},
-		{"stated", client.Call{Tenant: "a", Tokens: map[string]int64{"compute": 700}, NoWait: true, TTL: time.Minute, Attributes: map[string]string{"k": "v"}}, &client.Settlement{Used: map[string]int64{"compute": 900}, Score: &half}, "admit"},
+		{"stated", client.Call{Tenant: "a", Tokens: map[string]int64{"compute": 700}, Wait: 20 * time.Second, TTL: time.Minute, Attributes: map[string]string{"k": "v"}}, &client.Settlement{Used: map[string]int64{"compute": 900}, Score: &half}, "admit"},
 		{"given back", client.Call{Tenant: "a", Tokens: map[string]int64{"compute": 700}}, nil, "admit"},
 		{"as reserved, with what the provider said", client.Call{Tenant: "b", PromptTokens: 7}, &client.Settlement{Upstream: &client.Upstream{Status: 200, Latency: &latency, Remaining: &half}}, "admit"},
 		{"cheaper", client.Call{Tenant: "b", Model: "large", PromptTokens: 7, MaxOutputTokens: 9000}, &client.Settlement{Used: map[string]int64{"compute": 1}}, "degrade"},
@@ -139,7 +139,7 @@ func TestBothWays(t *testing.T) {
 				if a.Advice != nil {
 					said[k] += fmt.Sprintf(" %+v", *a.Advice)
 				}
-				if a.ID, a.Waited, a.Advice = "", 0, nil; a.Code == "ok" {
+				if a.ID, a.Waited, a.Advice, a.Level = "", 0, nil, 0; a.Code == "ok" { // the level follows the pace
 					a.Reason = "" // whether rights were at hand
 				}
 				said[k] += fmt.Sprintf(" %+v", a)

@@ -132,13 +132,17 @@ func (b *bed) dial(hello bool) *raw {
 	}
 	b.t.Cleanup(func() { _ = conn.Close() })
 	r := &raw{conn, b.t, bufio.NewReader(conn)}
-	if hello {
-		r.send(frame.AppendHello(nil, frame.Hello{Least: 1, Most: 1}))
-		if f, ok := r.next(); !ok || f.Kind != frame.KindWelcome {
-			b.t.Fatalf("%+v", f)
-		}
+	if hello && !r.hello() {
+		b.t.Fatal("he is not welcome")
 	}
 	return r
+}
+
+// hello reports whether he is welcome.
+func (r *raw) hello() bool {
+	_, err := r.Write(frame.AppendHello(nil, frame.Hello{Least: 1, Most: 1}))
+	f, ok := r.next()
+	return err == nil && ok && f.Kind == frame.KindWelcome
 }
 
 func (r *raw) send(b []byte) {
@@ -200,25 +204,49 @@ func TestCut(t *testing.T) {
 		{"answers are not read", true, call, 4000, cutAnswer, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBed(t, Options{Time: 150 * time.Millisecond})
-			r := b.dial(tt.hello)
-			for range tt.again {
-				if _, err := r.Write(tt.send); err != nil {
-					break
+			// On a busy machine a short time may be over before its turn comes: then it gets a longer one.
+			for patience := 100 * time.Millisecond; !cuts(t, patience, tt.hello, tt.send, tt.again, tt.want, tt.told); patience *= 4 {
+				if patience > time.Minute {
+					t.Fatalf("it is not cut for %s", tt.want)
 				}
-			}
-			b.eventually("it is not cut", func() bool { return testutil.ToFloat64(b.s.metrics.cut.WithLabelValues(tt.want)) == 1 })
-			if tt.told != "" {
-				f, ok := r.next()
-				if e, err := frame.ReadError(f.Body); !ok || err != nil || f.Kind != frame.KindError || f.ID != 0 || !strings.Contains(e.Message, tt.told) {
-					t.Errorf("he is told %+v, %v, want %q", e, err, tt.told)
-				}
-			}
-			if _, err := io.Copy(io.Discard, r.in); err != nil && !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "reset") {
-				t.Error(err)
 			}
 		})
 	}
+}
+
+// cuts reports whether a caller who sends that is cut for the reason named.
+func cuts(t *testing.T, patience time.Duration, hello bool, send []byte, again int, want, told string) bool {
+	b := newBed(t, Options{Time: patience})
+	r := b.dial(false)
+	if hello && !r.hello() {
+		return false
+	}
+	for range again {
+		if _, err := r.Write(send); err != nil {
+			break
+		}
+	}
+	count := func(reason string) int { return int(testutil.ToFloat64(b.s.metrics.cut.WithLabelValues(reason))) }
+	b.eventually("he is not cut", func() bool {
+		sum := 0
+		for _, reason := range []string{cutHello, cutVersion, cutKey, cutFrame, cutSlow, cutAnswer, cutEnd} {
+			sum += count(reason)
+		}
+		return sum == 1
+	})
+	if count(want) != 1 {
+		return false
+	}
+	if told != "" {
+		f, ok := r.next()
+		if e, err := frame.ReadError(f.Body); !ok || err != nil || f.Kind != frame.KindError || f.ID != 0 || !strings.Contains(e.Message, told) {
+			t.Errorf("he is told %+v, %v, want %q", e, err, told)
+		}
+	}
+	if _, err := io.Copy(io.Discard, r.in); err != nil && !errors.Is(err, net.ErrClosed) && !strings.Contains(err.Error(), "reset") {
+		t.Error(err)
+	}
+	return true
 }
 
 // TestWrongRequests: what is wrong with a request ends that request, and no more.
@@ -297,38 +325,47 @@ func TestWindow(t *testing.T) {
 	})
 }
 
-// TestEnd: a door that ends says so, lets what is on its way end, and cuts who stays.
+// TestEnd: a door that ends says so, and lets what is on its way end.
 func TestEnd(t *testing.T) {
-	b := newBed(t, Options{Grace: 200 * time.Millisecond})
-	polite, stays := b.dial(true), b.dial(true)
-	polite.send(frame.AppendCall(nil, 1, &frame.Call{Run: "wait"}))
+	b := newBed(t, Options{Grace: time.Minute})
+	r := b.dial(true)
+	r.send(frame.AppendCall(nil, 1, &frame.Call{Run: "wait"}))
 	b.eventually("it does not wait", func() bool { return b.node.waits() == 1 })
 	ended := make(chan error, 1)
 	go func() { ended <- b.stop() }()
-	for _, r := range []*raw{polite, stays} {
-		if f, ok := r.next(); !ok || f.Kind != frame.KindBye {
-			t.Fatalf("%+v", f)
-		}
+	if f, ok := r.next(); !ok || f.Kind != frame.KindBye {
+		t.Fatalf("%+v", f)
 	}
 	b.node.let <- struct{}{}
-	polite.send(frame.AppendSettlement(nil, 2, &frame.Settlement{ID: "n-2"}))
+	r.send(frame.AppendSettlement(nil, 2, &frame.Settlement{ID: "n-2"}))
 	got := map[uint64]frame.Kind{}
 	for range 2 {
-		f, _ := polite.next()
+		f, _ := r.next()
 		got[f.ID] = f.Kind
 	}
 	if got[1] != frame.KindAnswer || got[2] != frame.KindReceipt {
 		t.Errorf("%v", got)
 	}
-	_ = polite.Close()
+	_ = r.Close()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	if _, ok := stays.next(); ok {
-		t.Error("who stays hears more")
-	}
-	if n := testutil.ToFloat64(b.s.metrics.cut.WithLabelValues(cutEnd)); n != 1 {
+	if n := testutil.ToFloat64(b.s.metrics.cut.WithLabelValues(cutEnd)); n != 0 {
 		t.Errorf("%v connections were cut", n)
+	}
+}
+
+// TestEndCuts: who stays is cut, and his calls are taken back.
+func TestEndCuts(t *testing.T) {
+	b := newBed(t, Options{Grace: 10 * time.Millisecond})
+	r := b.dial(true)
+	r.send(frame.AppendCall(nil, 1, &frame.Call{Run: "wait"}))
+	b.eventually("it does not wait", func() bool { return b.node.waits() == 1 })
+	if err := b.stop(); err != nil {
+		t.Error(err)
+	}
+	if n := testutil.ToFloat64(b.s.metrics.cut.WithLabelValues(cutEnd)); n != 1 || b.node.waits() != 0 {
+		t.Errorf("%v connections were cut, %d calls wait", n, b.node.waits())
 	}
 }
 
