@@ -12,40 +12,51 @@ import (
 // rule 0). Only the replica's owner does either. The admission path, from any goroutine, only moves
 // tokens between rights, reserved and spent, below the durable mark.
 type Account struct {
-	id   InstanceID
-	self Holder
-	seq  uint64 // order of locking
+	mu sync.Mutex // guards all below but id, self and seq
 
-	mu   sync.Mutex // guards all below
-	spec Spec
-	s    State
+	// What a decision looks at and writes comes first, so that it is on few cache lines: with a thousand accounts in turn each of them is a miss.
+	//
 	// fenced stops the account for good: peers know a later state of it than its own disk does.
 	fenced bool
 	// retired stops it because its generation was claimed. What it has reserved is spent; whatever comes back is its heir's.
 	retired bool
 	// resting stops it because the node is about to end: the mark is what is used, and stays there.
 	resting bool
+	ready   bool // the first issue is durable
+	touched bool // since the owner's last tick
+	// spares says that rights are kept here for calls of tenants that ask for less than their parts: see Spare.
+	spares bool
 	// rights is the balance, kept by hand on every movement. It must equal what State derives;
 	// Audit compares the two.
 	rights Tokens
-
-	last         Instant // the greatest time seen: clock steps back mint nothing
-	end          Instant // of the present window; the far future without windows
-	begins, ends Instant // of the instance's life; the far past and the far future where there is no end
-	seats        int     // founders of the cluster
-	// levels says of each seat up to which limit its earlier holders issued, nil for none.
-	levels []Tokens
-	ready  bool // the first issue is durable
-
+	last   Instant // the greatest time seen: clock steps back mint nothing
+	end    Instant // of the present window; the far future without windows
+	ends   Instant // of the instance's life; the far future where there is no end
 	// What guardians let be used: below held, until heldTill, and of a rate until leaseEnd. See guard_marks.go.
 	held     Tokens
-	heldTill Instant
 	leaseEnd Instant
+	// aside is what an ask waits for that came before the calls that wait here: calls leave it alone.
+	aside    Tokens
+	asked    Tokens // asked for since the last tick
+	cost     Tokens // of what was reserved since the last tick, before the price
+	meanCall ewma
+	accrual  accrual // Rate only
+	spec     Spec
+	decayed  Instant // when decay was last taken
+	begins   Instant // of the instance's life; the far past where there is no beginning
+	seats    int     // founders of the cluster
+	heldTill Instant
 	autonomy Millis // how far Held runs ahead; 0 while the generation has no guardians
+	s        State
 
-	accrual accrual // Rate only
-	slow    slow    // Rate with feedback only
-	decayed Instant // when decay was last taken
+	id   InstanceID
+	self Holder
+	seq  uint64 // order of locking
+
+	// levels says of each seat up to which limit its earlier holders issued, nil for none.
+	levels []Tokens
+
+	slow slow // Rate with feedback only
 
 	overdraftPart Tokens // Soft: this node's part of the overdraft, 0 for other ceilings
 	overdrew      overdrew
@@ -55,10 +66,7 @@ type Account struct {
 	phantomUntil Instant
 
 	// Signals, read and reset by the owner's tick.
-	touched  bool
-	asked    Tokens // asked for since the last tick
-	cost     Tokens // of what was reserved since the last tick, before the price
-	refused  Tokens // of it, what could not be served from here
+	refused  Tokens // of what was asked for, what could not be served from here
 	wantMark Tokens // the mark that somebody lacked since the last tick
 	wantTill Instant
 	price    Tokens // what costs are multiplied by, in parts per million; 0 if that does not move
@@ -68,12 +76,7 @@ type Account struct {
 	demand   ewma
 	unmet    ewma
 	lending  ewma
-	meanCall ewma
 	given    Tokens // for asks since the last tick
-	// aside is what an ask waits for that came before the calls that wait here: calls leave it alone.
-	aside Tokens
-	// spares says that rights are kept here for calls of tenants that ask for less than their parts: see Spare.
-	spares bool
 
 	notify func(*Account) // tells the owner of the first touch since a tick; must not block
 
@@ -85,6 +88,15 @@ type Account struct {
 // State is what of an account is durable, as a value without pointers. All amounts are of the present
 // window. Everything only grows within a window, but for Reserved, Mark and Debt.
 type State struct {
+	// What a reservation looks at comes first, see Account.
+	Window   Window
+	Spent    Tokens
+	Reserved Tokens
+	Debt     Tokens // overrun not yet paid
+	// Mark bounds Spent + Reserved durably: after a crash all up to it counts as spent.
+	Mark Tokens
+	Base Tokens // issued by shares
+
 	Genesis   Shares // founding shares, 0 without a seat
 	Seats     uint64 // the seats held here by which a grant or slots may be issued, a bit each
 	Kept      Tokens // Grant, Slots: what was issued by seats that were passed on since, less what others cut; may be negative
@@ -94,27 +106,20 @@ type State struct {
 	Arriving      Shares
 	ArrivingFirst Window
 
-	Window  Window
 	Issues  bool   // whether Window was issued; false only before the first issue
 	Counted Shares // the shares that this window's issue counted, some of which may have left since
 	Free    Shares // Windowed: shares here that no holder has counted for this window
 
-	Base      Tokens // issued by shares
 	Cut       Tokens // part of Base taken back (lapsed) because the limit fell
 	Rolled    Tokens // rolled over from the window before
 	Minted    Tokens // top-ups
 	Overdrawn Tokens // issued beyond the limit: soft overdraft, and what observe meters
 	In, Out   Tokens // rights moved
-	Spent     Tokens
 	Lapsed    Tokens // what decayed, expired or was burned; see Lapses
 	Decayed   Tokens // of it, by the half-life
 	Burned    Tokens // of it, by an operator; what a lower limit took back is in Cut
-	Reserved  Tokens
-	Debt      Tokens // overrun not yet paid
 	Overrun   Tokens // overrun ever, over all windows
 
-	// Mark bounds Spent + Reserved durably: after a crash all up to it counts as spent.
-	Mark Tokens
 	// MarkTill bounds the expiry of reservations on Slots durably.
 	MarkTill Instant
 	// Held and HeldTill are the same for a claim: whoever takes this account over leaves it all up to them. 0 while

@@ -157,7 +157,7 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 		return 0, false
 	}
 	b := rev.get(&key)
-	if b == nil || !b.plan.Admit || len(b.takes) > inline {
+	if b == nil || !b.admit || len(b.takes) > inline {
 		return 0, false
 	}
 	// What is wrong with a call is said by Offer.
@@ -172,13 +172,13 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 	if b.placed && !e.mayRun(b, r) {
 		return 0, false
 	}
-	if c := b.plan.Class; c.ShedAt|c.DeferAt != 0 && yields(c, b.level()) {
+	if c := b.class; c.ShedAt|c.DeferAt != 0 && yields(c, b.level()) {
 		return 0, false
 	}
 	if b.experiment != nil && b.experiment.arm.Changes() {
 		return e.tryArm(now, r, b)
 	}
-	if len(b.plan.Degrades) > 0 && !r.AsIs {
+	if b.cheapens && !r.AsIs {
 		if i := b.low(); i >= 0 {
 			return e.tryCheaper(now, r, &r.Call, b, i)
 		}
@@ -214,7 +214,7 @@ func (e *Engine) tryCheaper(now ledger.Instant, r *Request, of *policy.Call, b *
 // try reserves by a plan for a call, which may be the request's or a cheaper one.
 func (e *Engine) try(now ledger.Instant, r *Request, call *policy.Call, b *bound) (ID, bool) {
 	var few [inline]ledger.Take
-	takes, headroom := few[:len(b.takes)], b.plan.Class.Headroom
+	takes, headroom := few[:len(b.takes)], b.class.Headroom
 	var prices [inline]policy.PPM
 	for i := range b.takes {
 		t := &b.takes[i]
@@ -325,7 +325,13 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string
 	if len(e.gates)+len(p.Draws) > maxGates {
 		e.forgetGates()
 	}
-	b := &bound{plan: p, cheap: make([]atomic.Pointer[bound], len(p.Degrades)), targets: e.targets(p), placed: p.Place != nil || p.Route != nil}
+	b := &bound{
+		plan: p, class: p.Class, admit: p.Admit, cheapens: len(p.Degrades) > 0,
+		cheap: make([]atomic.Pointer[bound], len(p.Degrades)), targets: e.targets(p), placed: p.Place != nil || p.Route != nil,
+	}
+	if b.takes = b.one[:0]; len(p.Draws) > len(b.one) {
+		b.takes = make([]boundTake, 0, len(p.Draws))
+	}
 	e.tried(b)
 	charter := l.Charter().ID
 	takes := make([]ledger.Take, len(p.Draws))

@@ -32,14 +32,14 @@ type gate struct {
 	// whole otherwise. The owner writes it.
 	left atomic.Int64
 
-	// most and others are what the instance can have at once, and how much of it is left at other nodes; most is 0 until that
-	// is known. The owner writes them.
-	most, others atomic.Int64
-
 	// level is that of backpressure. The owner writes it.
 	level atomic.Int32
 	// frozen says that an operator froze the instance. The owner writes it.
 	frozen atomic.Bool
+
+	// most and others are what the instance can have at once, and how much of it is left at other nodes; most is 0 until that
+	// is known. The owner writes them.
+	most, others atomic.Int64
 
 	turns turns // of bytes that wait for rights
 

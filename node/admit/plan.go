@@ -10,21 +10,27 @@ import (
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
-// bound is a plan with the accounts that it draws on.
+// bound is a plan with the accounts that it draws on. What a decision looks at comes first and together, and is not looked up in the plan: with a thousand
+// plans in turn each cache line of one is a miss.
 type bound struct {
-	key        policy.Key
 	keyHash    uint64
-	plan       *policy.Plan
 	takes      []boundTake // in the ledger's order of locking
-	hash       uint32      // of its instances
+	class      *policy.Class
 	lane       atomic.Uint32
-	placed     bool                    // places matter to its calls: see mayRun
-	cheap      []atomic.Pointer[bound] // by the plan's Degrades: what the calls become, once it was needed
-	cheaper    *cheaper                // of such a plan: what its calls were
-	arm        *arm                    // nil while no candidate is tried
-	experiment *experimentArm          // nil for calls that take part in none
-	budget     ledger.Millis           // what its waits are parts of for the arm, see tried
-	targets    []target                // where its calls may go, if they are routed
+	admit      bool           // as the plan has it
+	cheapens   bool           // its calls may be made cheaper
+	placed     bool           // places matter to its calls: see mayRun
+	cheaper    *cheaper       // of such a plan: what its calls were
+	arm        *arm           // nil while no candidate is tried
+	experiment *experimentArm // nil for calls that take part in none
+	key        policy.Key
+	one        [1]boundTake // where takes are, if it is one
+
+	plan    *policy.Plan
+	hash    uint32                  // of its instances
+	cheap   []atomic.Pointer[bound] // by the plan's Degrades: what the calls become, once it was needed
+	budget  ledger.Millis           // what its waits are parts of for the arm, see tried
+	targets []target                // where its calls may go, if they are routed
 }
 
 // boundTake is one draw with its account.
