@@ -32,7 +32,7 @@ generate: ## Write anew what is made from the code: the table of metrics and the
 # With SWARMPURSE_CI a test that lacks a tool fails, where it else skips.
 ci: export SWARMPURSE_CI := 1
 ci: export PATH := $(CURDIR)/bin:$(PATH)
-ci: lint bin/promtool race smoke ## What a change must pass: lint, all tests under the race detector, a short demo
+ci: lint bin/promtool manifests race smoke ## What a change must pass: lint, all tests under the race detector, a short demo
 
 # Three and a half minutes of CPU when it is built for the first time; the tag leaves out its plug-ins that discover services.
 PROMTOOL := .ci/promtool
@@ -46,6 +46,10 @@ PURE   := ./ledger ./node/admit ./policy/rollout ./sim/baseline
 SINGLE := ./sim ./sim/explore ./sim/report ./sim/scenario ./ledger/placement
 BESIDE := ^Test(Run|RandomFaults|SameTwice|Purity|HeardBeside)$$
 TIMED  := ./sim/promise
+
+.PHONY: manifests
+manifests: ## Hold the manifests for Kubernetes against its types
+	$(GO) test -C .ci/manifests ./...
 
 race: ## Run all tests under the race detector, which needs a C compiler
 	@if [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v "$$($(GO) env CC | cut -d' ' -f1)" >/dev/null; then \

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"syscall"
 	_ "time/tzdata" // policies name time zones, and small images have no database of them
 
+	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v4"
@@ -99,6 +101,14 @@ func newNodeCommand(a *app) *cobra.Command {
 		if err != nil {
 			return err
 		}
+		// Under systemd (Type=notify) the service manager is told; elsewhere this does nothing.
+		tell := func(state string) {
+			if _, err := daemon.SdNotify(false, state); err != nil {
+				log.Warn().Err(err).Msg("the service manager could not be told")
+			}
+		}
+		tell(daemon.SdNotifyReady)
+		defer context.AfterFunc(cmd.Context(), func() { tell(daemon.SdNotifyStopping) })()
 		go func() {
 			for range hup {
 				err := errors.Join(n.Reload(cmd.Context()), reloadLevel(least, f, a.getenv, config, level))

@@ -63,9 +63,9 @@ func newRootCommand(a *app) *cobra.Command {
 	}
 	group("run", newNodeCommand(a), newDemoCommand(a), newSimCommand(a), newBenchCommand(a))
 	group("call", newAdmitCommand(a), newSettleCommand(a), newScoreCommand(a), newReleaseCommand(a))
-	group("look", newBudgetsCommand(a), newMembersCommand(a), newExplainCommand(a), newReportCommand(a), newTopCommand(a), newAlertsCommand(a), newDashboardCommand(a), newAuditCommand(a))
+	group("look", newBudgetsCommand(a), newMembersCommand(a), newExplainCommand(a), newReportCommand(a), newTopCommand(a), newAlertsCommand(a), newDashboardCommand(a), newReadyCommand(a), newAuditCommand(a))
 	group("operate", newPolicyCommand(a), newMintCommand(a), newBurnCommand(a), newFreezeCommand(a), newUnfreezeCommand(a), newKeysCommand(a), newBackupCommand(a), newRestoreCommand(a))
-	root.AddCommand(newVersionCommand(a))
+	root.AddCommand(newVersionCommand(a), newManCommand(a))
 	return root
 }
 
