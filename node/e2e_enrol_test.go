@@ -133,7 +133,13 @@ func TestEnrolment(t *testing.T) {
 	for _, p := range s.nodes {
 		p.settle(p.admit(1000).ID)
 	}
-	before, _ := s.totals("pot", "pot")
+	var before api.Instance
+	eventually(t, func() error { // all calls so far are told
+		if before, _ = s.totals("pot", "pot"); before.Swarm.Spent != 4000 {
+			return fmt.Errorf("%d tokens are spent, as all know", before.Swarm.Spent)
+		}
+		return nil
+	})
 
 	// A member of the pool that nobody enrolled says what it likes, signed with its own key or not at all.
 	m := s.mallory(t)
