@@ -11,7 +11,7 @@ VCS      := $(shell git status --porcelain >/dev/null 2>&1 && echo auto || echo 
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test generate ci bench fuzz lint fmt race smoke sim-soak sim-canaries check-deep chaos clean
+.PHONY: help demo build test generate ci bench fuzz lint fmt race smoke sim-soak sim-canaries check-deep chaos openai-node clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,11 @@ ci: lint bin/promtool manifests race smoke ## What a change must pass: lint, all
 PROMTOOL := .ci/promtool
 bin/promtool: $(PROMTOOL)/go.mod $(PROMTOOL)/go.sum
 	$(GO) build -C $(PROMTOOL) -buildvcs=false -tags remove_all_sd -o '$(CURDIR)/$@' github.com/prometheus/prometheus/cmd/promtool
+
+# Needs Node.js and npm. make ci does not ask for it.
+openai-node: ## Check the proxy with OpenAI's client for Node
+	cd .ci/openai-node && npm ci --no-audit --no-fund --ignore-scripts
+	$(GO) test ./node/llm -run TestOpenAINode -v
 
 # The pure packages start no goroutines, and the detector makes their laws, simulations and searches ten times slower: with it a few of each suffice
 # (those of accounts that are used from many goroutines are all there), without it all are made. Each run of the simulator and the checker is one

@@ -174,7 +174,7 @@ func printDecision(w *strings.Builder, d api.Decision) {
 		"key", clean(d.Caller),
 		"class", clean(d.Class),
 		"model", clean(d.Model),
-		"tried before", clean(strings.Join(d.Tried, ", ")),
+		"not run by", clean(strings.Join(d.Tried, ", ")),
 		"data", clean(strings.Join(d.Data, ", ")),
 		"rules", clean(strings.Join(d.Rules, ", ")),
 		"policy", policyOf(d.Revision, d.Arm),

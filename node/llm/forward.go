@@ -208,6 +208,10 @@ func (x *exchange) noReply(err, cause error, out outcome) *apiError {
 	case errDrained:
 		return left()
 	}
+	before := ""
+	if len(x.tried) > 0 {
+		before = ", after others that did not run the call (" + strings.Join(x.tried, ", ") + ")"
+	}
 	return unavailable(http.StatusBadGateway, out, "upstream_unreachable",
-		"The upstream %q gave no answer. The node's log says why.", x.up.Name)
+		"The upstream %q gave no answer%s. The node's log says why.", x.up.Name, before)
 }
