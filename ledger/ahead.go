@@ -25,19 +25,18 @@ func (r *Replica) ahead(now Instant, in *instance) {
 		return
 	}
 	in.aheadAt, in.called = now+aheadPause, false
-	for few := fewPeers; ; few *= widen {
-		some := r.somePeers(few)
-		v = r.viewOf(now, in, some)
+	v = r.viewOf(now, in, r.somePeers(fewPeers))
+	v.Ahead = true
+	picks, want := r.cfg.Strategy.Donors(v, need, 1)
+	if len(picks) == 0 && len(r.peers) > manyPeers {
+		v = r.view(now, in)
 		v.Ahead = true
-		if picks, want := r.cfg.Strategy.Donors(v, need, 1); len(picks) > 0 {
-			r.ask(now, in, v, picks, need, want)
-			return
-		}
-		if len(some) == len(r.peers) {
-			in.aheadAt = now + aheadRefuse
-			return
-		}
+		picks, want = r.cfg.Strategy.Donors(v, need, 1)
 	}
+	if len(picks) == 0 {
+		in.aheadAt = now + aheadRefuse
+	}
+	r.ask(now, in, v, picks, need, want)
 }
 
 // ask sends an ask to each of the peers that the strategy picked.
