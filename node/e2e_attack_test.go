@@ -163,7 +163,13 @@ func TestMemberThatLies(t *testing.T) {
 	for _, p := range s.nodes {
 		p.settle(p.admit(1000).ID)
 	}
-	before, _ := s.totals("pot", "pot")
+	var before api.Instance
+	eventually(t, func() error { // both have spent as much: they agree also where neither has heard of the other's
+		if before, _ = s.totals("pot", "pot"); before.Swarm.Spent != 2000 {
+			return fmt.Errorf("%+v", before.Swarm)
+		}
+		return nil
+	})
 	m := s.mallory(t)
 	gen1 := generation(t, n1)
 	h1 := ledger.Holder{Node: "n1", Gen: gen1}

@@ -201,10 +201,13 @@ func TestRollout(t *testing.T) {
 	revisions(t, s.nodes, 4, 0)
 	d := s.add(s.settings("n4"))
 	revisions(t, []*proc{d}, 4, 0)
-	h, err := d.PolicyHistory(t.Context())
-	if err != nil || len(h.Revisions) != 5 || !slices.ContainsFunc(h.Revisions[0].Acts, func(a api.Act) bool { return a.By == "bake" && a.What == "promoted" }) {
-		t.Errorf("%+v, %v", h, err)
-	}
+	eventually(t, func() error { // the words on the others may come after those on the one in force
+		h, err := d.PolicyHistory(t.Context())
+		if err != nil || len(h.Revisions) != 5 || !slices.ContainsFunc(h.Revisions[0].Acts, func(a api.Act) bool { return a.By == "bake" && a.What == "promoted" }) {
+			return fmt.Errorf("%+v, %v", h, err)
+		}
+		return nil
+	})
 }
 
 // A candidate whose calls put out three times as much is rolled back by the guard at all nodes, with both arms' figures meanwhile and the

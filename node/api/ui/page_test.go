@@ -38,9 +38,12 @@ func TestPage(t *testing.T) {
 		b.set(v)
 		b.do(chromedp.Navigate(base + "/ui"))
 		eval[any](b, checks)
-		b.wait("calls, transfers and a candidate are shown", `document.querySelectorAll("#calls [data-explain]").length > 20 && document.querySelector("#transfers .kind.transfer") !== null
-			&& document.querySelectorAll("#budgets .holders tbody tr").length === 4 && document.querySelector("#policy .candidate") !== null
-			&& document.querySelector("#classes tbody tr td:nth-child(5)").textContent !== "–" && document.querySelectorAll("#rates .reasons th").length > 0`)
+		b.wait("calls are shown", `document.querySelectorAll("#calls [data-explain]").length > 20`)
+		b.wait("a transfer is shown", `document.querySelector("#transfers .kind.transfer") !== null`)
+		b.wait("four holders are shown", `document.querySelectorAll("#budgets .holders tbody tr").length === 4`)
+		b.wait("a candidate is shown", `document.querySelector("#policy .candidate") !== null`)
+		b.wait("a class has a latency", `document.querySelector("#classes tbody tr td:nth-child(5)").textContent !== "–"`)
+		b.wait("a reason of refusals is shown", `document.querySelectorAll("#rates .reasons th").length > 0`)
 		shows(b)
 		for _, v := range []view{v, v.other()} {
 			b.set(v)
