@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
@@ -14,9 +13,6 @@ import (
 	"github.com/swarmpurse/swarmpurse/cmd/swarmpurse/tables"
 	"github.com/swarmpurse/swarmpurse/node/api"
 )
-
-// askedAtOnce bounds the members that are asked at one time.
-const askedAtOnce = 16
 
 // lineages is what nodes tell of one data set.
 type lineages struct {
@@ -56,27 +52,8 @@ func (a *app) lineage(cmd *cobra.Command, data string, limit int, swarm bool) er
 
 // ask asks the other members.
 func (l *lineages) ask(ctx context.Context, a *app, members []api.Member, data string, limit int) {
-	var mu sync.Mutex
-	var wait sync.WaitGroup
-	room := make(chan struct{}, askedAtOnce)
-	for _, m := range members {
-		if m.Self || m.Foreign || m.Status != "alive" {
-			continue
-		}
-		room <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-room }()
-			x, err := a.lineageOf(ctx, m.HTTP, data, limit)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				l.Silent = append(l.Silent, m.Name)
-			} else {
-				l.Nodes = append(l.Nodes, x)
-			}
-		})
-	}
-	wait.Wait()
+	l.Silent = append(l.Silent, askOthers(members, func(node string) (api.Lineage, error) { return a.lineageOf(ctx, node, data, limit) },
+		func(x api.Lineage) { l.Nodes = append(l.Nodes, x) })...)
 	slices.SortFunc(l.Nodes, func(a, b api.Lineage) int { return cmp.Compare(a.Node, b.Node) })
 	slices.Sort(l.Silent)
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -96,31 +95,12 @@ func newReportCommand(a *app) *cobra.Command {
 func (a *app) reports(ctx context.Context, r *api.Report, members []api.Member, q api.ReportQuery) (silent []string) {
 	sum := api.NewReportSum(r.By)
 	sum.Add(r)
-	var mu sync.Mutex
-	var wait sync.WaitGroup
-	room := make(chan struct{}, askedAtOnce)
-	for _, m := range members {
-		if m.Self || m.Foreign || m.Status != "alive" {
-			continue
-		}
-		room <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-room }()
-			x, err := a.reportOf(ctx, m.HTTP, q)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				silent = append(silent, m.Name)
-				return
-			}
-			sum.Add(&x)
-			r.Nodes = append(r.Nodes, x.Nodes...)
-		})
-	}
-	wait.Wait()
+	silent = askOthers(members, func(node string) (api.Report, error) { return a.reportOf(ctx, node, q) }, func(x api.Report) {
+		sum.Add(&x)
+		r.Nodes = append(r.Nodes, x.Nodes...)
+	})
 	r.Rows, r.Truncated = sum.Rows()
 	slices.SortFunc(r.Nodes, func(a, b api.ReportNode) int { return cmp.Compare(a.Name, b.Name) })
-	slices.Sort(silent)
 	return silent
 }
 
