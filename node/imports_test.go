@@ -44,6 +44,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"node/rls":         {"ledger", "policy", "node/admit", "node/caller"},
 		"node/api":         {"ledger", "policy", "policy/enrol", "policy/trust", "node/admit", "node/caller", "node/events", "node/api/ui"},
 		"node/api/ui":      {},
+		"node/api/bare":    {"ledger", "node/api"},
 		"node/frame":       {},
 		"node/socket":      {"ledger", "policy", "node/admit", "node/api", "node/caller", "node/frame"},
 		"node/client":      {"node/frame"},

@@ -22,7 +22,8 @@ with the scripts of a gateway (if it is installed; Debian: apt-get install redis
 the proxy adds to a stream beside the same provider without it.
 
 All run as processes of this machine and are measured in turns. On a machine that does other work the
-figures of latency are that work's; the parts in percent suffer less.`,
+figures of latency are that work's; the parts in percent suffer less, and least by what the processes
+used of the CPU for a request, which is shown for servers and for callers.`,
 		Example: `  swarmpurse bench
   swarmpurse bench --only socket,proxy --callers 32 --duration 20s -o json`,
 		Args: cobra.NoArgs,

@@ -11,14 +11,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	pb "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
 	"google.golang.org/grpc"
 
-	"github.com/swarmpurse/swarmpurse/ledger"
-	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/api/bare"
 )
 
 // addresses are where the bare servers listen.
@@ -45,7 +43,7 @@ func ServeBare(ctx context.Context, dir string) error {
 		go func() { failed <- f(ln) }()
 		return nil
 	}
-	for addr, h := range map[*string]http.Handler{&at.HTTP: bareHandler(), &at.Upstream: http.HandlerFunc(stream)} {
+	for addr, h := range map[*string]http.Handler{&at.HTTP: bare.Handler(), &at.Upstream: http.HandlerFunc(stream)} {
 		s := &http.Server{Handler: h, ReadHeaderTimeout: time.Minute}
 		ends = append(ends, func() { _ = s.Close() })
 		if err := serve(addr, s.Serve); err != nil {
@@ -72,38 +70,6 @@ func ServeBare(ctx context.Context, dir string) error {
 	case err := <-failed:
 		return err
 	}
-}
-
-// bareHandler decodes and encodes the JSON of admit and settle with encoding/json and does nothing else.
-func bareHandler() http.Handler {
-	mux := http.NewServeMux()
-	var next atomic.Int64
-	reply := func(w http.ResponseWriter, v any) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(v)
-	}
-	mux.HandleFunc("POST /v1/admit", func(w http.ResponseWriter, r *http.Request) {
-		var req api.AdmitRequest
-		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		cost := ledger.Tokens(req.PromptTokens + req.MaxOutputTokens)
-		reply(w, api.AdmitAnswer{
-			ID: "bare-" + strconv.FormatInt(next.Add(1), 10), Decision: "admit", Code: "ok", Reason: "rights at hand",
-			Reserved: map[string]ledger.Tokens{"pool": cost, "tenant-month": cost}, Policy: api.PolicyRef{Revision: 1}, Node: "bare",
-		})
-	})
-	mux.HandleFunc("POST /v1/settle", func(w http.ResponseWriter, r *http.Request) {
-		var req api.SettleRequest
-		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		n := req.Used["compute"]
-		reply(w, api.Receipt{ID: req.ID, Charged: map[string]ledger.Tokens{"pool": n, "tenant-month": n}})
-	})
-	return mux
 }
 
 // bareLimits answers all requests alike.

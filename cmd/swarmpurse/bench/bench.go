@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -104,10 +105,14 @@ type Row struct {
 	Requests int64   `json:"requests"`
 	// CPUus is what the server's process used of all cores for a request, whatever else the machine did; 0 where that is not known.
 	CPUus float64 `json:"server_cpu_us,omitempty"`
+	// CallerCPUus is what this process used for a request: the callers, and all that they share.
+	CallerCPUus float64 `json:"caller_cpu_us,omitempty"`
 	// Part is what the rate is of that of the other way, in percent: the median over the turns. 0 for the other.
-	Part   float64 `json:"percent,omitempty"`
-	Of     string  `json:"of,omitempty"`
-	Target float64 `json:"target_percent,omitempty"`
+	Part float64 `json:"percent,omitempty"`
+	// PartByCPU is the same of what both processes used for a request together: on a machine that does other work it is what can be compared.
+	PartByCPU float64 `json:"percent_by_cpu,omitempty"`
+	Of        string  `json:"of,omitempty"`
+	Target    float64 `json:"target_percent,omitempty"`
 }
 
 // Run measures. Processes that it starts end with it.
@@ -153,6 +158,7 @@ type measured struct {
 	rates []float64 // requests a second, by turn
 	times *hdrhistogram.Histogram
 	cpu   time.Duration // of the server
+	own   time.Duration // of this process
 }
 
 // newTimes is a histogram of nanoseconds up to a minute, to one part in a hundred.
@@ -176,13 +182,14 @@ func (p *pair) measure(ctx context.Context, turns int, long time.Duration) ([]Ro
 	for n := -1; n < turns; n++ { // the first is to warm up
 		for k := range crews {
 			i := (k + max(n, 0)) % len(crews) // each begins in turn
-			before := processCPU(p.ways[i].pid)
+			before, own := processCPU(p.ways[i].pid), processCPU(os.Getpid())
 			rate, err := crews[i].run(ctx, long, n >= 0)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.ways[i].name, err)
 			}
 			if n >= 0 {
 				got[i].cpu += processCPU(p.ways[i].pid) - before
+				got[i].own += processCPU(os.Getpid()) - own
 				got[i].rates = append(got[i].rates, rate)
 			}
 		}
@@ -199,6 +206,7 @@ func (p *pair) measure(ctx context.Context, turns int, long time.Duration) ([]Ro
 		}
 		if r.Requests > 0 {
 			r.CPUus = float64(m.cpu.Microseconds()) / float64(r.Requests)
+			r.CallerCPUus = float64(m.own.Microseconds()) / float64(r.Requests)
 		}
 		if i > 0 {
 			parts := make([]float64, turns)
@@ -208,6 +216,9 @@ func (p *pair) measure(ctx context.Context, turns int, long time.Duration) ([]Ro
 			part := median(parts)
 			if first := &rows[0]; first.Of == "" || part < first.Part { // of several others the best counts
 				first.Part, first.Of, first.Target = part, w.name, p.target
+				if all := first.CPUus + first.CallerCPUus; all > 0 {
+					first.PartByCPU = 100 * (r.CPUus + r.CallerCPUus) / all
+				}
 			}
 		}
 		rows = append(rows, r)

@@ -1,32 +1,19 @@
 package bench
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"strconv"
 
 	ratelimit "github.com/envoyproxy/go-control-plane/envoy/extensions/common/ratelimit/v3"
 	pb "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/swarmpurse/swarmpurse/node/api/bare"
 	"github.com/swarmpurse/swarmpurse/node/client"
 )
 
-// The call that all are asked about: it draws on a budget of all and on one of its tenant.
-const (
-	admitBody  = `{"tenant":"search","agent":"crawler-17","class":"standard","model":"gpt-4o","prompt_tokens":1200,"max_output_tokens":600}`
-	reserved   = 1800
-	used       = 1432
-	settleBody = `{"id":"%s","used":{"compute":1432},"outcome":"ok"}`
-)
-
-// pairs are what is measured by rate.
+// pairs are what is measured by rate. All are asked about one call, which draws on a budget of all and on one of its tenant.
 func (b *bed) pairs() (list []pair) {
 	for _, callers := range b.o.Callers {
 		for _, p := range []pair{
@@ -72,7 +59,7 @@ func socketWay(name, addr string) way {
 		}
 		ctx := context.Background()
 		call := client.Call{Tenant: "search", Agent: "crawler-17", Class: "standard", Model: "gpt-4o", PromptTokens: 1200, MaxOutputTokens: 600}
-		spent := map[string]int64{"compute": used}
+		spent := map[string]int64{"compute": bare.Used}
 		return func() error {
 			a, err := c.Admit(ctx, call)
 			if err != nil {
@@ -90,77 +77,12 @@ func socketWay(name, addr string) way {
 // httpWay is a loop over a connection of its own, with as little work as can be, so that it is the servers that are compared.
 func httpWay(name, addr string) way {
 	return way{name: name, count: 2, caller: func() (func() error, func(), error) {
-		conn, err := net.Dial("tcp", addr)
+		c, err := bare.Dial(addr)
 		if err != nil {
 			return nil, nil, err
 		}
-		c := &rawHTTP{conn: conn, in: bufio.NewReader(conn), admit: appendPost(nil, "/v1/admit", []byte(admitBody))}
-		return c.ask, func() { _ = conn.Close() }, nil
+		return c.Ask, c.Close, nil
 	}}
-}
-
-type rawHTTP struct {
-	conn   net.Conn
-	in     *bufio.Reader
-	admit  []byte
-	out    []byte
-	answer []byte
-}
-
-func appendPost(b []byte, path string, body []byte) []byte {
-	b = fmt.Appendf(b, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", path, len(body))
-	return append(b, body...)
-}
-
-// ask admits and settles a call.
-func (c *rawHTTP) ask() error {
-	if err := c.post(c.admit); err != nil {
-		return err
-	}
-	_, rest, ok := bytes.Cut(c.answer, []byte(`"id":"`))
-	id, _, ok2 := bytes.Cut(rest, []byte(`"`))
-	if !ok || !ok2 {
-		return fmt.Errorf("no id in %s", c.answer)
-	}
-	c.out = appendPost(c.out[:0], "/v1/settle", fmt.Appendf(nil, settleBody, id))
-	return c.post(c.out)
-}
-
-// maxAnswer bounds what is read.
-const maxAnswer = 1 << 20
-
-func (c *rawHTTP) post(req []byte) error {
-	if _, err := c.conn.Write(req); err != nil {
-		return err
-	}
-	length := -1
-	for first := true; ; first = false {
-		line, err := c.in.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		line = bytes.TrimRight(line, "\r\n")
-		if first && !bytes.HasPrefix(line, []byte("HTTP/1.1 200 ")) {
-			return fmt.Errorf("answer: %s", line)
-		}
-		if len(line) == 0 {
-			break
-		}
-		if v, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
-			if length, err = strconv.Atoi(string(v)); err != nil {
-				return err
-			}
-		}
-	}
-	if length < 0 || length > maxAnswer {
-		return errors.New("answer without a length, or too long")
-	}
-	if cap(c.answer) < length {
-		c.answer = make([]byte, length)
-	}
-	c.answer = c.answer[:length]
-	_, err := io.ReadFull(c.in, c.answer)
-	return err
 }
 
 // grpcWay asks Envoy's rate limit service about one descriptor, all callers over one connection, as Envoy does.

@@ -25,16 +25,19 @@ func (r *Report) Text() string {
 			group = x.Group
 			_ = w.Flush()
 			fmt.Fprintf(&b, "\n%s\n", titles[group])
-			fmt.Fprintln(w, "callers\trequests/s\tp50\tp99\tserver CPU\t\t \t")
+			fmt.Fprintln(w, "callers\trequests/s\tp50\tp99\tserver CPU\tcallers' CPU\t\t \t")
 		}
 		part := ""
 		if x.Of != "" {
 			part = fmt.Sprintf("%.0f %% of %s", x.Part, x.Of)
+			if x.PartByCPU > 0 {
+				part += fmt.Sprintf(" (by CPU %.0f %%)", x.PartByCPU)
+			}
 			if x.Target > 0 {
 				part += fmt.Sprintf(", target %.0f %%", x.Target)
 			}
 		}
-		fmt.Fprintf(w, "%d\t%.0f\t%s\t%s\t%s\t%s\t%s\t\n", x.Callers, x.Rate, short(x.P50us), short(x.P99us), cpu(x.CPUus), x.Name, part)
+		fmt.Fprintf(w, "%d\t%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t\n", x.Callers, x.Rate, short(x.P50us), short(x.P99us), cpu(x.CPUus), cpu(x.CallerCPUus), x.Name, part)
 	}
 	_ = w.Flush()
 	if r.Redis != "" {

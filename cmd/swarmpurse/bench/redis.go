@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/swarmpurse/swarmpurse/node/api/bare"
 )
 
 // The check of a gateway with Redis, on a budget of all and on one of a tenant: a script that looks at both, and books on both what the
@@ -65,8 +67,8 @@ func redisCaller(addr string, c *redisConn) (func() error, func(), error) {
 		}
 		done = c.close
 	}
-	admit := command("EVALSHA", c.admitSHA, "2", "budget:pool", "budget:tenant-month:search", strconv.Itoa(reserved), redisLimit)
-	settle := command("EVALSHA", c.settleSHA, "2", "budget:pool", "budget:tenant-month:search", strconv.Itoa(used-reserved))
+	admit := command("EVALSHA", c.admitSHA, "2", "budget:pool", "budget:tenant-month:search", strconv.Itoa(bare.Reserved), redisLimit)
+	settle := command("EVALSHA", c.settleSHA, "2", "budget:pool", "budget:tenant-month:search", strconv.Itoa(bare.Used-bare.Reserved))
 	w := make(chan redisReply, 1)
 	one := func(cmd []byte) error {
 		r := c.do(cmd, w)

@@ -1,25 +1,18 @@
 package apitest
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/api/bare"
 )
-
-const admitBody = `{"tenant":"search","agent":"crawler-17","class":"standard","model":"gpt-4o","prompt_tokens":1200,"max_output_tokens":600}`
 
 // chunk is how many requests the two servers answer in turn: few enough that the machine does the same meanwhile.
 const chunk = 2000
@@ -38,12 +31,12 @@ func BenchmarkAdmitSettle(b *testing.B, node api.Node) {
 	}
 	for _, conns := range []int{1, 64} {
 		b.Run(fmt.Sprintf("connections=%d", conns), func(b *testing.B) {
-			ours, bare := listen(b, server.Handler(), conns), listen(b, bareHandler(), conns)
+			ours, other := listen(b, server.Handler(), conns), listen(b, bare.Handler(), conns)
 			var rates, bareRates, parts []float64 // of each turn
 			b.ResetTimer()
 			for left := b.N; left > 0; left -= chunk {
 				n := min(left, chunk)
-				x, y := ours.run(b, n), bare.run(b, n)
+				x, y := ours.run(b, n), other.run(b, n)
 				rates, bareRates, parts = append(rates, x), append(bareRates, y), append(parts, 100*x/y)
 			}
 			b.StopTimer()
@@ -117,7 +110,7 @@ func median(list []float64) float64 {
 }
 
 // benched is a server with its connections.
-type benched []*rawClient
+type benched []*bare.Client
 
 func listen(b *testing.B, h http.Handler, conns int) benched {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -129,10 +122,10 @@ func listen(b *testing.B, h http.Handler, conns int) benched {
 	b.Cleanup(func() { _ = srv.Close() })
 	clients := make(benched, conns)
 	for i := range clients {
-		if clients[i], err = dialRaw(ln.Addr().String()); err != nil {
+		if clients[i], err = bare.Dial(ln.Addr().String()); err != nil {
 			b.Fatal(err)
 		}
-		b.Cleanup(func() { _ = clients[i].conn.Close() })
+		b.Cleanup(clients[i].Close)
 	}
 	return clients
 }
@@ -146,7 +139,7 @@ func (s benched) run(b *testing.B, n int) float64 {
 	for _, c := range s {
 		wg.Go(func() {
 			for left.Add(-2) >= -1 { // an admit and a settle count as two
-				if err := c.admitAndSettle(); err != nil {
+				if err := c.Ask(); err != nil {
 					b.Error(err)
 					return
 				}
@@ -155,109 +148,4 @@ func (s benched) run(b *testing.B, n int) float64 {
 	}
 	wg.Wait()
 	return float64(n) / time.Since(begin).Seconds()
-}
-
-// rawClient writes requests and reads answers with as little work as can be.
-type rawClient struct {
-	conn   net.Conn
-	r      *bufio.Reader
-	admit  []byte
-	out    []byte
-	answer []byte
-}
-
-func dialRaw(addr string) (*rawClient, error) {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	c := &rawClient{conn: conn, r: bufio.NewReader(conn)}
-	c.admit = appendRequest(nil, "/v1/admit", []byte(admitBody))
-	return c, nil
-}
-
-func appendRequest(b []byte, path string, body []byte) []byte {
-	b = fmt.Appendf(b, "POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", path, len(body))
-	return append(b, body...)
-}
-
-func (c *rawClient) admitAndSettle() error {
-	if err := c.roundTrip(c.admit); err != nil {
-		return err
-	}
-	const mark = `"id":"`
-	_, rest, ok := bytes.Cut(c.answer, []byte(mark))
-	id, _, ok2 := bytes.Cut(rest, []byte(`"`))
-	if !ok || !ok2 {
-		return fmt.Errorf("no id in %s", c.answer)
-	}
-	body := fmt.Appendf(nil, `{"id":"%s","used":{"compute":1432},"outcome":"ok"}`, id)
-	c.out = appendRequest(c.out[:0], "/v1/settle", body)
-	return c.roundTrip(c.out)
-}
-
-func (c *rawClient) roundTrip(req []byte) error {
-	if _, err := c.conn.Write(req); err != nil {
-		return err
-	}
-	length := -1
-	for first := true; ; first = false {
-		line, err := c.r.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		line = bytes.TrimRight(line, "\r\n")
-		if first && !bytes.HasPrefix(line, []byte("HTTP/1.1 200 ")) {
-			return fmt.Errorf("answer: %s", line)
-		}
-		if len(line) == 0 {
-			break
-		}
-		if v, ok := bytes.CutPrefix(line, []byte("Content-Length: ")); ok {
-			if length, err = strconv.Atoi(string(v)); err != nil {
-				return err
-			}
-		}
-	}
-	if length < 0 {
-		return fmt.Errorf("answer without a length")
-	}
-	if cap(c.answer) < length {
-		c.answer = make([]byte, length)
-	}
-	c.answer = c.answer[:length]
-	_, err := io.ReadFull(c.r, c.answer)
-	return err
-}
-
-// bareHandler decodes and encodes the same JSON with encoding/json and does nothing else: no bounds,
-// no fence, no metrics, no decision.
-func bareHandler() http.Handler {
-	mux := http.NewServeMux()
-	var next atomic.Int64
-	reply := func(w http.ResponseWriter, v any) {
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(v)
-	}
-	mux.HandleFunc("POST /v1/admit", func(w http.ResponseWriter, r *http.Request) {
-		var req api.AdmitRequest
-		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		reply(w, api.AdmitAnswer{
-			ID: "fake-" + strconv.FormatInt(next.Add(1), 10), Decision: "admit", Code: "ok", Reason: "rights at hand",
-			Reserved: map[string]ledger.Tokens{"pot": ledger.Tokens(req.PromptTokens + req.MaxOutputTokens)},
-			Policy:   api.PolicyRef{Revision: 1}, Node: "fake",
-		})
-	})
-	mux.HandleFunc("POST /v1/settle", func(w http.ResponseWriter, r *http.Request) {
-		var req api.SettleRequest
-		if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		reply(w, api.Receipt{ID: req.ID, Charged: map[string]ledger.Tokens{"pot": req.Used["compute"]}})
-	})
-	return mux
 }
