@@ -34,10 +34,10 @@ func Check(p *Policy) []Warning {
 	drawn, used := map[*Budget]bool{}, map[string]bool{}
 	for _, r := range p.rules {
 		for _, w := range r.draws {
-			if w.budget.Token == PriorityToken && (r.when == nil || !r.when.reads.points) {
+			if w.Budget.Token == PriorityToken && (r.when == nil || !r.when.reads.points) {
 				warn(w.pos, "%s takes points of calls that ask for no priority, and lifts none of them: write when: priority", ruleTitle(r))
 			}
-			drawn[w.budget] = true
+			drawn[w.Budget] = true
 		}
 	}
 	for _, b := range p.budgets {
@@ -235,14 +235,14 @@ func (p *Policy) checkRules(warn func(Pos, string, ...any)) {
 		}
 		always := r.when == nil || r.when.always()
 		for _, w := range r.draws {
-			if first := certain[w.budget]; first != nil && first.costOf(w.budget) != w.cost.source {
+			if first := certain[w.Budget]; first != nil && first.costOf(w.Budget) != w.Cost.source {
 				warn(w.pos, "%s never sets the cost of budget %q: %s, which always matches, has drawn on it already",
-					ruleTitle(r), w.budget.Name, ruleTitle(first))
+					ruleTitle(r), w.Budget.Name, ruleTitle(first))
 			}
-			if always && certain[w.budget] == nil {
-				certain[w.budget] = r
+			if always && certain[w.Budget] == nil {
+				certain[w.Budget] = r
 				if !mayStop {
-					unstopped[w.budget] = r
+					unstopped[w.Budget] = r
 				}
 			}
 		}
@@ -260,8 +260,8 @@ func (p *Policy) checkRules(warn func(Pos, string, ...any)) {
 
 func (r *rule) costOf(b *Budget) string {
 	for _, w := range r.draws {
-		if w.budget == b {
-			return w.cost.source
+		if w.Budget == b {
+			return w.Cost.source
 		}
 	}
 	return ""

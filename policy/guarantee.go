@@ -31,7 +31,7 @@ func (plan *Plan) meter(c *Call) {
 			continue
 		}
 		m := *d
-		m.Budget, m.Floor = d.Floor.Meter, nil
+		m.Terms, m.Floor = &Terms{Budget: d.Floor.Meter, Cost: d.Cost, matched: d.matched}, nil
 		plan.Draws = append(plan.Draws, m)
 	}
 }

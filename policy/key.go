@@ -94,9 +94,11 @@ func (p *Policy) extra(c *Call) (string, bool) {
 // the limits, token types that exist. The error is a *CallError. Match does it first; callers that
 // take a plan from a cache do it themselves. It allocates only for the error.
 func (p *Policy) Valid(c *Call) error {
-	for i, v := range [...]string{c.Tenant, c.Agent, c.Run, c.Class, c.Model} {
-		if len(v) > MaxFieldLen {
-			return tooLong(fieldNames[i], len(v), MaxFieldLen)
+	if max(len(c.Tenant), len(c.Agent), len(c.Run), len(c.Class), len(c.Model)) > MaxFieldLen {
+		for i, v := range [...]string{c.Tenant, c.Agent, c.Run, c.Class, c.Model} {
+			if len(v) > MaxFieldLen {
+				return tooLong(fieldNames[i], len(v), MaxFieldLen)
+			}
 		}
 	}
 	if err := count("prompt_tokens", c.PromptTokens); err != nil {

@@ -203,7 +203,7 @@ func TestLinearLaw(t *testing.T) {
 		if err != nil {
 			return // a constant cost out of range
 		}
-		cost := p.rules[0].draws[0].cost
+		cost := p.rules[0].draws[0].Cost
 		if !cost.plain {
 			return
 		}

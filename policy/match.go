@@ -40,11 +40,17 @@ type Plan struct {
 
 // Draw is one budget that a call draws on.
 type Draw struct {
-	Budget *Budget
-	Values []string // of the budget's per, in its order; none is empty
-	Cost   *Cost
+	*Terms
+	Values []string   // of the budget's per, in its order; none is empty
 	Rule   string     // the rule that said so
 	Floor  *Guarantee // the caller's in that budget, nil for none
+}
+
+// Terms are by what a draw counts. Plans share those of a rule, but for costs that are not linear: a caller that prices many
+// calls has them at hand where a draw is not.
+type Terms struct {
+	Budget *Budget
+	Cost   *Cost
 
 	matched *activation // what a cost that is not linear looks at; nil for linear ones
 }
@@ -97,24 +103,24 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 		plan.Rules = append(plan.Rules, r.name)
 		own := uint32(0) // draws of this rule
 		for _, w := range r.draws {
-			if i := slices.IndexFunc(plan.Draws, func(d Draw) bool { return d.Budget == w.budget }); i >= 0 {
+			if i := slices.IndexFunc(plan.Draws, func(d Draw) bool { return d.Budget == w.Budget }); i >= 0 {
 				own |= 1 << i
 				continue
 			}
 			own |= 1 << len(plan.Draws)
-			d := Draw{Budget: w.budget, Cost: w.cost, Rule: r.name}
-			for i, per := range w.budget.per {
+			d := Draw{Terms: w.Terms, Rule: r.name}
+			for i, per := range w.Budget.per {
 				v := per.value(c, class.Name)
 				if v == "" {
-					return nil, missing(w.budget, i, r)
+					return nil, missing(w.Budget, i, r)
 				}
 				d.Values = append(d.Values, v)
 			}
-			if !w.cost.plain {
+			if !w.Cost.plain {
 				if kept == nil {
 					kept = a.keep()
 				}
-				d.matched = kept
+				d.Terms = &Terms{Budget: w.Budget, Cost: w.Cost, matched: kept}
 			}
 			plan.Draws = append(plan.Draws, d)
 		}
@@ -155,39 +161,39 @@ func (a *activation) keep() *activation {
 }
 
 // Amount is what to reserve for a call at the budget's base price, see AmountAt.
-func (d *Draw) Amount(c *Call) (ledger.Tokens, error) {
-	amount, _, err := d.AmountAt(c, d.Base())
+func (t *Terms) Amount(c *Call) (ledger.Tokens, error) {
+	amount, _, err := t.AmountAt(c, t.Base())
 	return amount, err
 }
 
 // Base is the budget's base price.
-func (d *Draw) Base() PPM { return PPM(d.Budget.pricePPM) }
+func (t *Terms) Base() PPM { return PPM(t.Budget.pricePPM) }
 
 // AmountAt is what to reserve for a call: what it states for the token type, and otherwise the cost
 // times the price, rounded up; and the cost before the price. c must have passed Valid and share the plan's Key. The result lies
 // between 0 and ledger.MaxTokens; an error is a *RuleError: the cost gave something else. It does not
 // allocate when the cost is linear.
-func (d *Draw) AmountAt(c *Call, price PPM) (amount, cost ledger.Tokens, err error) {
-	return d.AmountOf(c, c.MaxOutputTokens, price)
+func (t *Terms) AmountAt(c *Call, price PPM) (amount, cost ledger.Tokens, err error) {
+	return t.AmountOf(c, c.MaxOutputTokens, price)
 }
 
 // AmountOf is AmountAt with another number of output tokens than the call states.
-func (d *Draw) AmountOf(c *Call, output int64, price PPM) (amount, cost ledger.Tokens, err error) {
+func (t *Terms) AmountOf(c *Call, output int64, price PPM) (amount, cost ledger.Tokens, err error) {
 	for i := range c.Tokens {
-		if c.Tokens[i].Token == d.Budget.Token {
+		if c.Tokens[i].Token == t.Budget.Token {
 			return c.Tokens[i].Amount, c.Tokens[i].Amount, nil
 		}
 	}
 	u := Usage{Prompt: c.PromptTokens, Output: output}
-	if d.Cost.linear.parts {
-		u = d.Cost.linear.dearest(u.Prompt, u.Output)
+	if t.Cost.linear.parts {
+		u = t.Cost.linear.dearest(u.Prompt, u.Output)
 	}
-	return d.at(u, price)
+	return t.at(u, price)
 }
 
 // Settle is what real usage costs at the budget's base price, see SettleAt.
-func (d *Draw) Settle(prompt, completion int64) (ledger.Tokens, error) {
-	return d.SettleAt(Usage{Prompt: prompt, Output: completion}, d.Base())
+func (t *Terms) Settle(prompt, completion int64) (ledger.Tokens, error) {
+	return t.SettleAt(Usage{Prompt: prompt, Output: completion}, t.Base())
 }
 
 // SettleAt is what real usage costs: the cost with the provider's count of prompt tokens in place of
@@ -195,12 +201,12 @@ func (d *Draw) Settle(prompt, completion int64) (ledger.Tokens, error) {
 // admission), rounded up. A part counts at most as much as the whole.
 // All else that the cost looks at is as it was when the call was matched. Errors and allocations are
 // as with AmountAt; a negative count is a *CallError.
-func (d *Draw) SettleAt(u Usage, price PPM) (ledger.Tokens, error) {
-	amount, _, err := d.at(u, price)
+func (t *Terms) SettleAt(u Usage, price PPM) (ledger.Tokens, error) {
+	amount, _, err := t.at(u, price)
 	return amount, err
 }
 
-func (d *Draw) at(u Usage, price PPM) (amount, cost ledger.Tokens, err error) {
+func (t *Terms) at(u Usage, price PPM) (amount, cost ledger.Tokens, err error) {
 	const most = int64(ledger.MaxTokens)
 	switch {
 	case u.Prompt < 0 || u.Prompt > most:
@@ -212,7 +218,7 @@ func (d *Draw) at(u Usage, price PPM) (amount, cost ledger.Tokens, err error) {
 	case u.Reasoning < 0:
 		return 0, 0, count(reasoningTokens, u.Reasoning)
 	}
-	return d.Cost.of(d.Budget, price, u, d.matched)
+	return t.Cost.of(t.Budget, price, u, t.matched)
 }
 
 // At names the instance that is drawn on now.

@@ -108,11 +108,11 @@ func (d *decoder) draws(p *Policy, r *rule, list []*yaml.Node, costs *yaml.Node)
 			d.Report(n, advice, "unknown budget %q", document.Clip(s))
 			continue
 		}
-		if slices.ContainsFunc(r.draws, func(w draw) bool { return w.budget == b }) {
+		if slices.ContainsFunc(r.draws, func(w draw) bool { return w.Budget == b }) {
 			d.Report(n, "", "%s draws on budget %q twice", ruleTitle(r), s)
 			continue
 		}
-		r.draws = append(r.draws, draw{budget: b, pos: d.Pos(n)})
+		r.draws = append(r.draws, draw{Terms: &Terms{Budget: b}, pos: d.Pos(n)})
 		if b.Token != "" && !slices.Contains(tokens, b.Token) {
 			tokens = append(tokens, b.Token)
 		}
@@ -130,15 +130,15 @@ func (d *decoder) draws(p *Policy, r *rule, list []*yaml.Node, costs *yaml.Node)
 	stated := d.costs(p, r, costs, tokens)
 	for i := range r.draws {
 		w := &r.draws[i]
-		token, ok := p.tokenBy[w.budget.Token]
+		token, ok := p.tokenBy[w.Budget.Token]
 		if !ok {
 			continue // reported with the budget
 		}
-		if w.cost = stated[token.name]; w.cost != nil {
+		if w.Cost = stated[token.name]; w.Cost != nil {
 			continue
 		}
 		if l, ok := unitLinear[token.unit]; ok {
-			w.cost = &Cost{source: unitCosts[token.unit], token: token.name, rule: r.name, pos: w.pos, plain: true, linear: l}
+			w.Cost = &Cost{source: unitCosts[token.unit], token: token.name, rule: r.name, pos: w.pos, plain: true, linear: l}
 		} else if _, given := stated[token.name]; !given && token.unit != "" {
 			d.ErrAt(w.pos, fmt.Sprintf("write cost: {%s: …} in the rule; only the units token, input_token, output_token, request, call and slot have a default", token.name),
 				"what a call costs in token type %q is not said: its unit is %q", token.name, token.unit)

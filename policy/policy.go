@@ -157,9 +157,8 @@ type rule struct {
 }
 
 type draw struct {
-	budget *Budget
-	cost   *Cost
-	pos    Pos
+	*Terms
+	pos Pos
 }
 
 // Revision is the document's number; 0 only for the policy that Default returns.

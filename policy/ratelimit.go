@@ -208,6 +208,6 @@ func (p *Policy) checkRateLimits(warn func(Pos, string, ...any)) {
 // draws reports whether some rule draws on a budget of a token type.
 func (p *Policy) draws(token string) bool {
 	return slices.ContainsFunc(p.rules, func(r *rule) bool {
-		return slices.ContainsFunc(r.draws, func(w draw) bool { return w.budget.Token == token })
+		return slices.ContainsFunc(r.draws, func(w draw) bool { return w.Budget.Token == token })
 	})
 }

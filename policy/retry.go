@@ -111,7 +111,7 @@ func (p *Policy) checkRetries(warn func(Pos, string, ...any)) {
 // zones is what the budgets of a rule bind its calls to, nil for nothing, and which budgets these are.
 func (r *rule) zones() (zones, by []string) {
 	for _, w := range r.draws {
-		switch z := w.budget.Zones; {
+		switch z := w.Budget.Zones; {
 		case z == nil:
 			continue
 		case zones == nil:
@@ -119,7 +119,7 @@ func (r *rule) zones() (zones, by []string) {
 		default:
 			zones = slices.DeleteFunc(zones, func(s string) bool { return !slices.Contains(z, s) })
 		}
-		by = append(by, fmt.Sprintf("%q", w.budget.Name))
+		by = append(by, fmt.Sprintf("%q", w.Budget.Name))
 	}
 	return zones, by
 }

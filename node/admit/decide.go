@@ -109,7 +109,7 @@ func (e *Engine) refuseUnopened(now ledger.Instant, l Ledger, r *Request) ID {
 		d := &p.Draws[i]
 		if id, err := d.At(now, charter); err == nil {
 			if a, err := l.Open(now, id); err == nil {
-				w.bound.takes = append(w.bound.takes, boundTake{draw: d, account: a, gate: e.gate(id), size: e.size(d, modelOf(p, r.Model))})
+				w.bound.takes = append(w.bound.takes, boundTake{terms: d.Terms, draw: d, account: a, gate: e.gate(id), size: e.size(d, modelOf(p, r.Model))})
 			}
 		}
 	}

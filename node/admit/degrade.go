@@ -87,7 +87,7 @@ func (e *Engine) degraded(now ledger.Instant, l Ledger, b *bound, i int, r *Requ
 	if err != nil || !to.plan.Admit {
 		return nil, err
 	}
-	c := &bound{plan: to.plan, class: to.class, admit: to.admit, cheapens: to.cheapens, takes: to.takes, hash: to.hash, targets: to.targets, placed: to.placed, cheap: to.cheap, arm: to.arm, budget: to.budget, experiment: b.experiment, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}}
+	c := &bound{plan: to.plan, class: to.class, admit: to.admit, cheapens: to.cheapens, takes: to.takes, hash: to.hash, targets: to.targets, placed: to.placed, cheap: to.cheap, arm: to.arm, budget: to.budget, experiment: b.experiment, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}, beside: true}
 	b.cheap[i].Store(c)
 	return c, nil
 }

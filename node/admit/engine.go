@@ -175,7 +175,7 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 	if c := b.class; c.ShedAt|c.DeferAt != 0 && yields(c, b.level()) {
 		return 0, false
 	}
-	if b.experiment != nil && b.experiment.arm.Changes() {
+	if b.beside && b.experiment != nil && b.experiment.arm.Changes() {
 		return e.tryArm(now, r, b)
 	}
 	if b.cheapens && !r.AsIs {
@@ -366,7 +366,7 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string
 		g := e.gate(t.Account.ID())
 		d := draws[t.Account]
 		e.watch(now, l, g, e.budgetInForce(p.Policy, d.Budget), t.Account, watched(p, d))
-		b.takes = append(b.takes, boundTake{d, t.Account, g, e.size(d, model), e.floorOf(now, l, g, p, d, charter)})
+		b.takes = append(b.takes, boundTake{d.Terms, t.Account, g, e.size(d, model), e.floorOf(now, l, g, p, d, charter), d})
 		b.hash += g.hash
 	}
 	return b, nil

@@ -67,14 +67,14 @@ type record struct {
 
 	bound *bound
 	many  *many // instead of few and prices when n > inline
-	// The first cache line ends here. What follows is only written when a decision is made.
-	note *note // why it was refused, where it was sent, what data it named; nil for none of these
+	// The first cache line ends here. What follows is only written when a decision is made; nothing of the last line where it has one draw.
+	note    *note   // why it was refused, where it was sent, what data it named; nil for none of these
+	outcome *string // nil until it has ended
 
 	tenant, agent, run, model string
-	outcome                   *string // nil until it has ended
 
-	few    [inline]held
 	prices [inline]uint32 // of the admission, as policy.PPM.Short; 0: the budget's base price
+	few    [inline]held
 }
 
 // flags of a record.
@@ -133,7 +133,7 @@ func (r *record) price(j int) policy.PPM {
 		short = r.many.prices[:]
 	}
 	if short[j] == 0 {
-		return r.bound.takes[j].draw.Base()
+		return r.bound.takes[j].terms.Base()
 	}
 	return policy.Long(short[j])
 }
@@ -303,7 +303,7 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		}
 		rec := s.fill(i, now, r, b)
 		rec.state, rec.verdict, rec.n = Reserved, Admit, uint8(len(takes))
-		if b.changed() {
+		if b.beside && b.changed() {
 			rec.verdict = Degrade
 		}
 		rec.ttl, rec.waited, rec.note = uint32(ttl), uint32(waited), n
@@ -315,7 +315,7 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		for j := range takes {
 			h[j] = held{reserved: takes[j].Amount, window: takes[j].Window}
 			short[j] = 0
-			if prices[j] != b.takes[j].draw.Base() {
+			if prices[j] != b.takes[j].terms.Base() {
 				short[j] = prices[j].Short()
 			}
 			if f := b.takes[j].floor; f != nil && f.take(takes[j].Amount) {
@@ -324,11 +324,13 @@ func (e *Engine) admitted(now ledger.Instant, ttl ledger.Millis, r *Request, b *
 		}
 		s.active++
 		s.counts[rec.verdict]++
-		if b.arm != nil {
-			b.arm.admitted(sh, &r.Call, waited, b.budget)
-		}
-		if x := b.experiment; x != nil {
-			x.shards[sh].Calls++
+		if b.beside {
+			if b.arm != nil {
+				b.arm.admitted(sh, &r.Call, waited, b.budget)
+			}
+			if x := b.experiment; x != nil {
+				x.shards[sh].Calls++
+			}
 		}
 		s.schedule(i, now+ledger.Instant(ttl))
 		if e.auditing.Load() != 0 {

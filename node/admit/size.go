@@ -187,7 +187,7 @@ func (t *boundTake) amount(c *policy.Call, price policy.PPM) (amount, cost ledge
 	if t.size != nil {
 		output = t.size.reserve(output)
 	}
-	return t.draw.AmountOf(c, output, price)
+	return t.terms.AmountOf(c, output, price)
 }
 
 // watchedQuantile is the quantile that outputs are held to where no reservation follows them, in parts per million.

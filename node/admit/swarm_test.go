@@ -246,7 +246,7 @@ func TestPlansAreBounded(t *testing.T) {
 			t.Errorf("plan %d: %v, want kept %v", c.i, b, c.kept)
 		}
 	}
-	if len(rev.order) > MaxPlans || len(rev.table.Load().slots) > 4*MaxPlans {
-		t.Errorf("%d plans in %d slots", len(rev.order), len(rev.table.Load().slots))
+	if len(rev.order) > MaxPlans || len(rev.table.Load().entries) > 4*MaxPlans {
+		t.Errorf("%d plans in %d slots", len(rev.order), len(rev.table.Load().entries))
 	}
 }

@@ -110,6 +110,7 @@ func (e *Engine) SetTrial(stable, candidate *policy.Policy, split *policy.Split)
 // their class, so that one that gives more shows as waiting longer.
 func (e *Engine) tried(b *bound) {
 	b.experiment = e.experiments.of(b.plan.Arm, len(e.shards))
+	b.beside = b.experiment != nil
 	rev := e.rev.Load()
 	of := rev.as(b.plan.Policy)
 	if of == nil || of.arm == nil {
@@ -119,7 +120,7 @@ func (e *Engine) tried(b *bound) {
 	if c, ok := rev.policy.Class(class.Name); ok {
 		class = c
 	}
-	b.arm, b.budget = of.arm, ledger.Millis(class.LatencyBudget.Milliseconds())
+	b.beside, b.arm, b.budget = true, of.arm, ledger.Millis(class.LatencyBudget.Milliseconds())
 }
 
 // budgetInForce is the budget of the stable revision that a draw by any of those in force is on: prices, levels and what is left are told

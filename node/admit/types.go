@@ -14,19 +14,12 @@ import (
 type Request struct {
 	policy.Call
 
-	// Wait is how long the caller lets the call queue: 0 means not at all, UseClassDefault (any
-	// negative value) means the class's latency budget, which is also the most that is granted.
-	Wait time.Duration
-
 	// TTL is how long the reservation lives unsettled; 0 means DefaultTTL. At most MaxTTL.
 	TTL time.Duration
 
 	// IdempotencyKey makes a retry get the first answer; "" for none. At most MaxKeyLen bytes. A key
 	// belongs to its tenant.
 	IdempotencyKey string
-
-	// Digests are of the data sets of the call, in their order, "" for those without one; nil for none.
-	Digests []string
 
 	// Forward says that whoever asks sends the call to an upstream that the node knows; others are told where it may go.
 	Forward bool
@@ -37,6 +30,13 @@ type Request struct {
 	// Trace is the caller's, and Key the name of the key that it came with, "" for none: for the audit log.
 	Trace Trace
 	Key   string
+
+	// Wait is how long the caller lets the call queue: 0 means not at all, UseClassDefault (any
+	// negative value) means the class's latency budget, which is also the most that is granted.
+	Wait time.Duration
+
+	// Digests are of the data sets of the call, in their order, "" for those without one; nil for none.
+	Digests []string
 }
 
 const (
