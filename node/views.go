@@ -292,7 +292,7 @@ func (n *Node) remembered(id string) (_ api.Decision, at ledger.Instant, excused
 	v := api.Decision{
 		ID: d.ID, Node: d.Node, At: time.UnixMilli(int64(d.At)).UTC(), Decision: d.Verdict.String(), Code: d.Code, Reason: d.Reason,
 		Tenant: d.Tenant, Agent: d.Agent, Run: d.Run, Class: d.Class, Model: d.Model, Rules: d.Rules, Revision: d.Revision, Arm: d.Arm,
-		WaitedMS: float64(d.Waited.Microseconds()) / 1000, Reserved: charges(d.Reserved), Price: d.Price, State: d.State.String(),
+		WaitedMS: float64(d.Waited.Microseconds()) / 1000, Reserved: charges(d.Reserved), Price: d.Prices(), State: d.State.String(),
 		Charged: charges(d.Charged), Outcome: d.Outcome, Overrun: d.Overrun, Score: d.Score,
 	}
 	v.Backpressure, v.Guaranteed = d.Level, d.Guaranteed

@@ -170,7 +170,7 @@ func (n *node) decided(c *call) {
 			n.book(c, c.charges[i].Instance, c.charges[i].Amount)
 		}
 		n.checkCharges(c)
-		w.tally.Paid(&c.Call, highest(d.Price))
+		w.tally.Paid(&c.Call, highest(d.Reserved))
 		begins, reached := n.sent(c, &d)
 		c.begins = max(1, begins)
 		runs := c.Runs + ledger.Millis(begins.Milliseconds())
@@ -330,9 +330,9 @@ func (n *node) settle(c *call) {
 }
 
 // highest is the price that a call paid at the budget where that was most.
-func highest(prices map[string]float64) (most float64) {
-	for _, p := range prices {
-		most = max(most, p)
+func highest(charges []admit.Charge) (most float64) {
+	for i := range charges {
+		most = max(most, charges[i].Price.Float())
 	}
 	return most
 }

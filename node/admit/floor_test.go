@@ -157,7 +157,7 @@ func TestHybridPrice(t *testing.T) {
 	pays := func(r *Request, want ledger.Tokens, price float64) {
 		t.Helper()
 		a := n.answer(n.must(r, Admit, CodeOK))
-		got := a.Price[a.Reserved[0].Budget]
+		got := a.Prices()[a.Reserved[0].Budget]
 		if got == 0 {
 			got = 1
 		}

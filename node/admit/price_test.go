@@ -68,7 +68,7 @@ func TestPriceOfAdmission(t *testing.T) {
 	id := n.must(call("a", 1000), Admit, CodeOK)
 	n.setPrice(3)
 	a := n.answer(id)
-	if a.Reserved[0].Amount != 2000 || a.Price["pool"] != 2 {
+	if a.Reserved[0].Amount != 2000 || a.Prices()["pool"] != 2 {
 		t.Errorf("%+v", a)
 	}
 	r := call("a", 690)
@@ -79,7 +79,7 @@ func TestPriceOfAdmission(t *testing.T) {
 	if d := n.decided(); len(d) != 1 || d[0] != w {
 		t.Fatalf("the call still waits: 1,035 would do")
 	}
-	if a := n.answer(w.ID); a.Reserved[0].Amount != 1035 || a.Price["pool"] != 1.5 {
+	if a := n.answer(w.ID); a.Reserved[0].Amount != 1035 || a.Prices()["pool"] != 1.5 {
 		t.Errorf("%+v", a)
 	}
 	n.setPrice(8)
@@ -110,7 +110,7 @@ func TestPriceOfManyDraws(t *testing.T) {
 	rc := n.settle(id, Settlement{Usage: &Usage{PromptTokens: 50}})
 	for i := range inline + 2 {
 		name := fmt.Sprintf("b%d", i)
-		if got := n.answer(id).Price[name]; got != float64(i+1) {
+		if got := n.answer(id).Prices()[name]; got != float64(i+1) {
 			t.Errorf("%s at price %v", name, got)
 		}
 		for _, c := range rc.Charged {
@@ -148,7 +148,7 @@ rules:
 			moving++
 		}
 	}
-	if n.answer(id).Price["pool"] != 1.5 || moving != 0 {
+	if n.answer(id).Prices()["pool"] != 1.5 || moving != 0 {
 		t.Errorf("%+v, %d prices move", n.answer(id), moving)
 	}
 }
@@ -162,13 +162,13 @@ rules:
   - {draw: [pool]}
 `)
 	id := n.must(call("a", 400), Admit, CodeOK) // 600
-	if a := n.answer(id); a.Reserved[0].Amount != 600 || a.Price["pool"] != 1.5 {
+	if a := n.answer(id); a.Reserved[0].Amount != 600 || a.Prices()["pool"] != 1.5 {
 		t.Errorf("%+v", a)
 	}
 	r := call("a", 300) // 450 with rights for 400: 900 at the overdraft price, so exactly the 500 that may be overdrawn
 	r.Wait = 0
 	id = n.must(r, Admit, CodeOK)
-	if a := n.answer(id); a.Reserved[0].Amount != 900 || a.Price["pool"] != 3 {
+	if a := n.answer(id); a.Reserved[0].Amount != 900 || a.Prices()["pool"] != 3 {
 		t.Errorf("%+v", a)
 	}
 	if rc := n.settle(id, Settlement{Usage: &Usage{PromptTokens: 100}}); rc.Charged[0].Amount != 300 {

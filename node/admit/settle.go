@@ -391,12 +391,11 @@ func (e *Engine) lookup(id ID) (d Details, touched bool, err error) {
 	if len(hs) == 0 {
 		return d, touched, nil
 	}
-	d.Price = make(map[string]float64, len(hs))
 	d.Reserved = make([]Charge, len(hs))
 	for j := range hs {
 		t := &r.bound.takes[j]
 		d.Reserved[j] = charge(t, hs[j].reserved)
-		d.Price[t.draw.Budget.Name] = r.price(j).Float()
+		d.Reserved[j].Price = r.price(j)
 	}
 	if r.state != Reserved {
 		d.Charged = make([]Charge, len(hs))

@@ -80,6 +80,7 @@ type Charge struct {
 	Token    string            // the token type
 	Amount   ledger.Tokens     // reserved, or charged
 	Overrun  ledger.Tokens     // part of what was charged that is above the reservation
+	Price    policy.PPM        // reserved: what the cost was multiplied by; 0 where nothing is told of it
 }
 
 // Answer is what a caller is told about a call: the decision, with its reason.
@@ -87,12 +88,11 @@ type Answer struct {
 	ID         string // "" only when nothing was decided
 	Verdict    Verdict
 	Reserved   []Charge
-	Price      map[string]float64 // by budget: what cost was multiplied by
-	Reason     string             // one sentence, with numbers, fit to be shown to people
-	Code       string             // stable word for programs: see the Code constants
-	RetryAfter time.Duration      // Defer: when to come back; 0 for Deny
-	Revision   int64              // of the policy that decided
-	Arm        string             // Stable or Candidate, "" while no candidate is tried
+	Reason     string        // one sentence, with numbers, fit to be shown to people
+	Code       string        // stable word for programs: see the Code constants
+	RetryAfter time.Duration // Defer: when to come back; 0 for Deny
+	Revision   int64         // of the policy that decided
+	Arm        string        // Stable or Candidate, "" while no candidate is tried
 	Node       string
 	Class      string   // that the call ran in
 	Advice     *Advice  // how the call must be changed, by a rule (Degrade) or its arm of an experiment; what is reserved is for the call so changed
@@ -104,6 +104,18 @@ type Answer struct {
 	Short                     *Shortage        // Defer and Deny for want of rights: the budget that lacks them
 	Waited                    time.Duration    // how long the call was queued
 	Level                     int              // of backpressure, 0 to policy.MaxLevel: the highest of what the call draws on, when it was decided
+}
+
+// Prices are by budget what costs were multiplied by. It is made anew.
+func (a Answer) Prices() map[string]float64 {
+	m := make(map[string]float64, len(a.Reserved))
+	for i := range a.Reserved {
+		c := &a.Reserved[i]
+		if _, known := m[c.Budget]; !known && c.Price > 0 {
+			m[c.Budget] = c.Price.Float()
+		}
+	}
+	return m
 }
 
 // Advice is how a call must be changed before it runs.

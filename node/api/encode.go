@@ -1,7 +1,6 @@
 package api
 
 import (
-	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -25,11 +24,7 @@ func appendAnswer(b []byte, a *admit.Answer) []byte {
 	b = append(b, a.Verdict.String()...)
 	b = append(b, `","reserved":`...)
 	b = appendCharges(b, a.Reserved)
-	if len(a.Price) > 0 {
-		b = append(b, `,"price":{`...)
-		b = appendPrices(b, a.Price)
-		b = append(b, '}')
-	}
+	b = appendPrices(b, a.Reserved)
 	if v := AdviceOf(a); v != nil {
 		b = appendAdvice(append(b, `,"advice":`...), v)
 	}
@@ -150,25 +145,24 @@ func appendCharges(b []byte, charges []admit.Charge) []byte {
 	return append(b, '}')
 }
 
-func appendPrices(b []byte, prices map[string]float64) []byte {
-	var room [8]string
-	names := room[:0]
-	for name := range prices {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for i, name := range names {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendString(b, name)
-		b = append(b, ':')
-		p := prices[name]
-		if math.IsNaN(p) || math.IsInf(p, 0) {
-			b = append(b, "null"...) // JSON has no such number
+// appendPrices writes prices by budget name, if there are any. One budget has one price.
+func appendPrices(b []byte, charges []admit.Charge) []byte {
+	open := false
+	for i := range charges {
+		c := &charges[i]
+		if c.Price <= 0 || slices.ContainsFunc(charges[:i], func(o admit.Charge) bool { return o.Budget == c.Budget && o.Price > 0 }) {
 			continue
 		}
-		b = strconv.AppendFloat(b, p, 'g', -1, 64)
+		if open {
+			b = append(b, ',')
+		} else {
+			b, open = append(b, `,"price":{`...), true
+		}
+		b = append(appendString(b, c.Budget), ':')
+		b = strconv.AppendFloat(b, c.Price.Float(), 'g', -1, 64)
+	}
+	if open {
+		b = append(b, '}')
 	}
 	return b
 }

@@ -250,38 +250,52 @@ func appendRecord(b []byte, r *Record) []byte {
 }
 
 func appendDraw(b []byte, d *Draw) []byte {
-	var room [2*maxText + 96]byte
-	in := text(room[:0], dInstance, d.Instance)
-	in = text(in, dToken, d.Token)
-	in = num(in, dAmount, d.Amount)
-	in = num(in, dPrice, d.Price)
-	in = num(in, dBefore, d.Before)
-	in = num(in, dAfter, d.After)
-	in = num(in, dOverrun, d.Overrun)
-	b = protowire.AppendTag(b, fDraw, protowire.BytesType)
-	return protowire.AppendBytes(b, in)
+	b, at := begin(b, fDraw)
+	b = text(b, dInstance, d.Instance)
+	b = text(b, dToken, d.Token)
+	b = num(b, dAmount, d.Amount)
+	b = num(b, dPrice, d.Price)
+	b = num(b, dBefore, d.Before)
+	b = num(b, dAfter, d.After)
+	b = num(b, dOverrun, d.Overrun)
+	return end(b, at)
 }
 
 func appendStanding(b []byte, s *Standing) []byte {
-	var room [maxText + 64]byte
 	flag := map[bool]int64{true: 1}
-	in := text(room[:0], sInstance, s.Instance)
-	in = num(in, sAsked, s.Asked)
-	in = num(in, sShare, s.Share)
-	in = num(in, sSmall, flag[s.Small])
-	in = num(in, sUnder, flag[s.Under])
-	b = protowire.AppendTag(b, fShared, protowire.BytesType)
-	return protowire.AppendBytes(b, in)
+	b, at := begin(b, fShared)
+	b = text(b, sInstance, s.Instance)
+	b = num(b, sAsked, s.Asked)
+	b = num(b, sShare, s.Share)
+	b = num(b, sSmall, flag[s.Small])
+	b = num(b, sUnder, flag[s.Under])
+	return end(b, at)
 }
 
 func appendSample(b []byte, s *Sample) []byte {
-	var room [maxText + 16]byte
-	in := text(room[:0], mSeries, s.Series)
+	b, at := begin(b, fSample)
+	b = text(b, mSeries, s.Series)
 	if bits := math.Float64bits(s.Value); bits != 0 {
-		in = protowire.AppendFixed64(protowire.AppendTag(in, mValue, protowire.Fixed64Type), bits)
+		b = protowire.AppendFixed64(protowire.AppendTag(b, mValue, protowire.Fixed64Type), bits)
 	}
-	b = protowire.AppendTag(b, fSample, protowire.BytesType)
-	return protowire.AppendBytes(b, in)
+	return end(b, at)
+}
+
+// begin appends the head of a field that holds fields, with room for a length of one byte; they follow, and then end.
+func begin(b []byte, f protowire.Number) ([]byte, int) {
+	b = append(protowire.AppendTag(b, f, protowire.BytesType), 0)
+	return b, len(b)
+}
+
+// end writes the length of the field whose content begins at b[at:], which makes room for a longer one if it must.
+func end(b []byte, at int) []byte {
+	n := uint64(len(b) - at)
+	if more := protowire.SizeVarint(n) - 1; more > 0 {
+		b = append(b, make([]byte, more)...)
+		copy(b[at+more:], b[at:])
+	}
+	protowire.AppendVarint(b[:at-1], n)
+	return b
 }
 
 func num(b []byte, f protowire.Number, v int64) []byte {

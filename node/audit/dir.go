@@ -85,6 +85,28 @@ func (d *Dir) read(s seg) ([]byte, error) {
 	return b[:n], err
 }
 
+// seal reads the checkpoint that ends a sealed segment, from its end.
+func (d *Dir) seal(s seg) ([]byte, error) {
+	f, err := os.Open(segPath(d.path, s.first))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b := make([]byte, min(s.bytes, MaxNote+frameExtra))
+	if _, err := f.ReadAt(b, s.bytes-int64(len(b))); err != nil {
+		return nil, err
+	}
+	for i := range b {
+		if b[i] != frameSeal {
+			continue
+		}
+		if _, payload, n, err := nextFrame(b[i:]); err == nil && n == len(b)-i {
+			return payload, nil
+		}
+	}
+	return nil, fmt.Errorf("segment %s has no checkpoint at its end: %w", segPath(d.path, s.first), errFrame)
+}
+
 // Entry is a record with its place.
 type Entry struct {
 	Index  int64

@@ -444,11 +444,7 @@ func (l *Log) prune() error {
 	if err != nil {
 		return err
 	}
-	last, err := d.read(segs[n-1])
-	if err != nil {
-		return err
-	}
-	head, err := lastCheckpoint(last)
+	head, err := d.seal(segs[n-1])
 	if err != nil {
 		return err
 	}
@@ -465,24 +461,6 @@ func (l *Log) prune() error {
 
 func size(s seg) int64 {
 	return s.bytes + (tlog.StoredHashCount(s.end)-tlog.StoredHashCount(s.first))*tlog.HashSize
-}
-
-func lastCheckpoint(b []byte) ([]byte, error) {
-	var head []byte
-	for at := headLen; at < len(b); {
-		kind, payload, n, err := nextFrame(b[at:])
-		if err != nil {
-			return nil, err
-		}
-		if kind != frameRecord {
-			head = payload
-		}
-		at += n
-	}
-	if head == nil {
-		return nil, errFrame
-	}
-	return head, nil
 }
 
 // deletePruned deletes the segments that are noted as deleted.

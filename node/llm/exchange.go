@@ -213,7 +213,7 @@ func (x *exchange) admit() *apiError {
 		h.Set(HeaderNode, node)
 	}
 	h.Set(HeaderBackpressure, strconv.Itoa(a.Level))
-	if s := priceHeader(a.Price); s != "" {
+	if s := priceHeader(a.Prices()); s != "" {
 		h.Set(HeaderPrice, s)
 	}
 	if len(a.Flags) > 0 {

@@ -71,7 +71,7 @@ func (f *fakeAdmitter) Admit(ctx context.Context, r *admit.Request) (admit.Answe
 		return admit.Answer{ID: fmt.Sprint(len(f.entries) - 1), Verdict: admit.Degrade, Node: "n1", Advice: f.advice}, nil
 	}
 	return admit.Answer{ID: fmt.Sprint(len(f.entries) - 1), Verdict: admit.Admit, Node: "n1", Upstream: f.route,
-		Price: map[string]float64{"compute": 1.5}}, nil
+		Reserved: []admit.Charge{{Budget: "compute", Price: 1_500_000}}}, nil
 }
 
 func (f *fakeAdmitter) end(id string, set func(*entry)) (admit.Receipt, error) {

@@ -203,7 +203,7 @@ func (c *conn) finish(call int, f frame.Frame) {
 		c.fail(call, f.ID, err)
 		return
 	}
-	d.charges = appendCharges(d.charges[:0], rc.Charged, nil)
+	d.charges = appendCharges(d.charges[:0], rc.Charged)
 	d.receipt = frame.Receipt{ID: rc.ID, Charged: d.charges, Overrun: int64(rc.Overrun), Repeated: rc.Repeated, Late: rc.Late}
 	c.metrics.requests[call][resultOK].Inc()
 	c.put(func(b []byte) []byte { return frame.AppendReceipt(b, f.ID, &d.receipt) })

@@ -36,7 +36,7 @@ var decisions = map[admit.Verdict]frame.Decision{admit.Admit: frame.Admit, admit
 
 // answerOf is what the node answers as callers are told. charges is what Reserved is put in, and is returned.
 func answerOf(a *admit.Answer, out *frame.Answer, charges []frame.Charge) []frame.Charge {
-	charges = appendCharges(charges, a.Reserved, a.Price)
+	charges = appendCharges(charges, a.Reserved)
 	*out = frame.Answer{
 		ID: a.ID, Decision: decisions[a.Verdict], Reserved: charges, Reason: a.Reason, Code: a.Code, RetryAfter: a.RetryAfter, Waited: a.Waited,
 		Level: a.Level, Revision: a.Revision, Arm: a.Arm, Node: a.Node,
@@ -51,7 +51,7 @@ func answerOf(a *admit.Answer, out *frame.Answer, charges []frame.Charge) []fram
 }
 
 // appendCharges adds amounts up by budget, as HTTP's answers do.
-func appendCharges(out []frame.Charge, list []admit.Charge, prices map[string]float64) []frame.Charge {
+func appendCharges(out []frame.Charge, list []admit.Charge) []frame.Charge {
 	first := len(out)
 	for i := range list {
 		c := &list[i]
@@ -59,7 +59,7 @@ func appendCharges(out []frame.Charge, list []admit.Charge, prices map[string]fl
 			out[first+k].Tokens += int64(c.Amount)
 			continue
 		}
-		out = append(out, frame.Charge{Budget: c.Budget, Tokens: int64(c.Amount), Price: prices[c.Budget]})
+		out = append(out, frame.Charge{Budget: c.Budget, Tokens: int64(c.Amount), Price: c.Price.Float()})
 	}
 	return out
 }
