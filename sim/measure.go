@@ -58,8 +58,8 @@ type measure struct {
 
 	budgets []result.Budget // once the last call has been made
 
-	warm     []uint64 // bytes sent by each node until the warmup was over
-	cooled   []uint64 // and until arrivals ended
+	warm     sentBy // once the warmup was over
+	cooled   sentBy // once arrivals ended
 	looking  bool
 	since    micros     // of the last heal
 	target   [][]uint32 // versions to be known, by instance and holder
@@ -166,15 +166,31 @@ func (m *measure) sweep() {
 	w.audit.shares()
 }
 
+// sentBy is the bytes that each node had sent by some moment: that of a sample, up to a step after the one that is meant. What is sent each
+// second is told by when the samples were.
+type sentBy struct {
+	at    micros
+	bytes []uint64 // nil until then
+}
+
 // snap takes what nodes have sent by now, once the moment has come.
-func (m *measure) snap(to *[]uint64, at micros) {
-	if *to != nil || m.w.now < at {
+func (m *measure) snap(to *sentBy, at micros) {
+	if to.bytes != nil || m.w.now < at {
 		return
 	}
-	*to = make([]uint64, len(m.w.nodes))
+	to.at, to.bytes = m.w.now, make([]uint64, len(m.w.nodes))
 	for i, n := range m.w.nodes {
-		(*to)[i] = n.out.sent
+		to.bytes[i] = n.out.sent
 	}
+}
+
+// perSecond is what each node that was there at from sent each second until to.
+func perSecond(from, to *sentBy) []float64 {
+	rates, sec := make([]float64, len(from.bytes)), max(float64(to.at-from.at)/float64(second), 1e-3)
+	for i, n := range from.bytes {
+		rates[i] = float64(to.bytes[min(i, len(to.bytes)-1)]-n) / sec
+	}
+	return rates
 }
 
 // sampleStale looks how old the rows are that nodes know, of which there are newer ones.
@@ -393,15 +409,15 @@ func (w *world) result() *result.Result {
 	sec := float64(min(w.now, w.arrivalsEnd)-span(w.sc.Warmup)) / float64(second)
 	m.snap(&m.warm, 0)
 	m.snap(&m.cooled, 0)
-	for i := range m.warm {
-		b := float64(m.cooled[min(i, len(m.cooled)-1)]-m.warm[i])/max(sec, 1e-3) + w.pool.idle()
-		s.BytesPerNodeSecond += b / float64(len(m.warm))
+	for _, b := range perSecond(&m.warm, &m.cooled) {
+		b += w.pool.idle()
+		s.BytesPerNodeSecond += b / float64(len(m.warm.bytes))
 		s.BytesPerNodeSecondMax = max(s.BytesPerNodeSecondMax, b)
 	}
 	s.PriceAmplitude = m.amplitude()
 	moved := slices.DeleteFunc(slices.Clone(m.prices), func(p result.Prices) bool { return p.Still() })
 	s.PriceSettle = result.PriceSettle(m.at, moved, scenario.Changes(w.sc, w.faults), w.sc.Duration)
-	s.GuardBytesPerNodeSecond = float64(m.guards) / max(sec, 1e-3) / float64(max(1, len(m.warm)))
+	s.GuardBytesPerNodeSecond = float64(m.guards) / max(sec, 1e-3) / float64(max(1, len(m.warm.bytes)))
 	if m.target == nil {
 		m.converge = 0
 	}
