@@ -68,7 +68,19 @@ func (n *Node) viewTrial() *api.Trial {
 	}
 	s, cand := n.roll.Tally.Sum()
 	c.Stable, c.Candidate, c.Nodes = viewArm(&s), viewArm(&cand), len(n.roll.Tally.Rows())
+	c.NoPast = noPast(n.engine.Drifts())
 	return c
+}
+
+// noPast names models of which calls of the candidate ended and were compared with nothing.
+func noPast(list []admit.Drifts) (models []string) {
+	for _, d := range list {
+		if d.Usual < 0 && d.Free[1] > 0 {
+			models = append(models, d.Model)
+		}
+	}
+	slices.Sort(models)
+	return models[:min(len(models), api.MaxNoPast)]
 }
 
 func viewArm(c *rollout.Counts) api.Arm {

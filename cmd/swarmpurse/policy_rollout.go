@@ -212,6 +212,9 @@ func printTrial(w *strings.Builder, t *api.Trial) {
 		table.AppendRow(row(x.name, count(x.arm.Calls), count(x.arm.Refused), partOf(x.arm.DenyRate), partOf(x.arm.P99Wait), above(x.arm.LongRate, x.arm.Outputs), above(x.arm.DearRate, x.arm.Costs)))
 	}
 	w.WriteString(table.Render() + "\n")
+	if len(t.NoPast) > 0 {
+		fmt.Fprintf(w, "no past: calls of %s are compared with nothing at this node, as nobody used it before\n", clean(strings.Join(t.NoPast, ", ")))
+	}
 }
 
 func row(cells ...string) table.Row {

@@ -12,6 +12,9 @@ import (
 // While a candidate is tried, what calls of both arms put out and cost is held to what is usual for their model: the quantile of
 // 95 % of what was learned before the trial, or of the first calls of the stable arm. It is fixed before the first call is held
 // to it and stays so for the trial, so that more of one arm's calls than of the other's above it are no work of the yardstick's.
+//
+// A model that a policy puts in the place of the one that a call names may have no past. Its calls are held to what is usual for the one that
+// they name, in both arms, which is what their callers had before; if that has no past either, they are counted as held to nothing.
 
 const (
 	// maxDrifting bounds the models that a trial compares. Calls of those that come later are not compared.
@@ -32,6 +35,7 @@ type drift struct {
 type drifting struct {
 	output yardstick
 	costs  []costYardstick
+	free   [2]int64 // calls whose output was held to nothing, by arm
 }
 
 type costYardstick struct {
@@ -108,11 +112,17 @@ func (y *yardstick) fix() {
 
 // take holds a call to it, if it is fixed; else one of the stable arm helps to fix it.
 func (y *yardstick) take(arm int, v int64) (known, above bool) {
+	if y.usual < 0 && arm == 0 {
+		y.seen.add(v)
+		y.fix()
+		return false, false
+	}
+	return y.hold(arm, v)
+}
+
+// hold holds a call to it, if it is fixed.
+func (y *yardstick) hold(arm int, v int64) (known, above bool) {
 	if y.usual < 0 {
-		if arm == 0 {
-			y.seen.add(v)
-			y.fix()
-		}
 		return false, false
 	}
 	y.calls[arm]++
@@ -143,17 +153,26 @@ func (d *drift) settled(candidate bool, r *record, st *Settlement) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	m := d.model(r.ran())
+	m, named := d.model(r.ran()), (*drifting)(nil)
+	if r.model != r.ran() {
+		named = d.models[r.model]
+	}
 	if m == nil {
 		return
 	}
 	c := &d.counts[arm]
 	if usage != nil {
-		if known, long := m.output.take(arm, usage.CompletionTokens); known {
+		known, long := m.output.take(arm, usage.CompletionTokens)
+		if !known && named != nil {
+			known, long = named.output.hold(arm, usage.CompletionTokens)
+		}
+		if known {
 			c.Outputs++
-			if long {
-				c.Long++
-			}
+		} else {
+			m.free[arm]++
+		}
+		if long {
+			c.Long++
 		}
 	}
 	some, dear := false, false
@@ -164,10 +183,17 @@ func (d *drift) settled(candidate bool, r *record, st *Settlement) {
 		if b.Spec.Kind == ledger.Slots || !told {
 			continue
 		}
+		v := int64(hs[i].charged)
+		known, above := false, false
 		if y := m.cost(b.Name); y != nil {
-			known, above := y.take(arm, int64(hs[i].charged))
-			some, dear = some || known, dear || above
+			known, above = y.take(arm, v)
 		}
+		if !known && named != nil {
+			if y := named.cost(b.Name); y != nil {
+				known, above = y.hold(arm, v)
+			}
+		}
+		some, dear = some || known, dear || above
 	}
 	if some { // once, though it draws on several budgets: what it costs at one says much of the others
 		c.Costs++
@@ -183,12 +209,14 @@ type ArmDrift struct {
 	Mean         float64 // of some 64 calls
 }
 
-// Drifts is one model in both arms of a trial. By arm: 0 is the stable one.
+// Drifts is one model in both arms of a trial. By arm: 0 is the stable one. Calls that ran with another model in its place, which had no past,
+// count here.
 type Drifts struct {
 	Model  string
 	Usual  int64 // tokens of output that 95 % of calls put out at most; -1 while that is not known, and calls are not compared
 	Output [2]ArmDrift
 	Costs  []CostDrift
+	Free   [2]int64 // calls that ran with the model and whose output was held to nothing, as nothing is known of it, nor of the one that they named
 }
 
 // CostDrift is the same of what calls are charged at a budget, in its tokens.
@@ -217,7 +245,7 @@ func (e *Engine) Drifts() (list []Drifts) {
 	defer d.mu.Unlock()
 	for _, name := range d.order {
 		m := d.models[name]
-		x := Drifts{Model: name, Usual: m.output.usual, Output: m.output.arms()}
+		x := Drifts{Model: name, Usual: m.output.usual, Output: m.output.arms(), Free: m.free}
 		for i := range m.costs {
 			c := &m.costs[i]
 			x.Costs = append(x.Costs, CostDrift{c.budget, c.usual, c.arms()})

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -103,6 +104,61 @@ func TestDriftOfCheaperCalls(t *testing.T) {
 	}
 	if !slices.ContainsFunc(n.e.Sizes(), func(z Size) bool { return z.Model == "mini" && z.Calls == 40 }) {
 		t.Errorf("%+v", n.e.Sizes())
+	}
+}
+
+// TestDriftOfNewModel: a model that the candidate puts in the place of another is held to what that one came to, as it has no past of its own;
+// from the stable arm's first calls on to its own. Where neither has a past, calls are counted as held to nothing.
+func TestDriftOfNewModel(t *testing.T) {
+	const moved = preamble + `
+budgets:
+  - {name: pool, token: compute, supply: {window: 24h, amount: 100M}}
+rules:
+  - {draw: [pool], cost: {compute: prompt_tokens + max_output_tokens}}
+  - {when: model != "fresh", draw: [pool]}
+`
+	n := one(t, moved)
+	for i := range 100 {
+		n.ended("before", "known", int64(90+i%20))
+	}
+	_, split := n.try(strings.NewReplacer("revision: 1", "revision: 2", `"fresh", draw: [pool]`, `"fresh", draw: [pool], degrade: {below: 100%, model: fresh}`).Replace(moved))
+	a, b := agents(split)
+	n.must(of(a, "known", 10), Admit, CodeOK) // so that less than all is left
+	n.w.pass(time.Second)
+	call := func(agent, model string, verdict Verdict, output int64) {
+		t.Helper()
+		r := of(agent, model, 0)
+		r.MaxOutputTokens = 10_000
+		n.settle(n.must(r, verdict, CodeOK), Settlement{Usage: &Usage{CompletionTokens: output}})
+	}
+	for range 20 {
+		call(a, "known", Admit, 100)
+		call(b, "known", Degrade, 300)
+	}
+	call(b, "unheard", Degrade, 300)
+	s, c, _ := n.e.Outcomes()
+	if want := (rollout.Drift{Outputs: 20, Costs: 20}); s.Drift != want {
+		t.Errorf("stable %+v, want %+v", s.Drift, want)
+	}
+	if want := (rollout.Drift{Outputs: 20, Long: 20, Costs: 20, Dear: 20}); c.Drift != want {
+		t.Errorf("candidate %+v, want %+v", c.Drift, want)
+	}
+	of := func(model string) Drifts {
+		list := n.e.Drifts()
+		return list[slices.IndexFunc(list, func(d Drifts) bool { return d.Model == model })]
+	}
+	if d := of("known"); d.Output != [2]ArmDrift{{20, 0, 100}, {20, 20, 300}} || d.Costs[0].Cost[1].Above != 20 || d.Free != [2]int64{} {
+		t.Errorf("%+v", d)
+	}
+	if d := of("fresh"); d.Usual != -1 || d.Output != [2]ArmDrift{} || d.Free != [2]int64{0, 1} {
+		t.Errorf("%+v", d)
+	}
+	for range sizeFrom {
+		call(a, "fresh", Admit, 300)
+	}
+	call(b, "known", Degrade, 300)
+	if d := of("fresh"); d.Output != [2]ArmDrift{1: {1, 0, 300}} || d.Free != [2]int64{sizeFrom, 1} {
+		t.Errorf("%+v", d)
 	}
 }
 

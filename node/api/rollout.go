@@ -61,9 +61,15 @@ type Trial struct {
 	Stable    Arm    `json:"stable"`
 	Candidate Arm    `json:"candidate"`
 	Nodes     int    `json:"nodes"` // whose counters these are, with their runs before
+	// NoPast are models whose calls are compared with nothing at the node that was asked, as nobody used them before, nor the ones that they
+	// stand for; at most MaxNoPast, in order of name.
+	NoPast []string `json:"no_past,omitempty"`
 	// Shadow is there for one that decides on nothing: what it would have decided otherwise. Stable and Candidate are empty then.
 	Shadow *Shadow `json:"shadow,omitempty"`
 }
+
+// MaxNoPast bounds Trial.NoPast.
+const MaxNoPast = 16
 
 // Shadow is what a revision would have decided otherwise that is evaluated beside the stable one.
 type Shadow struct {
