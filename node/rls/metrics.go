@@ -20,6 +20,7 @@ const otherDomain = "other"
 
 type metrics struct {
 	requests    *prometheus.CounterVec // code
+	ok, over    prometheus.Counter     // of them
 	descriptors *prometheus.CounterVec // domain, result
 	refunds     *prometheus.CounterVec // result
 	early       prometheus.Counter
@@ -40,6 +41,7 @@ func newMetrics(reg prometheus.Registerer, held func() int) (*metrics, error) {
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "swarmpurse_ratelimit_duration_seconds",
 			Help: "Time from request to answer.", Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 13)}),
 	}
+	m.ok, m.over = m.requests.WithLabelValues(resultOK), m.requests.WithLabelValues(resultOver)
 	m.held = prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "swarmpurse_ratelimit_held_reservations",
 		Help: "Reservations that wait for a refund now."}, func() float64 { return float64(held()) })
 	if reg == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	pb "github.com/envoyproxy/go-control-plane/envoy/service/ratelimit/v3"
@@ -49,9 +50,9 @@ const margin = 2 * time.Millisecond
 const lateRefund = time.Minute
 
 // ShouldRateLimit decides on the descriptors of a request: all of them pass, or none is charged.
-func (s *Server) ShouldRateLimit(ctx context.Context, in *pb.RateLimitRequest) (*pb.RateLimitResponse, error) {
+func (s *Server) ShouldRateLimit(ctx context.Context, in *pb.RateLimitRequest) (out *pb.RateLimitResponse, err error) {
+	defer s.guard(&out, &err)
 	begin := time.Now()
-	var out *pb.RateLimitResponse
 	who, err := s.identify(ctx, begin)
 	if err == nil {
 		out, err = s.decide(ctx, who, in)
@@ -65,9 +66,9 @@ func (s *Server) ShouldRateLimit(ctx context.Context, in *pb.RateLimitRequest) (
 		s.metrics.requests.WithLabelValues(strings.ToLower(gstatus.Code(err).String())).Inc()
 		return nil, err
 	case out.OverallCode == pb.RateLimitResponse_OK:
-		s.metrics.requests.WithLabelValues(resultOK).Inc()
+		s.metrics.ok.Inc()
 	default:
-		s.metrics.requests.WithLabelValues(resultOver).Inc()
+		s.metrics.over.Inc()
 	}
 	return out, nil
 }
@@ -103,8 +104,11 @@ func (s *Server) decide(ctx context.Context, who *caller.Caller, in *pb.RateLimi
 		domain = &noDomain
 	}
 	n := len(in.GetDescriptors())
-	q := &request{s: s, ctx: ctx, who: who, trace: trace(ctx), items: make([]item, n), outs: make([]outcome, n)}
-	entries := make([]policy.RateEntry, 0, 8)
+	q := requests.Get().(*request)
+	defer q.free()
+	q.s, q.ctx, q.who, q.trace = s, ctx, who, trace(ctx)
+	q.items, q.outs = slices.Grow(q.items, n)[:n], slices.Grow(q.outs, n)[:n]
+	entries := q.entries[:0]
 	for i, d := range in.GetDescriptors() {
 		m := &q.items[i]
 		if entries = m.read(domain, d, in.GetHitsAddend(), entries); m.what == unmatched {
@@ -115,11 +119,31 @@ func (s *Server) decide(ctx context.Context, who *caller.Caller, in *pb.RateLimi
 			q.fail(&q.outs[i], resultForbidden, err.Error())
 		}
 	}
+	q.entries = entries
 	if err := q.run(domain); err != nil {
 		return nil, err
 	}
 	return q.respond(label), nil
 }
+
+var requests = sync.Pool{New: func() any { return new(request) }}
+
+// free lets the next request have the room of this one, which must be over: nothing of it may be kept but strings.
+func (q *request) free() {
+	if cap(q.items) > maxPooled || cap(q.entries) > maxPooled {
+		return
+	}
+	for i := range q.items {
+		q.items[i] = item{call: policy.Call{Tokens: q.items[i].call.Tokens[:0]}}
+	}
+	clear(q.outs)
+	clear(q.entries[:cap(q.entries)])
+	*q = request{items: q.items[:0], outs: q.outs[:0], asks: q.asks[:0], entries: q.entries[:0]}
+	requests.Put(q)
+}
+
+// maxPooled keeps what rare large requests needed from staying for ever.
+const maxPooled = 16
 
 // noDomain is one that the policy does not have: nothing of it is limited.
 var noDomain policy.RateDomain
@@ -141,12 +165,16 @@ type request struct {
 	items []item
 	outs  []outcome
 	over  bool
+
+	asks    []int // of items, those that ask for something
+	entries []policy.RateEntry
+	call1   admit.Request // that is being made
 }
 
 // run gives back and books what is told first, so that what comes back can be used, and then asks for the rest. After an error nothing
 // that was asked for is reserved.
 func (q *request) run(domain *policy.RateDomain) error {
-	var asks []int
+	asks := q.asks
 	for i := range q.items {
 		switch m := &q.items[i]; m.what {
 		case refund:
@@ -166,7 +194,7 @@ func (q *request) run(domain *policy.RateDomain) error {
 			}
 		}
 	}
-	if len(asks) > 1 {
+	if q.asks = asks; len(asks) > 1 {
 		slices.SortStableFunc(asks, func(a, b int) int { return q.items[a].before(&q.items[b]) })
 	}
 	for _, i := range asks {
@@ -211,7 +239,8 @@ func (q *request) report(i int) error {
 
 // call is what a descriptor stands for, with the wait that the caller's deadline allows.
 func (q *request) call(m *item) *admit.Request {
-	r := &admit.Request{Call: m.call, AsIs: true, Wait: admit.UseClassDefault, Trace: q.trace}
+	r := &q.call1
+	*r = admit.Request{Call: m.call, AsIs: true, Wait: admit.UseClassDefault, Trace: q.trace}
 	if q.who != nil {
 		r.Key = q.who.Name
 	}
@@ -305,13 +334,14 @@ func (q *request) respond(domain string) *pb.RateLimitResponse {
 		out.DynamicMetadata = metadataOf(q.outs)
 	}
 	var few [4]admit.Left
+	rooms := make([]room, len(q.outs))
 	for i := range q.outs {
 		o := &q.outs[i]
 		var left []admit.Left
 		if o.id != "" {
 			left = q.s.node.Left(o.id, few[:0])
 		}
-		out.Statuses[i] = o.status(left, now)
+		out.Statuses[i] = o.status(left, now, &rooms[i])
 		q.s.metrics.descriptors.WithLabelValues(domain, q.result(i)).Inc()
 	}
 	out.ResponseHeadersToAdd = headers(out.Statuses, q.outs)

@@ -21,6 +21,13 @@ type (
 	limit  = pb.RateLimitResponse_RateLimit
 )
 
+// room is for what is said of a descriptor, which is so allocated at once.
+type room struct {
+	status status
+	limit  limit
+	reset  durationpb.Duration
+}
+
 // outcome is what became of a descriptor.
 type outcome struct {
 	over   bool
@@ -32,8 +39,9 @@ type outcome struct {
 }
 
 // status writes what is left of the budget that is nearest to its end, of those that the decision drew on; of a refusal, of the one that lacked.
-func (o *outcome) status(left []admit.Left, now time.Time) *status {
-	s := &status{Code: pb.RateLimitResponse_OK}
+func (o *outcome) status(left []admit.Left, now time.Time, to *room) *status {
+	s := &to.status
+	s.Code = pb.RateLimitResponse_OK
 	if o.over {
 		s.Code = pb.RateLimitResponse_OVER_LIMIT
 	}
@@ -50,10 +58,11 @@ func (o *outcome) status(left []admit.Left, now time.Time) *status {
 	if best == nil {
 		return s
 	}
-	s.CurrentLimit = limitOf(best, now)
+	s.CurrentLimit = limitOf(best, now, &to.limit)
 	s.LimitRemaining = uint32(min(max(0, best.Left), math.MaxUint32))
 	if d, ok := reset(best, now); ok {
-		s.DurationUntilReset = durationpb.New(d)
+		to.reset.Seconds, to.reset.Nanos = int64(d/time.Second), int32(d%time.Second)
+		s.DurationUntilReset = &to.reset
 	}
 	return s
 }
@@ -82,8 +91,8 @@ const (
 
 // limitOf is an instance's limit: what its window brings, or the burst of a rate in the time that fills it. What is given once, and calls at
 // once, have no unit.
-func limitOf(l *admit.Left, now time.Time) *limit {
-	m := &limit{Name: l.Budget.Name, RequestsPerUnit: uint32(min(l.Limit, math.MaxUint32))}
+func limitOf(l *admit.Left, now time.Time, m *limit) *limit {
+	m.Name, m.RequestsPerUnit = l.Budget.Name, uint32(min(l.Limit, math.MaxUint32))
 	if l.Budget.Spec.Kind == ledger.Windowed && l.Budget.Spec.Calendar.Months > 0 {
 		unit(m, pb.RateLimitResponse_RateLimit_MONTH, int64(l.Budget.Spec.Calendar.Months))
 		return m
@@ -166,6 +175,7 @@ const (
 	headerReset     = "x-ratelimit-reset"
 	headerRetry     = "retry-after"
 	headerDecision  = "x-swarmpurse-decision"
+	maxHeaders      = 5
 )
 
 // headers are of the status with the least remaining: of those over their limit, if any is.
@@ -179,16 +189,26 @@ func headers(all []*status, outs []outcome) []*core.HeaderValue {
 			best, over = i, isOver
 		}
 	}
-	var list []*core.HeaderValue
-	add := func(key, value string) { list = append(list, &core.HeaderValue{Key: key, Value: value}) }
+	room := new(struct {
+		list   [maxHeaders]*core.HeaderValue
+		values [maxHeaders]core.HeaderValue
+	})
+	list := room.list[:0]
+	add := func(key, value string) {
+		h := &room.values[len(list)]
+		h.Key, h.Value = key, value
+		list = append(list, h)
+	}
 	if best >= 0 {
 		s := all[best]
-		n := strconv.FormatUint(uint64(s.CurrentLimit.RequestsPerUnit), 10)
-		value := n
+		var b [48]byte
+		value := strconv.AppendUint(b[:0], uint64(s.CurrentLimit.RequestsPerUnit), 10)
 		if w := seconds(s.CurrentLimit); w > 0 {
-			value += ", " + n + ";w=" + strconv.FormatInt(w, 10)
+			n := len(value)
+			value = append(append(value, ", "...), value[:n]...)
+			value = strconv.AppendInt(append(value, ";w="...), w, 10)
 		}
-		add(headerLimit, value)
+		add(headerLimit, string(value))
 		add(headerRemaining, strconv.FormatUint(uint64(s.LimitRemaining), 10))
 		if s.DurationUntilReset != nil {
 			add(headerReset, strconv.FormatInt(ceil(s.DurationUntilReset.AsDuration()), 10))
