@@ -354,23 +354,30 @@ rules:
   - {when: 'model != ""', draw: [pool], degrade: {below: 1%, model: mini}}
 `
 
-// BenchmarkDecideEconomy is BenchmarkDecide with all of the economy on.
+// BenchmarkDecideEconomy is BenchmarkDecide with all of the economy on, for one tenant, and for 1,000 in turn.
 func BenchmarkDecideEconomy(b *testing.B) {
 	for _, draws := range []int{1, 3} {
 		calls := benchCalls(draws, 1000)
-		b.Run(fmt.Sprintf("budgets=%d", draws), func(b *testing.B) {
-			n := benchNodeOf(b, economy, calls)
-			for range 2 * sizeFrom { // outputs are known
-				id, ok := n.e.Try(wall(), calls[0])
-				if !ok {
-					b.Fatal("not decided on the spot")
+		decide := func(name string, next func(g, i int) *Request) {
+			b.Run(name, func(b *testing.B) {
+				n := benchNodeOf(b, economy, calls)
+				for range 2 * sizeFrom { // outputs are known
+					id, ok := n.e.Try(wall(), calls[0])
+					if !ok {
+						b.Fatal("not decided on the spot")
+					}
+					if _, err := n.e.Settle(wall(), id, Settlement{Usage: &Usage{PromptTokens: 12, CompletionTokens: 3}}); err != nil {
+						b.Fatal(err)
+					}
 				}
-				if _, err := n.e.Settle(wall(), id, Settlement{Usage: &Usage{PromptTokens: 12, CompletionTokens: 3}}); err != nil {
-					b.Fatal(err)
-				}
-			}
-			targets(b, []float64{1: 200, 3: 500}[draws], 0)
-			spin(b, n, func(g, _ int) *Request { return calls[g] })
+				targets(b, []float64{1: 200, 3: 500}[draws], 0)
+				spin(b, n, next)
+			})
+		}
+		decide(fmt.Sprintf("budgets=%d", draws), func(g, _ int) *Request { return calls[g] })
+		decide(fmt.Sprintf("budgets=%d/1000", draws), func(g, i int) *Request {
+			part := len(calls) / runtime.GOMAXPROCS(0)
+			return calls[g*part+i%part]
 		})
 	}
 }

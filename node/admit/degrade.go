@@ -21,6 +21,13 @@ type cheaper struct {
 
 // low returns which of the plan's Degrades calls run by now, because less is left of a budget than it says; -1 for none.
 func (b *bound) low() int {
+	enough := true
+	for i := range b.takes {
+		enough = enough && b.takes[i].gate.left.Load() >= b.below
+	}
+	if enough {
+		return -1
+	}
 	for i := range b.plan.Degrades {
 		g := &b.plan.Degrades[i]
 		if g.Below == 0 {
@@ -33,6 +40,14 @@ func (b *bound) low() int {
 		}
 	}
 	return -1
+}
+
+// mostBelow is the most of a limit that one of a plan's Degrades says, 0 for none.
+func mostBelow(p *policy.Plan) (most int64) {
+	for i := range p.Degrades {
+		most = max(most, p.Degrades[i].Below)
+	}
+	return most
 }
 
 // forms goes through what the calls of a plan may become, the plan as it is first.
@@ -87,7 +102,7 @@ func (e *Engine) degraded(now ledger.Instant, l Ledger, b *bound, i int, r *Requ
 	if err != nil || !to.plan.Admit {
 		return nil, err
 	}
-	c := &bound{plan: to.plan, class: to.class, admit: to.admit, cheapens: to.cheapens, takes: to.takes, hash: to.hash, targets: to.targets, placed: to.placed, cheap: to.cheap, arm: to.arm, budget: to.budget, experiment: b.experiment, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}, beside: true}
+	c := &bound{plan: to.plan, class: to.class, admit: to.admit, below: to.below, takes: to.takes, hash: to.hash, targets: to.targets, placed: to.placed, cheap: to.cheap, arm: to.arm, budget: to.budget, experiment: b.experiment, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}, beside: true}
 	b.cheap[i].Store(c)
 	return c, nil
 }

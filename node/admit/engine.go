@@ -178,7 +178,7 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 	if b.beside && b.experiment != nil && b.experiment.arm.Changes() {
 		return e.tryArm(now, r, b)
 	}
-	if b.cheapens && !r.AsIs {
+	if b.below > 0 && !r.AsIs {
 		if i := b.low(); i >= 0 {
 			return e.tryCheaper(now, r, &r.Call, b, i)
 		}
@@ -190,7 +190,7 @@ func (e *Engine) Try(now ledger.Instant, r *Request) (ID, bool) {
 func (e *Engine) tryArm(now ledger.Instant, r *Request, b *bound) (ID, bool) {
 	call := r.Call
 	b.experiment.arm.Apply(&call)
-	if len(b.plan.Degrades) > 0 && !r.AsIs {
+	if b.below > 0 && !r.AsIs {
 		if i := b.low(); i >= 0 {
 			return e.tryCheaper(now, r, &call, b, i)
 		}
@@ -326,7 +326,7 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string
 		e.forgetGates()
 	}
 	b := &bound{
-		plan: p, class: p.Class, admit: p.Admit, cheapens: len(p.Degrades) > 0,
+		plan: p, class: p.Class, admit: p.Admit, below: mostBelow(p),
 		cheap: make([]atomic.Pointer[bound], len(p.Degrades)), targets: e.targets(p), placed: p.Place != nil || p.Route != nil,
 	}
 	if b.takes = b.one[:0]; len(p.Draws) > len(b.one) {

@@ -10,17 +10,18 @@ import (
 // floor is what a guarantee comes to at one node: the part of it that the tenant's demand here is of its demand in the swarm.
 // While the tenant has had less than that its calls go first, and pay the base price where the price is hybrid.
 type floor struct {
-	tenant string // "": whoever's the instance is; its calls have nobody to go ahead of
 	// under says that the tenant has had less than its floor. The owner sets it, and a call that uses the floor up clears it.
 	under    atomic.Bool
 	quota    atomic.Int64 // how much that is, when the owner looked last
 	used     atomic.Int64 // by calls that were admitted within the floor since then
+	large    atomic.Int64 // a large call of late: so much may always pile up
 	reserved atomic.Int64 // for calls that have ended since then, and what they used
 	charged  atomic.Int64
-	total    atomic.Int64 // admitted within the floor, in all
-	large    atomic.Int64 // a large call of late: so much may always pile up
+
+	tenant string // "": whoever's the instance is; its calls have nobody to go ahead of
 
 	// The rest is the owner's.
+	total     ledger.Tokens // admitted within the floor until the owner looked last
 	guarantee *policy.Guarantee
 	meter     ledger.InstanceID // that tells what the tenant asks for where
 	rate      float64           // tokens per ms, at this node
@@ -95,7 +96,9 @@ func (f *floor) tune(now ledger.Instant, l Ledger, b *policy.Budget, inForce int
 func (f *floor) refresh(now ledger.Instant) {
 	f.ended.of = f.ended.of*floorFades + float64(f.reserved.Swap(0))
 	f.ended.to = f.ended.to*floorFades + float64(f.charged.Swap(0))
-	f.level += f.rate*float64(min(max(0, now-f.at), floorPile)) - float64(f.used.Swap(0))*f.ended.part()
+	used := f.used.Swap(0)
+	f.total += ledger.Tokens(used)
+	f.level += f.rate*float64(min(max(0, now-f.at), floorPile)) - float64(used)*f.ended.part()
 	f.level = min(f.level, max(f.rate*floorPile, float64(f.large.Load())*f.ended.part()))
 	if f.free {
 		f.level = max(f.level, 1)
@@ -110,7 +113,6 @@ func (f *floor) take(n ledger.Tokens) bool {
 	if !f.under.Load() {
 		return false
 	}
-	f.total.Add(int64(n))
 	if int64(n) > f.large.Load() {
 		f.large.Store(int64(n))
 	}
@@ -290,7 +292,7 @@ func (e *Engine) Floors() (list []Floor) {
 			if f.guarantee.Meter != nil {
 				name = f.guarantee.Meter.Name
 			}
-			list = append(list, Floor{name, g.id, f.tenant, f.rate * 1000, f.under.Load(), ledger.Tokens(f.total.Load())})
+			list = append(list, Floor{name, g.id, f.tenant, f.rate * 1000, f.under.Load(), f.total + ledger.Tokens(f.used.Load())})
 		}
 	}
 	return list

@@ -18,7 +18,7 @@ func TestHotFieldsLieTogether(t *testing.T) {
 		at   []uintptr
 	}{
 		{"a plain plan with one draw", 2, []uintptr{
-			unsafe.Offsetof(b.tenant), unsafe.Offsetof(b.named) + 15, unsafe.Offsetof(b.class), unsafe.Offsetof(b.admit), unsafe.Offsetof(b.beside), unsafe.Offsetof(b.lane), unsafe.Offsetof(b.blank),
+			unsafe.Offsetof(b.tenant), unsafe.Offsetof(b.named) + 15, unsafe.Offsetof(b.class), unsafe.Offsetof(b.admit), unsafe.Offsetof(b.beside), unsafe.Offsetof(b.lane), unsafe.Offsetof(b.blank), unsafe.Offsetof(b.below),
 			unsafe.Offsetof(b.takes), unsafe.Offsetof(b.takes) + 15, one + unsafe.Offsetof(b.one[0].terms), one + unsafe.Offsetof(b.one[0].gate), one + unsafe.Offsetof(b.one[0].floor),
 		}},
 		{"a request, but for what it names that is not blank", 3, []uintptr{

@@ -16,11 +16,11 @@ type bound struct {
 	tenant, named string // of the key
 	class         *policy.Class
 	admit         bool // as the plan has it
-	cheapens      bool // its calls may be made cheaper
 	placed        bool // places matter to its calls: see mayRun
 	beside        bool // cheaper, arm or experiment is set
 	lane          atomic.Uint32
 	blank         bool         // the key has nothing but tenant and class
+	below         int64        // the most of the plan's Degrades.Below: while that is left its calls are not made cheaper
 	takes         []boundTake  // in the ledger's order of locking
 	one           [1]boundTake // where takes are, if it is one
 
