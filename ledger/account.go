@@ -215,6 +215,7 @@ type Take struct {
 	Account *Account
 	Amount  Tokens
 	Cost    Tokens // the amount before the price
+	Asked   Tokens // what of the amount is demand, where the rest only makes sure; 0: all of it
 	// Keep leaves that many rights here. Headroom leaves that part of the account's own supply, in parts per million,
 	// and forbids overdrawing. Neither binds where the ceiling is Observe; Keep does not bind whoever may overdraw.
 	Keep     Tokens
@@ -243,7 +244,11 @@ func Reserve(now, expires Instant, takes []Take, overdraw bool) (Short, int) {
 	for i := range takes {
 		a, n := takes[i].Account, takes[i].Amount
 		if why == Enough {
-			takes[i].Window = a.take(n)
+			asked := n
+			if takes[i].Asked > 0 {
+				asked = min(takes[i].Asked, n)
+			}
+			takes[i].Window = a.take(n, asked)
 			takes[i].Left = a.rights
 			a.cost += takes[i].Cost
 		}
@@ -363,8 +368,8 @@ func (a *Account) mayOverdraw(n Tokens, overdraw bool) bool {
 	return false
 }
 
-// take moves n from rights to reserved. room said that it may.
-func (a *Account) take(n Tokens) Window {
+// take moves n from rights to reserved, of which so much is demand. room said that it may.
+func (a *Account) take(n, asked Tokens) Window {
 	if lack := n - a.rights; lack > 0 { // overdraw: Observe and Soft only
 		a.s.Overdrawn += lack
 		a.rights += lack
@@ -374,9 +379,9 @@ func (a *Account) take(n Tokens) Window {
 	if a.spec.Kind == Rate {
 		a.accrual.spend(n)
 	}
-	a.asked += n
+	a.asked += asked
 	if n > 0 { // of what calls reserve nothing of, only what they move is known
-		a.seen(n)
+		a.seen(asked)
 	}
 	return a.s.Window
 }

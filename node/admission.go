@@ -57,11 +57,18 @@ func (n *Node) admit(ctx context.Context, r *admit.Request) (admit.Answer, error
 
 func (n *Node) decide(ctx context.Context, r *admit.Request, begin time.Time) (admit.Answer, error) {
 	a, ok, err := n.try(r, begin)
-	if !ok {
+	switch {
+	case ok:
+	case r.About > 0:
+		return admit.Answer{}, admit.ErrBound
+	default:
 		a, err = n.offer(ctx, r)
 	}
 	return n.decided(r, a, err, begin)
 }
+
+// Glance says what is known of a call before its prompt is counted. See admit.Admitter.
+func (n *Node) Glance(r *admit.Request) admit.Glance { return n.engine.Glance(n.now(), r) }
 
 // TryAdmit is Admit for what can be decided at once, on the goroutine of the caller; false: ask Admit, which may have to wait. Safe for
 // concurrent use.

@@ -376,6 +376,9 @@ func (a *auditor) noted(v *admit.Noted) {
 	r.Verdict, r.Code, r.Reason, r.Rules = v.Verdict.String(), v.Code, v.Reason, v.Rules
 	r.WaitedMS, r.RetryMS, r.Level = v.Waited.Milliseconds(), v.RetryAfter.Milliseconds(), int64(v.Level)
 	r.Prompt, r.MaxOutput = v.Prompt, v.MaxOutput
+	if v.Counted != admit.Stated {
+		r.Counted = v.Counted.String()
+	}
 	r.Upstream = v.Upstream
 	for _, x := range v.Shared {
 		r.Shared = append(r.Shared, audit.Standing{Instance: x.Instance.Name(), Asked: audit.Milli(x.Asked), Share: audit.Milli(x.Part), Small: x.Small, Under: x.Under})

@@ -101,7 +101,7 @@ func viewRecord(e *audit.Entry) api.AuditRecord {
 		Index: e.Index, Kind: r.Kind.String(), At: time.UnixMilli(r.At).UTC(), ID: r.ID, TraceID: traceHex(r.Trace),
 		Tenant: r.Tenant, Agent: r.Agent, Run: r.Run, Caller: r.Caller, Class: r.Class, Model: r.Model, Data: r.Data,
 		Decision: r.Verdict, Code: r.Code, Reason: r.Reason, Rules: r.Rules, Revision: r.Revision, Arm: r.Arm,
-		WaitedMS: r.WaitedMS, RetryMS: r.RetryMS, Level: r.Level, Prompt: r.Prompt, MaxOutput: r.MaxOutput,
+		WaitedMS: r.WaitedMS, RetryMS: r.RetryMS, Level: r.Level, Prompt: r.Prompt, Counted: r.Counted, MaxOutput: r.MaxOutput,
 		State: r.State, Outcome: r.Outcome, What: r.What, Peer: r.Node, By: r.By, Why: r.Why, Instance: r.Instance,
 		Tokens: ledger.Tokens(r.Tokens), Shares: ledger.Shares(r.Shares), Hash: r.Hash, From: r.From, Count: r.Count, Upstream: r.Upstream,
 	}
@@ -242,7 +242,7 @@ func audited(v *api.Decision, p *auditPath) {
 	if d == nil {
 		return
 	}
-	v.AuditIndex, v.TraceID, v.SpanID, v.Caller, v.Arm, v.Prompt, v.MaxOutput = new(d.Index), d.TraceID, d.SpanID, d.Caller, d.Arm, d.Prompt, d.MaxOutput
+	v.AuditIndex, v.TraceID, v.SpanID, v.Caller, v.Arm, v.Prompt, v.Counted, v.MaxOutput = new(d.Index), d.TraceID, d.SpanID, d.Caller, d.Arm, d.Prompt, d.Counted, d.MaxOutput
 	for _, w := range d.Draws {
 		if w.Before != 0 || w.After != 0 {
 			v.Rights = append(v.Rights, api.Rights{Instance: w.Instance, Token: w.Token, Before: w.Before, After: w.After})

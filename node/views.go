@@ -296,6 +296,9 @@ func (n *Node) remembered(id string) (_ api.Decision, at ledger.Instant, excused
 		Charged: charges(d.Charged), Outcome: d.Outcome, Overrun: d.Overrun, Score: d.Score,
 	}
 	v.Backpressure, v.Guaranteed = d.Level, d.Guaranteed
+	if d.Counted != admit.Stated {
+		v.Counted = d.Counted.String()
+	}
 	for _, s := range d.Shared {
 		v.Shared = append(v.Shared, api.Standing{Instance: s.Instance.Name(), Asked: s.Asked, Share: s.Part, Small: s.Small, Under: s.Under})
 	}

@@ -62,6 +62,9 @@ func (p *Policy) Key(c *Call) (k Key, cacheable bool) {
 	return k, true
 }
 
+// Counts reports whether rules look at how many tokens a call states, so that its plan is not known before they are counted.
+func (p *Policy) Counts() bool { return p.reads.counts }
+
 // extra writes what is looked at so that different contents never give equal strings: each with its
 // length before it, and a missing attribute unlike an empty one.
 func (p *Policy) extra(c *Call) (string, bool) {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/swarmpurse/swarmpurse/cmd/swarmpurse/tables"
+	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
 )
 
@@ -75,12 +76,29 @@ func level(n int) string {
 func callTokens(d api.Decision) string {
 	var parts []string
 	if d.Prompt != 0 || d.MaxOutput != 0 {
-		parts = append(parts, fmt.Sprintf("%s of prompt, at most %s of output", count(d.Prompt), count(d.MaxOutput)))
+		parts = append(parts, fmt.Sprintf("%s of prompt%s, at most %s of output", count(d.Prompt), countedHow(d.Counted), count(d.MaxOutput)))
 	}
 	if u := d.Usage; u != nil {
 		parts = append(parts, fmt.Sprintf("used %s and %s", count(u.Prompt), count(u.Output)))
 	}
 	return strings.Join(parts, "; ")
+}
+
+// countedHow says how a prompt was counted, "" where its caller stated it.
+func countedHow(how string) string {
+	switch how {
+	case "":
+		return ""
+	case admit.Bounded.String():
+		return " (a bound by its bytes, as far more was left: not counted)"
+	case admit.AskedFor.String():
+		return " (counted by the upstream)"
+	case admit.Tokenized.String():
+		return " (counted by the model's tokenizer)"
+	case admit.Estimated.String():
+		return " (estimated by another model's tokenizer)"
+	}
+	return " (" + clean(how) + ")"
 }
 
 // standing says how the tenant stood where more was asked for than there was.

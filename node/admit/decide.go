@@ -205,12 +205,9 @@ func (e *Engine) behind(now ledger.Instant, l Ledger, w *Waiter, at int) (done b
 // finish records an admission.
 func (e *Engine) finish(now ledger.Instant, ttl ledger.Millis, w *Waiter) {
 	to, shared := e.send(now, w.Request, w.call, w.bound), w.standing()
-	var n *note
-	switch {
-	case shared != nil:
-		n = &note{to: to, data: len(w.Request.Data) > 0, shared: shared}
-	case to != nil || len(w.Request.Data) > 0:
-		n = noteOf(w.Request, to)
+	n := noteOf(w.Request, to)
+	if shared != nil {
+		n = &note{to: to, data: len(w.Request.Data) > 0, shared: shared, counted: w.Request.Counted}
 	}
 	id, ok := e.admitted(now, ttl, w.Request, w.bound, w.takes, w.prices, w.waited(now), n)
 	if !ok {

@@ -227,6 +227,9 @@ func (e *Engine) try(now ledger.Instant, r *Request, call *policy.Call, b *bound
 			return 0, false
 		}
 		takes[i] = ledger.Take{Account: t.account, Amount: n, Cost: cost, Headroom: headroom}
+		if r.About > 0 {
+			takes[i].Asked = t.about(call, r.About, price)
+		}
 		prices[i] = price
 	}
 	ttl := r.ttl()
@@ -237,11 +240,7 @@ func (e *Engine) try(now ledger.Instant, r *Request, call *policy.Call, b *bound
 	if b.placed {
 		to = e.send(now, r, call, b)
 	}
-	var n *note
-	if to != nil || len(r.Data) > 0 {
-		n = noteOf(r, to)
-	}
-	return e.admitted(now, ttl, r, b, takes, prices[:len(takes)], 0, n)
+	return e.admitted(now, ttl, r, b, takes, prices[:len(takes)], 0, noteOf(r, to))
 }
 
 func (r *Request) ttl() ledger.Millis {

@@ -42,6 +42,8 @@ type note struct {
 	shared []Standing
 	score  *float64 // what its caller said of its answer; nil for nothing
 	tried  []Tried  // upstreams that did not run it; not to be changed in place
+	// counted says how its prompt was counted.
+	counted Counted
 }
 
 // upstream is the name of the upstream that a call was sent to, "" for none.
@@ -52,12 +54,23 @@ func (n *note) upstream() string {
 	return n.to.upstream.Name
 }
 
-// noteOf is what a decision has to remember that sends a call to an upstream, or names data.
+// noteOf is what a decision has to remember that sends a call to an upstream, names data, or says how its prompt was counted; nil if it does none of these.
 func noteOf(r *Request, to *target) *note {
-	if len(r.Data) > 0 {
-		return &note{to: to, data: true}
+	switch {
+	case len(r.Data) > 0:
+		return &note{to: to, data: true, counted: r.Counted}
+	case to != nil:
+		kept := &to.notes[r.Counted%numCounted]
+		n := kept.Load()
+		if n == nil {
+			n = &note{to: to, counted: r.Counted}
+			kept.Store(n)
+		}
+		return n
+	case r.Counted != Stated:
+		return &countedNotes[r.Counted%numCounted]
 	}
-	return &to.note
+	return nil
 }
 
 // noted counts a call that was admitted at its upstream, and remembers what data it named.

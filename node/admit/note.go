@@ -38,6 +38,7 @@ type trail struct {
 	key            string
 	score          *float64
 	prompt, output int64 // as the caller stated them; of an end what was used
+	counted        Counted
 	cached, think  int64
 	left           [inline]ledger.Tokens // rights after the reservation
 	data           []Datum
@@ -101,6 +102,7 @@ func (e *Engine) leaveCall(s *shard, i int32, rec *record, r *Request, takes []l
 		return
 	}
 	n.trace, n.key, n.prompt, n.output, n.data = r.Trace, r.Key, r.PromptTokens, r.MaxOutputTokens, r.data()
+	n.counted = r.Counted
 	for j := range min(len(takes), inline) {
 		n.left[j] = takes[j].Left
 	}
@@ -143,6 +145,7 @@ type Noted struct {
 	Trace                            Trace
 	Key                              string // End is false: the name of the caller's key
 	Prompt, MaxOutput                int64  // as the caller stated them
+	Counted                          Counted
 	Usage                            *Usage // End
 	Data                             []Datum
 	Upstream                         string     // that it was sent to
@@ -227,7 +230,7 @@ func (e *Engine) view(sh uint32, n *trail, r *record, v *Noted, usage *Usage) {
 			v.Usage = usage
 		}
 	} else {
-		v.Prompt, v.MaxOutput, v.Data = n.prompt, n.output, n.data
+		v.Prompt, v.MaxOutput, v.Counted, v.Data = n.prompt, n.output, n.counted, n.data
 		if r.note != nil {
 			v.Shared = r.note.shared
 		}

@@ -304,6 +304,7 @@ type Details struct {
 	Shared                           []Standing
 	Score                            *float64 // what its caller said of its answer; nil for nothing
 	Tried                            []Tried  // upstreams that did not run it, in order; not to be changed
+	Counted                          Counted  // how its prompt was
 }
 
 // Answer returns what the caller of a decision is told. Safe for concurrent use.
@@ -357,7 +358,7 @@ func (e *Engine) lookup(id ID) (d Details, touched bool, err error) {
 		d.Outcome = *r.outcome
 	}
 	if n := r.note; n != nil {
-		d.Score, d.Tried = n.score, n.tried
+		d.Score, d.Tried, d.Counted = n.score, n.tried, n.counted
 		if d.Shared = n.shared; n.to != nil {
 			d.Answer.Upstream = n.to.upstream
 		}

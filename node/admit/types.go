@@ -27,6 +27,13 @@ type Request struct {
 	// AsIs says that the call cannot be changed by whoever asks, so that it must not be degraded.
 	AsIs bool
 
+	// About, if not 0, says that PromptTokens is a bound, of a prompt that has about so many. Such a call is decided at once, if it is small beside the
+	// rights at hand (see Glance), or not at all: ErrBound.
+	About int64
+
+	// Counted says how PromptTokens came about.
+	Counted Counted
+
 	// Trace is the caller's, and Key the name of the key that it came with, "" for none: for the audit log.
 	Trace Trace
 	Key   string
@@ -214,12 +221,16 @@ type Receipt struct {
 var (
 	ErrUnknownID = errors.New("unknown reservation")
 	ErrInvalid   = errors.New("invalid request") // the caller's mistake: the message names the field
+	// ErrBound: nothing was decided, as the call stated a bound and does not run at once by it. Count its prompt and ask again.
+	ErrBound = errors.New("the prompt must be counted")
 )
 
 // Admitter is the node as its doors (HTTP API, proxy, gRPC) see it. Safe for concurrent use.
 type Admitter interface {
+	// Glance says what is known of a call before its prompt is counted. It changes nothing, and never blocks.
+	Glance(r *Request) Glance
 	// Admit decides on a call; it may block up to the wait that the request allows. An error means
-	// that nothing was decided and nothing is reserved: ErrInvalid, or ctx ended while it was queued.
+	// that nothing was decided and nothing is reserved: ErrInvalid, ErrBound, or ctx ended while it was queued.
 	Admit(ctx context.Context, r *Request) (Answer, error)
 	// Settle books the real cost and ends the reservation. ErrUnknownID if this node has none of that id.
 	Settle(id string, s Settlement) (Receipt, error)

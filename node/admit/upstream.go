@@ -160,7 +160,7 @@ func (e *Engine) neighbor(p *policy.Place) (best *Neighbor) {
 type target struct {
 	upstream *policy.Upstream
 	meter    *meter
-	note     note // of decisions that have nothing else to note
+	notes    [numCounted]atomic.Pointer[note] // of decisions that have nothing else to note, once there was one
 }
 
 // targets are those of a plan.
@@ -171,7 +171,6 @@ func (e *Engine) targets(p *policy.Plan) []target {
 	ts := make([]target, len(p.Route.Upstreams))
 	for i, u := range p.Route.Upstreams {
 		ts[i] = target{upstream: u, meter: e.meters.of(u.Name)}
-		ts[i].note.to = &ts[i]
 	}
 	return ts
 }

@@ -121,6 +121,7 @@ type AuditRecord struct {
 	Shared    []Standing  `json:"shared,omitempty"` // see Decision
 	Advice    *Advice     `json:"advice,omitempty"`
 	Prompt    int64       `json:"prompt_tokens,omitempty"`
+	Counted   string      `json:"prompt_counted,omitempty"` // see Decision
 	MaxOutput int64       `json:"max_output_tokens,omitempty"`
 	State     string      `json:"state,omitempty"`
 	Outcome   string      `json:"outcome,omitempty"`

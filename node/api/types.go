@@ -121,6 +121,7 @@ type Decision struct {
 	SpanID     string      `json:"span_id,omitempty"`
 	Arm        string      `json:"arm,omitempty"`
 	Prompt     int64       `json:"prompt_tokens,omitempty"`
+	Counted    string      `json:"prompt_counted,omitempty"` // how, also where the log has nothing: tokenizer, estimate (by another model's tokenizer), upstream (asked), bound (no more than its bytes); absent: stated
 	MaxOutput  int64       `json:"max_output_tokens,omitempty"`
 	Rights     []Rights    `json:"rights,omitempty"`    // of the node, around the reservation
 	Transfers  []Moved     `json:"transfers,omitempty"` // that came while the call waited

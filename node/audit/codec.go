@@ -65,7 +65,8 @@ const (
 	fTopP
 	fScore
 	fCaller
-	lastField = fCaller
+	fCounted
+	lastField = fCounted
 )
 
 // Fields of a draw.
@@ -175,11 +176,11 @@ func cut(s string) string {
 }
 
 // texts are the strings of a record but for lists.
-func (r *Record) texts() [26]*string {
+func (r *Record) texts() [27]*string {
 	return [...]*string{
 		&r.ID, &r.Tenant, &r.Agent, &r.Run, &r.Class, &r.Model, &r.Verdict, &r.Code, &r.Reason, &r.Arm, &r.AdviceModel,
 		&r.State, &r.Outcome, &r.What, &r.Node, &r.By, &r.Why, &r.Instance, &r.Hash, &r.Upstream,
-		&r.Flags, &r.Experiment, &r.AdviceTemperature, &r.AdviceTopP, &r.Score, &r.Caller,
+		&r.Flags, &r.Experiment, &r.AdviceTemperature, &r.AdviceTopP, &r.Score, &r.Caller, &r.Counted,
 	}
 }
 
@@ -246,6 +247,7 @@ func appendRecord(b []byte, r *Record) []byte {
 	b = text(b, fTopP, r.AdviceTopP)
 	b = text(b, fScore, r.Score)
 	b = text(b, fCaller, r.Caller)
+	b = text(b, fCounted, r.Counted)
 	return b
 }
 
@@ -527,7 +529,7 @@ func (r *Record) textOf(f protowire.Number) *string {
 	of := [...]protowire.Number{
 		fID, fTenant, fAgent, fRun, fClass, fModel, fVerdict, fCode, fReason, fArm, fAdviceModel,
 		fState, fOutcome, fWhat, fNode, fBy, fWhy, fInstance, fHash, fUpstream,
-		fFlags, fExperiment, fTemperature, fTopP, fScore, fCaller,
+		fFlags, fExperiment, fTemperature, fTopP, fScore, fCaller, fCounted,
 	}
 	for i, to := range r.texts() {
 		if of[i] == f {

@@ -110,6 +110,7 @@ type Record struct {
 	Prompt, MaxOutput     int64 // tokens, as the caller stated them
 
 	AdviceTemperature, AdviceTopP string // as numbers; "" for none
+	Counted                       string // how the prompt's tokens were counted, as package admit names it; "" where the caller stated them
 	Caller                        string // name of the key that the call came with, as the policy has it; "" for none
 
 	// The end.

@@ -25,7 +25,7 @@ func (x *exchange) again(ctx context.Context, f admit.Failed) bool {
 	if x.id == "" || !x.repeatable() || ctx.Err() != nil || x.r.Context().Err() != nil {
 		return false
 	}
-	f.Upstream, f.Prompt, f.Output = x.up.Name, x.req.PromptTokens, x.req.MaxOutputTokens
+	f.Upstream, f.Prompt, f.Output = x.up.Name, x.prompt(), x.req.MaxOutputTokens
 	f.Stay = f.Stay || !x.portable()
 	next, ok, err := x.p.o.Admitter.Retry(x.id, f)
 	if err != nil {

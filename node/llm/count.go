@@ -43,6 +43,11 @@ func claude(n int64) int64 { return wire.MulTokens(n, 13)/10 + 1 }
 // audio and files by a fixed estimate.
 func (c *Counter) Chat(model, body string) int64 {
 	t := c.tally(model)
+	t.chat(model, body)
+	return t.total()
+}
+
+func (t *tally) chat(model, body string) {
 	for _, m := range gjson.Get(body, "messages").Array() {
 		t.message(model, m)
 	}
@@ -52,12 +57,16 @@ func (c *Counter) Chat(model, body string) int64 {
 			t.text(v.Raw)
 		}
 	}
-	return t.total()
 }
 
 // Responses counts the prompt of a response: what earlier ones, or a stored prompt, add to it only the provider knows. body must be a valid JSON object.
 func (c *Counter) Responses(model, body string) int64 {
 	t := c.tally(model)
+	t.responses(model, body)
+	return t.total()
+}
+
+func (t *tally) responses(model, body string) {
 	for _, field := range []string{"instructions", "input"} {
 		switch v := gjson.Get(body, field); {
 		case v.Type == gjson.String:
@@ -76,12 +85,15 @@ func (c *Counter) Responses(model, body string) int64 {
 			t.text(v.Raw)
 		}
 	}
-	return t.total()
 }
 
 // Messages estimates the prompt of a call of Anthropic's: by OpenAI's tokenizer, and 30 % more. body must be a valid JSON object.
 func (c *Counter) Messages(model, body string) int64 {
 	t := c.tally(model)
+	return t.messages(model, body)
+}
+
+func (t *tally) messages(model, body string) int64 {
 	switch v := gjson.Get(body, "system"); {
 	case v.Type == gjson.String:
 		t.text(v.Str)
@@ -123,7 +135,12 @@ func (t *tally) message(model string, m gjson.Result) {
 }
 
 func (t *tally) part(model string, part gjson.Result) {
-	switch part.Get("type").Str {
+	kind := part.Get("type").Str
+	switch kind {
+	case "image_url", "input_image", "input_file", "image", "document", "input_audio", "file":
+		t.media = true
+	}
+	switch kind {
 	case "image_url":
 		low, high := int64(imageLow), int64(imageHigh)
 		if strings.HasPrefix(model, "gpt-4o-mini") {
@@ -174,21 +191,23 @@ func (t *tally) part(model string, part gjson.Result) {
 // Completions counts the prompts of a completion, and how many there are. body must be a valid JSON
 // object.
 func (c *Counter) Completions(model, body string) (tokens, prompts int64) {
-	return c.inputs(model, gjson.Get(body, "prompt"))
+	t := c.tally(model)
+	n := t.inputs(gjson.Get(body, "prompt"))
+	return t.total(), n
 }
 
 // Embeddings counts the inputs of an embedding. body must be a valid JSON object.
 func (c *Counter) Embeddings(model, body string) int64 {
-	tokens, _ := c.inputs(model, gjson.Get(body, "input"))
-	return tokens
+	t := c.tally(model)
+	t.inputs(gjson.Get(body, "input"))
+	return t.total()
 }
 
-// inputs counts a string, an array of strings, an array of token numbers, or an array of those.
-func (c *Counter) inputs(model string, v gjson.Result) (tokens, n int64) {
-	t := c.tally(model)
+// inputs counts a string, an array of strings, an array of token numbers, or an array of those, and returns how many there are.
+func (t *tally) inputs(v gjson.Result) (n int64) {
 	if !v.IsArray() {
 		t.text(v.String())
-		return t.total(), 1
+		return 1
 	}
 	numbers := int64(0)
 	v.ForEach(func(_, e gjson.Result) bool {
@@ -208,20 +227,31 @@ func (c *Counter) inputs(model string, v gjson.Result) (tokens, n int64) {
 		t.add(numbers)
 		n++
 	}
-	return t.total(), max(n, 1)
+	return max(n, 1)
 }
 
-// body counts the prompt of a counted call, and how many prompts it has.
-func (c *Counter) body(e wire.Endpoint, p *wire.Plan) (tokens, prompts int64) {
+// size is what was counted of a body.
+type size struct {
+	tokens, prompts int64
+	media           bool // there are images, audio or files in it
+}
+
+// body counts the prompt of a counted call.
+func (c *Counter) body(e wire.Endpoint, p *wire.Plan) size {
+	t := c.tally(p.Model)
+	n := size{prompts: 1}
 	switch e {
 	case wire.Responses:
-		return c.Responses(p.Model, p.Body), 1
+		t.responses(p.Model, p.Body)
 	case wire.Messages:
-		return c.Messages(p.Model, p.Body), 1
+		return size{t.messages(p.Model, p.Body), 1, t.media}
 	case wire.Chat:
-		return c.Chat(p.Model, p.Body), 1
+		t.chat(p.Model, p.Body)
 	case wire.Completions:
-		return c.Completions(p.Model, p.Body)
+		n.prompts = t.inputs(gjson.Get(p.Body, "prompt"))
+	default:
+		t.inputs(gjson.Get(p.Body, "input"))
 	}
-	return c.Embeddings(p.Model, p.Body), 1
+	n.tokens, n.media = t.total(), t.media
+	return n
 }

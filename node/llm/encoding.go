@@ -18,8 +18,16 @@ type Counter struct {
 		codec tokenizer.Codec
 	}
 	// big admits a few large texts at a time, so that counting them cannot take every core.
-	big chan struct{}
+	big   chan struct{}
+	bytes bool // it tokenizes nothing, see bounds
 }
+
+// bounds counts like any other Counter, but for texts, which it takes for as many tokens as they have bytes: no token covers less than one. What it counts is never less
+// than what another one does, and takes no longer than going through the JSON text.
+var bounds = &Counter{bytes: true}
+
+// aboutBytes is how many bytes a token has, about: for what is not tokenized.
+const aboutBytes = 4
 
 // NewCounter returns a Counter that has loaded nothing yet.
 func NewCounter() *Counter {
@@ -69,14 +77,36 @@ var byPrefix = []struct {
 
 // encodingOf is o200k_base for every model that is not known to use another.
 func encodingOf(model string) int {
-	model = strings.TrimPrefix(model, "openai/")
-	model = strings.TrimPrefix(model, "ft:")
+	model = bare(model)
 	for _, m := range byPrefix {
 		if strings.HasPrefix(model, m.prefix) {
 			return m.enc
 		}
 	}
 	return o200k
+}
+
+func bare(model string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(model, "openai/"), "ft:")
+}
+
+// newer are how names begin of models that use o200k_base and are not in byPrefix.
+var newer = [...]string{"gpt-5", "o1", "o3", "o4", "chatgpt-4o"}
+
+// tokenizerKnown reports whether a model's tokenizer is one of ours: what we count for another is an estimate.
+func tokenizerKnown(model string) bool {
+	model = bare(model)
+	for _, m := range byPrefix {
+		if strings.HasPrefix(model, m.prefix) {
+			return true
+		}
+	}
+	for _, p := range newer {
+		if rest, ok := strings.CutPrefix(model, p); ok && (rest == "" || rest[0] == '-' || rest[0] == '.') {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *Counter) codec(enc int) tokenizer.Codec {
@@ -106,24 +136,41 @@ type tally struct {
 	exact   int64 // bytes tokenized
 	counted int64 // tokens of those
 	rest    int64 // bytes only estimated
+	media   bool  // there were images, audio or files
 }
 
 func (c *Counter) tally(model string) *tally {
-	return &tally{c: c, codec: c.codec(encodingOf(model))}
+	t := &tally{c: c}
+	if !c.bytes {
+		t.codec = c.codec(encodingOf(model))
+	}
+	return t
 }
 
 func (t *tally) add(n int64) { t.tokens += n }
 
 func (t *tally) total() int64 {
 	n := t.tokens + t.counted
+	if t.c.bytes && t.exact > MaxExact {
+		n++ // as below
+	}
 	if t.rest > 0 {
 		byRatio := int64(float64(t.rest) * float64(t.counted) / float64(max(t.exact, 1)))
-		n += max(byRatio, (t.rest+3)/4) + 1
+		n += max(byRatio, (t.rest+aboutBytes-1)/aboutBytes) + 1
 	}
 	return n
 }
 
 func (t *tally) text(s string) {
+	if t.c.bytes {
+		n := int64(len(s))
+		t.exact += n
+		if !utf8.ValidString(s) {
+			n *= utf8.UTFMax - 1 // the tokenizer may see U+FFFD in place of a byte
+		}
+		t.counted += n
+		return
+	}
 	if len(s) >= bigText {
 		t.c.big <- struct{}{}
 		defer func() { <-t.c.big }()

@@ -34,8 +34,11 @@ type exchange struct {
 	req     admit.Request
 	plan    *wire.Plan // of counted calls
 	choices int64      // of those: how many answers there may be, over all prompts
-	body    string     // what is forwarded, where it was read; else r.Body is
-	held    int64      // bytes counted in Proxy.buffered
+	media   bool       // of those: there are images, audio or files in it
+	exact   int64      // of those that were admitted by a bound: the tokens of the prompt, once known
+	known   bool
+	body    string // what is forwarded, where it was read; else r.Body is
+	held    int64  // bytes counted in Proxy.buffered
 
 	span     *traces.Call // nil: nothing is traced
 	id       string       // of the reservation, "" if there is none
@@ -80,7 +83,7 @@ func (x *exchange) run(rt Route, known bool) *apiError {
 	return x.forward()
 }
 
-// prepare reads the body where it must be understood, and counts the prompt.
+// prepare reads the body where it must be understood.
 func (x *exchange) prepare() *apiError {
 	since := time.Now()
 	defer x.p.m.stage("prepare", since)
@@ -96,11 +99,8 @@ func (x *exchange) prepare() *apiError {
 	if bad != nil {
 		return invalid(bad.Param, "%s", bad.Message)
 	}
-	var prompts int64
 	x.plan, x.req.Model = plan, plan.Model
-	x.req.PromptTokens, prompts = o.Counter.body(x.ep, plan)
-	x.choices = wire.MulTokens(plan.Choices, prompts)
-	x.req.MaxOutputTokens = wire.MulTokens(plan.PerChoice, x.choices)
+	x.bound()
 	return nil
 }
 
@@ -180,7 +180,6 @@ func left() *apiError {
 
 // admit asks for the reservation.
 func (x *exchange) admit() *apiError {
-	defer x.p.m.stage("admit", time.Now())
 	o := &x.p.o
 	x.req.Wait = admit.UseClassDefault
 	if x.span != nil {
@@ -191,7 +190,7 @@ func (x *exchange) admit() *apiError {
 	x.req.AsIs, x.req.Forward = !x.changeable(), true
 	x.req.Fixed = x.req.AsIs
 	x.req.TTL = min(o.CallTimeout+o.Drain.Time+time.Minute, admit.MaxTTL)
-	a, err := o.Admitter.Admit(x.r.Context(), &x.req)
+	a, err := x.decide()
 	switch {
 	case errors.Is(err, admit.ErrInvalid):
 		return invalid("", "%v", err)
@@ -297,7 +296,7 @@ func (x *exchange) settle(out outcome, u wire.Usage, counted bool) {
 	source, ending := "upstream", "usage"
 	if counted {
 		source, ending = "counted", "counted"
-	} else if x.plan != nil {
+	} else if x.plan != nil && x.req.Counted != admit.Bounded {
 		if d := x.req.PromptTokens - u.PromptTokens; d > 0 {
 			x.p.m.miscount.WithLabelValues("over").Add(float64(d))
 		} else if d < 0 {
@@ -320,7 +319,7 @@ func (x *exchange) settleWhole(out outcome) {
 	x.p.m.unreserved.WithLabelValues("whole").Inc()
 	s := admit.Settlement{Outcome: settleOutcome(out)}
 	if x.arrived != nil {
-		s.Estimate = &admit.Usage{PromptTokens: x.req.PromptTokens, CompletionTokens: x.arrived.total()}
+		s.Estimate = &admit.Usage{PromptTokens: x.prompt(), CompletionTokens: x.arrived.total()}
 	}
 	x.book(x.p.o.Admitter.Settle(x.id, s))
 }

@@ -35,6 +35,16 @@ type fakeAdmitter struct {
 	route   *policy.Upstream // where calls go; nil: they are not routed
 	advice  *admit.Advice    // nil: calls are admitted as they are
 	retry   func(id string, f admit.Failed) (admit.Next, bool)
+	glance  func(*admit.Request) admit.Glance // nil: rights are scarce, and the call may run
+}
+
+func (f *fakeAdmitter) Glance(r *admit.Request) admit.Glance {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.glance == nil {
+		return admit.Glance{Placed: true, Upstream: f.route}
+	}
+	return f.glance(r)
 }
 
 // entry is one reservation.

@@ -55,7 +55,7 @@ func (x *exchange) hopeless(h http.Header, body []byte) bool {
 		return true
 	}
 	limit, ok := number(h.Get("X-Ratelimit-Limit-Tokens"))
-	return ok && float64(x.req.PromptTokens)+float64(x.req.MaxOutputTokens) > limit
+	return ok && float64(x.prompt())+float64(x.req.MaxOutputTokens) > limit
 }
 
 // upstreamOf reads what a reply says of the provider's limits.

@@ -45,6 +45,8 @@ type metrics struct {
 	duration   *prometheus.HistogramVec // endpoint
 	firstByte  *prometheus.HistogramVec // endpoint
 	overhead   *prometheus.HistogramVec // stage
+	counted    *prometheus.CounterVec   // how
+	tokenize   *prometheus.CounterVec   // upstream, result
 	inFlight   prometheus.Gauge
 	buffered   prometheus.Gauge
 	settleErrs prometheus.Counter
@@ -77,8 +79,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		unreserved: counter("reservations_ended_total", "Reservations by how they ended: usage, counted, whole, released.", "ending"),
 		duration:   seconds("duration_seconds", "Time from request to the end of the reply.", 0.001, 2.5, 15, "endpoint"),
 		firstByte:  seconds("first_byte_seconds", "Time from request to the first byte for the client.", 0.001, 2.5, 13, "endpoint"),
-		overhead:   seconds("stage_seconds", "Time before forwarding: prepare (read, parse and count), admit (decide and wait).", 0.00001, 4, 12, "stage"),
+		overhead:   seconds("stage_seconds", "Time before forwarding: prepare (read and parse), count (the prompt, where a bound does not do), admit (decide and wait).", 0.00001, 4, 12, "stage"),
 		latency:    seconds("upstream_seconds", "Time from forwarding a call to the first of the upstream's answer, whatever its status.", 0.001, 2.5, 13, "upstream"),
+		counted:    counter("prompts_counted_total", "Calls by how their prompts were counted before they were admitted: bound, not at all, as their bytes were few beside the rights at hand; tokenizer, by the model's own; estimate, by another model's; upstream, which was asked.", "how"),
+		tokenize:   counter("tokenize_total", "Upstreams that were asked to count a prompt, as vLLM does: ok, absent (it does not count, and is not asked for 10 minutes), failed (for 30 seconds).", "upstream", "result"),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "swarmpurse_proxy_in_flight",
 			Help: "Calls in the proxy now."}),
 		buffered: prometheus.NewGauge(prometheus.GaugeOpts{Name: "swarmpurse_proxy_buffered_bytes",
@@ -105,7 +109,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 
 func (m *metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.calls, m.replies, m.tokens, m.miscount, m.unreserved, m.duration,
-		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun, m.degraded, m.refused, m.retries, m.latency, m.paced, m.pause}
+		m.firstByte, m.overhead, m.inFlight, m.buffered, m.settleErrs, m.overrun, m.degraded, m.refused, m.retries, m.latency, m.paced, m.pause, m.counted, m.tokenize}
 }
 
 // Metrics lists what a Proxy registers.

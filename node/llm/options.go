@@ -26,6 +26,8 @@ type Upstream struct {
 	URL *url.URL
 	// Key is the provider's key that the node holds; "" for none. It is never logged.
 	Key string
+
+	tokenizing *tokenizing // nil: it is never asked to count
 }
 
 // DrainLimit bounds how long the proxy reads an upstream on after its client has gone.
@@ -177,6 +179,9 @@ func checkUpstreams(ups []Upstream) (map[string]*Upstream, error) {
 			return nil, fmt.Errorf("upstream %q: the URL must have no user, query or fragment; give the provider's key separately", u.Name)
 		case !validKey(u.Key):
 			return nil, fmt.Errorf("upstream %q: the provider's key holds bytes that a header cannot carry (a line end, perhaps)", u.Name)
+		}
+		if u.tokenizing = nil; mayCount(&u) {
+			u.tokenizing = &tokenizing{}
 		}
 		m[u.Name] = &u
 	}

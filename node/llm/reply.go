@@ -235,7 +235,7 @@ func (x *exchange) settleDocument(status int, u *wire.Usage, body []byte, readab
 	case x.plan == nil:
 		x.settle(out, wire.Usage{}, true) // a call without tokens: it costs what the policy says for one
 	case x.ep == wire.Embeddings:
-		x.settle(out, wire.Usage{PromptTokens: x.req.PromptTokens}, true)
+		x.settle(out, wire.Usage{PromptTokens: x.prompt()}, true)
 	case readable && gjson.ValidBytes(body):
 		v := gjson.ParseBytes(body)
 		if s := v.Get("status").Str; x.ep == wire.Responses && (s == "queued" || s == "in_progress") {
@@ -244,7 +244,7 @@ func (x *exchange) settleDocument(status int, u *wire.Usage, body []byte, readab
 		}
 		t := texts{c: x.p.o.Counter, ep: x.ep, model: x.plan.Model}
 		t.add(v)
-		x.settle(out, wire.Usage{PromptTokens: x.req.PromptTokens, CompletionTokens: t.total()}, true)
+		x.settle(out, wire.Usage{PromptTokens: x.prompt(), CompletionTokens: t.total()}, true)
 	default:
 		x.settleWhole(out) // a success that we cannot read: nobody can say what it used
 	}
@@ -436,6 +436,6 @@ func (s *streamState) settle(status int) {
 	case s.blind:
 		x.settleWhole(out) // not all of it was counted
 	default:
-		x.settle(out, wire.Usage{PromptTokens: x.req.PromptTokens, CompletionTokens: s.texts.total()}, true)
+		x.settle(out, wire.Usage{PromptTokens: x.prompt(), CompletionTokens: s.texts.total()}, true)
 	}
 }

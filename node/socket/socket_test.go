@@ -29,6 +29,8 @@ type slow struct {
 	let      chan struct{}
 }
 
+func (n *slow) Glance(*admit.Request) admit.Glance { return admit.Glance{} }
+
 func (n *slow) TryAdmit(r *admit.Request) (admit.Answer, bool, error) {
 	if r.Run == "panic" {
 		panic("on purpose")

@@ -182,6 +182,9 @@ func (n *Node) Retry(string, admit.Failed) (admit.Next, bool, error) {
 	return admit.Next{}, false, nil
 }
 
+// Glance implements admit.Admitter: the pot is never ample.
+func (n *Node) Glance(*admit.Request) admit.Glance { return admit.Glance{Placed: true} }
+
 // Feedback implements admit.Admitter.
 func (n *Node) Feedback(id string, u admit.Upstream) error {
 	n.mu.Lock()

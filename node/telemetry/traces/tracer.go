@@ -2,6 +2,7 @@ package traces
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -134,12 +135,18 @@ func (t *Tracer) Decide(r *admit.Request, begin time.Time) (*admit.Request, Deci
 			span.SetAttributes(semconv.GenAIRequestMaxTokens(int(r.MaxOutputTokens)))
 		}
 		span.SetAttributes(attribute.Int64("swarmpurse.prompt_tokens", r.PromptTokens))
+		if r.Counted != admit.Stated {
+			span.SetAttributes(attribute.String("swarmpurse.prompt_counted", r.Counted.String()))
+		}
 	}
 	return &c, Decision{t, span}
 }
 
 // End says how it was decided.
 func (d Decision) End(a *admit.Answer, err error) {
+	if errors.Is(err, admit.ErrBound) { // it is asked again: that one is told
+		return
+	}
 	defer d.span.End()
 	if a.ID != "" && a.Verdict.Admitted() {
 		d.t.open.Add(a.ID, d.span.SpanContext())
