@@ -51,6 +51,7 @@ type exchange struct {
 	sent     bool          // a status was written to the client
 	gone     bool          // the client cannot be written to
 	goneRead int64
+	bounded  time.Time   // when the deadline of writes was set
 	arrived  *texts      // of a stream, so far
 	giveUp   *time.Timer // cuts the upstream of a client that cannot be written to
 

@@ -106,10 +106,14 @@ func (x *exchange) lost() {
 	x.giveUp = time.AfterFunc(x.p.o.Drain.Time, func() { x.cancel(errDrained) })
 }
 
-// deadline bounds the next write to the client.
+// deadline bounds the next write to the client, to WriteTimeout or up to an eighth less: setting it anew for each piece of a stream would cost as much as writing it.
 func (x *exchange) deadline() {
-	if !x.gone {
-		_ = x.rc.SetWriteDeadline(time.Now().Add(x.p.o.WriteTimeout)) // not every writer has one
+	if x.gone {
+		return
+	}
+	if now := time.Now(); now.Sub(x.bounded) >= x.p.o.WriteTimeout/8 {
+		x.bounded = now
+		_ = x.rc.SetWriteDeadline(now.Add(x.p.o.WriteTimeout)) // not every writer has one
 	}
 }
 
@@ -337,22 +341,25 @@ func (s *streamState) look(event []byte) (drop bool) {
 		return false
 	}
 	v := gjson.ParseBytes(data)
-	if v.Get("error").IsObject() || v.Get("type").Str == "error" { // the second as OpenAI's responses have it
+	var e top
+	e.read(v)
+	if e.err.IsObject() || e.kind == "error" { // the second as OpenAI's responses have it
 		s.failed = true
 	}
-	if s.texts != nil {
-		s.texts.add(v)
-	}
-	switch kind := v.Get("type").Str; {
+	switch {
 	case s.x.ep == wire.Messages:
-		s.message(kind, v)
+		s.said(v)
+		s.message(e.kind, v)
 		return false
-	case strings.HasPrefix(kind, "response."):
-		s.response(kind, v.Get("response"))
+	case strings.HasPrefix(e.kind, "response."):
+		s.said(v)
+		s.response(e.kind, v.Get("response"))
 		return false
+	case s.x.ep == wire.Responses:
+		s.said(v)
 	}
-	s.choices(v)
-	u := wire.ParseUsage(v.Get("usage"))
+	s.choices(e.choices)
+	u := wire.ParseUsage(e.usage)
 	if u == nil {
 		return false
 	}
@@ -360,7 +367,7 @@ func (s *streamState) look(event []byte) (drop bool) {
 	if s.x.plan == nil {
 		return false
 	}
-	if c := v.Get("choices"); c.IsArray() && c.Get("#").Int() == 0 {
+	if c := e.choices; c.IsArray() && c.Get("#").Int() == 0 {
 		// The chunk that include_usage asks for. It says the final amounts, so the client may know the
 		// call as settled from here on.
 		s.x.settle(s.x.complete(http.StatusOK), *u, false)
@@ -369,14 +376,57 @@ func (s *streamState) look(event []byte) (drop bool) {
 	return false
 }
 
-// choices notes which of a chunk's choices have finished.
-func (s *streamState) choices(v gjson.Result) {
-	v.Get("choices").ForEach(func(_, c gjson.Result) bool {
-		bit := uint64(1) << min(max(c.Get("index").Int(), 0), 63)
-		if c.Get("finish_reason").Type == gjson.String {
+// top is what the proxy looks at of every event of a chat, read in one pass: of a field that is repeated the first one.
+type top struct {
+	kind                string // its type
+	err, choices, usage gjson.Result
+}
+
+func (e *top) read(v gjson.Result) {
+	typed := false
+	v.ForEach(func(k, v gjson.Result) bool {
+		switch k.Str {
+		case "type":
+			if !typed {
+				typed, e.kind = true, v.Str
+			}
+		case "error":
+			first(&e.err, v)
+		case "choices":
+			first(&e.choices, v)
+		case "usage":
+			first(&e.usage, v)
+		}
+		return true
+	})
+}
+
+func first(into *gjson.Result, v gjson.Result) {
+	if !into.Exists() {
+		*into = v
+	}
+}
+
+// said keeps what an event says of the text of the answer.
+func (s *streamState) said(v gjson.Result) {
+	if s.texts != nil {
+		s.texts.add(v)
+	}
+}
+
+// choices notes which of a chunk's choices have finished, and what they say.
+func (s *streamState) choices(list gjson.Result) {
+	list.ForEach(func(_, c gjson.Result) bool {
+		var d choice
+		d.read(c)
+		bit := uint64(1) << min(max(d.index, 0), 63)
+		if d.finished {
 			s.closed |= bit
 		} else {
 			s.open |= bit
+		}
+		if s.texts != nil && s.x.ep != wire.Responses {
+			s.texts.say(&d)
 		}
 		return true
 	})

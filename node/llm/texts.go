@@ -35,20 +35,47 @@ func (t *texts) add(v gjson.Result) {
 		v.Get("content").ForEach(func(_, b gjson.Result) bool { t.block(b); return true })
 		return
 	}
-	v.Get("choices").ForEach(func(_, choice gjson.Result) bool {
-		b := t.choice(int(min(max(choice.Get("index").Int(), 0), maxTextChoices-1)))
-		choice.ForEach(func(k, v gjson.Result) bool {
-			switch k.Str {
-			case "text":
-				b.WriteString(v.Str)
-			case "delta", "message":
-				message(b, v)
-			}
-			return true
-		})
-		t.cut(b)
+	v.Get("choices").ForEach(func(_, c gjson.Result) bool {
+		var d choice
+		d.read(c)
+		t.say(&d)
 		return true
 	})
+}
+
+// choice is one of the choices of a reply, or of a chunk of one, read in one pass.
+type choice struct {
+	index          int64
+	finished       bool
+	text           string
+	delta, message gjson.Result
+}
+
+func (d *choice) read(c gjson.Result) {
+	c.ForEach(func(k, v gjson.Result) bool {
+		switch k.Str {
+		case "index":
+			d.index = v.Int()
+		case "finish_reason":
+			d.finished = v.Type == gjson.String
+		case "text":
+			d.text = v.Str
+		case "delta":
+			d.delta = v
+		case "message":
+			d.message = v
+		}
+		return true
+	})
+}
+
+// say keeps what a choice says.
+func (t *texts) say(d *choice) {
+	b := t.choice(int(min(max(d.index, 0), maxTextChoices-1)))
+	b.WriteString(d.text)
+	message(b, d.delta)
+	message(b, d.message)
+	t.cut(b)
 }
 
 func (t *texts) choice(i int) *strings.Builder {
