@@ -37,6 +37,10 @@ func TestExamplesThroughTheProxy(t *testing.T) {
 	got := make(chan string, 64)
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path == "/tokenize" { // it does not count
+			http.NotFound(w, r)
+			return
+		}
 		got <- string(body)
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, answer)
