@@ -81,7 +81,7 @@ func (e *Engine) Glance(now ledger.Instant, r *Request) Glance {
 
 // ample reports whether what a call takes, as far as that depends on its prompt, is small beside the rights at hand.
 func (e *Engine) ample(now ledger.Instant, r *Request, b *bound) bool {
-	if b.level() > 0 || b.experiment != nil && b.experiment.arm.Changes() || b.cheapens && !r.AsIs && b.low() >= 0 {
+	if b.level() > 0 || b.experiment != nil && b.experiment.arm.Changes() || b.below > 0 && !r.AsIs && b.low() >= 0 {
 		return false
 	}
 	if p := b.plan; p.Route != nil && p.Route.By == policy.ByPrice && len(b.targets) > 1 {
@@ -91,7 +91,7 @@ func (e *Engine) ample(now ledger.Instant, r *Request, b *bound) bool {
 	none.PromptTokens = 0
 	for i := range b.takes {
 		t := &b.takes[i]
-		if !t.draw.Cost.Linear() {
+		if !t.terms.Cost.Linear() {
 			return false
 		}
 		n, _, err := t.amount(&r.Call, t.price())
