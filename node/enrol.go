@@ -119,6 +119,9 @@ func anybodys(kind byte) bool {
 
 // heeds reports whether a message of a peer in one of its directories (0: without a signature) is taken, and counts it if it is not.
 func (n *Node) heeds(from string, dir uint64, kind byte) bool {
+	if n.isCut(from, kind) {
+		return false
+	}
 	if anybodys(kind) || n.belongs(from, dir) {
 		return true
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -39,6 +40,8 @@ const (
 	msgEnrolled                      // operators' signed words on which nodes belong to the swarm
 	msgHaveEnrolled                  // the hash of all such words that the sender has
 	msgWantEnrolled                  // send me those that differ from what I have
+	msgTopUps                        // top-ups that operators signed
+	msgWantTopUps                    // send me those at a holder
 )
 
 // tell sends one of the node's own messages.
@@ -178,6 +181,8 @@ func (n *Node) decode(from string, dir uint64, payload []byte) (op, error) {
 		return func(now ledger.Instant) { n.receiveDeath(now, from, d) }, nil
 	case msgEnrolled, msgHaveEnrolled, msgWantEnrolled:
 		return n.decodeEnrolled(from, payload)
+	case msgTopUps, msgWantTopUps:
+		return n.decodeTopUps(from, payload)
 	case msgProposal, msgVote, msgCharter:
 		c, err := ledger.DecodeCharter(body)
 		if err != nil {
@@ -206,9 +211,13 @@ func (n *Node) decode(from string, dir uint64, payload []byte) (op, error) {
 		return nil, err
 	}
 	if rows, ok := m.([]ledger.Row); ok {
-		if m = n.unsignedRows(from, rows); len(m.([]ledger.Row)) == 0 {
+		if rows = n.unsignedRows(from, rows); len(rows) == 0 {
 			return nil, nil
 		}
+		return func(now ledger.Instant) {
+			rows = slices.DeleteFunc(rows, func(r ledger.Row) bool { return !n.passes(now, from, &r, nil, 0) })
+			n.receive(now, from, rows)
+		}, nil
 	}
 	if a, ok := m.(*ledger.WordAsk); ok {
 		return func(now ledger.Instant) { n.receiveWordAsk(now, from, a) }, nil
@@ -216,7 +225,11 @@ func (n *Node) decode(from string, dir uint64, payload []byte) (op, error) {
 	if d, ok := m.(*ledger.Digest); ok && dir > 0 {
 		return func(now ledger.Instant) { n.receive(now, from, n.doubt(now, d.From.Node, d)) }, nil
 	}
-	return func(now ledger.Instant) { n.receive(now, from, m) }, nil
+	return func(now ledger.Instant) {
+		if n.noteCovered(now, m) {
+			n.receive(now, from, m)
+		}
+	}, nil
 }
 
 // honest refuses a message that is another's to send than the peer's it came from. In a push/pull, whose other side has no

@@ -179,6 +179,7 @@ func (n *Node) tick(now ledger.Instant) {
 	n.compare(now)
 	n.watchRollout(now)
 	n.judgeEnrolment(now)
+	n.watchTopUps(now)
 	n.watchOutcomes(now)
 	n.sure(now)
 	if now >= n.met+meetEvery {
@@ -192,7 +193,7 @@ func (n *Node) flush(now ledger.Instant) {
 	for range core.Rounds {
 		decided, pending := n.core.Advance(now)
 		n.answer(decided)
-		if n.held() || !n.core.Ready() || !pending && len(n.extra) == 0 && len(n.after) == 0 && n.frozen.changes == n.frozen.durable && n.enrolled.changes == n.enrolled.durable && n.roll.changes == n.roll.durable {
+		if n.held() || !n.core.Ready() || !pending && len(n.extra) == 0 && len(n.after) == 0 && n.frozen.changes == n.frozen.durable && n.enrolled.changes == n.enrolled.durable && n.topups.changes == n.topups.durable && n.roll.changes == n.roll.durable {
 			return
 		}
 		all := n.begin(now)
@@ -212,6 +213,7 @@ func (n *Node) begin(now ledger.Instant) []store.Write {
 	ws := n.core.Writes(now)
 	n.writeFrozen()
 	n.writeEnrolled()
+	n.writeTopUps()
 	n.writeRevisions()
 	all := make([]store.Write, 0, len(ws)+len(n.extra))
 	all = append(inBuckets(all, ws), n.extra...)

@@ -106,6 +106,7 @@ type Node struct {
 	comparer   core.Comparer
 	frozen     frozen
 	enrolled   enrolment
+	topups     topups
 	deaths     deaths
 	pooled     atomic.Bool // pool is there
 	signed     signed
@@ -204,6 +205,9 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.engine.SetReach(reachOf(ups))
 	n.setTrial(n.trying.Load(), false, nil)
 	if err := n.loadFrozen(); err != nil {
+		return err
+	}
+	if err := n.loadTopUps(); err != nil {
 		return err
 	}
 	if err := n.loadEnrolled(); err != nil {

@@ -151,6 +151,8 @@ func advice(why seal.Reason) string {
 		return "it tells a change under a signature that is not of what it tells: somebody tries to change the policy"
 	case seal.NotEnrolled:
 		return "no operator has signed that it belongs to this swarm: swarmpurse keys enrol NAME --sign-with FILE at any member if it does; if not, stop it, and rotate the gossip key, which it has"
+	case seal.UnsignedMint:
+		return "it shows more top-ups than operators signed for it, so nothing of it is taken: it mints for itself, or it has a top-up that was signed before this version and is signed again with its --id; if it lies, swarmpurse keys expel puts it out, and its rights come back as from a dead node"
 	case seal.Unproved:
 		return "a peer says that it knows later rows of this node than it has written, and does not show them"
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/seal"
+	"github.com/swarmpurse/swarmpurse/node/telemetry"
 )
 
 // Rows as their holders signed them: a row for each that the ledger has, so that they can be told on.
@@ -105,6 +106,9 @@ func (n *Node) receiveSealed(now ledger.Instant, from string, r *seal.Rows, rows
 				n.receive(now, from, &ledger.Row{Holder: n.self(), Version: math.MaxUint64})
 			}
 			s.unsure = false
+		} else if !n.passes(now, from, row, r, i) {
+			n.metrics.RowsReceived(telemetry.Refused, 1)
+			continue
 		} else {
 			s.keep(rowKey{row.Holder, row.Instance}, row.Version, signedRow{r, i})
 		}

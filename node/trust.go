@@ -48,6 +48,7 @@ func (n *Node) pinTrust(now ledger.Instant) {
 func (n *Node) beginTrust(a rollout.Anchor, from string) {
 	n.roll.took(n.roll.Pin(a), telling{}, nil)
 	n.roll.changes++
+	n.judgeKnown(n.now())
 	var names []string
 	for _, s := range a.Signers {
 		names = append(names, s.Name)

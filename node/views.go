@@ -18,6 +18,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/freeze"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
 	"github.com/swarmpurse/swarmpurse/policy"
+	"github.com/swarmpurse/swarmpurse/policy/topup"
 	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
@@ -358,10 +359,21 @@ func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, er
 			return
 		}
 		by := signedBy(signer, m.By)
+		var act topup.Act
+		if signer != "" {
+			act = n.topUpOf(&m)
+			if err := n.roomForTopUp(now, id, &act); err != nil {
+				done(err)
+				return
+			}
+		}
 		repeated, err := n.replica.Mint(now, id, m.Amount, m.ID)
 		if err != nil {
 			done(mintError(err))
 			return
+		}
+		if signer != "" {
+			n.addTopUp(act)
 		}
 		n.after = append(n.after, func(err error) {
 			if err == nil {

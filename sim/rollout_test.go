@@ -15,6 +15,8 @@ import (
 var (
 	canarySeeds = flag.Int("canary.seeds", 6, "seeds of a bad candidate, and five times as many of one that is the same: TestCanarySeeds")
 	canaryJobs  = flag.Int("canary.jobs", 2, "how many of them run at a time")
+	canaryFirst = flag.Uint64("canary.first", 1, "the first of those seeds: for runs in pieces")
+	canaryName  = flag.String("canary.of", "", "bad-canary or same-canary: that one only")
 )
 
 func shipped(t testing.TB, name string, sets ...[2]string) *scenario.Scenario {
@@ -52,6 +54,9 @@ func TestCanarySeeds(t *testing.T) {
 		{"bad-canary", *canarySeeds, func(s *result.System) bool { return s.RolledBack <= 120 }, 0.95},
 		{"same-canary", 5 * *canarySeeds, func(s *result.System) bool { return s.Rollbacks == 0 && s.Promoted <= 33 }, 0.991},
 	} {
+		if *canaryName != "" && *canaryName != test.name {
+			continue
+		}
 		base := shipped(t, test.name)
 		var mu sync.Mutex
 		good, longest, busiest := 0, 0.0, 0.0
@@ -88,7 +93,7 @@ func TestCanarySeeds(t *testing.T) {
 			})
 		}
 		for seed := range uint64(test.seeds) {
-			seeds <- seed + 1
+			seeds <- seed + *canaryFirst
 		}
 		close(seeds)
 		jobs.Wait()
