@@ -364,3 +364,57 @@ func TestNoGuardians(t *testing.T) {
 		}
 	}
 }
+
+// A node is expelled while it runs and calls go on at it. Nothing that it says is taken from then on, its guardians claim it when its lease is over, as if it were dead,
+// the others use what it had, and with what it goes on to spend by itself no more is admitted than there is.
+func TestExpelledNodeIsClaimed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts five processes")
+	}
+	t.Parallel()
+	limit := scale(1_200_000)
+	alice := operatorNamed(t, "alice")
+	doc := func(revision int, enrols string) string {
+		return guardedPolicy(revision, fmt.Sprintf("{grant: %d}", limit)) + fmt.Sprintf("trust:\n  %ssigners:\n    - {name: alice, key: %s}\n", enrols, alice.Public())
+	}
+	s := newSwarm(t, 5, doc(1, ""))
+	s.guarded(1)
+	for _, p := range s.nodes {
+		eventually(t, func() error { return alice.enrols(s.nodes[0], p.set.Name, "", false) })
+	}
+	enrolled(t, s.nodes, "n1", "n2", "n3", "n4", "n5")
+	if err := alice.applies(s.nodes[1], []byte(doc(2, "enrol: true\n  "))); err != nil {
+		t.Fatal(err)
+	}
+	revisions(t, s.nodes, 2, 0)
+	var b bank
+	h := hammer{budget: "pot", token: "compute", workers: 1, offer: limit / 20, wait: "1s", sizes: mixed, pause: 20 * time.Millisecond}
+	h.run(s, &b)
+	out := s.nodes[4]
+	had, err := out.instanceOf("pot", "pot")
+	if err != nil || int64(had.Local.Rights) < limit/10 {
+		t.Fatalf("it has %+v, %v", had.Local, err)
+	}
+	for _, p := range s.nodes {
+		p.attacked = true // they refuse each other, and rightly so
+	}
+	if err := alice.enrols(s.nodes[0], "n5", "", true); err != nil {
+		t.Fatal(err)
+	}
+	enrolled(t, s.nodes[:4], "n1", "n2", "n3", "n4")
+	expelled := time.Now()
+	refused := s.nodes[0].refused("not_enrolled")
+	want := limit - limit/50 // but for what it may spend by itself
+	s.use(&b, want, expelled.Add(backWithin), 0, 1, 2, 3, 4)
+	t.Logf("%d of %d tokens used %v after it was expelled, when it had %d", b.admitted.Load(), limit, time.Since(expelled).Round(time.Millisecond), had.Local.Rights)
+	if got := b.admitted.Load(); got < want {
+		t.Errorf("callers got %d tokens %v after it was expelled, want %d", got, backWithin, want)
+	}
+	s.use(&b, limit+1, time.Now().Add(2*time.Second), 0, 4)
+	if got := b.admitted.Load(); got > limit {
+		t.Errorf("OVERSPENT: callers got %d tokens of %d", got, limit)
+	}
+	if now := s.nodes[0].refused("not_enrolled"); now <= refused {
+		t.Errorf("nothing of it was refused: %v", now)
+	}
+}
