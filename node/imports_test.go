@@ -30,6 +30,7 @@ func TestImportsPointOneWay(t *testing.T) {
 		"node/admit":       {"ledger", "policy", "policy/outcome", "policy/rollout", "node/freeze"},
 		"node/core":        {"ledger", "node/admit"},
 		"node/child":       {},
+		"node/needs":       {},
 		"node/chaos":       {"node/api", "node/child", "ledger"},
 		"node/store":       {},
 		"node/identity":    {},

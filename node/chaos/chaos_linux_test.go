@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/swarmpurse/swarmpurse/node/needs"
 )
 
 var (
@@ -47,6 +49,8 @@ func runInside(o Options) int {
 	}
 	return 0
 }
+
+const sandboxAdvice = "allow user namespaces (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns=0), or run it as root with CAP_SYS_ADMIN and CAP_NET_ADMIN"
 
 // codeSkip is the exit code of a run that is not permitted.
 const codeSkip = 77
@@ -87,9 +91,9 @@ func TestChaos(t *testing.T) {
 	case ctx.Err() != nil:
 		t.Fatal("interrupted")
 	case code == codeSkip:
-		t.Skip("not permitted here; the reason stands above")
+		needs.Skip(t, "not permitted here; the reason stands above", sandboxAdvice)
 	case errors.As(err, &not):
-		t.Skip(err)
+		needs.Skip(t, err, sandboxAdvice)
 	case err != nil:
 		t.Fatal(err)
 	case code != 0:

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/swarmpurse/swarmpurse/node/needs"
 )
 
 // A run whose process is killed in the middle leaves nothing behind: no node, no mount, no file.
@@ -40,7 +42,7 @@ func TestNothingIsLeftOfARunThatIsKilled(t *testing.T) {
 		select {
 		case err := <-ended:
 			if errors.As(err, &not) {
-				t.Skip(err)
+				needs.Skip(t, err, sandboxAdvice)
 			}
 			t.Fatalf("the run ended before its load began: %v", err)
 		case <-time.After(pollEvery):

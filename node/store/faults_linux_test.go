@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/swarmpurse/swarmpurse/node/needs"
 	"github.com/swarmpurse/swarmpurse/node/store/faultdisk"
 )
 
@@ -285,7 +286,7 @@ func TestDisksThatFail(t *testing.T) {
 				done <- err
 			}()
 			if err := <-done; errors.Is(err, faultdisk.ErrNotPermitted) {
-				t.Skip(err)
+				needs.Skip(t, err, faultdisk.Advice)
 			} else if err != nil {
 				t.Fatal(err)
 			}
@@ -327,7 +328,7 @@ func TestAFirstStartOnADiskThatFails(t *testing.T) {
 				done <- err
 			}()
 			if err := <-done; errors.Is(err, faultdisk.ErrNotPermitted) {
-				t.Skip(err)
+				needs.Skip(t, err, faultdisk.Advice)
 			} else if err != nil {
 				t.Fatal(err)
 			}

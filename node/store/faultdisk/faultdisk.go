@@ -43,6 +43,9 @@ type Verdict struct {
 // ErrNotPermitted says that this kernel, or this user on it, cannot hand its calls over.
 var ErrNotPermitted = errors.New("seccomp's user notification is not permitted here")
 
+// Advice says what lets them.
+const Advice = "it needs Linux 5.0 and a sandbox (of containers, above all) that lets the call seccomp through"
+
 // Thread hands the calls of this goroutine to judge. The goroutine is locked to its thread and must end without
 // unlocking it, which is the end of the filter. judge runs on another goroutine, while this one waits.
 func Thread(judge func(Call) Verdict) error {

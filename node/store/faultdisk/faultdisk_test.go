@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/swarmpurse/swarmpurse/node/needs"
 )
 
 func TestThread(t *testing.T) {
@@ -59,7 +61,7 @@ func TestThread(t *testing.T) {
 		done <- err
 	}()
 	if err := <-done; errors.Is(err, ErrNotPermitted) {
-		t.Skip(err)
+		needs.Skip(t, err, Advice)
 	} else if err != nil {
 		t.Fatal(err)
 	}
