@@ -45,38 +45,43 @@ wards are those that it guards. Then what is stuck with nodes that are not alive
 func printMembers(w *strings.Builder, list []api.Member) {
 	t := tables.New("name", "status", "zone", "gossip", "http", "version", "→policy", "→rtt", "note")
 	for _, m := range list {
-		var notes []string
-		if m.Self {
-			notes = append(notes, "this node")
-		}
-		if m.Founder {
-			notes = append(notes, "founder")
-		}
-		if m.Foreign {
-			notes = append(notes, "of another cluster")
-		}
-		if m.AuditAlarm != "" {
-			notes = append(notes, "AUDIT LOG CHANGED ("+m.AuditAlarm+")")
-		}
-		if m.NotEnrolled {
-			notes = append(notes, "NOT ENROLLED")
-		}
-		if m.TwoRows {
-			notes = append(notes, "FENCED: it lies, or runs twice")
-		}
-		if m.Refused > 0 {
-			notes = append(notes, fmt.Sprintf("refused: %d, the last as %s", m.Refused, clean(m.RefusedWhy)))
-		}
 		revision := ""
 		if m.Revision > 0 {
 			revision = strconv.FormatInt(m.Revision, 10)
 		}
 		t.AppendRow(table.Row{
 			clean(m.Name), clean(m.Status), clean(m.Zone), clean(m.Gossip), clean(m.HTTP), clean(m.Version), revision, millis(m.RTTMS),
-			strings.Join(notes, ", "),
+			memberNotes(m),
 		})
 	}
 	w.WriteString(t.Render() + "\n")
+}
+
+// memberNotes is what is worth knowing of a member beside its figures.
+func memberNotes(m api.Member) string {
+	var notes []string
+	if m.Self {
+		notes = append(notes, "this node")
+	}
+	if m.Founder {
+		notes = append(notes, "founder")
+	}
+	if m.Foreign {
+		notes = append(notes, "of another cluster")
+	}
+	if m.AuditAlarm != "" {
+		notes = append(notes, "AUDIT LOG CHANGED ("+m.AuditAlarm+")")
+	}
+	if m.NotEnrolled {
+		notes = append(notes, "NOT ENROLLED")
+	}
+	if m.TwoRows {
+		notes = append(notes, "FENCED: it lies, or runs twice")
+	}
+	if m.Refused > 0 {
+		notes = append(notes, fmt.Sprintf("refused: %d, the last as %s", m.Refused, clean(m.RefusedWhy)))
+	}
+	return strings.Join(notes, ", ")
 }
 
 // printGuarded shows how the node that was asked is guarded, and what is stuck with nodes that are not alive.

@@ -5,28 +5,31 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/api/apitest"
 )
 
 func fakeSnapshot() snapshot {
 	n := apitest.New(1000)
-	return snapshot{Status: n.Status(), Budgets: n.Budgets(api.View{All: true}), Members: n.Members()}
+	return n.Overview(20)
 }
 
 func TestTopFitsTheWindow(t *testing.T) {
 	m := newTopModel(t.Context(), nil, time.Second)
 	for range 40 {
 		s := fakeSnapshot()
-		m.snap.Status, m.snap.Members = s.Status, s.Members
-		m.snap.Budgets = append(m.snap.Budgets, s.Budgets...)
+		s.Budgets = append(m.snap.Budgets, s.Budgets...)
+		m.snap = s
 	}
 	m.seen = true
 	for _, size := range []tea.WindowSizeMsg{{Width: 200, Height: 60}, {Width: 80, Height: 24}, {Width: 20, Height: 5}, {Width: 1, Height: 1}} {
@@ -38,7 +41,7 @@ func TestTopFitsTheWindow(t *testing.T) {
 				t.Errorf("%v: %d lines", size, len(lines))
 			}
 			for _, line := range lines {
-				if n := len([]rune(line)); n > size.Width {
+				if n := text.StringWidthWithoutEscSequences(line); n > size.Width {
 					t.Errorf("%v: a line of %d: %q", size, n, line)
 				}
 			}
@@ -49,7 +52,7 @@ func TestTopFitsTheWindow(t *testing.T) {
 	for range 1000 {
 		m.Update(tea.KeyPressMsg{Code: tea.KeyDown})
 	}
-	if out := m.render(); !strings.Contains(out, "other") || strings.Count(out, "\n") != 9 {
+	if out := m.render(); !strings.Contains(out, "revision") || strings.Count(out, "\n") != 9 {
 		t.Errorf("the end is not shown:\n%s", out)
 	}
 }
@@ -110,6 +113,126 @@ func TestTopRuns(t *testing.T) {
 				t.Errorf("the terminal is not as it was: %q", out)
 			}
 		})
+	}
+}
+
+// TestTopSorts: a table by each of its columns, both ways round, and as the node tells it.
+func TestTopSorts(t *testing.T) {
+	m := newTopModel(t.Context(), nil, time.Second)
+	m.seen, m.snap, m.width = true, fakeSnapshot(), 200
+	one := m.snap.Budgets[0].Instances[0]
+	m.snap.Budgets[0].Instances = nil
+	for _, i := range []struct {
+		name  string
+		spent ledger.Tokens
+		ends  int64 // ms, 0 never
+	}{{"b", 10, 3000}, {"c", 30, 0}, {"a", 20, 1000}} {
+		one.Instance, one.Swarm.Spent, one.ExhaustedMS = i.name, i.spent, nil
+		if i.ends > 0 {
+			one.ExhaustedMS = &i.ends
+		}
+		m.snap.Budgets[0].Instances = append(m.snap.Budgets[0].Instances, one)
+	}
+	seen := func() (names string) {
+		for _, r := range m.instances() {
+			if len(r.id) == 1 {
+				names += r.id
+			}
+		}
+		return names
+	}
+	columns := partColumns[partBudgets]
+	for _, c := range []struct{ column, down, up string }{
+		{"", "bca", "bca"}, {"instance", "abc", "cba"}, {"→spent", "cab", "bac"}, {"used up in", "abc", "cba"}, {"→price", "bca", "bca"},
+	} {
+		for ; m.order[partBudgets].column != slices.Index(columns, c.column)+1; m.press("s") {
+		}
+		if got := seen(); got != c.down {
+			t.Errorf("by %q: %s, want %s", c.column, got, c.down)
+		}
+		m.press("r")
+		if got := seen(); got != c.up {
+			t.Errorf("by %q, the other way round: %s, want %s", c.column, got, c.up)
+		}
+	}
+	if out := m.render(); !strings.Contains(out, "PRICE ▲") {
+		t.Errorf("it does not show by what it is sorted:\n%s", out)
+	}
+	// Another table has an order of its own.
+	m.press("1")
+	if m.press("s"); m.order[partSwarm].column != 1 || m.order[partBudgets].column == 1 {
+		t.Error(m.order)
+	}
+	m.press("6")
+	m.press("s")
+	m.press("r") // the policy is no table
+}
+
+// TestTopOfLate: rates, percentiles and reasons are those of the last minute, and a node that was started anew counts from 0.
+func TestTopOfLate(t *testing.T) {
+	m := newTopModel(t.Context(), nil, time.Second)
+	at := time.Unix(1_800_000_000, 0)
+	look := func(after time.Duration, spent ledger.Tokens, admitted, denied, waited uint64) {
+		s := fakeSnapshot()
+		s.Budgets[0].Instances[0].Swarm.Spent = spent
+		s.Classes[0].Decisions = []api.Outcome{{Decision: "admit", Code: "ok", Calls: admitted}, {Decision: "deny", Code: "no_rule", Calls: denied}}
+		s.Classes[0].Waits = []api.Wait{{OverMS: 0, MostMS: 100, Calls: 0}, {OverMS: 100, MostMS: 1000, Calls: waited}}
+		m.Update(lookMsg{snap: s, at: at.Add(after)})
+	}
+	look(0, 100, 1000, 1000, 1000)
+	if out := m.render(); !strings.Contains(out, "since it started") || !strings.Contains(out, "50.0% refused") {
+		t.Errorf("one look:\n%s", out)
+	}
+	m.Update(tea.WindowSizeMsg{Width: 250, Height: 80})
+	look(10*time.Second, 600, 1090, 1010, 1050)
+	for _, want := range []string{"in the last 10 s", "10.0 calls/s, 90.0% admitted, 10.0% refused", "no rule", "≤ 500ms"} {
+		if out := m.render(); !strings.Contains(out, want) {
+			t.Errorf("no %q:\n%s", want, out)
+		}
+	}
+	if spent, _, ok := m.past.flow(m.snap.Budgets[0].Instances[0].Instance); !ok || spent != 50 {
+		t.Errorf("spent %v a second, want 50", spent)
+	}
+	for i := range 200 {
+		look(time.Duration(i+11)*time.Second, 600, 1090, 1010, 1050)
+	}
+	if out := m.render(); !strings.Contains(out, "no calls") || len(m.past.looks) > topLooks {
+		t.Errorf("a minute without calls:\n%s", out)
+	}
+	look(220*time.Second, 0, 3, 1, 0)
+	if out := m.render(); !strings.Contains(out, "75.0% admitted") || !strings.Contains(out, "at once") {
+		t.Errorf("started anew:\n%s", out)
+	}
+}
+
+// TestTopTellsNews: transfers in both directions, what operators do, and why there is nothing to tell; 200 at the most.
+func TestTopTellsNews(t *testing.T) {
+	m := newTopModel(t.Context(), nil, time.Second)
+	m.seen, m.snap, m.width, m.height = true, fakeSnapshot(), 200, 60
+	m.press("5")
+	for range newsKept + 10 {
+		m.Update(eventMsg{event: api.Event{Kind: "member", Record: api.AuditRecord{What: "joined", Peer: "n9"}}})
+	}
+	for _, e := range []api.Event{
+		{Kind: "transfer", Record: api.AuditRecord{What: "in", Peer: "n2", Instance: "pot", Tokens: 1500}},
+		{Kind: "transfer", Record: api.AuditRecord{What: "out", Peer: "n3", Instance: "tenant-day/a%2Fb", Shares: 10_000_000}},
+		{Kind: "claim", Record: api.AuditRecord{Peer: "n4", Instance: "pot", Tokens: 7}},
+		{Kind: "freeze", Record: api.AuditRecord{What: "freeze", By: "alice\x1b[2J", Why: "loops"}},
+	} {
+		m.Update(eventMsg{event: e})
+	}
+	out := m.render()
+	for _, want := range []string{"n2 → fake  1,500 rights of pot", "fake → n3  1.00% of shares of tenant-day/a/b", "7 rights of pot came back from n4", `freeze by alice\x1b[2J because: loops`, "joined n9"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q:\n%s", want, out)
+		}
+	}
+	if len(m.news) != newsKept {
+		t.Errorf("%d are kept", len(m.news))
+	}
+	m.Update(eventMsg{err: errors.New("operators only")})
+	if out := m.render(); !strings.Contains(out, "none are told: operators only") {
+		t.Error(out)
 	}
 }
 
