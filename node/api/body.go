@@ -38,7 +38,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, buf *[]byte) (
 		b = make([]byte, 0, need)
 	}
 	defer func() { *buf = b }()
-	// net/http waits for a body for ever. A body that came with its headers pays two moves of a timer, some 0.2 µs.
+	// net/http waits for a body for ever.
 	rc := http.NewResponseController(w)
 	if r.ContentLength != 0 {
 		s.setReadDeadline(rc, time.Now().Add(s.bodyTimeout))

@@ -55,8 +55,16 @@ type admitBody struct {
 // decodeAdmit reads and checks the body of POST /v1/admit.
 func decodeAdmit(body []byte, req *admit.Request) error {
 	var b admitBody
-	if err := decodeJSON(body, &b); err != nil {
-		return err
+	var tokens []policy.Amount
+	if !quickAdmit(body, &b, &tokens) {
+		b = admitBody{}
+		err := decodeJSON(body, &b)
+		if err == nil {
+			tokens, err = b.Tokens.amounts("tokens")
+		}
+		if err != nil {
+			return err
+		}
 	}
 	r := admit.Request{
 		Call: policy.Call{
@@ -65,10 +73,8 @@ func decodeAdmit(body []byte, req *admit.Request) error {
 		},
 		Wait: admit.UseClassDefault, IdempotencyKey: b.IdempotencyKey,
 	}
+	r.Tokens = tokens
 	var err error
-	if r.Tokens, err = b.Tokens.amounts("tokens"); err != nil {
-		return err
-	}
 	if b.Wait != "" {
 		if r.Wait, err = parseDuration("wait", b.Wait, 0); err != nil {
 			return err
@@ -102,11 +108,14 @@ type settleBody struct {
 // decodeSettle reads and checks the body of POST /v1/settle.
 func decodeSettle(body []byte) (id string, s admit.Settlement, u *admit.Upstream, err error) {
 	var b settleBody
-	if err := decodeJSON(body, &b); err != nil {
-		return "", s, nil, err
-	}
-	if s.Used, err = b.Used.amounts("used"); err != nil {
-		return "", s, nil, err
+	if !quickSettle(body, &b, &s.Used) {
+		b = settleBody{}
+		if err = decodeJSON(body, &b); err == nil {
+			s.Used, err = b.Used.amounts("used")
+		}
+		if err != nil {
+			return "", s, nil, err
+		}
 	}
 	if b.Usage != nil {
 		if s.Usage, err = b.Usage.counts(); err != nil {

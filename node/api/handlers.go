@@ -31,7 +31,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("X-Swarmpurse-Backpressure", strconv.Itoa(answer.Level))
+	w.Header()[headerBackpressure] = levelHeader(answer.Level)
 	status := http.StatusOK
 	if !answer.Verdict.Admitted() {
 		status = http.StatusTooManyRequests

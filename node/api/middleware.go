@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/swarmpurse/swarmpurse/node/caller"
+	"github.com/swarmpurse/swarmpurse/policy"
 )
 
 // handle mounts a path: fence, method, handler, errors in our form, panics, metrics, access log.
@@ -218,11 +219,23 @@ func (r *recorder) status() int {
 
 var jsonType = []string{"application/json"}
 
+// netHTTPCounts is how long an answer may be that net/http says the length of by itself.
+const netHTTPCounts = 2048
+
+const headerBackpressure = "X-Swarmpurse-Backpressure"
+
+// levels are the values of that header.
+var levels = [policy.MaxLevel + 1][]string{{"0"}, {"1"}, {"2"}, {"3"}}
+
+func levelHeader(level int) []string { return levels[min(max(level, 0), policy.MaxLevel)] }
+
 // writeBody sends a whole JSON answer. A client that is gone is nobody's error.
 func writeBody(w http.ResponseWriter, status int, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	if len(body) > netHTTPCounts {
+		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	}
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
 }

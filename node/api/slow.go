@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync/atomic"
+	"time"
 )
 
 // Handshakes and headers that do not come in time have no handler that could count them: net/http closes the connection.
@@ -17,14 +18,37 @@ import (
 type watched struct {
 	net.Conn
 	late, answered atomic.Bool
+	reads, writes  lazyTime
 }
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
+	for n == 0 && err != nil && w.reads.early(err, w.Conn.SetReadDeadline) {
+		n, err = w.Conn.Read(p)
+	}
 	if err != nil && errors.Is(err, os.ErrDeadlineExceeded) {
 		w.late.Store(true)
 	}
 	return n, err
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	for err != nil && w.writes.early(err, w.Conn.SetWriteDeadline) {
+		var more int
+		more, err = w.Conn.Write(p[n:])
+		n += more
+	}
+	return n, err
+}
+
+func (w *watched) SetReadDeadline(t time.Time) error { return w.reads.set(t, w.Conn.SetReadDeadline) }
+func (w *watched) SetWriteDeadline(t time.Time) error {
+	return w.writes.set(t, w.Conn.SetWriteDeadline)
+}
+
+func (w *watched) SetDeadline(t time.Time) error {
+	return errors.Join(w.SetReadDeadline(t), w.SetWriteDeadline(t))
 }
 
 // watching makes the connections of a listener watched ones.
