@@ -43,16 +43,20 @@ func newSimSoakCommand(a *app) *cobra.Command {
 	var seeds, each, jobs, shrinks int
 	var first uint64
 	c := &cobra.Command{
-		Use:   "soak",
+		Use:   "soak [SCENARIO]...",
 		Short: "Run many seeds of random faults, and of each scenario that ships",
 		Long: `Run scenarios that are drawn from seeds (few nodes; random calls, policies and faults), and some seeds of each
 scenario that ships, the swarm alone. Only invariants count, no bounds: nothing may be overspent, lost or
 stuck, and one run in fifty is made twice and must be the same, event by event. What fails is told at once,
-with its seed and the command that runs it again; for the first ones a smaller run that fails is looked for.`,
+with its seed and the command that runs it again; for the first ones a smaller run that fails is looked for.
+With scenarios, by name or file, only those are run; random ones beside them if --seeds is given.`,
 		Example: `  swarmpurse sim soak --seeds 200 --each 2
-  swarmpurse sim soak --first 5001 --seeds 1000 --each 0`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+  swarmpurse sim soak --first 5001 --seeds 1000 --each 0
+  swarmpurse sim soak steady mass-crash --each 5`,
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if len(names) > 0 && !cmd.Flags().Changed("seeds") {
+				seeds = 0
+			}
 			if seeds < 0 || each < 0 || seeds+each == 0 {
 				return usageError("--seeds is %d and --each %d: there is nothing to run", seeds, each)
 			}
@@ -62,7 +66,20 @@ with its seed and the command that runs it again; for the first ones a smaller r
 			if shrinks < 0 {
 				return usageError("--shrink is %d: it must be 0 or more", shrinks)
 			}
-			s := newSoak(first, seeds, each)
+			for i, name := range names {
+				if slices.Contains(names[:i], name) {
+					return usageError("%s is named twice", clean(name))
+				}
+				if _, err := a.scenario(name, &simEdits{}); err != nil { // before the first run
+					return err
+				}
+			}
+			if len(names) == 0 {
+				for _, f := range scenario.Shipped() {
+					names = append(names, f.Name)
+				}
+			}
+			s := newSoak(names, first, seeds, each)
 			scenarioOf := func(i int, sets []string) (*scenario.Scenario, error) {
 				return a.scenario(s.name(i), &simEdits{seed: s.runs[i].seed, seedGiven: true, set: sets})
 			}
@@ -101,7 +118,7 @@ with its seed and the command that runs it again; for the first ones a smaller r
 		},
 	}
 	c.Flags().IntVar(&seeds, "seeds", 2000, "how many random scenarios")
-	c.Flags().IntVar(&each, "each", 20, "how many seeds of each scenario that ships")
+	c.Flags().IntVar(&each, "each", 20, "how many seeds of each scenario that ships, or is named")
 	c.Flags().Uint64Var(&first, "first", 1, "the first seed")
 	c.Flags().IntVar(&shrinks, "shrink", 3, "for how many runs that fail a smaller one is looked for")
 	c.Flags().IntVar(&jobs, "jobs", runtime.NumCPU(), "how many runs are made at a time")
@@ -121,7 +138,7 @@ type soakRun struct {
 	twice bool
 }
 
-func newSoak(first uint64, seeds, each int) *soak {
+func newSoak(names []string, first uint64, seeds, each int) *soak {
 	s := &soak{hashes: map[soakRun]string{}}
 	plan := func(name string, n, twice int) {
 		for i := range n {
@@ -134,8 +151,8 @@ func newSoak(first uint64, seeds, each int) *soak {
 		s.scenarios = append(s.scenarios, soaked{Scenario: name, Failures: []soakFailure{}})
 	}
 	// Those that ship take longest: they go first, so that all processors stay busy to the end.
-	for _, f := range scenario.Shipped() {
-		plan(f.Name, each, max(1, each))
+	for _, name := range names {
+		plan(name, each, max(1, each))
 	}
 	plan(randomScenario, seeds, soakTwice)
 	return s

@@ -103,7 +103,7 @@ FAILED
 
 // TestSoak: each way to fail is told once, with the command that shows it.
 func TestSoak(t *testing.T) {
-	s := newSoak(5, 2, 0)
+	s := newSoak(nil, 5, 2, 0)
 	var random []int
 	for i := range s.runs {
 		if s.name(i) == randomScenario {
