@@ -191,6 +191,7 @@ func spin(b *testing.B, n *node, next func(g, i int) *Request) {
 //	different  each goroutine draws on an instance of its own (and all on the pool, with three budgets)
 //	1000       each goroutine goes through its part of the instances of 1,000 tenants
 func BenchmarkDecide(b *testing.B) {
+	cores := runtime.GOMAXPROCS(0) // which takes a lock
 	for _, draws := range []int{1, 3} {
 		calls := benchCalls(draws, 1000)
 		for _, k := range []struct {
@@ -200,7 +201,7 @@ func BenchmarkDecide(b *testing.B) {
 			{"same", func(int, int) *Request { return calls[0] }},
 			{"different", func(g, _ int) *Request { return calls[g] }},
 			{"1000", func(g, i int) *Request {
-				part := len(calls) / runtime.GOMAXPROCS(0)
+				part := len(calls) / cores
 				return calls[g*part+i%part]
 			}},
 		} {
@@ -356,6 +357,7 @@ rules:
 
 // BenchmarkDecideEconomy is BenchmarkDecide with all of the economy on, for one tenant, and for 1,000 in turn.
 func BenchmarkDecideEconomy(b *testing.B) {
+	cores := runtime.GOMAXPROCS(0)
 	for _, draws := range []int{1, 3} {
 		calls := benchCalls(draws, 1000)
 		decide := func(name string, next func(g, i int) *Request) {
@@ -376,7 +378,7 @@ func BenchmarkDecideEconomy(b *testing.B) {
 		}
 		decide(fmt.Sprintf("budgets=%d", draws), func(g, _ int) *Request { return calls[g] })
 		decide(fmt.Sprintf("budgets=%d/1000", draws), func(g, i int) *Request {
-			part := len(calls) / runtime.GOMAXPROCS(0)
+			part := len(calls) / cores
 			return calls[g*part+i%part]
 		})
 	}

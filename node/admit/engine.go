@@ -23,7 +23,7 @@ type Config struct {
 	// Zone is where the node runs; "" for nowhere.
 	Zone string
 	// MaxRecords bounds the decisions that are remembered, and so the open reservations. 0 means the
-	// constant MaxRecords, which is the most. Each takes 256 bytes and what it keeps of the call's strings.
+	// constant MaxRecords, which is the most. Each takes 260 bytes and what it keeps of the call's strings.
 	MaxRecords int
 	// Shards is in how many parts records are kept, each with a lock of its own: a power of two. 0 means 64, which is the
 	// most and takes 47 kB; fewer are for a process that drives many engines from one goroutine.

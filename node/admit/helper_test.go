@@ -406,10 +406,10 @@ func (n *node) checkShards() {
 		}
 		onWheel := 0
 		for b, i := range s.wheel.heads {
-			for prev := int32(-1); i >= 0; prev, i = i, s.rec(i).next {
+			for prev := int32(-1); i >= 0; prev, i = i, s.links[i].next {
 				r := visit("wheel", i)
 				onWheel++
-				if r.prev != prev || int(r.bucket) != b || r.state != Reserved && r.state != Expired {
+				if s.links[i].prev != prev || int(s.links[i].bucket) != b || r.state != Reserved && r.state != Expired {
 					n.w.t.Fatalf("record %d/%d is wrong on the wheel: %+v", k, i, r)
 				}
 			}
@@ -419,7 +419,7 @@ func (n *node) checkShards() {
 		}
 		for _, l := range []*list{&s.refused, &s.done} {
 			count := int32(0)
-			for i := l.head; i >= 0; i = s.rec(i).next {
+			for i := l.head; i >= 0; i = s.links[i].next {
 				r := visit("ended", i)
 				count++
 				if (r.state == Refused) != (l == &s.refused) || r.state == Reserved || r.state == Expired {

@@ -10,7 +10,6 @@ func TestHotFieldsLieTogether(t *testing.T) {
 	var b bound
 	var r Request
 	var g gate
-	var rec record
 	one := unsafe.Offsetof(b.one)
 	for _, c := range []struct {
 		what string
@@ -26,10 +25,6 @@ func TestHotFieldsLieTogether(t *testing.T) {
 			unsafe.Offsetof(r.TTL), unsafe.Offsetof(r.IdempotencyKey) + 8, unsafe.Offsetof(r.AsIs),
 		}},
 		{"a gate", 1, []uintptr{unsafe.Offsetof(g.closed), unsafe.Offsetof(g.price), unsafe.Offsetof(g.left), unsafe.Offsetof(g.level), unsafe.Offsetof(g.frozen)}},
-		{"a record of one draw", 3, []uintptr{
-			0, unsafe.Offsetof(rec.bound), unsafe.Offsetof(rec.note), unsafe.Offsetof(rec.outcome), unsafe.Offsetof(rec.tenant), unsafe.Offsetof(rec.model), unsafe.Offsetof(rec.prices),
-			unsafe.Offsetof(rec.few), unsafe.Offsetof(rec.few) + unsafe.Sizeof(held{}) - 8,
-		}},
 	} {
 		lines := map[uintptr]bool{}
 		for _, at := range c.at {
@@ -39,7 +34,10 @@ func TestHotFieldsLieTogether(t *testing.T) {
 			t.Errorf("%s is on %d cache lines, it was on %d", c.what, len(lines), c.most)
 		}
 	}
-	if n := unsafe.Sizeof(rec); n != 256 {
+	if n := unsafe.Sizeof(record{}); n != 248 {
 		t.Errorf("a record takes %d bytes", n)
+	}
+	if n := unsafe.Offsetof(record{}.few) + unsafe.Sizeof(held{}); n > 3*64 {
+		t.Errorf("what is written of a record with one draw takes %d bytes", n)
 	}
 }

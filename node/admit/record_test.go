@@ -10,12 +10,6 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 )
 
-func TestRecordSize(t *testing.T) {
-	if s := unsafe.Sizeof(record{}); s != 256 {
-		t.Errorf("a record has %d bytes: see the comment on its type", s)
-	}
-}
-
 const plenty = preamble + `
 budgets:
   - {name: day, token: compute, supply: {window: 24h, amount: 1G}}

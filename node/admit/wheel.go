@@ -21,8 +21,7 @@ func (w *wheel) reset(now ledger.Instant) {
 
 // schedule has due bring record i at the first second that is not before at.
 func (s *shard) schedule(i int32, at ledger.Instant) {
-	r := s.rec(i)
-	r.due = at
+	s.rec(i).due = at
 	w := &s.wheel
 	sec := max((int64(at)+999)/1000, w.at+1)
 	b := sec % wheelSize
@@ -30,22 +29,23 @@ func (s *shard) schedule(i int32, at ledger.Instant) {
 		block := min(sec/wheelSize, w.at/wheelSize+wheelSize-1) // farther ones go in again when that block begins
 		b = wheelSize + block%wheelSize
 	}
-	r.bucket, r.prev, r.next = int16(b), -1, w.heads[b]
-	if r.next >= 0 {
-		s.rec(r.next).prev = i
+	l := &s.links[i]
+	l.bucket, l.prev, l.next = int16(b), -1, w.heads[b]
+	if l.next >= 0 {
+		s.links[l.next].prev = i
 	}
 	w.heads[b] = i
 }
 
 func (s *shard) unschedule(i int32) {
-	r := s.rec(i)
-	if r.prev >= 0 {
-		s.rec(r.prev).next = r.next
+	l := &s.links[i]
+	if l.prev >= 0 {
+		s.links[l.prev].next = l.next
 	} else {
-		s.wheel.heads[r.bucket] = r.next
+		s.wheel.heads[l.bucket] = l.next
 	}
-	if r.next >= 0 {
-		s.rec(r.next).prev = r.prev
+	if l.next >= 0 {
+		s.links[l.next].prev = l.prev
 	}
 }
 
@@ -74,11 +74,10 @@ func (s *shard) advance(now ledger.Instant, f func(i int32)) {
 		}
 		w.at++
 		for i := w.heads[w.at%wheelSize]; i >= 0; {
-			r := s.rec(i)
-			next := r.next
-			if r.due > now {
+			next, due := s.links[i].next, s.rec(i).due
+			if due > now {
 				s.unschedule(i) // at the edge of what the wheel holds, or rounded
-				s.schedule(i, r.due)
+				s.schedule(i, due)
 			} else {
 				f(i)
 			}
@@ -92,9 +91,8 @@ func (s *shard) spread(bucket int64) {
 	i := s.wheel.heads[bucket]
 	s.wheel.heads[bucket] = -1
 	for i >= 0 {
-		r := s.rec(i)
-		next := r.next
-		s.schedule(i, r.due)
+		next := s.links[i].next
+		s.schedule(i, s.rec(i).due)
 		i = next
 	}
 }
@@ -109,9 +107,8 @@ func (s *shard) rebuild(at int64) {
 	w.at = at
 	for _, i := range old {
 		for i >= 0 {
-			r := s.rec(i)
-			next := r.next
-			s.schedule(i, r.due)
+			next := s.links[i].next
+			s.schedule(i, s.rec(i).due)
 			i = next
 		}
 	}
@@ -120,7 +117,7 @@ func (s *shard) rebuild(at int64) {
 // stepped follows a clock that was put forward by some ms: what is reserved keeps the time that it was given.
 func (s *shard) stepped(now ledger.Instant, by ledger.Millis) {
 	for _, i := range s.wheel.heads {
-		for ; i >= 0; i = s.rec(i).next {
+		for ; i >= 0; i = s.links[i].next {
 			s.rec(i).due += ledger.Instant(by)
 		}
 	}
@@ -131,7 +128,7 @@ func (s *shard) stepped(now ledger.Instant, by ledger.Millis) {
 // the first place, though the clock says that it was made in the future.
 func (s *shard) rewind(now ledger.Instant) {
 	for _, i := range s.wheel.heads {
-		for ; i >= 0; i = s.rec(i).next {
+		for ; i >= 0; i = s.links[i].next {
 			r := s.rec(i)
 			left := ledger.Instant(r.ttl)
 			if r.state == Expired {
