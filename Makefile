@@ -11,7 +11,7 @@ VCS      := $(shell git status --porcelain >/dev/null 2>&1 && echo auto || echo 
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test generate ci bench fuzz lint fmt race smoke sim-soak sim-canaries check-deep chaos openai-node clean
+.PHONY: help demo build static test generate ci bench fuzz lint fmt race smoke sim-soak sim-canaries check-deep chaos openai-node clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -22,6 +22,11 @@ demo: build ## Run a swarm here for a minute and judge it. TRACE=file.csv SPEED=
 build: ## Build bin/swarmpurse
 	@echo "building bin/swarmpurse"
 	@$(GO) build -buildvcs=$(VCS) -o bin/swarmpurse ./cmd/swarmpurse
+
+static: ## Build bin/swarmpurse without the C library, for any Linux of this kind of processor
+	CGO_ENABLED=0 $(GO) build -buildvcs=$(VCS) -trimpath -ldflags='-s -w' -o bin/swarmpurse ./cmd/swarmpurse
+	@if ldd bin/swarmpurse >/dev/null 2>&1; then echo "bin/swarmpurse is not static" >&2; exit 1; fi
+	@bin/swarmpurse version
 
 test: ## Run all tests
 	$(GO) test ./...

@@ -58,6 +58,27 @@ func (n *Node) ask(ctx context.Context, f op) error { return n.run(ctx, n.inputs
 // look runs f, which gives the replica no input, in the loop and waits for it. It does not wait for the disk.
 func (n *Node) look(f op) error { return n.run(context.Background(), n.looks, f) }
 
+// Alive says whether the loop that owns the replica still takes work, by giving it some: nil once that is done. It waits while there is no room for more. An
+// error is of ctx, or says that the node is stopped.
+func (n *Node) Alive(ctx context.Context) error {
+	done := make(chan struct{})
+	select {
+	case n.looks <- func(ledger.Instant) { close(done) }:
+	case <-n.stopped:
+		return errStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-n.stopped:
+		return errStopped
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 func (n *Node) run(ctx context.Context, ch chan<- op, f op) error {
 	done := make(chan struct{})
 	if err := n.submit(ch, func(now ledger.Instant) { f(now); close(done) }); err != nil {

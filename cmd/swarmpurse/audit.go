@@ -82,7 +82,7 @@ func mib(n int64) float64 { return float64(n) / (1 << 20) }
 
 func newAuditShowCommand(a *app) *cobra.Command {
 	var q api.AuditQuery
-	var since, until string
+	var within timeRange
 	c := a.withClient(&cobra.Command{
 		Use:   "show",
 		Short: "Show records of a node's audit log, the latest by default",
@@ -93,12 +93,8 @@ swarmpurse explain ID shows all of one decision.`,
   swarmpurse audit show --trace 4bf92f3577b34da6a3ce929d0e0e4736 -o json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			now := time.Now()
 			var err error
-			if q.Since, err = moment("since", since, now); err != nil {
-				return err
-			}
-			if q.Until, err = moment("until", until, now); err != nil {
+			if q.Since, q.Until, err = within.read(time.Now()); err != nil {
 				return err
 			}
 			client, ctx, done, err := a.client(cmd, 0)
@@ -127,24 +123,8 @@ swarmpurse explain ID shows all of one decision.`,
 	f.StringVar(&q.Caller, "caller", "", "`name` of the caller's key that the call came with")
 	f.StringVar(&q.Verdict, "decision", "", "admit, degrade, defer or deny")
 	f.StringVar(&q.Code, "code", "", "reason `code`, as in budget_exhausted")
-	f.StringVar(&since, "since", "", "a `time`, as in 2026-01-02T15:04:05Z, or how long ago, as in 1h")
-	f.StringVar(&until, "until", "", "a `time`, as in 2026-01-02T15:04:05Z, or how long ago, as in 10m")
+	within.flags(f, "records of what happened")
 	return c
-}
-
-// moment reads a time, or how long ago it was; "" is none.
-func moment(flag, s string, now time.Time) (time.Time, error) {
-	if s == "" {
-		return time.Time{}, nil
-	}
-	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
-		return now.Add(-d), nil
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return t, usageError("--%s is %q: write a time as in 2026-01-02T15:04:05Z, or how long ago as in 1h", flag, s)
-	}
-	return t, nil
 }
 
 func printAuditRecords(w *strings.Builder, list []api.AuditRecord) {

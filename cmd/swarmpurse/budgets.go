@@ -49,27 +49,6 @@ OVERSPEND must be 0 on hard ceilings. STALE is the age of the oldest word from a
 	return a.withClient(c)
 }
 
-func (a *app) completeBudgets(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	a.timeout = time.Second
-	client, ctx, done, err := a.client(cmd, 0)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	defer done()
-	list, err := client.Budgets(ctx)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveError
-	}
-	names := make([]string, len(list))
-	for i, b := range list {
-		names[i] = b.Name
-	}
-	return names, cobra.ShellCompDirectiveNoFileComp
-}
-
 func printBudgets(w *strings.Builder, list []api.Budget) {
 	if len(list) == 0 {
 		w.WriteString("the policy has no budgets\n")

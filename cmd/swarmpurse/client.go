@@ -32,6 +32,7 @@ func (a *app) withClient(c *cobra.Command) *cobra.Command {
 	f.StringVar(&a.keyFile, "key", "", "`file` with a caller's key (default $SWARMPURSE_KEY, else the file $SWARMPURSE_KEY_FILE)")
 	f.StringVar(&a.ca, "ca", "", "PEM `file` of the authorities that vouch for nodes (default $SWARMPURSE_CA, else the system's)")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long to wait for the node's answer")
+	_ = c.RegisterFlagCompletionFunc("node", a.completeNodes)
 	return a.withOutput(c)
 }
 

@@ -160,6 +160,7 @@ func TestServiceManagerIsTold(t *testing.T) {
 		return string(b[:n])
 	}
 	t.Setenv("NOTIFY_SOCKET", at.Name)
+	t.Setenv("WATCHDOG_USEC", "200000")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	code := make(chan int, 1)
@@ -169,8 +170,17 @@ func TestServiceManagerIsTold(t *testing.T) {
 	if got := hear(); got != "READY=1" {
 		t.Errorf("told %q", got)
 	}
+	for range 2 {
+		if got := hear(); got != "WATCHDOG=1" {
+			t.Errorf("told %q", got)
+		}
+	}
 	stop()
-	if got := hear(); got != "STOPPING=1" {
+	got := hear()
+	for got == "WATCHDOG=1" {
+		got = hear()
+	}
+	if got != "STOPPING=1" {
 		t.Errorf("told %q", got)
 	}
 	if c := <-code; c != 0 {

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/swarmpurse/swarmpurse/cmd/swarmpurse/tables"
-	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
 )
 
@@ -89,13 +88,13 @@ func countedHow(how string) string {
 	switch how {
 	case "":
 		return ""
-	case admit.Bounded.String():
+	case "bound":
 		return " (a bound by its bytes, as far more was left: not counted)"
-	case admit.AskedFor.String():
+	case "upstream":
 		return " (counted by the upstream)"
-	case admit.Tokenized.String():
+	case "tokenizer":
 		return " (counted by the model's tokenizer)"
-	case admit.Estimated.String():
+	case "estimate":
 		return " (estimated by another model's tokenizer)"
 	}
 	return " (" + clean(how) + ")"

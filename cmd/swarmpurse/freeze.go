@@ -56,6 +56,7 @@ operators at two nodes the one that came later has his will, and one that sees t
 func (a *app) withFrozen(c *cobra.Command, q *api.FreezeRequest) *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&q.Instance, "instance", "", "one `instance` of a budget, as in swarmpurse budgets: gpu-pool, tenant-day/search")
+	_ = c.RegisterFlagCompletionFunc("instance", a.completeInstances)
 	f.StringVar(&q.Tenant, "tenant", "", "all calls of a `tenant`, or those of --agent in it")
 	f.StringVar(&q.Agent, "agent", "", "all calls of an `agent`")
 	f.StringVar(&q.Why, "why", "", "the reason: callers are told, and every node's log")

@@ -34,7 +34,8 @@ yet is enrolled by its key, at any node. --all enrols all nodes that the one whi
 for those that were expelled: before a policy with trust.enrol is applied for the first time.`,
 		Example: `  swarmpurse keys enrol n7 --node-key ed25519:3b6a… --sign-with alice.key
   swarmpurse keys enrol --all --sign-with alice.key`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: a.completeMember,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all != (len(args) == 0) || all && q.Key != "" {
 				return usageError("name one node, or write --all alone")
@@ -59,8 +60,9 @@ func newExpelCommand(a *app) *cobra.Command {
 An expelled node is no peer any more, while it runs as well: nobody takes anything of it, and its guardians, where there are any, take its
 rights over when its lease is over. What its rows have said until then stays. Stop it, and take it off the list of members. It is named by its name alone,
 which is about all its keys, or with --node-key. To take it back, enrol it again.`,
-		Example: `  swarmpurse keys expel n7 --why "stolen laptop" --sign-with alice.key`,
-		Args:    cobra.ExactArgs(1),
+		Example:           `  swarmpurse keys expel n7 --why "stolen laptop" --sign-with alice.key`,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: a.completeMember,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q.Node = args[0]
 			return a.sayEnrolled(cmd, q, func(list []api.EnrolledNode) ([]api.EnrolledNode, error) { return toExpel(list, &q) })

@@ -35,7 +35,8 @@ and no node alive has heard of that, say nothing of those rights in --stock: the
 		Example: `  swarmpurse members remove n3
   swarmpurse members remove n3 --dead --stock tenant-day/search=120k --why "host burnt"
   swarmpurse members remove n2 n3 --dead --yes-i-mean n2 --yes-i-mean n3`,
-		Args: cobra.MinimumNArgs(1),
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: a.completeMembers,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if q.Stock, err = stated("stock", stock); err != nil {

@@ -112,6 +112,13 @@ func newNodeCommand(a *app) *cobra.Command {
 		}
 		tell(daemon.SdNotifyReady)
 		defer context.AfterFunc(cmd.Context(), func() { tell(daemon.SdNotifyStopping) })()
+		if every, err := daemon.SdWatchdogEnabled(false); err != nil {
+			return usageError("the service manager's watchdog: %w", err)
+		} else if every > 0 {
+			ctx, stop := context.WithCancel(context.WithoutCancel(cmd.Context()))
+			defer stop()
+			go feedWatchdog(ctx, every, n.Alive, tell)
+		}
 		go func() {
 			for range hup {
 				err := errors.Join(n.Reload(cmd.Context()), reloadLevel(least, f, a.getenv, config, level))

@@ -20,8 +20,8 @@ func TestReadme(t *testing.T) {
 		"git clone https://github.com/swarmpurse/swarmpurse && cd swarmpurse": "this is that directory",
 		"make build && export PATH=$PWD/bin:$PATH":                            "make smoke builds it so, in make ci",
 		"make demo": "a minute and a half: make smoke, in make ci, is the same for 20 s",
-		"go install github.com/swarmpurse/swarmpurse/cmd/swarmpurse@latest": "TestInstall installs what is here; this is what was published",
-		"make static": "TestStatic runs it",
+		"go install github.com/swarmpurse/swarmpurse/cmd/swarmpurse@latest": "it installs what was published; go install ./cmd/swarmpurse is make build to another place",
+		"make static": "without cgo all is compiled anew, a minute and a half; it checks itself",
 	}
 	r.shorter = map[string]string{}
 	for line, less := range map[string][2]string{

@@ -26,7 +26,7 @@ tenant's own.`
 
 func newReportCommand(a *app) *cobra.Command {
 	var q api.ReportQuery
-	var since, until string
+	var within timeRange
 	var asCSV, swarm bool
 	c := a.withClient(&cobra.Command{
 		Use:   "report",
@@ -36,12 +36,8 @@ func newReportCommand(a *app) *cobra.Command {
   swarmpurse report --by tenant,model --since 2026-11-01T00:00:00Z --until 2026-12-01T00:00:00Z --csv > november.csv`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			now := time.Now()
 			var err error
-			if q.Since, err = moment("since", since, now); err != nil {
-				return err
-			}
-			if q.Until, err = moment("until", until, now); err != nil {
+			if q.Since, q.Until, err = within.read(time.Now()); err != nil {
 				return err
 			}
 			for _, f := range q.By {
@@ -82,8 +78,7 @@ func newReportCommand(a *app) *cobra.Command {
 	})
 	f := c.Flags()
 	f.StringSliceVar(&q.By, "by", api.ReportFields, "`fields` to add up by: day, tenant, agent, model")
-	f.StringVar(&since, "since", "", "calls that ended since a `time`, as in 2026-01-02T15:04:05Z, or how long ago, as in 24h")
-	f.StringVar(&until, "until", "", "and before a `time`")
+	within.flags(f, "calls that ended")
 	f.StringVar(&q.Tenant, "tenant", "", "`name` of a tenant, for its spending only")
 	f.BoolVar(&swarm, "swarm", false, "add up all members that are alive, not only the node")
 	f.BoolVar(&asCSV, "csv", false, "CSV, with a line for each budget of a row")
