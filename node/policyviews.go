@@ -72,15 +72,15 @@ func (n *Node) viewTrial() *api.Trial {
 	return c
 }
 
-// noPast names models of which calls of the candidate ended and were compared with nothing.
-func noPast(list []admit.Drifts) (models []string) {
+// noPast counts calls of the candidate that ended and were compared with nothing, by model.
+func noPast(list []admit.Drifts) (calls []api.NoPast) {
 	for _, d := range list {
 		if d.Usual < 0 && d.Free[1] > 0 {
-			models = append(models, d.Model)
+			calls = append(calls, api.NoPast{Model: d.Model, Calls: d.Free[1]})
 		}
 	}
-	slices.Sort(models)
-	return models[:min(len(models), api.MaxNoPast)]
+	slices.SortFunc(calls, func(a, b api.NoPast) int { return strings.Compare(a.Model, b.Model) })
+	return calls[:min(len(calls), api.MaxNoPast)]
 }
 
 func viewArm(c *rollout.Counts) api.Arm {

@@ -16,8 +16,8 @@ func TestNoPast(t *testing.T) {
 		{Model: "new", Usual: -1, Free: [2]int64{0, 3}}, {Model: "stable's", Usual: -1, Free: [2]int64{5, 0}},
 		{Model: "known since", Usual: 90, Free: [2]int64{32, 1}}, {Model: "another", Usual: -1, Free: [2]int64{1, 1}},
 	}
-	if got := noPast(list); !slices.Equal(got, []string{"another", "new"}) {
-		t.Errorf("%q", got)
+	if got := noPast(list); !slices.Equal(got, []api.NoPast{{Model: "another", Calls: 1}, {Model: "new", Calls: 3}}) {
+		t.Errorf("%+v", got)
 	}
 	for i := range 2 * api.MaxNoPast {
 		list = append(list, admit.Drifts{Model: fmt.Sprint(i), Usual: -1, Free: [2]int64{0, 1}})

@@ -212,8 +212,8 @@ func printTrial(w *strings.Builder, t *api.Trial) {
 		table.AppendRow(row(x.name, count(x.arm.Calls), count(x.arm.Refused), partOf(x.arm.DenyRate), partOf(x.arm.P99Wait), above(x.arm.LongRate, x.arm.Outputs), above(x.arm.DearRate, x.arm.Costs)))
 	}
 	w.WriteString(table.Render() + "\n")
-	if len(t.NoPast) > 0 {
-		fmt.Fprintf(w, "no past: calls of %s are compared with nothing at this node, as nobody used it before\n", clean(strings.Join(t.NoPast, ", ")))
+	for _, x := range t.NoPast {
+		fmt.Fprintf(w, "no past: %s of the candidate's calls with model %s are compared with nothing at this node, which knows nothing of it, nor of the models that they named\n", count(x.Calls), clean(x.Model))
 	}
 }
 

@@ -61,11 +61,17 @@ type Trial struct {
 	Stable    Arm    `json:"stable"`
 	Candidate Arm    `json:"candidate"`
 	Nodes     int    `json:"nodes"` // whose counters these are, with their runs before
-	// NoPast are models whose calls are compared with nothing at the node that was asked, as nobody used them before, nor the ones that they
-	// stand for; at most MaxNoPast, in order of name.
-	NoPast []string `json:"no_past,omitempty"`
+	// NoPast counts calls of the candidate that are compared with nothing at the node that was asked: nothing is known of the model that they
+	// ran with, nor of the one that they named. At most MaxNoPast models, in order of name.
+	NoPast []NoPast `json:"no_past,omitempty"`
 	// Shadow is there for one that decides on nothing: what it would have decided otherwise. Stable and Candidate are empty then.
 	Shadow *Shadow `json:"shadow,omitempty"`
+}
+
+// NoPast is one model that calls ran with.
+type NoPast struct {
+	Model string `json:"model"`
+	Calls int64  `json:"calls"`
 }
 
 // MaxNoPast bounds Trial.NoPast.
