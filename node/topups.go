@@ -255,9 +255,10 @@ func (n *Node) watchTopUps(now ledger.Instant) {
 		if alive {
 			n.wantTopUps(now, k.holder.Node, k.holder)
 		}
-		if paced(&t.asked, k.holder.String(), now) { // who had it from the holder may know more
-			names := n.alive()
-			n.wantTopUps(now, names[n.rand.IntN(len(names))], k.holder)
+		if n.pooled.Load() && paced(&t.asked, k.holder.String(), now) { // who had it from the holder may know more
+			if names := n.alive(); len(names) > 0 {
+				n.wantTopUps(now, names[n.rand.IntN(len(names))], k.holder)
+			}
 		}
 		if alive && !h.said && now >= h.since+topUpsGrace {
 			h.said = true
