@@ -101,7 +101,11 @@ func (n *Node) decided(r *admit.Request, a admit.Answer, err error, begin time.T
 		return admit.Answer{}, err
 	}
 	n.metrics.Flags(a.Flags)
-	n.metrics.Decision(a.Verdict.String(), a.Code, a.Class, a.Excused(), a.Waited, time.Since(begin))
+	took := time.Since(begin)
+	n.metrics.Decision(a.Verdict.String(), a.Code, a.Class, a.Excused(), a.Waited, took)
+	if r.Trace.ID != [16]byte{} && !r.Trace.Quiet { // some tracer has it: ours or the caller's
+		n.metrics.Traced(a.Class, a.Waited, took, telemetry.TraceOf{ID: r.Trace.ID, Span: r.Trace.Span}, begin)
+	}
 	n.publishDecision(r, &a)
 	return a, nil
 }

@@ -251,7 +251,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	}
 	n.server, err = api.New(api.Options{
 		Node: n, Audit: n, Views: n, Events: n.events, Proxy: n.proxy, Keys: n, Callers: n.callers.Load,
-		Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}), TenantMetrics: n.tenantMetrics,
+		Metrics: promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{EnableOpenMetrics: true}), TenantMetrics: n.tenantMetrics,
 		Faults: o.Faults, Logger: n.part("http"), Registerer: o.Registry,
 	})
 	if err == nil && n.grpcLis != nil {

@@ -82,6 +82,8 @@ var bounds = [...]time.Duration{
 // histogram is a striped histogram of durations.
 type histogram struct {
 	slots []*histogramSlot
+	// examples are the last traced call of each bucket: see example.
+	examples [len(bounds) + 1]atomic.Pointer[example]
 }
 
 type histogramSlot struct {
@@ -101,13 +103,16 @@ func newHistogram(s *stripes) *histogram {
 // observe books d; a negative d, from a clock that stepped, counts as 0.
 func (h *histogram) observe(x stripe, d time.Duration) {
 	d = max(d, 0)
-	i := 0
+	s := h.slots[x]
+	s.buckets[bucketOf(d)].Add(1)
+	s.sum.Add(int64(d))
+}
+
+func bucketOf(d time.Duration) (i int) {
 	for i < len(bounds) && d > bounds[i] { // most are in one of the first
 		i++
 	}
-	s := h.slots[x]
-	s.buckets[i].Add(1)
-	s.sum.Add(int64(d))
+	return i
 }
 
 // metric sums the stripes up for a scrape.
@@ -128,5 +133,9 @@ func (h *histogram) metric(desc *prometheus.Desc, labels ...string) prometheus.M
 			cumulative[bounds[i].Seconds()] = count
 		}
 	}
-	return prometheus.MustNewConstHistogram(desc, count, time.Duration(sum).Seconds(), cumulative, labels...)
+	m := prometheus.MustNewConstHistogram(desc, count, time.Duration(sum).Seconds(), cumulative, labels...)
+	if list := h.exemplars(); len(list) > 0 {
+		return prometheus.MustNewMetricWithExemplars(m, list...)
+	}
+	return m
 }
