@@ -1,6 +1,9 @@
 package node
 
 import (
+	"errors"
+	"time"
+
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/telemetry"
@@ -25,8 +28,27 @@ func (n *Node) Retry(id string, f admit.Failed) (admit.Next, bool, error) {
 	if err != nil {
 		return admit.Next{}, false, err
 	}
-	return n.engine.Retry(n.now(), i, f)
+	for end := time.Now().Add(retryWithin); ; {
+		next, sent, err := n.engine.Retry(n.now(), i, f)
+		if !errors.Is(err, admit.ErrLater) {
+			return next, sent, err
+		}
+		f.Now = f.Now || !time.Now().Before(end)
+		pause := time.NewTimer(retryLook)
+		select {
+		case <-pause.C:
+		case <-n.stopped:
+			pause.Stop()
+			f.Now = true
+		}
+	}
 }
+
+// A call that fails over waits for this node's disk or guardians where it draws on a budget there that was not drawn on yet: for so long at the most, and looks so often.
+const (
+	retryWithin = time.Second
+	retryLook   = 5 * time.Millisecond
+)
 
 // lowered tells that the provider refused calls, and what is left of a rate; by is the peer that saw it, "" for this node.
 func (n *Node) lowered(id ledger.InstanceID, part float64, by string) {

@@ -160,7 +160,8 @@ type activation struct {
 	call   *Call
 	class  string
 	policy *Policy
-	chosen uint64 // see Policy.chosen
+	chosen uint64      // see Policy.chosen
+	kept   *activation // what draws keep of it, once one does
 }
 
 func (a *activation) Parent() cel.Activation { return nil }

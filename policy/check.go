@@ -40,6 +40,16 @@ func Check(p *Policy) []Warning {
 			drawn[w.Budget] = true
 		}
 	}
+	for _, u := range p.upstreams {
+		if u.drawn == nil {
+			continue
+		}
+		for _, w := range u.drawn.draws {
+			if drawn[w.Budget] = true; w.Budget.Zones != nil && !u.inside(&Place{Zones: w.Budget.Zones}) {
+				warn(w.pos, "upstream %q draws on budget %q, which is bound to %s, where it does not lie: no calls go there", u.Name, w.Budget.Name, zoneList(w.Budget.Zones))
+			}
+		}
+	}
 	for _, b := range p.budgets {
 		used[b.Token] = true
 	}

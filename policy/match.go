@@ -26,6 +26,8 @@ type Plan struct {
 	Place *Place
 	// Route says where the call may be sent; nil if the policy has no upstreams.
 	Route *Route
+	// Sites are, by Route's upstreams, the plan of a call that goes there: it draws on the upstream's budgets, too. nil where no upstream has some. They have no sites.
+	Sites []*Plan
 	// Retry says how the call may be tried again that its upstream did not run; nil: not at all.
 	Retry *Retry
 
@@ -88,7 +90,6 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 		}
 	}
 	by := InOrder
-	var kept *activation
 	for _, r := range p.rules {
 		if r.when != nil {
 			v, err := r.when.eval(a)
@@ -101,32 +102,9 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 		}
 		plan.Matched = true
 		plan.Rules = append(plan.Rules, r.name)
-		own := uint32(0) // draws of this rule
-		for _, w := range r.draws {
-			if i := slices.IndexFunc(plan.Draws, func(d Draw) bool { return d.Budget == w.Budget }); i >= 0 {
-				own |= 1 << i
-				continue
-			}
-			own |= 1 << len(plan.Draws)
-			d := Draw{Terms: w.Terms, Rule: r.name}
-			for i, per := range w.Budget.per {
-				v := per.value(c, class.Name)
-				if v == "" {
-					return nil, missing(w.Budget, i, r)
-				}
-				d.Values = append(d.Values, v)
-			}
-			if !w.Cost.plain {
-				if kept == nil {
-					kept = a.keep()
-				}
-				d.Terms = &Terms{Budget: w.Budget, Cost: w.Cost, matched: kept}
-			}
-			plan.Draws = append(plan.Draws, d)
-		}
-		if len(plan.Draws) > MaxDraws {
-			return nil, &RuleError{Pos: r.pos, Rule: r.name, Part: "draw",
-				Err: fmt.Errorf("with the rules before it, a call draws on %d budgets, at most %d are allowed", len(plan.Draws), MaxDraws)}
+		own, err := plan.drawn(r, a)
+		if err != nil {
+			return nil, err
 		}
 		if r.degrade != nil {
 			g := *r.degrade
@@ -145,10 +123,44 @@ func (p *Policy) Match(c *Call) (*Plan, error) {
 	}
 	plan.lift(a.call)
 	plan.locate(c)
-	plan.route(c, by)
-	plan.meter(c)
 	plan.Admit = plan.Matched || p.admit
+	plan.route(c, by)
+	if err := plan.sites(c, a); err != nil {
+		return nil, err
+	}
+	plan.meter(c)
 	return plan, nil
+}
+
+// drawn adds what a rule draws on, and returns which of the plan's draws that is.
+func (plan *Plan) drawn(r *rule, a *activation) (own uint32, err error) {
+	for _, w := range r.draws {
+		if i := slices.IndexFunc(plan.Draws, func(d Draw) bool { return d.Budget == w.Budget }); i >= 0 {
+			own |= 1 << i
+			continue
+		}
+		own |= 1 << len(plan.Draws)
+		d := Draw{Terms: w.Terms, Rule: r.name}
+		for i, per := range w.Budget.per {
+			v := per.value(a.call, a.class)
+			if v == "" {
+				return 0, missing(w.Budget, i, r)
+			}
+			d.Values = append(d.Values, v)
+		}
+		if !w.Cost.plain {
+			if a.kept == nil {
+				a.kept = a.keep()
+			}
+			d.Terms = &Terms{Budget: w.Budget, Cost: w.Cost, matched: a.kept}
+		}
+		plan.Draws = append(plan.Draws, d)
+	}
+	if len(plan.Draws) > MaxDraws {
+		return 0, &RuleError{Pos: r.pos, Rule: r.name, Part: "draw",
+			Err: fmt.Errorf("with the rules before it, a call draws on %d budgets, at most %d are allowed", len(plan.Draws), MaxDraws)}
+	}
+	return own, nil
 }
 
 // keep copies what is seen of a call, since the caller may reuse it.

@@ -19,6 +19,7 @@ import (
 type decoder struct {
 	document.Decoder
 	flags []string // names that expressions may look at
+	pools []pool   // what upstreams say of budgets
 }
 
 // Parse reads, checks and compiles one document. file is only its name, for errors. The error is an
@@ -121,6 +122,7 @@ func (d *decoder) document(p *Policy, root *yaml.Node, builtin bool) {
 	if n := f["experiments"]; n != nil {
 		d.experiments(p, n)
 	}
+	d.upstreamDraws(p)
 	if n := f["rules"]; n != nil {
 		d.rules(p, n)
 	}

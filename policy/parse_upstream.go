@@ -120,7 +120,28 @@ func (d *decoder) upstreams(p *Policy, n *yaml.Node) {
 				u.Latency = v
 			}
 		}
+		if f["draw"] != nil || f["cost"] != nil {
+			u.drawn = &rule{name: "upstream " + u.Name, pos: u.pos}
+			d.pools = append(d.pools, pool{u.drawn, f["draw"], f["cost"]})
+		}
 		p.upstreams = append(p.upstreams, u)
+	}
+}
+
+// pool is what an upstream says of budgets, which are read later.
+type pool struct {
+	of         *rule
+	draw, cost *yaml.Node
+}
+
+// upstreamDraws reads what calls draw on by the upstream that they go to. The budgets have been read.
+func (d *decoder) upstreamDraws(p *Policy) {
+	for _, x := range d.pools {
+		var list []*yaml.Node
+		if x.draw != nil {
+			list = d.Items(x.draw, "draw", "write a list of budgets, or leave the field out", MaxDraws)
+		}
+		d.draws(p, x.of, list, x.cost)
 	}
 }
 

@@ -112,6 +112,8 @@ var upstreamShape = &document.Shape{Name: "an upstream", Fields: []document.Fiel
 	{Name: "classes", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "The classes whose calls may go there. Absent: all."},
 	{Name: "data", Is: document.Schema{Names: true, Form: document.PatternForm}, Doc: "The data sets that may go there, by name, or by how names begin. Absent: all that its zones allow."},
 	{Name: "price", Is: document.Schema{One: upstreamPriceShape}, Doc: "What it takes, in money per million tokens."},
+	{Name: "draw", Is: document.Schema{Names: true, Form: document.NameForm}, Doc: "The budgets that calls draw on which go there, beside those of their rules: its own quota or pool. A call whose upstream has no room in them is tried at the next that may take it before it is refused; when it fails over, what it holds moves along."},
+	{Name: "cost", Is: document.Schema{Each: &document.Schema{Kind: "any"}}, Doc: "CEL by token type: what a call costs in those budgets, as in a rule. Default: by the token type's unit."},
 	{Name: "latency", Is: document.Duration, Doc: "How long it takes to begin its answer, as stated; nodes go by what they measure, and come back to this when that is old. Absent: it is tried and measured."},
 }}
 

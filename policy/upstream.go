@@ -22,6 +22,7 @@ type Upstream struct {
 	Latency time.Duration
 	Index   int // in the order of the document
 
+	drawn        *rule // what calls draw on that go there; nil for nothing
 	models, data []pattern
 	classes      []string
 	pos          Pos
@@ -117,6 +118,34 @@ func (plan *Plan) route(c *Call, by RouteBy) {
 		}
 		r.Why += ": see models, classes and data of its upstreams"
 	}
+}
+
+// sites makes the plans of calls by the upstreams that they go to, where those have budgets. Upstreams whose budgets bind calls to where they do not lie get none.
+func (plan *Plan) sites(c *Call, a *activation) error {
+	r := plan.Route
+	if r == nil || !slices.ContainsFunc(r.Upstreams, func(u *Upstream) bool { return u.drawn != nil }) {
+		return nil
+	}
+	to, astray := []*Upstream{}, []string{}
+	for _, u := range r.Upstreams {
+		s := *plan
+		s.Draws, s.Place, s.Sites, s.Route = slices.Clone(plan.Draws), nil, nil, &Route{By: r.By, Upstreams: []*Upstream{u}}
+		if u.drawn != nil {
+			if _, err := s.drawn(u.drawn, a); err != nil {
+				return err
+			}
+		}
+		if s.locate(c); !u.inside(s.Place) {
+			astray = append(astray, u.Name)
+			continue
+		}
+		s.meter(c)
+		plan.Sites, to = append(plan.Sites, &s), append(to, u)
+	}
+	if r.Upstreams = to; len(to) == 0 {
+		plan.Sites, r.Why = nil, fmt.Sprintf("what calls draw on at %s is bound to zones in which these upstreams do not lie", strings.Join(astray, ", "))
+	}
+	return nil
 }
 
 // Seen is what a node knows of an upstream.

@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
@@ -52,6 +53,21 @@ func (c *corrections) add(r *record) {
 			continue
 		}
 		c.list = append(c.list, correction{t.gate, r.bound.plan.Class.Name, r.tenant, by})
+	}
+}
+
+// left takes down that a call no longer draws where another plan does not.
+func (c *corrections) left(r *record, to *bound) {
+	hs := r.held()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for j := range min(len(hs), inline) {
+		t := &r.bound.takes[j]
+		if r.flags&(flagAttained<<j) == 0 || t.terms.Budget.Spec.Kind == ledger.Slots || len(c.list) >= maxCorrections ||
+			slices.ContainsFunc(to.takes, func(o boundTake) bool { return o.account == t.account }) {
+			continue
+		}
+		c.list = append(c.list, correction{t.gate, r.bound.plan.Class.Name, r.tenant, hs[j].charged - hs[j].reserved})
 	}
 }
 

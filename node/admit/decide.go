@@ -28,6 +28,9 @@ func (e *Engine) decide(now ledger.Instant, l Ledger, w *Waiter) (done bool, at 
 		if w.Err != nil {
 			return true, 0
 		}
+		if why != ledger.Enough && e.usedUp(now, l, w) {
+			return e.again(now, l, w)
+		}
 		switch why {
 		case ledger.Enough:
 			e.finish(now, ttl, w)

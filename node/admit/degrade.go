@@ -53,12 +53,28 @@ func mostBelow(p *policy.Plan) (most int64) {
 // forms goes through what the calls of a plan may become, the plan as it is first.
 func (b *bound) forms() iter.Seq[*bound] {
 	return func(yield func(*bound) bool) {
-		if !yield(b) {
-			return
-		}
-		for i := range b.cheap {
-			if c := b.cheap[i].Load(); c != nil && !yield(c) {
+		whole := b.whole()
+		for i := range 1 + len(whole.sites) {
+			f := whole
+			if i > 0 {
+				f = whole.sites[i-1]
+			}
+			if !yield(f) {
 				return
+			}
+			for i := range f.cheap {
+				c := f.cheap[i].Load()
+				if c == nil {
+					continue
+				}
+				if !yield(c) {
+					return
+				}
+				for _, s := range c.sites {
+					if !yield(s) {
+						return
+					}
+				}
 			}
 		}
 	}
@@ -102,7 +118,7 @@ func (e *Engine) degraded(now ledger.Instant, l Ledger, b *bound, i int, r *Requ
 	if err != nil || !to.plan.Admit {
 		return nil, err
 	}
-	c := &bound{plan: to.plan, class: to.class, admit: to.admit, below: to.below, takes: to.takes, hash: to.hash, targets: to.targets, placed: to.placed, cheap: to.cheap, arm: to.arm, budget: to.budget, experiment: b.experiment, cheaper: &cheaper{b.plan, &b.plan.Degrades[i]}, beside: true}
+	c := to.cheaperThan(b, i)
 	b.cheap[i].Store(c)
 	return c, nil
 }
@@ -125,7 +141,9 @@ func (e *Engine) degrade(now ledger.Instant, l Ledger, w *Waiter) error {
 	case errors.Is(err, ErrLater):
 		return err
 	case to != nil && e.runs(to, w.Request):
-		w.bound, w.call = to, &call
+		if to = e.site(now, w.Request, &call, to, 0); to != nil {
+			w.bound, w.call = to, &call
+		}
 	}
 	return nil // as it is, if what it would be cannot run
 }
@@ -133,6 +151,9 @@ func (e *Engine) degrade(now ledger.Instant, l Ledger, w *Waiter) error {
 // recast makes a call cheaper that has just come and would be refused for one of its draws. Then it may wait as what it has
 // become. The owner's.
 func (e *Engine) recast(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
+	if e.divert(now, w, at) {
+		return true
+	}
 	b := w.bound
 	if w.gate != nil || b.changed() {
 		return false
@@ -143,13 +164,16 @@ func (e *Engine) recast(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
 			continue
 		}
 		if to, err := e.degraded(now, l, b, i, w.Request, &call); to != nil && err == nil && e.runs(to, w.Request) {
+			if to = e.site(now, w.Request, &call, to, 0); to == nil {
+				continue
+			}
 			if g.Unlift {
 				if yields(to.plan.Class, to.level()) {
 					continue // it could not run in its own class
 				}
 				w.deadline = w.since + ledger.Instant(latencyBudget(to.plan, w.Request).Milliseconds())
 			}
-			w.bound, w.call = to, &call
+			w.bound, w.call, w.passed, w.diverted = to, &call, 0, false
 			w.takes, w.prices, w.overdraw, w.look, w.disk = nil, nil, false, 0, 0
 			return true
 		}
@@ -202,6 +226,9 @@ func (e *Engine) again(now ledger.Instant, l Ledger, w *Waiter) (done bool, at i
 // instead admits a call cheaper that has waited in vain at one of its draws, if it can run so at once and without going ahead
 // of others. The owner's.
 func (e *Engine) instead(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
+	if e.detour(now, w, at) {
+		return true
+	}
 	b := w.bound
 	if b.changed() {
 		return false
@@ -213,6 +240,9 @@ func (e *Engine) instead(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
 		}
 		to, err := e.degraded(now, l, b, i, w.Request, &call)
 		if to == nil || err != nil || !e.runs(to, w.Request) {
+			continue
+		}
+		if to = e.site(now, w.Request, &call, to, 0); to == nil {
 			continue
 		}
 		c := Waiter{Request: w.Request, call: &call, bound: to, seq: w.seq, since: w.since}

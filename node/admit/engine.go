@@ -213,6 +213,12 @@ func (e *Engine) tryCheaper(now ledger.Instant, r *Request, of *policy.Call, b *
 
 // try reserves by a plan for a call, which may be the request's or a cheaper one.
 func (e *Engine) try(now ledger.Instant, r *Request, call *policy.Call, b *bound) (ID, bool) {
+	if b.placed && b.sites != nil {
+		b = e.site(now, r, call, b, 0)
+		if b == nil || len(b.takes) > inline || yields(b.class, b.level()) {
+			return 0, false
+		}
+	}
 	var few [inline]ledger.Take
 	takes, headroom := few[:len(b.takes)], b.class.Headroom
 	var prices [inline]policy.PPM
@@ -368,5 +374,5 @@ func (e *Engine) bind(now ledger.Instant, l Ledger, p *policy.Plan, model string
 		b.takes = append(b.takes, boundTake{d.Terms, t.Account, g, e.size(d, model), e.floorOf(now, l, g, p, d, charter), d})
 		b.hash += g.hash
 	}
-	return b, nil
+	return b, e.bindSites(now, l, b, model)
 }

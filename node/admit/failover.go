@@ -16,8 +16,10 @@ type Failed struct {
 	RetryAfter time.Duration // how long the upstream says to wait; 0 if it does not
 	Final      bool          // it will not take the call however often it is asked
 	Stay       bool          // the call means nothing to any other upstream
-	// Prompt and Output are what the call states, by which prices are compared.
+	// Prompt and Output are what the call states, by which prices are compared, and what it draws on of another upstream's budgets.
 	Prompt, Output int64
+	// Now says that what it would draw on there and is not durable yet counts as not there. Otherwise the answer is ErrLater.
+	Now bool
 }
 
 // Tried is an upstream that did not run a call.
@@ -44,8 +46,9 @@ var once = policy.Retry{Attempts: 1}
 const retryJitter = 4
 
 // Retry says where a call goes next that its upstream surely did not run, by the policy that admitted it: to another upstream that may take it, at once, or to one that it was at
-// already, after a while. Its reservation stays as it is: what a call costs does not depend on where it runs. false means that it is not tried again: the policy does not
-// say so, all tries are used up, waiting would take longer than its class waits, or it may not run any more. ErrUnknownID if no such call is open. Safe for concurrent use.
+// already, after a while. Its reservation stays as it is, but for what upstreams draw on of their own: that moves along (see site.go). false means that it is not tried again: the policy does not
+// say so, all tries are used up, waiting would take longer than its class waits, or it may not run any more. ErrUnknownID if no such call is open; ErrLater if what it draws on
+// there waits for this node's disk or guardians: ask again soon, nothing has changed. Safe for concurrent use.
 func (e *Engine) Retry(now ledger.Instant, id ID, f Failed) (Next, bool, error) {
 	s, i, ok := e.find(id)
 	if !ok {
@@ -79,12 +82,17 @@ func (e *Engine) Retry(now ledger.Instant, id ID, f Failed) (Next, bool, error) 
 	wait += wait / retryJitter * time.Duration((seq*0x9e3779b97f4a7c15)>>48) >> 16
 	here.until = now + ledger.Instant(wait.Milliseconds())
 	n.tried = append(slices.Clip(n.tried), here)
-	r.note = &n
 	var next Next
+	later := false
 	sent := len(n.tried) < p.Attempts && !e.stops(r, b)
 	if sent {
-		next, sent = e.elsewhereOrAgain(now, r, &n, &f)
+		next, sent, later = e.elsewhereOrAgain(now, id, r, &n, &f)
 	}
+	if later {
+		s.mu.Unlock()
+		return Next{}, false, ErrLater
+	}
+	r.note = &n
 	if sent {
 		r.outcome = nil // the refusal was not its end
 	}
@@ -113,8 +121,8 @@ func (e *Engine) stops(r *record, b *bound) bool {
 }
 
 // elsewhereOrAgain chooses for a call, and has its note say so. The record's shard is locked.
-func (e *Engine) elsewhereOrAgain(now ledger.Instant, r *record, n *note, f *Failed) (Next, bool) {
-	b := r.bound
+func (e *Engine) elsewhereOrAgain(now ledger.Instant, id ID, r *record, n *note, f *Failed) (next Next, sent, later bool) {
+	b := r.bound.whole()
 	tried := func(name string) int {
 		return slices.IndexFunc(n.tried, func(t Tried) bool { return t.Upstream == name })
 	}
@@ -127,9 +135,22 @@ func (e *Engine) elsewhereOrAgain(now ledger.Instant, r *record, n *note, f *Fai
 				Avoid: t.meter.avoided(now), Latency: t.meter.expected(now, t.upstream),
 			}
 		}
-		if i := b.plan.Route.Choose(f.Prompt, f.Output, e.cfg.Zone, seen); i >= 0 {
-			n.to = &b.targets[i]
-			return Next{Upstream: n.to.upstream, Failover: true}, true
+		for {
+			i := b.plan.Route.Choose(f.Prompt, f.Output, e.cfg.Zone, seen)
+			if i < 0 {
+				break
+			}
+			switch e.goes(now, id, r, i, f) {
+			case ledger.Enough:
+				n.to = &b.targets[i]
+				return Next{Upstream: n.to.upstream, Failover: true}, true, false
+			case ledger.NoRights, ledger.Ended:
+			default:
+				if !f.Now {
+					return Next{}, false, true
+				}
+			}
+			seen[i].Out = true
 		}
 	}
 	// One that was tried, that which is ready first.
@@ -142,19 +163,46 @@ func (e *Engine) elsewhereOrAgain(now ledger.Instant, r *record, n *note, f *Fai
 		}
 	}
 	if best < 0 {
-		return Next{}, false
+		return Next{}, false, false
 	}
 	t := &n.tried[best]
 	if came := r.at - ledger.Instant(r.waited); t.until > came+ledger.Instant(b.plan.Class.LatencyBudget.Milliseconds()) {
-		return Next{}, false
+		return Next{}, false, false
 	}
-	next := Next{Wait: time.Duration(max(0, t.until-now)) * time.Millisecond}
+	next = Next{Wait: time.Duration(max(0, t.until-now)) * time.Millisecond}
 	if n.to != nil {
 		to := targetOf(b, t.Upstream)
-		next.Failover = to != n.to
+		if next.Failover = to.meter != n.to.meter; next.Failover {
+			if why := e.goes(now, id, r, to.of(b), f); why != ledger.Enough {
+				return Next{}, false, !f.Now && why != ledger.NoRights && why != ledger.Ended
+			}
+		}
 		next.Upstream, n.to = to.upstream, to
 	}
-	return next, true
+	return next, true, false
+}
+
+// goes has the reservation of a call be of the i-th upstream of its plan, and says why it is not: Enough means that it is. The record's shard is locked.
+func (e *Engine) goes(now ledger.Instant, id ID, r *record, i int, f *Failed) ledger.Short {
+	b := r.bound.whole()
+	if b.sites == nil || b.sites[i] == r.bound {
+		return ledger.Enough
+	}
+	s := b.sites[i]
+	if !s.plan.Place.Holds(e.cfg.Zone) || s.frozen() {
+		return ledger.NoRights
+	}
+	return e.move(now, id, r, s, f)
+}
+
+// of is which of a plan's targets t is.
+func (t *target) of(b *bound) int {
+	for i := range b.targets {
+		if &b.targets[i] == t {
+			return i
+		}
+	}
+	panic("BUG: a target of another plan")
 }
 
 func targetOf(b *bound, name string) *target {

@@ -72,6 +72,11 @@ func (e *Engine) Glance(now ledger.Instant, r *Request) Glance {
 	if v := e.frozen.Load(); v != nil && len(b.plan.Draws) > 0 && (v.Caller(r.Tenant, r.Agent) != nil || b.frozen()) {
 		return Glance{Barred: true}
 	}
+	if known {
+		if b = e.site(now, r, &r.Call, b, 0); b == nil {
+			return Glance{Barred: true}
+		}
+	}
 	g := Glance{Placed: true, Ample: known && e.ample(now, r, b)}
 	if to := e.send(now, r, &r.Call, b); to != nil {
 		g.Upstream = to.upstream
@@ -84,7 +89,7 @@ func (e *Engine) ample(now ledger.Instant, r *Request, b *bound) bool {
 	if b.level() > 0 || b.experiment != nil && b.experiment.arm.Changes() || b.below > 0 && !r.AsIs && b.low() >= 0 {
 		return false
 	}
-	if p := b.plan; p.Route != nil && p.Route.By == policy.ByPrice && len(b.targets) > 1 {
+	if p := b.plan; p.Route != nil && p.Route.By == policy.ByPrice && len(b.whole().targets) > 1 {
 		return false // which is the cheapest depends on how long the prompt is
 	}
 	none, headroom := r.Call, b.class.Headroom

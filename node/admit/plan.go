@@ -34,6 +34,8 @@ type bound struct {
 	cheap   []atomic.Pointer[bound] // by the plan's Degrades: what the calls become, once it was needed
 	budget  ledger.Millis           // what its waits are parts of for the arm, see tried
 	targets []target                // where its calls may go, if they are routed
+	sites   []*bound                // by them, where what a call draws on depends on where it goes: then calls are decided by one of these
+	root    *bound                  // of a site: of which plan it is one
 }
 
 // has reports whether the plan is for calls with that key.

@@ -61,6 +61,9 @@ type Waiter struct {
 	keeps bool
 
 	served bool // admitted
+
+	passed   uint64 // upstreams, by its plan's sites, that it has passed over
+	diverted bool   // it has passed over all of them
 }
 
 // queue is all calls that wait.
@@ -257,6 +260,10 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 	if err := e.degrade(now, l, w); err != nil {
 		return false, err
 	}
+	if no := e.settleOn(now, w); no != nil {
+		w.ID = e.refused(now, r, w.bound, *no, w.waited(now))
+		return true, nil
+	}
 	if err := w.price(); err != nil {
 		return false, err
 	}
@@ -264,6 +271,9 @@ func (e *Engine) begin(now ledger.Instant, l Ledger, w *Waiter) (done bool, err 
 		if err := w.price(); err != nil {
 			return false, err
 		}
+	}
+	if b.sites != nil {
+		b = w.bound
 	}
 	for i := range b.takes {
 		if t := &b.takes[i]; t.floor != nil || t.gate.fair != nil {

@@ -122,6 +122,14 @@ func (r *record) held() []held {
 	return r.few[:r.n]
 }
 
+// short are the prices of its draws, as a record keeps them.
+func (r *record) short() []uint32 {
+	if r.many != nil {
+		return r.many.prices[:r.n]
+	}
+	return r.prices[:r.n]
+}
+
 // price is what the j-th draw multiplies costs by: that of the admission.
 func (r *record) price(j int) policy.PPM {
 	short := r.prices[:]

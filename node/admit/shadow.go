@@ -110,9 +110,12 @@ func (e *Engine) Shadows(fn func(*Shadowed)) (dropped int) {
 				ID: e.Format(x.id), At: x.at, Call: x.call, Fixed: x.fixed, Verdict: x.verdict, Code: x.code, Short: x.short, Level: x.level, Draws: v.Draws[:0],
 			}
 			if b := x.bound; b != nil {
-				v.Plan, v.Came, v.Advice = b.plan, b.came(), b.advice()
+				v.Plan, v.Came, v.Advice = b.whole().plan, b.came(), b.advice()
 				v.Low = b.cheaper != nil && b.cheaper.by.Below > 0
 				for j := range x.n {
+					if b.pool(j) { // where a candidate would send the call is not known before it is sent
+						continue
+					}
 					d := ShadowedDraw{Draw: b.takes[j].draw, Amount: x.amounts[j], Price: x.prices[j], Left: x.left[j]}
 					if !x.verdict.Admitted() { // what it would have drawn
 						call := x.call
