@@ -74,7 +74,10 @@ func level(n int) string {
 // callTokens is what a call said that it needs, and what its provider counted.
 func callTokens(d api.Decision) string {
 	var parts []string
-	if d.Prompt != 0 || d.MaxOutput != 0 {
+	switch {
+	case d.Prompt == 0 && d.MaxOutput == 0 && d.Counted != "": // the audit log has nothing
+		parts = append(parts, "prompt"+countedHow(d.Counted))
+	case d.Prompt != 0 || d.MaxOutput != 0:
 		parts = append(parts, fmt.Sprintf("%s of prompt%s, at most %s of output", count(d.Prompt), countedHow(d.Counted), count(d.MaxOutput)))
 	}
 	if u := d.Usage; u != nil {
