@@ -57,6 +57,8 @@ func (e *UnreachableError) Hint() string {
 		return "name the node as its certificate does"
 	case strings.Contains(e.Err.Error(), "server gave HTTP response to HTTPS client"):
 		return "that node speaks no TLS: write http://"
+	case strings.HasPrefix(e.Node, "unix:") && (strings.Contains(e.Err.Error(), "malformed HTTP response") || errors.Is(e.Err, io.EOF)):
+		return "is that the node's --socket, which is for package client? commands speak HTTP: name an address of --http, http://127.0.0.1:7070 or unix:/path"
 	case strings.Contains(e.Err.Error(), "malformed HTTP response") || errors.Is(e.Err, io.EOF):
 		return "does that node speak TLS? write https://"
 	}

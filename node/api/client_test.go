@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -77,5 +79,34 @@ func TestClientUnreachable(t *testing.T) {
 	defer cancel()
 	if _, err = c.Status(expired); !errors.As(err, &u) || !strings.Contains(u.Hint(), "--timeout") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestClientAtAnotherSocket: a Unix socket that speaks no HTTP is most likely the node's own for callers in Go.
+func TestClientAtAnotherSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.sock")
+	ln, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 1<<10))
+			_ = conn.Close() // as package socket does with what is no hello
+		}
+	}()
+	c, err := api.NewClient("unix:" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var u *api.UnreachableError
+	if _, err = c.Status(t.Context()); !errors.As(err, &u) || !strings.Contains(u.Hint(), "--socket") {
+		t.Errorf("%v, %v", err, u)
 	}
 }
