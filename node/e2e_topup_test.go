@@ -140,6 +140,14 @@ func TestUnsignedMint(t *testing.T) {
 	})
 	limit(1_001_501, a, b)
 	_ = m.pool.Close()
+	for _, p := range s.nodes {
+		eventually(t, func() error {
+			if x, err := p.memberOf("mallory"); err != nil || x.Status != "failed" {
+				return fmt.Errorf("%s: %+v, %v", p.set.Name, x, err)
+			}
+			return nil
+		})
+	}
 
 	// Who comes later asks for what it needs; so does who was started again, and who has minted shows it then, too.
 	late := s.settings("late")

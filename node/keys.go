@@ -57,6 +57,7 @@ func (n *Node) setKey(key identity.Key, run uint64) {
 type peers struct {
 	mu      sync.Mutex // guards all below
 	keys    map[string]string
+	lives   map[string]bool // of keys: who joins hears of no others
 	met     map[string]time.Time
 	last    time.Time // of met
 	unkeyed bool      // a member that lives signs nothing
@@ -68,12 +69,14 @@ func (n *Node) meetKeys(members []gossip.Member) {
 	p.mu.Lock()
 	was, met := p.keys, p.met
 	p.keys, p.met, p.unkeyed = make(map[string]string, len(members)), make(map[string]time.Time, len(members)), false
+	p.lives = make(map[string]bool, len(members))
 	now := time.Now()
 	for _, m := range members {
 		if m.Self {
 			continue
 		}
 		p.keys[m.Name] = m.Tags[tagKey]
+		p.lives[m.Name] = m.Status == gossip.Alive
 		p.unkeyed = p.unkeyed || m.Status == gossip.Alive && m.Tags[tagKey] == ""
 		if at, known := met[m.Name]; known && was[m.Name] == m.Tags[tagKey] {
 			p.met[m.Name] = at
@@ -140,11 +143,12 @@ func (p *peers) mixed() bool {
 	return p.unkeyed
 }
 
-// tells reports whether a member tells this key of itself, so that nobody else need.
+// tells reports whether a member tells this key of itself, so that nobody else need. One that has failed tells nobody: who joins later is not told of it by the
+// pool, and took no row of it (unknown_key) until it was back.
 func (p *peers) tells(name string, key ed25519.PublicKey) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.keys[name] == seal.Tag(key)
+	return p.lives[name] && p.keys[name] == seal.Tag(key)
 }
 
 // changed reports whether somebody may not have heard of this node's tags yet.
