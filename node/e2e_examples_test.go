@@ -68,7 +68,7 @@ func TestExamplesThroughTheProxy(t *testing.T) {
 		{example: "money", tenant: "search", model: "gpt-4o", spent: map[string]ledger.Tokens{"company-month": 4000, "tenant-day/search": 4000}},
 		{example: "agents", tenant: "search", agent: "crawler", run: "r1", model: "m", spent: map[string]ledger.Tokens{"pool": 1200, "agent-hour/search/crawler": 1200, "run-day/r1": 1200}},
 		{example: "envoy", tenant: "search", model: "m", spent: map[string]ledger.Tokens{"gpu-pool": 1200, "tenant-day/search": 1200}},
-		{example: "locality", model: "gpt-4o", data: "eu/docs", upstream: "eu-gpu", spent: map[string]ledger.Tokens{"pool": 1200, "eu-reads": 1}},
+		{example: "locality", model: "gpt-4o", data: "eu/docs", upstream: "eu-gpu", spent: map[string]ledger.Tokens{"pool": 1200, "gpu": 1200, "eu-reads": 1}},
 	} {
 		seen[c.example] = true
 		t.Run(c.example+" "+c.model+" "+c.tenant, func(t *testing.T) {

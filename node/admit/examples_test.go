@@ -70,6 +70,8 @@ func bindings() []binding {
 		{"data", "eu-docs", policy.Call{Data: []string{"eu/docs"}}, Usage{}, false, 5000},
 
 		{"locality", "pool", policy.Call{Class: "batch", Model: "gpt-4o-mini", PromptTokens: 20_000}, Usage{PromptTokens: 20_000}, false, 10},
+		// What must stay in Europe runs at the model there only, which takes 100,000 tokens.
+		{"locality", "gpu", policy.Call{Class: "batch", Model: "llama", Data: []string{"eu/docs"}, PromptTokens: 20_000}, Usage{PromptTokens: 20_000}, false, 5},
 		{"locality", "eu-reads", policy.Call{Class: "batch", Data: []string{"eu/docs", "eu/mail"}}, Usage{}, false, 250},
 
 		// 200,000 tokens an hour, and 400,000 a day of which an agent may use half in its hour: another one takes the rest.

@@ -26,7 +26,7 @@ type Proxy struct {
 	Direct   Times   `json:"direct"`
 	Through  Times   `json:"through_the_proxy"`
 	Added    Times   `json:"added"`
-	Counting Times   `json:"counting_the_prompt"` // alone, as the proxy does it; it is part of what is added
+	Counting Times   `json:"counting_the_prompt"` // alone, as the proxy does it near a limit: no part of what is added, since the budgets here are ample
 	Target   Times   `json:"target"`
 	Whole    float64 `json:"whole_stream_added_p50_us"`
 }
