@@ -82,7 +82,13 @@ func prices(m map[string]float64) string {
 	return strings.Join(parts, ", ")
 }
 
-func number(f float64) string { return strconv.FormatFloat(f, 'g', 4, 64) }
+// number writes four digits, and whole ones from a thousand on: 0.25, 12.5, 10,240.
+func number(f float64) string {
+	if f >= 1000 && f < 1e15 {
+		return humanize.Comma(int64(f + 0.5))
+	}
+	return strconv.FormatFloat(f, 'g', 4, 64)
+}
 
 func millis(ms float64) string {
 	if ms == 0 {

@@ -45,14 +45,14 @@ export function ratesPart(o, history) {
     h("div", { class: "figures", key: "figures" },
       figure("calls", perSecond(c.seconds ? c.total / c.seconds : null)), figure("admitted", percent(c.total ? run / c.total : null)),
       figure("refused", percent(c.total ? 1 - run / c.total : null)), figure("waiting now", count(o.status.waiting)), figure("running", count(o.status.active))),
-    bar(verdicts.map(([v]) => ({ name: v, part: (c.by.get(v) ?? 0) / Math.max(1, c.total) })), c.total ? label : "no calls in the last minute"),
+    bar(verdicts.map(([v]) => ({ name: v, part: (c.by.get(v) ?? 0) / Math.max(1, c.total) })), c.total ? label : c.seconds ? "no calls in the last minute" : "counting"),
     h("p", { class: "legend bars", key: "legend" }, verdicts.map(([v, word]) => h("span", { key: v }, h("i", { class: "seg " + v, "aria-hidden": "true" }), ` ${word} ${count(c.by.get(v) ?? 0)}`))),
     h("div", { class: "trend", key: "trend" }, spark({ run: line.run, refused: line.refused }, 480, 56)),
     h("table", { class: "reasons", key: "reasons" },
       h("caption", null, "Why, in the last minute"),
       h("tbody", null, c.reasons.length ? c.reasons.slice(0, 8).map((r) => h("tr", { key: r.decision + r.code },
         h("th", { scope: "row" }, h("span", { class: "verdict " + r.decision }, r.decision), " ", reason(r.code)),
-        h("td", { class: "n" }, count(r.calls)), h("td", { class: "n" }, percent(r.calls / c.total)))) : h("tr", null, h("td", { class: "muted" }, "No calls in the last minute.")))),
+        h("td", { class: "n" }, count(r.calls)), h("td", { class: "n" }, percent(r.calls / c.total)))) : h("tr", null, h("td", { class: "muted" }, c.seconds ? "No calls in the last minute." : "Counting since this page was opened …")))),
   ];
 }
 
