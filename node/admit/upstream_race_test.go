@@ -1,9 +1,12 @@
 package admit
 
 import (
+	"errors"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/swarmpurse/swarmpurse/ledger"
 )
 
 // TestRoutesUnderRace: calls are routed, answered and looked up while reach and policy change; a bound call never goes anywhere but to gpu.
@@ -49,4 +52,61 @@ func TestRoutesUnderRace(t *testing.T) {
 		}
 	})
 	all.Wait()
+}
+
+// TestPoolsUnderRace: calls that are admitted, fail over and end at once, each exactly once, leave nothing reserved, and are charged where they ran.
+func TestPoolsUnderRace(t *testing.T) {
+	n := poolsOf(t)
+	for range 3 { // so that the marks of both pools are there
+		id := n.must(big(100), Admit, CodeOK)
+		for range 3 {
+			if _, _, err := n.e.Retry(n.w.now, id, Failed{Why: "429", Prompt: 100}); err != nil && !errors.Is(err, ErrLater) {
+				t.Fatal(err)
+			}
+			n.w.pass(50 * time.Millisecond)
+		}
+		n.drop(id)
+		n.w.pass(time.Second)
+	}
+	now := n.w.now
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	charged := map[string]ledger.Tokens{}
+	for g := range 4 {
+		all.Go(func() {
+			for i := range 200 {
+				id, ok := n.e.Try(now, big(int64(1+i%7)))
+				if !ok {
+					continue
+				}
+				for range (i + g) % 4 {
+					_, _, _ = n.e.Retry(now, id, Failed{Why: "429", Prompt: int64(1 + i%7), Now: true})
+				}
+				used := int64(i % 2)
+				for range 2 { // the second changes nothing
+					rc, err := n.e.Settle(now, id, Settlement{Usage: &Usage{PromptTokens: used}})
+					if err != nil {
+						t.Error(err)
+					}
+					if !rc.Repeated {
+						mu.Lock()
+						for _, c := range rc.Charged {
+							charged[c.Budget] += c.Amount
+						}
+						mu.Unlock()
+					}
+				}
+			}
+		})
+	}
+	all.Wait()
+	if charged["all"] == 0 {
+		t.Error("nothing ran")
+	}
+	for _, b := range []string{"all", "gpu-pool", "cloud-pool", "slots"} {
+		s := n.account(b).State(now)
+		if s.Reserved != 0 || b != "slots" && s.Spent != charged[b] {
+			t.Errorf("%s: %d are reserved, %d spent; calls were charged %d", b, s.Reserved, s.Spent, charged[b])
+		}
+	}
 }
