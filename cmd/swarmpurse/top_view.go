@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"math"
 	"net/url"
@@ -103,7 +104,7 @@ func sorted(rows []line, o order) []line {
 
 // printSnapshot is the page without the figures that take two looks.
 func printSnapshot(w *strings.Builder, s snapshot) {
-	m := newTopModel(nil, nil, 0)
+	m := newTopModel(context.Background(), nil, 0)
 	m.seen, m.snap = true, s
 	m.head(w)
 	for p := range topParts {
