@@ -45,7 +45,7 @@ func (r *Replica) Hears(now Instant) Instant {
 		}
 	}
 	if at, ok := r.guard.Quiet(); ok {
-		return now + Instant((at-r.elapsed).Milliseconds())
+		return now + Instant((at - r.elapsed).Milliseconds())
 	}
 	return maxInstant
 }
