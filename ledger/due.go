@@ -32,22 +32,15 @@ func (r *Replica) Due(now Instant) Instant {
 // mostHears is how many instances Hears looks at.
 const mostHears = 16
 
-// Hears returns until when Heard completes any batch of rows of other nodes, unless there is another input, or a tick that does more than Idle;
-// it is not after now if that is not so. So whoever drives the replica may give it those later, with the times at which they came: nothing comes
-// of them but what is to be passed on. It is asked when the batch of what came is complete.
-func (r *Replica) Hears(now Instant) Instant {
-	if r.fenced || r.words.own != nil || r.Pending() {
-		return now
-	}
+// Hears reports, where Due has just said that ticks are in vain, that Heard completes any batch of rows of other nodes until then. So whoever
+// drives the replica may give it those later, with the times at which they came: nothing comes of them but what is to be passed on.
+func (r *Replica) Hears() bool {
 	for i, in := range r.order {
 		if i == mostHears || in.account != nil && (!in.active || in.need.First > 0) {
-			return now
+			return false
 		}
 	}
-	if at, ok := r.guard.Quiet(); ok {
-		return now + Instant((at - r.elapsed).Milliseconds())
-	}
-	return maxInstant
+	return true
 }
 
 // dueOf is Due of an active instance. It is passed over only while its row waits for its time: so it stays active.

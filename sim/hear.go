@@ -8,9 +8,9 @@ import (
 	"github.com/swarmpurse/swarmpurse/sim/result"
 )
 
-// Rows that come to a node of which nothing waits for them (ledger/due.go), and whose outbox is planned already, only are passed on when it sends
-// next: until something else happens to it nobody sees when it took them in. So a helper may have it do so beside the run. A node hears its
-// packets in their order and with their times, and draws no dice for them.
+// Rows that come to a node which dozes (idle.go), and whose outbox is planned already, only are passed on when it sends next: until something
+// else happens to it nobody sees when it took them in. So a helper may have it do so beside the run. A node hears its packets in their order and
+// with their times, and draws no dice for them.
 
 // Heard is a packet of rows that a node has yet to take in.
 type Heard struct {
@@ -56,7 +56,7 @@ func (w *world) help(o Options) (end func()) {
 func (w *world) hearsLater(e *event) bool {
 	x := &w.idle[e.node]
 	p, rows := e.p.(*packet)
-	if !rows || w.helper == nil || w.now >= x.hears || !x.sends {
+	if !rows || w.helper == nil || w.now >= x.until || !x.hears || !x.sends {
 		return false
 	}
 	x.heard = true
@@ -85,7 +85,7 @@ func (n *node) hear(x Heard, rows *ledger.SharedRows) {
 	if !ok || err != nil && n.core.Replica.Fenced() {
 		if n.misheard == nil {
 			n.misheard = &result.Violation{
-				Invariant: "a node for which nothing comes of rows only hears of them", Detail: fmt.Sprintf("%s: %v", n.name, err),
+				Invariant: "a node that dozes only hears of rows", Detail: fmt.Sprintf("%s: %v", n.name, err),
 				At: time.Duration(x.at) * time.Microsecond, Event: x.event,
 			}
 		}

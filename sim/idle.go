@@ -14,7 +14,7 @@ type idle struct {
 	missed uint32 // ticks that it has not had
 	life   uint32 // of the node
 	heard  bool   // it may have packets yet to hear: see hear.go
-	hears  micros // until when rows only have to be passed on, unless anything else happens to it, a tick that is not in vain among it
+	hears  bool   // until then rows only have to be passed on
 	sends  bool   // its outbox has been planned
 }
 
@@ -56,9 +56,9 @@ func (n *node) doze() {
 		return
 	}
 	// Clocks count whole milliseconds: the tick at which something is due may come a part of one earlier.
-	x, now := &w.idle[n.i], n.clockNow()
-	x.hears = w.now + micros(min(n.core.Hears(now), now+60_000)-now-1)*milli + 1
-	x.until = w.now + micros(min(n.core.Due(n.ticked), n.comparer.Next(n.ticked))-now-1)*milli + 1
+	x := &w.idle[n.i]
+	x.hears = n.core.Replica.Hears()
+	x.until = w.now + micros(min(n.core.Due(n.ticked), n.comparer.Next(n.ticked))-n.clockNow()-1)*milli + 1
 }
 
 // due reports whether its next tick does something.
@@ -80,8 +80,7 @@ func (n *node) catchUp() {
 // rouse is before anything happens to a node, but rows that it only hears of.
 func (n *node) rouse() {
 	n.catchUp()
-	x := &n.w.idle[n.i]
-	x.until, x.hears = 0, 0
+	n.w.idle[n.i].until = 0
 }
 
 // wake is before a fault, after which the node has a tick.

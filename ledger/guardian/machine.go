@@ -199,9 +199,6 @@ func (m *Machine) Due() (at time.Duration, ok bool) {
 	return m.quiet, m.own != nil
 }
 
-// Quiet returns until when a Commit with nothing in its batch does nothing, unless there is an input before; false if there is no end of it.
-func (m *Machine) Quiet() (until time.Duration, ok bool) { return m.quiet, m.own != nil }
-
 // Pending reports whether there is anything to write or to do.
 func (m *Machine) Pending() bool {
 	b := &m.batch

@@ -34,7 +34,6 @@ default: deny
 
 // TestGlance: what is known of calls before they are counted.
 func TestGlance(t *testing.T) {
-	type calls = []string
 	for _, tt := range []struct {
 		name   string
 		agent  string

@@ -1,7 +1,6 @@
 package admit
 
 import (
-	"math"
 	"slices"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
@@ -82,15 +81,8 @@ func (e *Engine) Watch(now ledger.Instant, l Ledger) {
 // Due returns when the first Watch or Pump comes that does something, if no call comes or ends and nothing else changes before; it is
 // not after now if the next one does. The owner's.
 func (e *Engine) Due(now ledger.Instant) ledger.Instant {
-	if now < e.watchedAt || e.Policy() != e.watchedBy {
-		return now
-	}
-	return min(e.Rests(now), e.watchDue)
-}
-
-// Rests is Due of Pump alone.
-func (e *Engine) Rests(now ledger.Instant) ledger.Instant {
-	if e.Waits() || len(e.queue.busy) > 0 || e.queue.frozen || e.corrections.any() || len(e.watched) > refreshedAtOnce {
+	if e.Waits() || len(e.queue.busy) > 0 || e.queue.frozen || e.corrections.any() ||
+		now < e.watchedAt || e.Policy() != e.watchedBy || len(e.watched) > refreshedAtOnce {
 		return now
 	}
 	for _, g := range e.watched {
@@ -98,10 +90,11 @@ func (e *Engine) Rests(now ledger.Instant) ledger.Instant {
 			return now // what refills is brought up to date with every Pump
 		}
 	}
+	due := e.watchDue
 	if e.renews > 0 {
-		return e.renews
+		due = min(due, e.renews)
 	}
-	return math.MaxInt64 / 1000
+	return due
 }
 
 // lookAt looks at those that are due, of so many as one go takes.

@@ -75,15 +75,6 @@ func (c *Core) Due(now ledger.Instant) ledger.Instant {
 	return min(c.Engine.Due(now), c.Replica.Due(now), c.Engine.NextExpire())
 }
 
-// Hears returns until when an Advance after rows that came decides nothing, and [ledger.Replica.Heard] completes their batch, unless anything else
-// is called before; it is not after now if that is not so. It is to be asked when the batch is complete. See [ledger.Replica.Hears].
-func (c *Core) Hears(now ledger.Instant) ledger.Instant {
-	if c.writing || c.failed || len(c.needs.list) > 0 {
-		return now
-	}
-	return min(c.Engine.Rests(now), c.Replica.Hears(now))
-}
-
 // Idle stands for n ticks that did not come, the last of them at now: see [ledger.Replica.Idle].
 func (c *Core) Idle(now ledger.Instant, n int) {
 	c.Expire(now)
