@@ -142,7 +142,9 @@ func runTop(ctx context.Context, m *topModel, opts ...tea.ProgramOption) error {
 	if m.follow != nil {
 		go m.listen(ctx)
 	}
-	p := tea.NewProgram(m, append(opts, tea.WithContext(ctx), tea.WithoutSignalHandler())...)
+	// Asked to quit, it waits for what reads its input; by a context of its own it would not, and close what is read from.
+	p := tea.NewProgram(m, append(opts, tea.WithoutSignalHandler())...)
+	defer context.AfterFunc(ctx, p.Quit)()
 	if _, err := p.Run(); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("the live page failed: %w", err)
 	}
