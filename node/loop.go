@@ -69,6 +69,11 @@ func (n *Node) Alive(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return n.await(ctx, done)
+}
+
+// await waits until what the loop was given is done.
+func (n *Node) await(ctx context.Context, done <-chan struct{}) error {
 	select {
 	case <-done:
 		return nil
@@ -84,14 +89,7 @@ func (n *Node) run(ctx context.Context, ch chan<- op, f op) error {
 	if err := n.submit(ch, func(now ledger.Instant) { f(now); close(done) }); err != nil {
 		return err
 	}
-	select {
-	case <-done:
-		return nil
-	case <-n.stopped:
-		return errStopped
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return n.await(ctx, done)
 }
 
 // loop owns the replica: nobody else touches it. It takes what has come in, makes durable in one write what

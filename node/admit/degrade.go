@@ -245,21 +245,29 @@ func (e *Engine) instead(now ledger.Instant, l Ledger, w *Waiter, at int) bool {
 		if to = e.site(now, w.Request, &call, to, 0); to == nil {
 			continue
 		}
-		c := Waiter{Request: w.Request, call: &call, bound: to, seq: w.seq, since: w.since}
-		if c.price() != nil || !c.clear(w) {
-			continue
-		}
-		ttl := w.Request.ttl()
-		if why, _ := c.reserve(now, ttl); why != ledger.Enough {
-			continue
-		}
-		if e.finish(now, ttl, &c); c.served {
-			e.charge(&c)
-			w.ID = c.ID
+		if e.admitAs(now, w, &call, to) {
 			return true
 		}
 	}
 	return false
+}
+
+// admitAs admits a call that waits as another one, by another plan, if it can run so at once and without going ahead of others. The owner's.
+func (e *Engine) admitAs(now ledger.Instant, w *Waiter, call *policy.Call, to *bound) bool {
+	c := Waiter{Request: w.Request, call: call, bound: to, seq: w.seq, since: w.since}
+	if c.price() != nil || !c.clear(w) {
+		return false
+	}
+	ttl := w.Request.ttl()
+	if why, _ := c.reserve(now, ttl); why != ledger.Enough {
+		return false
+	}
+	if e.finish(now, ttl, &c); !c.served {
+		return false
+	}
+	e.charge(&c)
+	w.ID = c.ID
+	return true
 }
 
 // clear reports whether nobody waits whom the cheaper form of w would overtake.

@@ -156,17 +156,7 @@ func (e *Engine) detour(now ledger.Instant, w *Waiter, at int) bool {
 			return false
 		}
 		passed |= 1 << s.index()
-		c := Waiter{Request: w.Request, call: w.call, bound: s, seq: w.seq, since: w.since}
-		if c.price() != nil || !c.clear(w) {
-			continue
-		}
-		ttl := w.Request.ttl()
-		if why, _ := c.reserve(now, ttl); why != ledger.Enough {
-			continue
-		}
-		if e.finish(now, ttl, &c); c.served {
-			e.charge(&c)
-			w.ID = c.ID
+		if e.admitAs(now, w, w.call, s) {
 			return true
 		}
 	}
