@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -185,20 +184,22 @@ func (r *reader) enter(line, said string) {
 	defer cancel()
 	if in, ok := strings.CutSuffix(line, " &"); ok {
 		c := r.command(context.Background(), "exec "+in)
-		var log bytes.Buffer
-		c.Stdout, c.Stderr = &log, &log
+		log, err := os.Create(filepath.Join(r.t.TempDir(), "log"))
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		defer log.Close()
+		r.t.Cleanup(func() {
+			if said, err := os.ReadFile(log.Name()); r.t.Failed() {
+				r.t.Logf("%s\n%s%v", line, said, err)
+			}
+		})
+		c.Stdout, c.Stderr = log, log
 		if err := c.Start(); err != nil {
 			r.t.Fatal(err)
 		}
 		r.nodes = append(r.nodes, c)
-		wait := "until swarmpurse ready; do sleep 0.1; done"
-		if at := httpFlag.FindStringSubmatch(in); at != nil {
-			wait = strings.Replace(wait, "ready", "ready --node "+at[1], 1)
-		}
-		if out, err := r.command(ctx, wait).CombinedOutput(); err != nil {
-			r.t.Fatalf("%s: %v\n%s%s", line, err, out, log.String())
-		}
-		return
+		return // the document waits for it itself
 	}
 	code := 0
 	if rest, ok := strings.CutPrefix(said, "[exit "); ok {
@@ -235,8 +236,7 @@ func (r *reader) enter(line, said string) {
 }
 
 var (
-	httpFlag = regexp.MustCompile(`--http (\S+)`)
-	callID   = regexp.MustCompile(`\bn[0-9]+\.[0-9a-z]{10,}\b`)
-	digits   = regexp.MustCompile(`[0-9]+`)
-	spaces   = regexp.MustCompile(`\s+`)
+	callID = regexp.MustCompile(`\bn[0-9]+\.[0-9a-z]{10,}\b`)
+	digits = regexp.MustCompile(`[0-9]+`)
+	spaces = regexp.MustCompile(`\s+`)
 )
