@@ -31,7 +31,7 @@ static: ## Build bin/swarmpurse without the C library, for any Linux of this kin
 test: ## Run all tests
 	$(GO) test ./...
 
-generate: ## Write anew what is made from the code: the table of metrics and the dashboard for Grafana
+generate: ## Write anew what is made from the code: the table of metrics, the dashboard for Grafana and the alert rules for Prometheus
 	$(GO) generate ./...
 
 # With SWARMPURSE_CI a test that lacks a tool fails, where it else skips.

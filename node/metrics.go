@@ -17,8 +17,8 @@ import (
 
 //go:generate go test . -run ^TestMetricsAreWrittenDown$ -count 1 -args -update
 
-// Metrics lists everything under swarmpurse_ that a node may tell at /metrics, sorted by name. telemetry/METRICS.md and
-// telemetry/dashboard.json are made from it.
+// Metrics lists everything under swarmpurse_ that a node may tell at /metrics, sorted by name. METRICS.md, dashboard.json and
+// alerts.yaml in telemetry are made from it.
 func Metrics() []telemetry.Metric {
 	all := telemetry.Names()
 	for _, part := range [][]prometheus.Collector{api.Metrics(), llm.Metrics(), rls.Metrics(), socket.Metrics(), {gossip.Metrics(), ownDescribed{}, &traces.Counts{}}} {

@@ -37,7 +37,7 @@ func promtool(t *testing.T) string {
 
 // TestMetricsAreWrittenDown: the documents are those that the code makes. make generate writes them.
 func TestMetricsAreWrittenDown(t *testing.T) {
-	for name, make := range map[string]func([]telemetry.Metric) ([]byte, error){"METRICS.md": telemetry.Document, "dashboard.json": telemetry.Dashboard} {
+	for name, make := range map[string]func([]telemetry.Metric) ([]byte, error){"METRICS.md": telemetry.Document, "dashboard.json": telemetry.Dashboard, "alerts.yaml": telemetry.AlertRules} {
 		want, err := make(Metrics())
 		if err != nil {
 			t.Fatal(err)

@@ -20,7 +20,10 @@ Write it to a file and name that under rule_files in Prometheus' configuration. 
   promtool check rules /etc/prometheus/swarmpurse.rules.yml`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			_, err := a.stdout.Write(telemetry.AlertRules())
+			b, err := telemetry.AlertRules(node.Metrics())
+			if err == nil {
+				_, err = a.stdout.Write(b)
+			}
 			return err
 		},
 	}

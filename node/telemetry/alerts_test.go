@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/prometheus/common/model"
 	"go.yaml.in/yaml/v4"
 )
 
@@ -17,7 +19,65 @@ type ruleFile struct {
 		Name  string
 		Rules []struct {
 			Record, Alert, Expr string
-			Annotations         map[string]string
+			For                 model.Duration
+			Labels, Annotations map[string]string
+		}
+	}
+}
+
+// readRules reads alerts.yaml, which a test of package node holds to what AlertRules makes.
+func readRules(t *testing.T) (rules ruleFile) {
+	t.Helper()
+	source, err := os.ReadFile("alerts.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readYAML(t, source, &rules)
+	return rules
+}
+
+// TestAlertRulesAreWrittenWhole: what YAML reads is what the list says.
+func TestAlertRulesAreWrittenWhole(t *testing.T) {
+	rules := readRules(t)
+	if len(rules.Groups) != len(ruleGroups) {
+		t.Fatalf("%d groups, of %d", len(rules.Groups), len(ruleGroups))
+	}
+	for i, g := range ruleGroups {
+		var read []rule
+		for _, r := range rules.Groups[i].Rules {
+			read = append(read, rule{
+				record: r.Record, alert: r.Alert, expr: strings.TrimSuffix(r.Expr, "\n"), hold: time.Duration(r.For),
+				severity: severity(r.Labels["severity"]), summary: r.Annotations["summary"], description: r.Annotations["description"],
+			})
+		}
+		want := slices.Clone(g.rules)
+		for n := range want {
+			want[n].about = "" // a comment
+		}
+		if rules.Groups[i].Name != g.name || !slices.Equal(read, want) {
+			t.Errorf("group %s: read\n%+v\nwant\n%+v", g.name, read, want)
+		}
+	}
+}
+
+func TestAlertRulesNameWhatThereIs(t *testing.T) {
+	ms := []Metric{{"swarmpurse_calls_total", Counter, "", []string{"class"}}, {"swarmpurse_wait_seconds", Histogram, "", nil}}
+	for _, c := range []struct {
+		of   rule
+		want string
+	}{
+		{rule{alert: "A", expr: `rate(swarmpurse_calls_total{class!="a"}[5m]) > 0`}, ""},
+		{rule{alert: "A", expr: `rate(swarmpurse_wait_seconds_bucket[5m]) > 0`}, ""},
+		{rule{alert: "A", expr: `swarmpurse_call_total > 0`}, "A: no node has a metric swarmpurse_call_total"},
+		{rule{alert: "A", description: "Compare swarmpurse_calls."}, "A: no node has a metric swarmpurse_calls"},
+		{rule{record: "a:b", expr: `sum(swarmpurse_calls_total{class="a",code=~"b"})`}, "a:b: swarmpurse_calls_total has no label code"},
+	} {
+		got := ""
+		if err := c.of.check(ms); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%+v: %q, want %q", c.of, got, c.want)
 		}
 	}
 }
@@ -32,8 +92,7 @@ func readYAML(t *testing.T, source []byte, into any) {
 // TestAlertsAreAboutMetricsThatExist holds what the rules name to what a node's registry really has: metrics, labels, and the
 // values of labels that are asked for.
 func TestAlertsAreAboutMetricsThatExist(t *testing.T) {
-	var rules ruleFile
-	readYAML(t, AlertRules(), &rules)
+	rules := readRules(t)
 	m, reg := newMetrics(t)
 	feed(m)
 	m.Decision("defer", "guardians_away", "batch", false, 0, 0)

@@ -82,30 +82,6 @@ rules (` + "`swarmpurse alerts`" + `); the last column names those that use a me
 	return []byte(b.String()), nil
 }
 
-type alertUse struct{ name, expr string }
-
-// alertUses are the alerts of alerts.yaml with what they ask, that of the recorded rules that they go by included.
-func alertUses() (out []alertUse) {
-	records := map[string]string{}
-	for rule := range strings.SplitSeq(string(alertRules), "      - ") {
-		kind, rest, _ := strings.Cut(rule, ": ")
-		name, rest, _ := strings.Cut(rest, "\n")
-		expr, _, _ := strings.Cut(rest, "annotations:")
-		switch kind {
-		case "record":
-			records[name] = expr
-		case "alert":
-			for r, of := range records {
-				if strings.Contains(expr, r) {
-					expr += of
-				}
-			}
-			out = append(out, alertUse{name, expr})
-		}
-	}
-	return out
-}
-
 // mentions reports whether a text names a metric, or the buckets of a histogram.
 func mentions(text, metric string) bool {
 	for {
