@@ -10,6 +10,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/caller"
+	"github.com/swarmpurse/swarmpurse/node/telemetry"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
 
@@ -81,7 +82,8 @@ var (
 func (o own) Describe(chan<- *prometheus.Desc) {}
 
 func (o own) Collect(to chan<- prometheus.Metric) {
-	for _, b := range o.n.Budgets(api.View{Tenant: o.tenant}) {
+	list := o.n.Budgets(api.View{Tenant: o.tenant})
+	for _, b := range list[:min(len(list), telemetry.MaxBudgets)] {
 		for i := range b.Instances {
 			x := &b.Instances[i]
 			gauge := func(d *prometheus.Desc, v float64) {

@@ -606,9 +606,11 @@ func (n *Node) state() (telemetry.State, bool) {
 		st.Guard, st.Frozen = n.guardState(), n.frozenState()
 		st.Candidate = n.candidateState()
 		for _, z := range n.engine.Sizes() {
-			costs := make([]telemetry.CostState, len(z.Costs))
-			for i, c := range z.Costs {
-				costs[i] = telemetry.CostState(c)
+			var costs []telemetry.CostState
+			for _, c := range z.Costs {
+				if _, ok := n.policy.Load().policy.Budget(c.Budget); ok { // others are of earlier policies
+					costs = append(costs, telemetry.CostState(c))
+				}
 			}
 			st.Sizes = append(st.Sizes, telemetry.SizeState{
 				Costs: costs,

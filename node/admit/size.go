@@ -45,7 +45,7 @@ type size struct {
 	since int     // calls since the quantile was taken
 	mean  float64 // of late
 	above float64 // the part of them above what was learned, of late
-	costs []cost  // by budget, in the order in which they came; at most policy.MaxDraws
+	costs []cost  // by budget, in the order in which they came; at most policy.MaxDraws, of which the first makes room
 }
 
 // lengths counts amounts in steps, the last some thousand of them.
@@ -250,9 +250,10 @@ func (z *size) charge(budget string, tokens int64) {
 	defer z.mu.Unlock()
 	i := slices.IndexFunc(z.costs, func(c cost) bool { return c.budget == budget })
 	if i < 0 {
-		if i = len(z.costs); i == policy.MaxDraws {
-			return
+		if len(z.costs) == policy.MaxDraws { // no call draws on more: some are of earlier policies
+			z.costs = slices.Delete(z.costs, 0, 1)
 		}
+		i = len(z.costs)
 		z.costs = append(z.costs, cost{budget: budget})
 	}
 	c := &z.costs[i]

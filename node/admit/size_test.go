@@ -195,3 +195,14 @@ func TestSizesAreBounded(t *testing.T) {
 	}
 	n.must(model("0", 1, 1), Admit, CodeOK)
 }
+
+// TestCostsOfEarlierPoliciesMakeRoom: what a call takes of a budget is learned also after policies whose budgets had other names.
+func TestCostsOfEarlierPoliciesMakeRoom(t *testing.T) {
+	z := &size{}
+	for i := range 3 * policy.MaxDraws {
+		z.charge(fmt.Sprint("b", i), 10)
+	}
+	if n := len(z.costs); n != policy.MaxDraws || z.costs[n-1].budget != fmt.Sprint("b", 3*policy.MaxDraws-1) {
+		t.Errorf("%d, the last is %+v", n, z.costs[n-1].budget)
+	}
+}

@@ -78,7 +78,7 @@ func New(o Options) (*Server, error) {
 		s.callers = func() *caller.Table { return nil }
 	}
 	var err error
-	if s.metrics, err = newMetrics(o.Registerer, s.held.len); err != nil {
+	if s.metrics, err = newMetrics(o.Registerer, s.node.Rules, s.held.len); err != nil {
 		return nil, err
 	}
 	creds := insecure.NewCredentials()

@@ -79,6 +79,7 @@ rules (` + "`swarmpurse alerts`" + `); the last column names those that use a me
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", strings.TrimPrefix(m.Name, prefix), m.Type, strings.Join(m.Labels, ", "), strings.ReplaceAll(m.Help, "|", "\\|"), strings.Join(use, ", "))
 		}
 	}
+	describeBounds(&b)
 	return []byte(b.String()), nil
 }
 
