@@ -103,6 +103,7 @@ func (s *shading) look(eval *shadow.Evaluator) {
 	defer s.n.looking.Unlock()
 	dropped := s.n.engine.Shadows(func(x *admit.Shadowed) {
 		seen := seenBy(x, s.n.opts.Zone)
+		seen.Known = func(u *policy.Upstream) policy.Seen { return s.n.engine.Knows(x.At, u, x.Forward) }
 		r := eval.Look(&seen)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -138,7 +139,7 @@ const maxDifference = 256
 // seenBy is a decision as a shadow is compared with.
 func seenBy(x *admit.Shadowed, zone string) shadow.Seen {
 	s := shadow.Seen{
-		Call: &x.Call, Fixed: x.Fixed, Zone: zone, Admitted: x.Verdict.Admitted(), Code: x.Code, Level: x.Level, Plan: x.Plan, Model: x.Call.Model,
+		Call: &x.Call, Fixed: x.Fixed, Zone: zone, Admitted: x.Verdict.Admitted(), Code: x.Code, Level: x.Level, Plan: x.Plan, Model: x.Call.Model, Upstream: x.Upstream,
 	}
 	switch x.Code {
 	case admit.CodeNoRule, admit.CodeLocality, admit.CodeNoUpstream, admit.CodeTooLarge, admit.CodeShed, admit.CodePressure:

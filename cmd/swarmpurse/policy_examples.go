@@ -47,6 +47,7 @@ either. Each call is decided by a node of its own that has all of the swarm's ri
 A call has the fields of POST /v1/admit. What may be expected: decision (admit, degrade, defer, deny, error), code, class, rules,
 reserved (by instance, all of them), upstream, model and max_output_tokens (of a call that is changed), flags (all that are on), experiment
 (small-model=mini, or none), reason (a part of it). The file may also say policy (another file), zone and upstreams (of the node).
+Budgets of upstreams are used and reserved as all others: a call goes to the first upstream that has room.
 Exit code 0 means that all pass.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, files []string) error {

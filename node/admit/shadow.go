@@ -29,6 +29,9 @@ type Shadowed struct {
 	Advice  *Advice
 	Low     bool // it was made cheaper because little was left, not instead of a refusal
 	Draws   []ShadowedDraw
+	Forward bool // this node was to send it to an upstream
+	// Upstream is the one to which it went, or by whose budgets it was refused; "" for none.
+	Upstream string
 }
 
 // ShadowedDraw is what it drew on one instance, or would have drawn.
@@ -50,6 +53,8 @@ type shadowed struct {
 	short   *Shortage
 	level   int
 	bound   *bound
+	forward bool
+	to      string // upstream
 	n       int
 	amounts [inline]ledger.Tokens
 	prices  [inline]policy.PPM
@@ -65,7 +70,7 @@ func (e *Engine) leaveShadow(s *shard, id ID, rec *record, r *Request, b *bound,
 		s.unshadowed++
 		return
 	}
-	x := shadowed{id: id, at: rec.at, call: r.Call, fixed: r.AsIs, verdict: rec.verdict, code: CodeOK, level: int(rec.flags / flagLevel % 4), bound: b}
+	x := shadowed{id: id, at: rec.at, call: r.Call, fixed: r.AsIs, verdict: rec.verdict, code: CodeOK, level: int(rec.flags / flagLevel % 4), bound: b, forward: r.Forward, to: rec.note.upstream()}
 	// Whoever made the call may use these again.
 	if len(x.call.Tokens) > 0 {
 		x.call.Tokens = slices.Clone(x.call.Tokens)
@@ -80,6 +85,9 @@ func (e *Engine) leaveShadow(s *shard, id ID, rec *record, r *Request, b *bound,
 		x.code, x.short = rec.note.no.code, rec.note.no.short
 	}
 	if b != nil {
+		if b.root != nil {
+			x.to = b.plan.Route.Upstreams[0].Name
+		}
 		x.n = len(b.takes)
 		for j := range b.takes {
 			if x.left[j] = b.takes[j].gate.left.Load(); takes != nil {
@@ -108,14 +116,12 @@ func (e *Engine) Shadows(fn func(*Shadowed)) (dropped int) {
 			x := &taken[i]
 			v = Shadowed{
 				ID: e.Format(x.id), At: x.at, Call: x.call, Fixed: x.fixed, Verdict: x.verdict, Code: x.code, Short: x.short, Level: x.level, Draws: v.Draws[:0],
+				Forward: x.forward, Upstream: x.to,
 			}
 			if b := x.bound; b != nil {
 				v.Plan, v.Came, v.Advice = b.whole().plan, b.came(), b.advice()
 				v.Low = b.cheaper != nil && b.cheaper.by.Below > 0
 				for j := range x.n {
-					if b.pool(j) { // where a candidate would send the call is not known before it is sent
-						continue
-					}
 					d := ShadowedDraw{Draw: b.takes[j].draw, Amount: x.amounts[j], Price: x.prices[j], Left: x.left[j]}
 					if !x.verdict.Admitted() { // what it would have drawn
 						call := x.call

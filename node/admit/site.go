@@ -135,6 +135,9 @@ func (e *Engine) usedUp(now ledger.Instant, l Ledger, w *Waiter) bool {
 		if !w.bound.pool(i) || t.terms.Budget.Spec.Ceiling != ledger.Hard {
 			continue
 		}
+		if _, _, _, open := t.account.Peek(); !open { // its first tokens are on their way to the disk
+			continue
+		}
 		need := min(w.takes[i].Amount+t.gate.kept(w), ledger.MaxTokens)
 		if l.Outlook(now, t.gate.id, need).Swarm < need {
 			return e.divert(now, w, i)

@@ -284,6 +284,19 @@ func (e *Engine) send(now ledger.Instant, r *Request, call *policy.Call, b *boun
 	return &b.targets[i]
 }
 
+// Knows is what a route goes by of an upstream, also one of a policy that is not in force; forward says whether this node would send the call. Safe for concurrent use.
+func (e *Engine) Knows(now ledger.Instant, u *policy.Upstream, forward bool) policy.Seen {
+	ms := &e.meters
+	ms.mu.Lock()
+	m, reach := ms.by[u.Name], ms.reach[u.Name]
+	ms.mu.Unlock()
+	s := policy.Seen{Out: forward && !reach, Latency: u.Latency}
+	if m != nil {
+		s.Avoid, s.Latency = m.avoided(now), m.expected(now, u)
+	}
+	return s
+}
+
 // UpstreamState is what a node knows of an upstream.
 type UpstreamState struct {
 	Name     string

@@ -214,3 +214,54 @@ func TestPurity(t *testing.T) {
 		"github.com/swarmpurse/swarmpurse/policy": nil, "github.com/swarmpurse/swarmpurse/policy/document": nil,
 	})
 }
+
+// TestBudgetsOfUpstreams: what upstreams' own budgets do to a call can be expected as all else: that it goes to the next, with what it draws there, and that
+// nothing is left at any.
+func TestBudgetsOfUpstreams(t *testing.T) {
+	p, err := policy.Parse("p.yaml", []byte(`apiVersion: swarmpurse/v1
+revision: 1
+tokens: {compute: {unit: token}}
+classes: [{name: standard, latency_budget: 1s}]
+upstreams:
+  - {name: gpu, draw: [gpu-pool]}
+  - {name: cloud, draw: [cloud-pool], cost: {compute: 2 * prompt_tokens}}
+budgets:
+  - {name: all, token: compute, supply: {grant: 10000}}
+  - {name: gpu-pool, token: compute, supply: {grant: 1000}}
+  - {name: cloud-pool, token: compute, supply: {grant: 1000}}
+rules:
+  - {name: everybody, draw: [all], cost: {compute: prompt_tokens}}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Parse("p.test.yaml", []byte(`
+tests:
+  - name: the first has room
+    call: {prompt_tokens: 100}
+    expect: {decision: admit, upstream: gpu, reserved: {all: 100, gpu-pool: 100}}
+  - name: it has not, so the next is drawn on, which nobody has before
+    used: {gpu-pool: 95%}
+    call: {prompt_tokens: 100}
+    expect: {decision: admit, upstream: cloud, reserved: {all: 100, cloud-pool: 200}}
+  - name: the same for one that does not wait
+    used: {gpu-pool: 95%}
+    call: {prompt_tokens: 100, wait: 0s}
+    expect: {decision: admit, upstream: cloud, reserved: {all: 100, cloud-pool: 200}}
+  - name: neither has
+    used: {gpu-pool: 95%, cloud-pool: 85%}
+    call: {prompt_tokens: 100}
+    expect: {decision: deny, code: budget_exhausted, reserved: {}, reason: gpu-pool}
+  - name: more than the one ever has
+    call: {prompt_tokens: 1001}
+    expect: {decision: deny, code: exceeds_limit, reason: gpu-pool}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range f.Run(p) {
+		if len(o.Wrong) > 0 {
+			t.Errorf("%s: %s (%s)", o.Name, strings.Join(o.Wrong, "; "), o.Reason)
+		}
+	}
+}

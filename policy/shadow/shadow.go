@@ -38,6 +38,9 @@ type Seen struct {
 	Model string       // that it ran with, or would have
 	Most  int64        // tokens of output, as far as the plan says; 0 for what the call states
 	Draws []Draw
+
+	Upstream string                             // to which it went, or by whose budgets it was refused; "" for none
+	Known    func(*policy.Upstream) policy.Seen // what the node knows of an upstream; nil for nothing
 }
 
 // Kinds of differences, in the order in which they are shown and counted. Append only.
@@ -128,6 +131,8 @@ type would struct {
 	call    policy.Call
 	most    int64
 	draws   []Draw
+	// upstream is the one to which the call would go, "" where that makes no difference to what it draws on.
+	upstream string
 }
 
 // Look compares the candidate's decision on a call with the stable one's.
@@ -167,6 +172,9 @@ func (e *Evaluator) Look(s *Seen) Result {
 	}
 	differ(Model, model(s.Model, s.Most), model(w.call.Model, w.most))
 	differ(Route, route(s.Plan), route(w.plan))
+	if s.Admitted && r.Admitted && s.Upstream != "" && w.upstream != "" && route(s.Plan) == route(w.plan) {
+		differ(Route, s.Upstream, w.upstream)
+	}
 	differ(Flags, list(s.Plan.Flags), list(w.plan.Flags))
 	return r
 }
@@ -195,7 +203,20 @@ func (e *Evaluator) decide(s *Seen) (w would) {
 	if w.refused = e.refuses(s, p); w.refused != "" {
 		return w
 	}
-	over := ""
+	if p.Sites == nil {
+		w.draws, w.assumed, w.refused = draw(s, p, &w.call)
+	} else {
+		e.send(s, &w)
+	}
+	if w.refused == "" && !s.Admitted && !s.OfPolicy && !s.Short {
+		w.refused = s.Code // it is the node's own state
+	}
+	w.assumed = w.assumed && w.refused == ""
+	return w
+}
+
+// draw is what a call would draw by a plan: whether that rests on rights of which nothing is known, and why it would be refused, "" if it would not.
+func draw(s *Seen, p *policy.Plan, c *policy.Call) (draws []Draw, assumed bool, refused string) {
 	for i := range p.Draws {
 		d := &p.Draws[i]
 		x := Draw{Instance: Instance(d), Price: d.Base()}
@@ -203,29 +224,24 @@ func (e *Evaluator) decide(s *Seen) (w would) {
 		if seen != nil && d.Budget.Pricing.Mode != policy.FixedPrice {
 			x.Price = seen.Price
 		}
-		if x.Amount, _, err = d.AmountAt(&w.call, x.Price); err != nil {
-			w.refused = "invalid: " + err.Error()
-			return w
+		var err error
+		if x.Amount, _, err = d.AmountAt(c, x.Price); err != nil {
+			return draws, false, "invalid: " + err.Error()
 		}
-		w.draws = append(w.draws, x)
+		draws = append(draws, x)
 		switch spec := &d.Budget.Spec; {
 		case spec.Ceiling == ledger.Observe:
 		case x.Amount > spec.Amount && spec.Ceiling == ledger.Hard:
-			over = fmt.Sprintf("exceeds_limit: %d of %s", x.Amount, x.Instance)
+			refused = fmt.Sprintf("exceeds_limit: %d of %s", x.Amount, x.Instance)
 		case s.Short && x.Instance == s.Instance:
 			if x.Amount > s.Remaining {
-				over = fmt.Sprintf("%s: %d of %s, %d left", s.Code, x.Amount, x.Instance, s.Remaining)
+				refused = fmt.Sprintf("%s: %d of %s, %d left", s.Code, x.Amount, x.Instance, s.Remaining)
 			}
 		case seen == nil || x.Amount > seen.Amount || !s.Admitted:
-			w.assumed = true
+			assumed = true
 		}
 	}
-	w.refused = over
-	if w.refused == "" && !s.Admitted && !s.OfPolicy && !s.Short {
-		w.refused = s.Code // it is the node's own state
-	}
-	w.assumed = w.assumed && w.refused == ""
-	return w
+	return draws, assumed, refused
 }
 
 // degrade makes the call cheaper where less is left of a budget than a rule says, as the stable decision saw it.
