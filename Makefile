@@ -11,7 +11,7 @@ VCS      := $(shell git status --porcelain >/dev/null 2>&1 && echo auto || echo 
 comma := ,
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build static test generate ci bench fuzz lint fmt race smoke sim-soak sim-canaries check-deep chaos openai-node clean
+.PHONY: help demo build static image test generate ci bench fuzz lint fmt race smoke sim-soak sim-canaries check-deep chaos openai-node clean
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -27,6 +27,20 @@ static: ## Build bin/swarmpurse without the C library, for any Linux of this kin
 	CGO_ENABLED=0 $(GO) build -buildvcs=$(VCS) -trimpath -ldflags='-s -w' -o bin/swarmpurse ./cmd/swarmpurse
 	@if ldd bin/swarmpurse >/dev/null 2>&1; then echo "bin/swarmpurse is not static" >&2; exit 1; fi
 	@bin/swarmpurse version
+
+# No base image is fetched: what is built here stands for the stage in which the Dockerfile would build it. Docker's format knows health checks.
+IMAGE  ?= swarmpurse
+ENGINE ?= $(shell { docker buildx version && docker info; } >/dev/null 2>&1 && echo docker || for e in podman buildah; do command -v $$e >/dev/null && echo $$e && break; done)
+ROOTS  := $(firstword $(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem))
+FORMAT  = $(if $(filter-out docker,$(ENGINE)),--format docker)
+
+image: ## Build a container image of this tree with docker, podman or buildah, without a base image; IMAGE=name:tag names it, FLAGS="…" is passed on
+	$(eval ENGINE := $(ENGINE))
+	@test -n '$(ENGINE)' || { echo "none of docker (with buildx, and an engine that answers), podman and buildah is here: install one, or say ENGINE=…" >&2; exit 1; }
+	@test -n '$(ROOTS)' || { echo "the certificates of public authorities were not found: install ca-certificates, or say ROOTS=file" >&2; exit 1; }
+	@rm -rf bin/image && mkdir -p bin/image/out/data && cp '$(ROOTS)' bin/image/out/ca-certificates.crt
+	CGO_ENABLED=0 GOOS=linux $(GO) build -buildvcs=$(VCS) -trimpath -ldflags='-s -w' -o bin/image/out/swarmpurse ./cmd/swarmpurse
+	$(ENGINE) build $(FORMAT) --build-context build=bin/image -f node/deploy/Dockerfile -t '$(IMAGE)' $(FLAGS) bin/image
 
 test: ## Run all tests
 	$(GO) test ./...
