@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -133,7 +134,7 @@ func New(o Options) (*Metrics, error) {
 	m.revision = prometheus.NewGauge(prometheus.GaugeOpts{Name: policyRevision.Name, Help: policyRevision.Help})
 	m.info = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: policyInfo.Name, Help: policyInfo.Help}, policyInfo.Labels)
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: buildInfo.Name, Help: buildInfo.Help}, buildInfo.Labels)
-	build.WithLabelValues(labelValue(o.Version), labelValue(o.Revision), runtime.Version()).Set(1)
+	build.WithLabelValues(labelValue(o.Version), labelValue(cmp.Or(o.Revision, "unknown")), runtime.Version()).Set(1)
 	r.register(m.revision, m.info, build, stateCollector{m}, hotCollector{m})
 	if o.Runtime {
 		r.register(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
