@@ -2,6 +2,7 @@ package ui_test
 
 import (
 	_ "embed"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -58,6 +59,7 @@ func TestPage(t *testing.T) {
 		}
 		b.quiet(base)
 	}
+	t.Run("times", func(t *testing.T) { times(t, both[0]) })
 	t.Run("keyboard", func(t *testing.T) { keyboard(t, both[0]) })
 	t.Run("shadow", func(t *testing.T) { shadow(t, s, both) })
 	t.Run("cut", func(t *testing.T) { cuts(t, s, both) })
@@ -70,6 +72,20 @@ func TestPage(t *testing.T) {
 		}
 		both[0].wait("the page says that its node is gone", `document.querySelector("#banner").textContent.includes("No connection") && document.title.startsWith("⚠")`)
 	})
+}
+
+// times checks that no time is told as 5 min 60 s.
+func times(t *testing.T, b *tab) {
+	eval[any](b, `void import("/ui/format.js").then((m) => { globalThis.format = m; })`)
+	b.wait("the module", `globalThis.format !== undefined`)
+	for ms, want := range map[int]string{
+		50: "0.1 s", 1500: "1.5 s", 9949: "9.9 s", 9960: "10 s", 59_400: "59 s", 59_700: "1 min", 200_000: "3 min 20 s", 359_700: "6 min", 599_900: "10 min", 660_000: "11 min",
+		3_599_900: "1 h", 7_200_000: "2 h", 200_000_000: "2 d",
+	} {
+		if got := eval[string](b, fmt.Sprintf("format.span(%d)", ms)); got != want {
+			t.Errorf("%d ms are told as %s, want %s", ms, got, want)
+		}
+	}
 }
 
 // shows checks that the page shows what the node says.

@@ -14,11 +14,11 @@ export function budgetsPart(o, history, look) {
 }
 
 function budget(b, o, history, look) {
-  return h("article", { class: "budget", key: b.name },
+  return h("article", { class: "budget" + (b.instances.length > 1 ? " many" : ""), key: b.name },
     h("h3", null, b.name, " ", h("span", { class: "tag" }, b.token), h("span", { class: "tag" }, b.supply), h("span", { class: "tag " + b.ceiling.split(" ")[0] }, b.ceiling),
       b.per?.length && h("span", { class: "tag" }, "per " + b.per.join(", ")), b.pricing !== "fixed" && h("span", { class: "tag" }, "price moves"), b.fairness && h("span", { class: "tag" }, "fair")),
     b.instances.length === 0 && h("p", { class: "muted" }, "Not used yet."),
-    b.instances.map((i) => instance(b, i, o, history, look)),
+    h("div", { class: "instances", key: "instances" }, b.instances.map((i) => instance(b, i, o, history, look))),
     b.truncated && h("p", { class: "muted" }, count(b.truncated) + " more, less pressed: see swarmpurse budgets " + b.name));
 }
 

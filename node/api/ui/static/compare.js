@@ -3,7 +3,7 @@
 import { h } from "./dom.js";
 import { brief, count, millis, percent } from "./format.js";
 
-const table = (key, label, head, rows) => h("div", { class: "scroll", key, tabindex: "0", role: "region", "aria-label": label }, h("table", null, h("caption", null, label),
+const table = (key, label, head, rows) => h("div", { class: "scroll", key, tabindex: "0", role: "region", "aria-label": label }, h("table", { class: key }, h("caption", null, label),
   h("thead", null, h("tr", null, head.map((c, i) => h("th", { scope: "col", class: i > 0 && "n" }, c)))),
   h("tbody", null, rows.map((r) => h("tr", { key: r[0] }, h("th", { scope: "row" }, r[0]), r.slice(1).map((c) => h("td", { class: "n" }, c)))))));
 

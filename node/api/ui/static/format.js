@@ -30,10 +30,10 @@ export function millis(ms) {
 
 // span is 1.5 s, 3 min 20 s, 2 h, 4 d.
 export function span(ms) {
-  const s = ms / 1000;
-  if (s < 10) return s.toFixed(1).replace(".0", "") + " s";
-  if (s < 60) return Math.round(s) + " s";
-  if (s < 3600) return Math.floor(s / 60) + " min" + (s < 600 && Math.round(s % 60) ? " " + Math.round(s % 60) + " s" : "");
+  if (ms < 9950) return (ms / 1000).toFixed(1).replace(".0", "") + " s";
+  const s = Math.round(ms / 1000);
+  if (s < 60) return s + " s";
+  if (s < 3600) return Math.floor(s / 60) + " min" + (s < 600 && s % 60 ? " " + (s % 60) + " s" : "");
   if (s < 2 * 86400) return Math.floor(s / 3600) + " h";
   return Math.floor(s / 86400) + " d";
 }
