@@ -10,6 +10,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
 	"github.com/swarmpurse/swarmpurse/node/audit"
+	"github.com/swarmpurse/swarmpurse/policy"
 	"github.com/swarmpurse/swarmpurse/policy/trust"
 )
 
@@ -28,12 +29,9 @@ func (n *Node) Burn(ctx context.Context, m api.BurnRequest) (api.BurnReceipt, er
 	var with uint64 // the version that it came with
 	until := time.Now().Add(burnWaits)
 	try := func(now ledger.Instant, done func(error)) {
-		id, err := b.Instance(n.replica.Charter().ID, m.Key)
-		if err == nil {
-			id, err = b.Present(now, id)
-		}
+		id, err := n.present(now, b, m.Key)
 		if err != nil {
-			done(fmt.Errorf("%w: %w", admit.ErrInvalid, err))
+			done(err)
 			return
 		}
 		signer, err := n.operator(now, m.Signature, func(charter string, at int64) *trust.Statement {
@@ -69,21 +67,27 @@ func (n *Node) Burn(ctx context.Context, m api.BurnRequest) (api.BurnReceipt, er
 			done(err)
 		})
 	}
-	tick := time.NewTicker(burnTries)
-	defer tick.Stop()
-	for {
-		err := n.wait(ctx, try)
-		if err == nil {
-			rc.Unheld = !n.becomesHeld(ctx, with)
-			return rc, nil
-		}
-		if !errors.Is(err, api.ErrTooFew) || !time.Now().Before(until) {
-			return api.BurnReceipt{}, err
-		}
-		select {
-		case <-ctx.Done():
-			return api.BurnReceipt{}, ctx.Err()
-		case <-tick.C:
-		}
+	if !again(ctx, burnTries, func() bool {
+		err = n.wait(ctx, try)
+		return err == nil || !errors.Is(err, api.ErrTooFew) || !time.Now().Before(until)
+	}) {
+		err = ctx.Err()
 	}
+	if err != nil {
+		return api.BurnReceipt{}, err
+	}
+	rc.Unheld = !n.becomesHeld(ctx, with)
+	return rc, nil
+}
+
+// present is the instance of a budget that operators name by its key.
+func (n *Node) present(now ledger.Instant, b *policy.Budget, key []string) (ledger.InstanceID, error) {
+	id, err := b.Instance(n.replica.Charter().ID, key)
+	if err == nil {
+		id, err = b.Present(now, id)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w: %w", admit.ErrInvalid, err)
+	}
+	return id, nil
 }

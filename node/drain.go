@@ -89,23 +89,30 @@ func (n *Node) rest() {
 }
 
 // until asks the loop, tick by tick, whether something is so; by inputs if that changes the replica.
-func (n *Node) until(ctx context.Context, ch chan<- op, so func(now ledger.Instant) bool) bool {
-	tick := time.NewTicker(time.Duration(core.TickEvery) * time.Millisecond)
-	defer tick.Stop()
-	for {
+func (n *Node) until(ctx context.Context, ch chan<- op, so func(now ledger.Instant) bool) (is bool) {
+	again(ctx, time.Duration(core.TickEvery)*time.Millisecond, func() bool {
 		yes := make(chan bool, 1)
 		if n.run(ctx, ch, func(now ledger.Instant) { yes <- so(now) }) != nil {
-			return false
-		}
-		if <-yes {
 			return true
 		}
+		is = <-yes
+		return is
+	})
+	return is
+}
+
+// again does something at once and every so often until it is done; false: the context ended before.
+func again(ctx context.Context, every time.Duration, done func() bool) bool {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for !done() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return false
 		}
 	}
+	return true
 }
 
 // letWardsGo waits until those whom this node guards, and who would be left without a majority of their guardians, have

@@ -153,9 +153,8 @@ func (n *Node) RemoveMember(ctx context.Context, q api.RemoveRequest) (api.Remov
 
 // vouch gives the word, again while others only need a moment.
 func (n *Node) vouch(ctx context.Context, w *ledger.Word, q api.RemoveRequest) (v ledger.Vouching, err error) {
-	tick := time.NewTicker(removeTries)
-	defer tick.Stop()
-	for begun := false; ; {
+	begun, fails := false, error(nil)
+	if again(ctx, removeTries, func() bool {
 		err = n.wait(ctx, func(now ledger.Instant, done func(error)) {
 			n.tellDeath(now)
 			if !begun {
@@ -174,21 +173,21 @@ func (n *Node) vouch(ctx context.Context, w *ledger.Word, q api.RemoveRequest) (
 		})
 		switch {
 		case err == nil && v.Given:
-			return v, nil
+			return true
 		case errors.Is(err, ledger.ErrNotNow) && ctx.Err() == nil:
 			begun = false // it knows more by now
 		case err != nil && ctx.Err() == nil:
-			return v, wordError(err)
+			fails = wordError(err)
+			return true
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			if !begun {
-				return v, wordError(err)
-			}
-			return v, n.giveUp(w)
-		}
+		return false
+	}) {
+		return v, fails
 	}
+	if !begun {
+		return v, wordError(err)
+	}
+	return v, n.giveUp(w)
 }
 
 // giveUp gives up a word that is not given in time, unless it is by now.
@@ -232,12 +231,9 @@ func (n *Node) stated(field string, in []api.Stated) (out []ledger.Stated, err e
 		if len(values) != len(b.Per) {
 			return nil, fmt.Errorf("%w: %s: budget %q is per %v, so it needs %d values, not %d", admit.ErrInvalid, field, b.Name, b.Per, len(b.Per), len(values))
 		}
-		id, err := b.Instance(n.replica.Charter().ID, values)
-		if err == nil {
-			id, err = b.Present(n.now(), id)
-		}
+		id, err := n.present(n.now(), b, values)
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", admit.ErrInvalid, err)
+			return nil, err
 		}
 		out = append(out, ledger.Stated{Instance: id, Tokens: s.Amount})
 	}

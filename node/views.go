@@ -343,12 +343,9 @@ func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, er
 	var rc api.MintReceipt
 	var with uint64 // the version that it came with
 	err = n.wait(ctx, func(now ledger.Instant, done func(error)) {
-		id, err := b.Instance(n.replica.Charter().ID, m.Key)
-		if err == nil {
-			id, err = b.Present(now, id)
-		}
+		id, err := n.present(now, b, m.Key)
 		if err != nil {
-			done(fmt.Errorf("%w: %w", admit.ErrInvalid, err))
+			done(err)
 			return
 		}
 		signer, err := n.operator(now, m.Signature, func(charter string, at int64) *trust.Statement {
@@ -402,22 +399,13 @@ const (
 func (n *Node) becomesHeld(ctx context.Context, version uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, holdLasts)
 	defer cancel()
-	tick := time.NewTicker(holdTries)
-	defer tick.Stop()
-	for {
-		held := false
-		if n.look(func(ledger.Instant) {
+	return again(ctx, holdTries, func() (held bool) {
+		err := n.look(func(ledger.Instant) {
 			g := n.replica.Guarding()
 			held = len(g.Guardians) == 0 || g.Held >= version
-		}) == nil && held {
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-tick.C:
-		}
-	}
+		})
+		return err == nil && held
+	})
 }
 
 // SetFaults cuts gossip with peers and sets the clock wrong. See api.Node.
