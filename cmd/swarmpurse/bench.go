@@ -19,7 +19,8 @@ func newBenchCommand(a *app) *cobra.Command {
 second, and how long they take, beside what could be at best: HTTP beside a bare net/http handler of
 the same JSON, gRPC beside a bare grpc-go handler, the --socket for callers in Go beside redis-server
 with the scripts of a gateway (if it is installed; Debian: apt-get install redis-server), and what
-the proxy adds to a stream beside the same provider without it.
+the proxy adds to a stream beside the same provider without it, and beside the standard library's
+reverse proxy, which looks into nothing.
 
 All run as processes of this machine and are measured in turns. On a machine that does other work the
 figures of latency are that work's; the parts in percent suffer less, and least by what the processes
@@ -51,8 +52,13 @@ used of the CPU for a request, which is shown for servers and for callers.`,
 	f.StringVar(&o.Redis, "redis", o.Redis, "`program` of Redis; off: none")
 	_ = c.RegisterFlagCompletionFunc("only", cobra.FixedCompletions(bench.Groups, cobra.ShellCompDirectiveNoFileComp))
 	c.AddCommand(&cobra.Command{
-		Use: "bare DIR", Hidden: true, Args: cobra.ExactArgs(1), // what the command itself starts
-		RunE: func(cmd *cobra.Command, args []string) error { return bench.ServeBare(cmd.Context(), args[0]) },
+		Use: "bare DIR [PROVIDER]", Hidden: true, Args: cobra.RangeArgs(1, 2), // what the command itself starts
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 2 {
+				return bench.ServeBareProxy(cmd.Context(), args[0], args[1])
+			}
+			return bench.ServeBare(cmd.Context(), args[0])
+		},
 	})
 	return a.withOutput(c)
 }

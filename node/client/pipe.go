@@ -15,7 +15,10 @@ import (
 )
 
 // maxWindow bounds the requests on their way over one connection.
-const maxWindow = 1024
+const (
+	seatBits  = 10
+	maxWindow = 1 << seatBits
+)
 
 // pipe is one connection, which the requests of many goroutines share. One goroutine writes what they have put together meanwhile,
 // another reads.
@@ -24,23 +27,27 @@ type pipe struct {
 	conn  net.Conn
 	wake  chan struct{} // there is something to write
 	ended chan struct{} // closed when it is of no more use
-	slots chan struct{} // one for each request on its way
+	room  chan struct{} // holds one when a seat may be free that somebody waits for
 
 	shut atomic.Bool // it takes no more requests
 
 	mu      sync.Mutex // guards below
 	out     []byte
-	spare   []byte // to be out next
-	writing bool   // somebody writes, who looks whether there is more when he is done
-	waiters map[uint64]*waiter
-	last    uint64
-	err     error // why it ended
+	spare   []byte    // to be out next
+	writing bool      // somebody writes, who looks whether there is more when he is done
+	seats   []*waiter // one for each request that may be on its way; ids tell the seat
+	free    []int     // seats that nobody has, the last one left is the first to be taken
+	hungry  int       // that wait for a seat
+	due     time.Time // when the last write may end
+	last    uint64    // requests so far
+	err     error     // why it ended
 }
 
 // waiter is a request on its way.
 type waiter struct {
 	done   chan struct{} // holds one when the answer is there
-	kind   frame.Kind    // of the answer; 0: err
+	id     uint64
+	kind   frame.Kind // of the answer; 0: err
 	body   []byte
 	err    error
 	undo   bool // an answer that admits, and that nobody takes, is given back
@@ -51,8 +58,11 @@ var waiters = sync.Pool{New: func() any { return &waiter{done: make(chan struct{
 
 func newPipe(node string, in inbox, window int) *pipe {
 	p := &pipe{
-		node: node, conn: in.conn, wake: make(chan struct{}, 1), ended: make(chan struct{}), slots: make(chan struct{}, window),
-		waiters: map[uint64]*waiter{},
+		node: node, conn: in.conn, wake: make(chan struct{}, 1), ended: make(chan struct{}), room: make(chan struct{}, 1),
+		seats: make([]*waiter, window), free: make([]int, window),
+	}
+	for i := range p.free {
+		p.free[i] = window - 1 - i
 	}
 	go p.write()
 	go p.read(in)
@@ -64,69 +74,111 @@ func (p *pipe) takes() bool { return !p.shut.Load() }
 
 // ask sends a request and waits for its answer, which is the waiter's to tell.
 func (p *pipe) ask(ctx context.Context, k frame.Kind, undo bool, put func([]byte, uint64) []byte) (*waiter, error) {
-	select {
-	case p.slots <- struct{}{}:
-	default:
-		select {
-		case p.slots <- struct{}{}:
-		case <-p.ended:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
 	w := waiters.Get().(*waiter)
 	w.kind, w.err, w.undo, w.orphan = 0, nil, undo, false
-	id, err := p.put(w, put)
-	if err != nil {
+	if err := p.put(ctx, w, put); err != nil {
 		return nil, err
+	}
+	quit := ctx.Done()
+	if quit == nil {
+		<-w.done
+		return w, nil
 	}
 	select {
 	case <-w.done:
 		return w, nil
-	case <-ctx.Done():
+	case <-quit:
 	}
 	p.mu.Lock()
-	if _, on := p.waiters[id]; !on { // it came just now
+	if p.err != nil || p.seats[w.seat()] != w { // it came just now
 		p.mu.Unlock()
 		<-w.done
 		return w, nil
 	}
 	w.orphan = true
-	if k == frame.KindAdmit && p.err == nil {
-		p.out = frame.Append(p.out, frame.KindCancel, id)
+	if k == frame.KindAdmit {
+		p.out = frame.Append(p.out, frame.KindCancel, w.id)
 	}
 	p.mu.Unlock()
 	p.poke()
 	return nil, ctx.Err()
 }
 
-// put adds a request to what is to be written.
-func (p *pipe) put(w *waiter, put func([]byte, uint64) []byte) (id uint64, err error) {
-	p.mu.Lock()
-	if p.err != nil {
-		defer p.mu.Unlock()
-		return 0, &UnreachableError{Node: p.node, Err: p.err}
+func (w *waiter) seat() uint64 { return w.id % maxWindow }
+
+// open is how many requests are on their way. It is called with mu held.
+func (p *pipe) open() int { return len(p.seats) - len(p.free) }
+
+// sit waits for a free seat. It is called with mu held, which it lets go meanwhile.
+func (p *pipe) sit(ctx context.Context) error {
+	for p.err == nil && len(p.free) == 0 {
+		p.hungry++
+		p.mu.Unlock()
+		var err error
+		select {
+		case <-p.room:
+		case <-p.ended:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		p.mu.Lock()
+		p.hungry--
+		if err != nil {
+			p.offer() // what it may have been told is for others
+			return err
+		}
 	}
-	p.last++
-	id = p.last
+	if p.err != nil {
+		return &UnreachableError{Node: p.node, Err: p.err}
+	}
+	return nil
+}
+
+// offer tells one of those who wait for a seat that there is one. It is called with mu held.
+func (p *pipe) offer() {
+	if p.hungry > 0 && len(p.free) > 0 {
+		select {
+		case p.room <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// put adds a request to what is to be written, and gives it a seat.
+func (p *pipe) put(ctx context.Context, w *waiter, put func([]byte, uint64) []byte) error {
+	p.mu.Lock()
+	if err := p.sit(ctx); err != nil {
+		p.mu.Unlock()
+		return err
+	}
+	seat := p.free[len(p.free)-1]
+	p.name(w, seat)
 	at := len(p.out)
-	p.out = put(p.out, id)
+	p.out = put(p.out, w.id)
 	if n := len(p.out) - at; n > frame.MaxFrame+frame.HeaderLen {
 		p.out = p.out[:at]
+		p.offer()
 		p.mu.Unlock()
-		<-p.slots
-		return 0, &Error{Status: 400, Code: "body_too_large", Message: fmt.Sprintf("the request has %d bytes: at most %d are allowed", n, frame.MaxFrame)}
+		return &Error{Status: 400, Code: "body_too_large", Message: fmt.Sprintf("the request has %d bytes: at most %d are allowed", n, frame.MaxFrame)}
 	}
-	p.waiters[id] = w
-	if len(p.waiters) == 1 && !p.writing && len(p.out) < maxAlone {
+	p.free = p.free[:len(p.free)-1]
+	p.seats[seat] = w
+	p.offer()
+	if p.open() == 1 && !p.writing && len(p.out) < maxAlone {
 		// Nobody else is on his way, so what was written has been taken and this will be, too, without a wait: that saves a turn of the scheduler.
 		p.flush()
 		p.mu.Unlock()
-		return id, nil
+		return nil
 	}
 	p.mu.Unlock()
 	p.poke()
-	return id, nil
+	return nil
+}
+
+// name gives a request the next id of a seat.
+func (p *pipe) name(w *waiter, seat int) {
+	p.last++
+	w.id = p.last<<seatBits | uint64(seat)
 }
 
 // maxAlone is what a socket takes at once that has nothing in it.
@@ -137,7 +189,10 @@ func (p *pipe) flush() {
 	b := p.out
 	p.out, p.spare, p.writing = p.spare[:0], nil, true
 	p.mu.Unlock()
-	_ = p.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if now := time.Now(); p.due.Sub(now) < writeTimeout*7/8 { // or up to an eighth less: setting it for each write costs as much as a small write
+		p.due = now.Add(writeTimeout)
+		_ = p.conn.SetWriteDeadline(p.due)
+	}
 	_, err := p.conn.Write(b)
 	if err != nil {
 		p.end(err)
@@ -167,10 +222,12 @@ func (p *pipe) write() {
 		case <-p.ended:
 			return
 		}
-		if len(p.slots) > 1 {
-			runtime.Gosched() // others may have something to say, too
-		}
 		p.mu.Lock()
+		if p.open() > 1 {
+			p.mu.Unlock()
+			runtime.Gosched() // others may have something to say, too
+			p.mu.Lock()
+		}
 		if len(p.out) > 0 && !p.writing {
 			p.flush()
 		}
@@ -206,7 +263,7 @@ func (p *pipe) read(in inbox) {
 func (p *pipe) bye() {
 	p.shut.Store(true)
 	p.mu.Lock()
-	idle := len(p.waiters) == 0
+	idle := p.open() == 0
 	p.mu.Unlock()
 	if idle {
 		p.end(io.EOF)
@@ -215,36 +272,43 @@ func (p *pipe) bye() {
 
 func (p *pipe) answer(f frame.Frame) {
 	p.mu.Lock()
-	w := p.waiters[f.ID]
-	delete(p.waiters, f.ID)
-	left := len(p.waiters)
-	orphan := w != nil && w.orphan
-	p.mu.Unlock()
-	if w == nil {
+	seat := int(f.ID % maxWindow)
+	if p.err != nil || seat >= len(p.seats) || p.seats[seat] == nil || p.seats[seat].id != f.ID {
+		p.mu.Unlock()
 		return // nothing that was asked
 	}
-	if orphan && w.undo && f.Kind == frame.KindAnswer && p.giveBack(f) {
+	w := p.seats[seat]
+	orphan := w.orphan
+	if orphan && w.undo && f.Kind == frame.KindAnswer && p.giveBack(f, seat) {
+		p.mu.Unlock()
+		p.poke()
 		return
 	}
-	<-p.slots
+	p.seats[seat] = nil
+	p.free = append(p.free, seat)
+	p.offer()
+	idle := p.open() == 0
+	p.mu.Unlock()
 	if !orphan {
 		w.kind, w.body = f.Kind, append(w.body[:0], f.Body...)
 		w.done <- struct{}{}
 	}
-	if left == 0 && p.shut.Load() {
+	if idle && p.shut.Load() {
 		p.end(io.EOF)
 	}
 }
 
-// giveBack releases what was reserved for a call that nobody waits for any more, in its slot.
-func (p *pipe) giveBack(f frame.Frame) bool {
+// giveBack releases what was reserved for a call that nobody waits for any more, in its seat. It is called with mu held.
+func (p *pipe) giveBack(f frame.Frame, seat int) bool {
 	var a Answer
 	if frame.ReadAnswer(f.Body, &a) != nil || !a.Admitted() {
 		return false
 	}
 	w := &waiter{orphan: true}
-	_, err := p.put(w, func(b []byte, id uint64) []byte { return frame.AppendRelease(b, id, &frame.Release{ID: a.ID}) })
-	return err == nil
+	p.name(w, seat)
+	p.seats[seat] = w
+	p.out = frame.AppendRelease(p.out, w.id, &frame.Release{ID: a.ID})
+	return true
 }
 
 // end closes the connection. Whoever waits is told.
@@ -259,13 +323,13 @@ func (p *pipe) end(err error) {
 	}
 	p.err = err
 	p.shut.Store(true)
-	lost := p.waiters
-	p.waiters = nil
+	lost := p.seats
+	p.seats, p.free = nil, nil
 	p.mu.Unlock()
 	close(p.ended)
 	_ = p.conn.Close()
 	for _, w := range lost {
-		if !w.orphan {
+		if w != nil && !w.orphan {
 			w.err = &UnreachableError{Node: p.node, Sent: true, Err: err}
 			w.done <- struct{}{}
 		}

@@ -3,11 +3,15 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -264,4 +268,90 @@ func TestHTTPErrors(t *testing.T) {
 	if _, err := ask(502, "<html>"); !errors.Is(err, errNotOurs) {
 		t.Errorf("%v", err)
 	}
+}
+
+// TestSeats: no more requests are on their way than the node takes, whoever waits for room gets it or leaves, and everybody gets his own answer, in
+// whatever order they come.
+func TestSeats(t *testing.T) {
+	const window, callers, each = 10, 40, 50
+	p := newPeer(t)
+	c := p.client(Options{Retries: -1})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		in := p.accept(welcome)
+		if in == nil {
+			return
+		}
+		chance := rand.New(rand.NewPCG(1, 2))
+		held := map[uint64]string{} // requests that are not answered yet
+		for {
+			f, err := in.next()
+			if err != nil {
+				return
+			}
+			if f.Kind == frame.KindSettle {
+				s, _, err := frame.ReadSettlement(f.Body, nil)
+				if _, twice := held[f.ID]; twice || err != nil {
+					t.Errorf("id %d twice: %v, %v", f.ID, twice, err)
+				}
+				held[f.ID] = s.ID
+			}
+			if len(held) > window {
+				t.Errorf("%d are on their way", len(held))
+			}
+			for id, name := range held { // in no order
+				if len(held) == window || chance.IntN(3) == 0 {
+					_, _ = in.conn.Write(frame.AppendReceipt(nil, id, &frame.Receipt{ID: name}))
+					delete(held, id)
+				}
+			}
+			if len(held) == 0 {
+				continue
+			}
+			// Others may all wait for these: what is held is answered when nothing more comes at once.
+			if len(in.buf) == in.at {
+				for id, name := range held {
+					_, _ = in.conn.Write(frame.AppendReceipt(nil, id, &frame.Receipt{ID: name}))
+					delete(held, id)
+				}
+			}
+		}
+	}()
+	if _, err := c.Settle(t.Context(), Settlement{ID: "n-0"}); err != nil { // whoever leaves while he connects takes the connection with him
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	var left, answered atomic.Int64
+	for i := range callers {
+		all.Go(func() {
+			for n := range each {
+				ctx, cancel := context.WithCancel(t.Context())
+				if (i+n)%3 == 0 {
+					go cancel()
+				}
+				id := fmt.Sprintf("n-%d-%d", i, n)
+				switch r, err := c.Settle(ctx, Settlement{ID: id}); {
+				case errors.Is(err, context.Canceled):
+					left.Add(1)
+				case err != nil || r.ID != id:
+					t.Errorf("%q, %v; want %q", r.ID, err, id)
+				default:
+					answered.Add(1)
+				}
+				cancel()
+			}
+		})
+	}
+	all.Wait()
+	pipe := c.framed.places[0].now.Load()
+	if pipe.mu.Lock(); pipe.hungry != 0 {
+		t.Errorf("%d wait for room", pipe.hungry)
+	}
+	pipe.mu.Unlock()
+	if answered.Load() < callers*each/2 {
+		t.Errorf("%d were answered, %d left", answered.Load(), left.Load())
+	}
+	c.Close()
+	<-done
 }

@@ -25,55 +25,70 @@ func appendOptional(b []byte, v *float64) []byte {
 // reader takes fields off a body. After a field that is not there all that follow are zero, and failed is set.
 type reader struct {
 	b      []byte
-	s      string // b, or what of it is not yet read, as a string: fields that are strings are parts of it
+	s      string // b as a string: fields that are strings are parts of it
+	at     int    // what is read of them
 	failed bool
 }
 
 // read begins on a body. All its strings are parts of one copy of it.
 func read(body []byte) reader { return reader{b: body, s: string(body)} }
 
-func (r *reader) skip(n int) { r.b, r.s = r.b[n:], r.s[n:] }
+func (r *reader) fail() { r.b, r.s, r.at, r.failed = nil, "", 0, true }
 
-func (r *reader) fail() { r.b, r.s, r.failed = nil, "", true }
+// left is how many bytes are not read.
+func (r *reader) left() int { return len(r.b) - r.at }
+
+func (r *reader) byte() byte {
+	if r.left() == 0 {
+		r.fail()
+		return 0
+	}
+	r.at++
+	return r.b[r.at-1]
+}
 
 func (r *reader) uint() uint64 {
-	v, n := binary.Uvarint(r.b)
+	if r.at < len(r.b) && r.b[r.at] < 0x80 { // as most are
+		r.at++
+		return uint64(r.b[r.at-1])
+	}
+	v, n := binary.Uvarint(r.b[r.at:])
 	if n <= 0 {
 		r.fail()
 		return 0
 	}
-	r.skip(n)
+	r.at += n
 	return v
 }
 
 func (r *reader) int() int64 {
-	v, n := binary.Varint(r.b)
+	v, n := binary.Varint(r.b[r.at:])
 	if n <= 0 {
 		r.fail()
 		return 0
 	}
-	r.skip(n)
+	r.at += n
 	return v
 }
 
 func (r *reader) string() string {
 	n := r.uint()
-	if n > uint64(len(r.s)) {
+	if n > uint64(r.left()) {
 		r.fail()
 		return ""
 	}
-	s := r.s[:n]
-	r.skip(int(n))
+	s := r.s[r.at : r.at+int(n)]
+	r.at += int(n)
 	return s
 }
 
 func (r *reader) float() float64 {
-	if len(r.b) < 8 {
+	if r.left() < 8 {
 		r.fail()
 		return 0
 	}
-	v := math.Float64frombits(binary.BigEndian.Uint64(r.b))
-	r.skip(8)
+	v := math.Float64frombits(binary.BigEndian.Uint64(r.b[r.at:]))
+	r.at += 8
 	return v
 }
 
@@ -97,7 +112,7 @@ const MaxList = 1024
 // list is how many entries follow, each of at least that many bytes.
 func (r *reader) list(least int) int {
 	n := r.uint()
-	if n > MaxList || n > uint64(len(r.b)/least) {
+	if n > MaxList || n > uint64(r.left()/least) {
 		r.fail()
 		return 0
 	}

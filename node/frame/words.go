@@ -2,6 +2,7 @@ package frame
 
 import (
 	"encoding/binary"
+	"strings"
 	"time"
 )
 
@@ -25,10 +26,10 @@ func AppendHello(b []byte, h Hello) []byte {
 // ReadHello reads the body.
 func ReadHello(body []byte) (h Hello, err error) {
 	r := read(body)
-	if len(r.s) < len(magic) || r.s[:len(magic)] != magic {
-		r.fail()
+	if strings.HasPrefix(r.s, magic) {
+		r.at = len(magic)
 	} else {
-		r.skip(len(magic))
+		r.fail()
 	}
 	h = Hello{Least: r.uint(), Most: r.uint(), Key: r.string()}
 	return h, r.done("the hello")
@@ -271,12 +272,7 @@ func AppendAnswer(b []byte, id uint64, a *Answer) []byte {
 // ReadAnswer reads the body.
 func ReadAnswer(body []byte, a *Answer) error {
 	r := read(body)
-	if len(r.b) < 2 {
-		r.fail()
-		return r.done("an answer")
-	}
-	*a = Answer{Decision: Decision(r.b[0]), Level: int(r.b[1])}
-	r.skip(2)
+	*a = Answer{Decision: Decision(r.byte()), Level: int(r.byte())}
 	a.ID, a.Reserved = r.string(), r.charges()
 	a.Reason, a.Code = r.string(), r.string()
 	a.RetryAfter, a.Waited = time.Duration(r.int()), time.Duration(r.int())

@@ -1,11 +1,15 @@
 package llm_test
 
 import (
+	"bufio"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/swarmpurse/swarmpurse/node/llm"
 )
@@ -68,6 +72,52 @@ func BenchmarkStream(b *testing.B) {
 				}
 				_ = resp.Body.Close()
 			}
+		})
+	}
+}
+
+// BenchmarkFirst is the way of a call to its provider and of the first event back: straight, through the standard library's reverse proxy, which looks
+// into nothing, and through ours.
+func BenchmarkFirst(b *testing.B) {
+	up := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, "data: {\"id\":\"x\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word\"}}]}\n\n")
+		w.(http.Flusher).Flush()
+		_, _ = io.WriteString(w, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":30,\"completion_tokens\":1}}\n\ndata: [DONE]\n\n")
+	})
+	direct := httptest.NewServer(up)
+	defer direct.Close()
+	to, err := url.Parse(direct.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	bare := httptest.NewServer(&httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, FlushInterval: -1})
+	defer bare.Close()
+	bed := newBed(b, up, nil)
+	body := strings.Replace(benchBody, "{", `{"stream":true,`, 1)
+	for _, x := range []struct{ name, url string }{
+		{"direct", direct.URL + "/v1/chat/completions"}, {"bare", bare.URL + "/v1/chat/completions"}, {"proxy", bed.url + chatPath},
+	} {
+		b.Run(x.name, func(b *testing.B) {
+			var first time.Duration
+			for b.Loop() {
+				at := time.Now()
+				resp, err := http.Post(x.url, "application/json", strings.NewReader(body))
+				if err != nil {
+					b.Fatal(err)
+				}
+				in := bufio.NewReader(resp.Body)
+				if _, err := in.ReadSlice('\n'); err != nil {
+					b.Fatal(err)
+				}
+				first += time.Since(at)
+				if _, err := io.Copy(io.Discard, in); err != nil {
+					b.Fatal(err)
+				}
+				_ = resp.Body.Close()
+			}
+			b.ReportMetric(float64(first.Microseconds())/float64(b.N), "µs-first/op")
 		})
 	}
 }

@@ -25,6 +25,9 @@ const (
 	// afterDone is how long the end of a stream may take after it said [DONE].
 	afterDone = time.Second
 
+	// headAfter is how long the head of a stream waits for its first event.
+	headAfter = time.Millisecond
+
 	readSize = 32 << 10
 )
 
@@ -97,6 +100,30 @@ func (x *exchange) flush() {
 	}
 	if err := x.rc.Flush(); err != nil {
 		x.lost()
+	}
+}
+
+// headLater sends the head of a stream after a moment, if its first event has not come by then: with that it makes one write, and wakes the
+// client once. What it returns ends that, and must be called before anything else is done to the client.
+func (x *exchange) headLater(code int) (end func()) {
+	var err error
+	sent := make(chan struct{})
+	t := time.AfterFunc(headAfter, func() {
+		defer close(sent)
+		x.status(code)
+		err = x.rc.Flush()
+	})
+	ended := false
+	return func() {
+		if ended {
+			return
+		}
+		if ended = true; t.Stop() {
+			return
+		}
+		if <-sent; err != nil && !x.gone {
+			x.lost()
+		}
 	}
 }
 
@@ -224,8 +251,11 @@ func (x *exchange) brokeEarly(ctx context.Context) {
 	for _, name := range []string{"Content-Length", "Content-Encoding", "Etag"} {
 		h.Del(name)
 	}
-	unavailable(http.StatusBadGateway, out, "upstream_broken",
-		"The upstream %q broke off in the middle of its reply.", x.up.Name).write(x.w, x.dialect)
+	e := unavailable(http.StatusBadGateway, out, "upstream_broken", "The upstream %q broke off in the middle of its reply.", x.up.Name)
+	if cause := context.Cause(ctx); cause == errCallTimeout || cause == errShutdown {
+		e = x.noReply(nil, cause, out)
+	}
+	e.write(x.w, x.dialect)
 }
 
 // settleDocument ends the reservation of a reply that came to its end.
@@ -262,17 +292,19 @@ func (x *exchange) stream(ctx context.Context, resp *http.Response, body io.Read
 		x.arrived = s.texts
 	}
 	x.deadline()
-	x.status(resp.StatusCode)
-	x.flush()
+	head := x.headLater(resp.StatusCode)
+	defer head()
 	buf, free := x.p.buffer()
 	defer free()
 	var end error
 	for end == nil {
 		var n int
 		n, end = x.read(body, buf)
+		head()
 		if n > 0 {
 			x.pace(n)
 			x.deadline()
+			x.status(resp.StatusCode)
 			s.split.Feed(buf[:n], s.event)
 			x.flush()
 		}
@@ -285,14 +317,18 @@ func (x *exchange) stream(ctx context.Context, resp *http.Response, body io.Read
 	}
 	s.split.Rest(s.event)
 	if end != io.EOF && !s.done {
-		if x.ended { // the usage came before: what is missing costs nothing
+		switch {
+		case !x.sent && !x.gone:
+			x.brokeEarly(ctx)
+		case x.ended: // the usage came before: what is missing costs nothing
 			x.abort()
-			return
+		default:
+			x.incomplete(ctx)
 		}
-		x.incomplete(ctx)
 		return
 	}
 	s.settle(resp.StatusCode)
+	x.status(resp.StatusCode)
 	x.endWrite()
 }
 

@@ -37,6 +37,7 @@ type conn struct {
 
 	writing sync.Mutex // held while answers are written; guards below
 	spare   []byte
+	due     time.Time // when the last write may end
 }
 
 // serve answers a connection until it ends.
@@ -97,7 +98,7 @@ func (c *conn) greet(in *inbox) bool {
 		return frame.AppendWelcome(b, frame.Welcome{Version: frame.Version, Node: c.name, Window: window})
 	})
 	ok := c.flush()
-	_ = c.net.SetDeadline(time.Time{})
+	_ = c.net.SetReadDeadline(time.Time{})
 	in.timed = false
 	return ok
 }
@@ -144,7 +145,10 @@ func (c *conn) flush() bool {
 	if len(b) == 0 {
 		return !c.gone.Load()
 	}
-	_ = c.net.SetWriteDeadline(time.Now().Add(c.time))
+	if now := time.Now(); c.due.Sub(now) < c.time*7/8 { // or up to an eighth less: setting it for each write costs as much as a small write
+		c.due = now.Add(c.time)
+		_ = c.net.SetWriteDeadline(c.due)
+	}
 	_, err := c.net.Write(b)
 	if cap(b) > 4*maxOut {
 		c.spare = nil

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -56,12 +58,7 @@ func ServeBare(ctx context.Context, dir string) error {
 	if err := serve(&at.GRPC, g.Serve); err != nil {
 		return err
 	}
-	b, err := json.Marshal(at)
-	if err != nil {
-		return err
-	}
-	name := filepath.Join(dir, addressFile)
-	if err := errors.Join(os.WriteFile(name+".new", b, 0o600), os.Rename(name+".new", name)); err != nil {
+	if err := tell(dir, addressFile, at); err != nil {
 		return err
 	}
 	select {
@@ -70,6 +67,46 @@ func ServeBare(ctx context.Context, dir string) error {
 	case err := <-failed:
 		return err
 	}
+}
+
+// tell writes a file of dir that whoever reads it finds whole.
+func tell(dir, name string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	name = filepath.Join(dir, name)
+	return errors.Join(os.WriteFile(name+".new", b, 0o600), os.Rename(name+".new", name))
+}
+
+const proxyFile = "proxy.json"
+
+// ServeBareProxy serves the standard library's reverse proxy to a provider, and writes where into a file of dir. It ends with ctx.
+func ServeBareProxy(ctx context.Context, dir, provider string) error {
+	to, err := url.Parse(provider)
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy, t.MaxIdleConnsPerHost, t.DisableCompression = nil, maxCallers, true
+	defer t.CloseIdleConnections()
+	s := &http.Server{ReadHeaderTimeout: time.Minute, Handler: &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to) },
+		Transport: t, FlushInterval: -1,
+	}}
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() })
+	defer stop()
+	if err := tell(dir, proxyFile, ln.Addr().String()); err != nil {
+		return err
+	}
+	if err = s.Serve(ln); errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return err
 }
 
 // bareLimits answers all requests alike.

@@ -48,6 +48,8 @@ type bed struct {
 	all  []*child.Child
 	bare addresses
 
+	proxy string // address of the bare proxy
+
 	http, grpc, socket string // of the node
 	redis              string // its socket; "": there is none
 	noRedis            string // why
@@ -68,14 +70,16 @@ func start(ctx context.Context, o *Options) (b *bed, err error) {
 	if _, err := b.run("bare", o.Binary, nil, "bench", "bare", b.dir); err != nil {
 		return b, err
 	}
-	if err := b.await(ctx, "the bare servers", func() error {
-		src, err := os.ReadFile(filepath.Join(b.dir, addressFile))
-		if err == nil {
-			err = json.Unmarshal(src, &b.bare)
-		}
-		return err
-	}); err != nil {
+	if err := b.told(ctx, "the bare servers", addressFile, &b.bare); err != nil {
 		return b, err
+	}
+	if o.wants("proxy") {
+		if _, err := b.run("proxy", o.Binary, nil, "bench", "bare", b.dir, "http://"+b.bare.Upstream); err != nil {
+			return b, err
+		}
+		if err := b.told(ctx, "the bare proxy", proxyFile, &b.proxy); err != nil {
+			return b, err
+		}
 	}
 	if err := b.startNodes(ctx); err != nil {
 		return b, err
@@ -84,6 +88,17 @@ func start(ctx context.Context, o *Options) (b *bed, err error) {
 		err = b.startRedis(ctx)
 	}
 	return b, err
+}
+
+// told waits for what a process tells in a file.
+func (b *bed) told(ctx context.Context, what, file string, v any) error {
+	return b.await(ctx, what, func() error {
+		src, err := os.ReadFile(filepath.Join(b.dir, file))
+		if err == nil {
+			err = json.Unmarshal(src, v)
+		}
+		return err
+	})
 }
 
 func (b *bed) startNodes(ctx context.Context) error {

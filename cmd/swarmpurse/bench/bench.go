@@ -133,7 +133,7 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		shares += len(p.ways)
 	}
 	if o.wants("proxy") {
-		shares += 2 * proxyShares
+		shares += 3 * proxyShares
 	}
 	turn := o.Duration / time.Duration(shares*o.Turns)
 	for _, p := range pairs {

@@ -50,7 +50,7 @@ func (r *Report) Text() string {
 		for _, x := range []struct {
 			t    Times
 			name string
-		}{{p.Direct, "straight"}, {p.Through, "through the proxy"}, {p.Added, "added"}, {p.Target, "target"}, {p.Counting, "to count such a prompt, of calls near a limit: not part of it"}} {
+		}{{p.Direct, "straight"}, {p.Through, "through the proxy"}, {p.Added, "added"}, {p.Target, "target"}, {p.Bare, "added by the standard library's reverse proxy, which looks into nothing"}, {p.Counting, "to count such a prompt, of calls near a limit: not part of it"}} {
 			fmt.Fprintf(w, "%s\t%s\t%s\t\n", short(x.t.P50us), short(x.t.P99us), x.name)
 		}
 		_ = w.Flush()
