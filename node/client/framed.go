@@ -78,11 +78,32 @@ func (f *framed) ask(ctx context.Context, k frame.Kind, undo bool, put func([]by
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p, err := f.pipe(ctx)
-	if err != nil {
-		return nil, err
+	for again := false; ; again = true {
+		p, err := f.pipe(ctx)
+		if err != nil {
+			return nil, err
+		}
+		w, err := p.ask(ctx, k, undo, put)
+		switch {
+		case again:
+			return w, err
+		case err != nil:
+			if !unsent(err) {
+				return nil, err
+			}
+		case w.err == nil || !unsent(w.err):
+			return w, nil
+		default:
+			waiters.Put(w)
+		}
+		// The node had ended this connection before: that says nothing about one that is made now.
 	}
-	return p.ask(ctx, k, undo, put)
+}
+
+// unsent reports whether a request failed before anything of it went out.
+func unsent(err error) bool {
+	var u *UnreachableError
+	return errors.As(err, &u) && !u.Sent
 }
 
 // pipe is a connection that takes requests.

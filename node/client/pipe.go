@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -21,13 +22,15 @@ const (
 )
 
 // pipe is one connection, which the requests of many goroutines share. One goroutine writes what they have put together meanwhile,
-// another reads.
+// another reads. Whoever is alone does both himself: to be woken by another goroutine takes as long as all else that a request does here.
 type pipe struct {
 	node  string
 	conn  net.Conn
 	wake  chan struct{} // there is something to write
 	ended chan struct{} // closed when it is of no more use
 	room  chan struct{} // holds one when a seat may be free that somebody waits for
+	turn  chan struct{} // holds one when it is the reader's turn to read
+	in    inbox         // of whoever reads
 
 	shut atomic.Bool // it takes no more requests
 
@@ -35,11 +38,13 @@ type pipe struct {
 	out     []byte
 	spare   []byte    // to be out next
 	writing bool      // somebody writes, who looks whether there is more when he is done
+	reading bool      // somebody reads, or it is the reader's turn
 	seats   []*waiter // one for each request that may be on its way; ids tell the seat
 	free    []int     // seats that nobody has, the last one left is the first to be taken
 	hungry  int       // that wait for a seat
 	due     time.Time // when the last write may end
 	last    uint64    // requests so far
+	sent    uint64    // of them, those that may have gone out
 	err     error     // why it ended
 }
 
@@ -59,13 +64,14 @@ var waiters = sync.Pool{New: func() any { return &waiter{done: make(chan struct{
 func newPipe(node string, in inbox, window int) *pipe {
 	p := &pipe{
 		node: node, conn: in.conn, wake: make(chan struct{}, 1), ended: make(chan struct{}), room: make(chan struct{}, 1),
-		seats: make([]*waiter, window), free: make([]int, window),
+		turn: make(chan struct{}, 1), in: in, reading: true, seats: make([]*waiter, window), free: make([]int, window),
 	}
+	p.turn <- struct{}{}
 	for i := range p.free {
 		p.free[i] = window - 1 - i
 	}
 	go p.write()
-	go p.read(in)
+	go p.read()
 	return p
 }
 
@@ -76,8 +82,12 @@ func (p *pipe) takes() bool { return !p.shut.Load() }
 func (p *pipe) ask(ctx context.Context, k frame.Kind, undo bool, put func([]byte, uint64) []byte) (*waiter, error) {
 	w := waiters.Get().(*waiter)
 	w.kind, w.err, w.undo, w.orphan = 0, nil, undo, false
-	if err := p.put(ctx, w, put); err != nil {
+	lead, err := p.put(ctx, w, put)
+	if err != nil {
 		return nil, err
+	}
+	if lead {
+		p.lead(ctx, w)
 	}
 	quit := ctx.Done()
 	if quit == nil {
@@ -144,12 +154,12 @@ func (p *pipe) offer() {
 	}
 }
 
-// put adds a request to what is to be written, and gives it a seat.
-func (p *pipe) put(ctx context.Context, w *waiter, put func([]byte, uint64) []byte) error {
+// put adds a request to what is to be written, and gives it a seat. lead says that it is whoever waits for it who must read.
+func (p *pipe) put(ctx context.Context, w *waiter, put func([]byte, uint64) []byte) (lead bool, err error) {
 	p.mu.Lock()
 	if err := p.sit(ctx); err != nil {
 		p.mu.Unlock()
-		return err
+		return false, err
 	}
 	seat := p.free[len(p.free)-1]
 	p.name(w, seat)
@@ -159,20 +169,23 @@ func (p *pipe) put(ctx context.Context, w *waiter, put func([]byte, uint64) []by
 		p.out = p.out[:at]
 		p.offer()
 		p.mu.Unlock()
-		return &Error{Status: 400, Code: "body_too_large", Message: fmt.Sprintf("the request has %d bytes: at most %d are allowed", n, frame.MaxFrame)}
+		return false, &Error{Status: 400, Code: "body_too_large", Message: fmt.Sprintf("the request has %d bytes: at most %d are allowed", n, frame.MaxFrame)}
 	}
 	p.free = p.free[:len(p.free)-1]
 	p.seats[seat] = w
 	p.offer()
 	if p.open() == 1 && !p.writing && len(p.out) < maxAlone {
 		// Nobody else is on his way, so what was written has been taken and this will be, too, without a wait: that saves a turn of the scheduler.
+		if lead = !p.reading; lead {
+			p.reading = true
+		}
 		p.flush()
 		p.mu.Unlock()
-		return nil
+		return lead, nil
 	}
 	p.mu.Unlock()
 	p.poke()
-	return nil
+	return false, nil
 }
 
 // name gives a request the next id of a seat.
@@ -186,18 +199,25 @@ const maxAlone = 16 << 10
 
 // flush writes what there is. It is called with mu held, which it lets go meanwhile.
 func (p *pipe) flush() {
-	b := p.out
+	b, before := p.out, p.sent
+	p.sent = p.last
 	p.out, p.spare, p.writing = p.spare[:0], nil, true
 	p.mu.Unlock()
 	if now := time.Now(); p.due.Sub(now) < writeTimeout*7/8 { // or up to an eighth less: setting it for each write costs as much as a small write
 		p.due = now.Add(writeTimeout)
 		_ = p.conn.SetWriteDeadline(p.due)
 	}
-	_, err := p.conn.Write(b)
-	if err != nil {
+	n, err := p.conn.Write(b)
+	if err != nil && n > 0 {
 		p.end(err)
 	}
 	p.mu.Lock()
+	if err != nil && n == 0 {
+		p.sent = before
+		p.mu.Unlock()
+		p.end(err)
+		p.mu.Lock()
+	}
 	p.writing = false
 	if cap(b) <= maxKept {
 		p.spare = b
@@ -237,25 +257,106 @@ func (p *pipe) write() {
 
 const maxKept = 256 << 10
 
-// read gives answers to those who wait for them.
-func (p *pipe) read(in inbox) {
+const (
+	// idleAfter is how long nobody may read while nothing is on its way: only who reads learns that the node has gone.
+	idleAfter = time.Second
+	// crowded is for how many answers that leave nothing on its way the reader still reads.
+	crowded = 8
+)
+
+// read gives answers to those who wait for them, while they are many or none.
+func (p *pipe) read() {
+	idle := time.NewTimer(idleAfter)
+	defer idle.Stop()
 	for {
-		f, err := in.next()
-		if err != nil {
-			p.end(err)
+		select {
+		case <-p.turn:
+		case <-idle.C:
+			idle.Reset(idleAfter)
+			p.mu.Lock()
+			mine := !p.reading
+			p.reading = true
+			p.mu.Unlock()
+			if !mine {
+				continue
+			}
+		case <-p.ended:
 			return
 		}
-		switch {
-		case f.Kind == frame.KindBye:
-			p.bye()
-		case f.ID == 0 && f.Kind == frame.KindError:
-			if e, err := frame.ReadError(f.Body); err == nil {
-				p.end(e)
+		idle.Stop()
+		for alone := 0; alone < crowded; {
+			if !p.take(p.in.next()) {
 				return
 			}
-		default:
-			p.answer(f)
+			p.mu.Lock()
+			if p.open() > 0 {
+				alone = 0
+			} else if alone++; alone == crowded {
+				p.reading = false
+			}
+			p.mu.Unlock()
 		}
+		idle.Reset(idleAfter)
+	}
+}
+
+// take does what a frame says that was read. false: the connection has ended.
+func (p *pipe) take(f frame.Frame, err error) bool {
+	if err != nil {
+		p.end(err)
+		return false
+	}
+	switch {
+	case f.Kind == frame.KindBye:
+		p.bye()
+	case f.ID == 0 && f.Kind == frame.KindError:
+		if e, err := frame.ReadError(f.Body); err == nil {
+			p.end(e)
+			return false
+		}
+	default:
+		p.answer(f)
+	}
+	return true
+}
+
+// lead reads until a request is answered, or is not waited for any more.
+func (p *pipe) lead(ctx context.Context, w *waiter) {
+	if quit := ctx.Done(); quit != nil {
+		cut := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			_ = p.conn.SetReadDeadline(time.Unix(1, 0))
+			close(cut)
+		})
+		defer func() {
+			if !stop() {
+				<-cut
+				_ = p.conn.SetReadDeadline(time.Time{})
+			}
+			p.pass()
+		}()
+	} else {
+		defer p.pass()
+	}
+	for len(w.done) == 0 {
+		f, err := p.in.next()
+		if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
+			return
+		}
+		if !p.take(f, err) {
+			return
+		}
+	}
+}
+
+// pass has others read, if there is something to come.
+func (p *pipe) pass() {
+	p.mu.Lock()
+	p.reading = p.open() > 0
+	mine := p.reading
+	p.mu.Unlock()
+	if mine {
+		p.turn <- struct{}{}
 	}
 }
 
@@ -323,14 +424,14 @@ func (p *pipe) end(err error) {
 	}
 	p.err = err
 	p.shut.Store(true)
-	lost := p.seats
+	lost, sent := p.seats, p.sent
 	p.seats, p.free = nil, nil
 	p.mu.Unlock()
 	close(p.ended)
 	_ = p.conn.Close()
 	for _, w := range lost {
 		if w != nil && !w.orphan {
-			w.err = &UnreachableError{Node: p.node, Sent: true, Err: err}
+			w.err = &UnreachableError{Node: p.node, Sent: w.id>>seatBits <= sent, Err: err}
 			w.done <- struct{}{}
 		}
 	}

@@ -355,3 +355,83 @@ func TestSeats(t *testing.T) {
 	c.Close()
 	<-done
 }
+
+// TestAlone: who is alone reads his answer himself, unless he goes before; a node that has gone meanwhile is dialled again, as nothing was sent.
+func TestAlone(t *testing.T) {
+	p := newPeer(t)
+	c := p.client(Options{Retries: -1})
+	conns := make(chan *inbox, 2)
+	go func() {
+		for {
+			in := p.accept(welcome)
+			if in == nil {
+				return
+			}
+			conns <- in
+			late := uint64(0) // it is answered with the next one
+			for {
+				f, err := in.next()
+				if err != nil {
+					break
+				}
+				if f.Kind == frame.KindSettle {
+					s, _, _ := frame.ReadSettlement(f.Body, nil)
+					if s.ID == "late" {
+						late = f.ID
+						continue
+					}
+					if late != 0 {
+						_, _ = in.conn.Write(frame.AppendReceipt(nil, late, &frame.Receipt{ID: "late"}))
+						late = 0
+					}
+					_, _ = in.conn.Write(frame.AppendReceipt(nil, f.ID, &frame.Receipt{ID: s.ID}))
+				}
+			}
+		}
+	}()
+	settle := func(ctx context.Context, id string) error {
+		r, err := c.Settle(ctx, Settlement{ID: id})
+		if err == nil && r.ID != id {
+			err = fmt.Errorf("%q is answered with %q", id, r.ID)
+		}
+		return err
+	}
+	led := func() bool {
+		pipe := c.framed.places[0].now.Load()
+		pipe.mu.Lock()
+		defer pipe.mu.Unlock()
+		return !pipe.reading
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for n := 0; n == 0 || !led(); n++ { // the reader stands back after some
+		if err := settle(ctx, fmt.Sprint("n-", n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := settle(ctx, "n-alone"); err != nil || !led() {
+		t.Errorf("%v; the caller has read himself: %v", err, led())
+	}
+	// Whoever goes leaves the reading to the reader, and the connection as it was.
+	short, stop := context.WithTimeout(ctx, time.Millisecond)
+	defer stop()
+	if err := settle(short, "late"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	for n := 0; n == 0 || !led(); n++ {
+		if err := settle(ctx, fmt.Sprint("m-", n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// With nobody who reads, that the node has gone shows when something is written.
+	first := <-conns
+	_ = first.conn.Close()
+	if err := settle(ctx, "n-new"); err != nil {
+		t.Errorf("%v", err)
+	}
+	select {
+	case <-conns:
+	default:
+		t.Error("the node was not dialled again")
+	}
+}
