@@ -313,7 +313,7 @@ func TestTakenBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	a := <-got
-	if !a.Admitted() || a.Waited <= 0 || reserved() != 1 {
+	if !a.Admitted() || reserved() != 1 { // it may have waited less than a millisecond
 		t.Errorf("%+v, %d reserved", a, reserved())
 	}
 	if _, err := c.Release(t.Context(), a.ID); err != nil || reserved() != 0 {
