@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"slices"
@@ -195,8 +196,8 @@ func (m *topModel) head(w *strings.Builder) {
 	}
 	if len(gone) > 0 {
 		dark := ""
-		for z, n := range zones {
-			if z != "" && n[0] == 0 {
+		for _, z := range slices.Sorted(maps.Keys(zones)) {
+			if z != "" && zones[z][0] == 0 {
 				dark += ", all of zone " + clean(z)
 			}
 		}
@@ -437,7 +438,7 @@ func waitCell(ms float64) cell {
 	return cell{"≤ " + lasting(ms), ms}
 }
 
-func lasting(ms float64) string { return (time.Duration(ms) * time.Millisecond).String() }
+func lasting(ms float64) string { return time.Duration(ms * float64(time.Millisecond)).String() }
 
 func burnOf(c api.Class, window string) cell {
 	for _, b := range c.Burn {
