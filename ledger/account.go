@@ -141,6 +141,7 @@ type State struct {
 type Taken struct {
 	Issued, In, Out, Spent, Lapsed Tokens
 	Decayed, Burned                Tokens // of Lapsed
+	Minted                         Tokens // of Issued: top-ups
 }
 
 func (t *Taken) add(o Taken) {
@@ -151,13 +152,14 @@ func (t *Taken) add(o Taken) {
 	t.Lapsed += o.Lapsed
 	t.Decayed += o.Decayed
 	t.Burned += o.Burned
+	t.Minted += o.Minted
 }
 
 // taken is what an heir takes over with an account of which it is credited so many rights. All else counts as spent, as
 // it may have been, but for a rate, of which it is known.
 func (s *State) taken(credited Tokens, rate bool) Taken {
 	l := s.Lapses()
-	t := Taken{Issued: s.Issued(), In: s.In - credited, Out: s.Out, Lapsed: s.Lapsed, Spent: s.owned() - credited, Decayed: l.Decayed, Burned: l.Burned}
+	t := Taken{Issued: s.Issued(), In: s.In - credited, Out: s.Out, Lapsed: s.Lapsed, Spent: s.owned() - credited, Decayed: l.Decayed, Burned: l.Burned, Minted: s.Minted}
 	if rate {
 		t.Lapsed += s.Balance()
 		t.Spent = s.used()

@@ -430,13 +430,15 @@ func (r *reader) level() Tokens {
 
 // Fields of the first version; later ones follow them.
 const (
-	rowFields = 18 // and Free, Lent, Wanted, Used, Price, Whole, Decayed, Burned, Claims, Alone
+	rowFields = 18 // and Free, Lent, Wanted, Used, Price, Whole, Decayed, Burned, Claims, Alone, Inherited
 	askFields = 8  // and Patience, Ahead, Demand
 )
 
 func (w *writer) row(m *Row) {
 	more := 3
 	switch {
+	case m.Inherited != 0:
+		more = 11
 	case m.Alone:
 		more = 10
 	case m.Claims[0].Asked != 0:
@@ -469,6 +471,9 @@ func (w *writer) row(m *Row) {
 	}
 	if more > 9 {
 		w.bool(m.Alone)
+	}
+	if more > 10 {
+		w.int(int64(m.Inherited))
 	}
 }
 
@@ -525,7 +530,10 @@ func (r *reader) row() (m Row) {
 		r.claims(&m.Claims)
 	}
 	m.Alone = more > 9 && r.bool()
-	r.skip(more - min(more, 10))
+	if more > 10 {
+		m.Inherited = r.tokens()
+	}
+	r.skip(more - min(more, 11))
 	if r.err == nil && (m.Shares > TotalShares || m.Free > m.Shares) {
 		r.fail("a row of %d shares, %d of them free", m.Shares, m.Free)
 	}

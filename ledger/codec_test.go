@@ -51,6 +51,9 @@ func drawRow(t *rapid.T) Row {
 		Lent: drawTokens(t), Wanted: drawTokens(t),
 		Used: drawTokens(t), Price: drawTokens(t), Whole: drawInstant(t), Alone: rapid.Bool().Draw(t, "alone"),
 	}
+	if rapid.Bool().Draw(t, "heir") {
+		r.Inherited = drawTokens(t)
+	}
 	r.Free = Shares(rapid.Int64Range(0, int64(r.Shares)).Draw(t, "free"))
 	if rapid.Bool().Draw(t, "apart") {
 		r.Decayed = Tokens(rapid.Int64Range(0, int64(r.Lapsed)).Draw(t, "decayed"))
@@ -152,6 +155,9 @@ func TestStateRoundTrip(t *testing.T) {
 		if rapid.Bool().Draw(t, "apart") {
 			s.Decayed, s.Burned, s.Taken.Decayed, s.Taken.Burned = drawTokens(t), drawTokens(t), drawTokens(t), drawTokens(t)
 			s.Past.Decayed, s.Past.Burned, s.Past.Rolled, s.Past.Minted, s.Past.Overdrawn = drawTokens(t), drawTokens(t), drawTokens(t), drawTokens(t), drawTokens(t)
+		}
+		if rapid.Bool().Draw(t, "heir") {
+			s.Taken.Minted = drawTokens(t)
 		}
 		if got, err := DecodeState(EncodeState(&s)); err != nil || *got != s {
 			t.Fatalf("%+v comes back as %+v: %v", s, got, err)
@@ -298,7 +304,7 @@ func TestNewerPeers(t *testing.T) {
 			rows = append(rows, drawRow(t))[:1]                                 // the row grows, not the list
 			rows[0].Lapsed, rows[0].Burned = rows[0].Lapsed+1, rows[0].Burned+1 // so that it has all its fields: those at the end are left out when they say nothing
 			rows[0].Claims[0].Asked = max(1, rows[0].Claims[0].Asked)
-			rows[0].Alone = true
+			rows[0].Alone, rows[0].Inherited = true, max(1, rows[0].Inherited)
 			m = rows
 		}
 		b := Encode(m)

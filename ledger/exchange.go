@@ -586,7 +586,7 @@ func (r *Replica) Outlook(now Instant, id InstanceID, need Tokens) Outlook {
 		Demand: own + float64(all.demand), Own: own,
 	}
 	shares, live := s.Shares()+all.shares, s.Shares()+all.live // all that are known, and those of live holders
-	minted, free := s.Minted+all.minted, s.Free+all.free
+	minted, free := s.Minted+s.Taken.Minted+all.minted, s.Free+all.free
 	o.Swarm += max(0, s.Out+all.out-s.In-all.in)
 	if r.gathers(&spec) {
 		o.Swarm += Issue(min(free, TotalShares), spec.Amount)

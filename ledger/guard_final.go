@@ -139,15 +139,21 @@ func splitDueKey(key string) (id InstanceID, k dueKey, err error) {
 func encodeDue(d *Due) []byte {
 	w := newWriter(kindDue)
 	apart := d.Taken.Decayed != 0 || d.Taken.Burned != 0
-	if apart {
+	switch {
+	case d.Taken.Minted != 0:
+		w.array(11)
+	case apart:
 		w.array(10)
-	} else {
+	default:
 		w.array(8)
 	}
 	w.ints(int64(d.Shares), int64(d.Window), int64(d.Tokens))
 	w.taken(&d.Taken)
-	if apart {
+	if apart || d.Taken.Minted != 0 {
 		w.ints(int64(d.Taken.Decayed), int64(d.Taken.Burned))
+	}
+	if d.Taken.Minted != 0 {
+		w.int(int64(d.Taken.Minted))
 	}
 	return w.done()
 }
@@ -162,6 +168,9 @@ func decodeDue(b []byte) (Due, error) {
 	if more > 6 {
 		d.Taken.Decayed, d.Taken.Burned = r.tokens(), r.tokens()
 	}
-	r.skip(more - min(more, 7))
+	if more > 7 {
+		d.Taken.Minted = r.tokens()
+	}
+	r.skip(more - min(more, 8))
 	return d, r.err
 }

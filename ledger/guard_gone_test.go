@@ -60,6 +60,64 @@ func TestRowsOfTheClaimedAreForgotten(t *testing.T) {
 	}
 }
 
+// TestTopUpsOutliveTheirNode: what the dead were topped up by goes on counting in what a budget holds, again when their heir dies, and no
+// heir shows it for a top-up of its own, which peers hold against what operators signed for it.
+func TestTopUpsOutliveTheirNode(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		spec Spec
+	}{
+		{"grant", Spec{Kind: Grant, Amount: 1000}},
+		{"window", Spec{Kind: Windowed, Amount: 1000, Calendar: Calendar{Length: 86_400_000}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := guardedWorld(t, 6, 1, c.spec)
+			x := w.nodes[1]
+			for _, name := range []string{"launch", "more"} {
+				if _, err := x.r.Mint(x.clock(), w.ids[0], 100, name); err != nil {
+					t.Fatal(err)
+				}
+				x.mints = append(x.mints, topUp{x.i, w.ids[0], name})
+			}
+			w.rounds(40, 100)
+			for range 2 { // the second time whoever was the heir
+				x.crash()
+				w.rounds(60, 1000)
+				var heir *wnode
+				for _, n := range w.nodes {
+					if n == x {
+						continue
+					}
+					if o := n.r.Outlook(n.clock(), w.ids[0], 1); o.Capacity != 1200 {
+						t.Errorf("at %v the budget holds at most %d", n.self, o.Capacity)
+					}
+					inherited, issued := Tokens(0), Tokens(0)
+					for _, k := range n.r.Rows(n.clock(), w.ids[0]) {
+						if k.Minted != 0 {
+							t.Errorf("at %v the row of %v shows %d for its own", n.self, k.Holder, k.Minted)
+						}
+						inherited += k.Inherited
+						issued += k.Issued
+						if k.Inherited > 0 {
+							heir, _ = w.live(k.Holder)
+						}
+					}
+					if inherited != 200 || issued != 1200 {
+						t.Errorf("%v knows of %d inherited, %d issued", n.self, inherited, issued)
+					}
+				}
+				if heir == nil {
+					t.Fatal("no heir shows it")
+				}
+				x.start(9)
+				w.members()
+				w.rounds(20, 1000)
+				x = heir
+			}
+		})
+	}
+}
+
 func (w *world) live(h Holder) (*wnode, bool) {
 	for _, n := range w.nodes {
 		if n.self == h {

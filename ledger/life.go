@@ -337,7 +337,7 @@ func (s *State) ever() Past {
 	p.Decayed += s.Decayed + s.Taken.Decayed
 	p.Burned += s.Burned + s.Cut + s.Taken.Burned
 	p.Rolled += s.Rolled
-	p.Minted += s.Minted
+	p.Minted += s.Minted + s.Taken.Minted
 	p.Overdrawn += s.Overdrawn
 	return p
 }

@@ -37,6 +37,9 @@ type Row struct {
 	// Alone: too few of the holder's guardians answer. Nobody would hear of what it gave, and what it got would lie there.
 	Alone bool
 
+	// Inherited are top-ups of generations that this one is the heir of. Minted are its own: peers hold those against what operators signed for it.
+	Inherited Tokens
+
 	// Claims are the tenants that ask for most of Demand, the largest first; none where one node has all demand.
 	Claims [MaxClaims]Claim
 }

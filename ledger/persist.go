@@ -45,11 +45,13 @@ func encodeState(s *State) []byte {
 	w := newWriter(kindState)
 	apart := [...]int64{int64(s.Decayed), int64(s.Burned), int64(s.Taken.Decayed), int64(s.Taken.Burned), int64(s.Past.Decayed),
 		int64(s.Past.Burned), int64(s.Past.Rolled), int64(s.Past.Minted), int64(s.Past.Overdrawn)}
-	if apart == ([len(apart)]int64{}) {
-		w.array(36)
-	} else {
-		w.array(36 + len(apart))
+	fields := 36
+	if s.Taken.Minted != 0 {
+		fields += len(apart) + 1
+	} else if apart != ([len(apart)]int64{}) {
+		fields += len(apart)
 	}
+	w.array(fields)
 	w.ints(int64(s.Genesis), int64(s.SharesIn), int64(s.SharesOut), int64(s.Arriving), int64(s.ArrivingFirst), int64(s.Window))
 	w.bool(s.Issues)
 	w.ints(int64(s.Counted), int64(s.Base), int64(s.Cut), int64(s.Rolled), int64(s.Minted), int64(s.Overdrawn),
@@ -58,8 +60,11 @@ func encodeState(s *State) []byte {
 	w.uint(s.Seats)
 	w.ints(int64(s.Free), int64(s.Kept), int64(s.Held), int64(s.HeldTill))
 	w.taken(&s.Taken)
-	if apart != ([len(apart)]int64{}) {
+	if fields > 36 {
 		w.ints(apart[:]...)
+	}
+	if fields > 36+len(apart) {
+		w.int(int64(s.Taken.Minted))
 	}
 	return w.done()
 }
@@ -94,6 +99,10 @@ func decodeState(b []byte) (*State, error) {
 		p := &s.Past
 		p.Decayed, p.Burned, p.Rolled, p.Minted, p.Overdrawn = r.tokens(), r.tokens(), r.tokens(), r.tokens(), r.tokens()
 		more -= 9
+		if more > 9 { // nor whose top-ups an heir counts
+			s.Taken.Minted = r.tokens()
+			more--
+		}
 	}
 	r.skip(more - min(more, 9))
 	if r.err != nil {

@@ -143,6 +143,7 @@ func (r *Replica) row(now Instant, in *instance, v *View) Row {
 		Used:   v.Used, Price: v.Price, Whole: v.Whole,
 		Claims: v.Claims, Alone: r.guards.alone,
 		Decayed: l.Decayed + s.Taken.Decayed, Burned: l.Burned + s.Taken.Burned,
+		Inherited: s.Taken.Minted,
 	}
 }
 

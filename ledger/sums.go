@@ -38,7 +38,7 @@ func (s *rowSums) add(k *Row, alive bool, sign int64) {
 	}
 	s.out += Tokens(sign) * k.Out
 	s.in += Tokens(sign) * k.In
-	s.minted += Tokens(sign) * k.Minted
+	s.minted += Tokens(sign) * (k.Minted + k.Inherited)
 	if alive {
 		s.swarm += Tokens(sign) * max(0, k.Balance())
 		s.reserved += Tokens(sign) * k.Reserved

@@ -14,7 +14,7 @@ func UsedPPM(spec *Spec, rows []Known) int64 {
 	window, limit, sum := LatestWindow(rows), float64(spec.Amount), 0.0
 	for _, k := range rows {
 		if k.Window == window {
-			limit += float64(k.Minted)
+			limit += float64(k.Minted + k.Inherited)
 			sum += float64(k.Spent) + float64(k.Reserved)
 		}
 	}

@@ -57,7 +57,7 @@ func (a *Account) issue(w Window, chunk Tokens) func(*State) {
 			n.Past.Decayed += s.Decayed + s.Taken.Decayed
 			n.Past.Burned += s.Burned + s.Cut + s.Taken.Burned
 			n.Past.Rolled += s.Rolled
-			n.Past.Minted += s.Minted
+			n.Past.Minted += s.Minted + s.Taken.Minted
 			n.Past.Overdrawn += s.Overdrawn
 		}
 		n.Mark = chunk

@@ -140,7 +140,7 @@ func (n *Node) instance(now ledger.Instant, id ledger.InstanceID, spec *ledger.S
 		if k.Window != window {
 			a = api.Account{Shares: a.Shares, Debt: a.Debt, Demand: a.Demand, Unmet: a.Unmet}
 		} else {
-			v.Limit += k.Minted
+			v.Limit += k.Minted + k.Inherited
 		}
 		if k.Holder == n.self() {
 			v.Local = a
@@ -471,8 +471,8 @@ func (n *Node) Status() api.Status {
 func life(s *ledger.State) telemetry.Life {
 	l := s.EverLapsed()
 	return telemetry.Life{
-		Shares:  int64(s.Base + s.Taken.Issued + s.Past.Issued - s.Past.Rolled - s.Past.Minted - s.Past.Overdrawn),
-		TopUps:  int64(s.Minted + s.Past.Minted),
+		Shares:  int64(s.Base + s.Taken.Issued - s.Taken.Minted + s.Past.Issued - s.Past.Rolled - s.Past.Minted - s.Past.Overdrawn),
+		TopUps:  int64(s.Minted + s.Taken.Minted + s.Past.Minted),
 		Rolled:  int64(s.Rolled + s.Past.Rolled),
 		Over:    int64(s.Overdrawn + s.Past.Overdrawn),
 		Decayed: int64(l.Decayed),
@@ -558,7 +558,7 @@ func (n *Node) state() (telemetry.State, bool) {
 					}
 				}
 				for _, k := range rows {
-					bs.Limit += int64(k.Minted)
+					bs.Limit += int64(k.Minted + k.Inherited)
 					if k.Alive && k.Holder != n.self() {
 						st.RowAgeSeconds = max(st.RowAgeSeconds, float64(now-k.At)/1000)
 					}

@@ -42,7 +42,7 @@ func (w *world) budgets() []result.Budget {
 func addBudget(b *result.Budget, s *ledger.State) {
 	l := s.EverLapsed()
 	b.Issued += int64(s.Issued() + s.Taken.Issued + s.Past.Issued)
-	b.Minted += int64(s.Minted + s.Past.Minted)
+	b.Minted += int64(s.Minted + s.Taken.Minted + s.Past.Minted)
 	b.Rolled += int64(s.Rolled + s.Past.Rolled)
 	b.Overdrawn += int64(s.Overdrawn + s.Past.Overdrawn)
 	b.Spent += int64(s.Spent + s.Reserved + s.Taken.Spent + s.Past.Spent)

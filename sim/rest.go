@@ -225,7 +225,7 @@ func (w *world) disagree() string {
 func says(r *ledger.Row, s *ledger.State, spec *ledger.Spec) bool {
 	t := &s.Taken
 	return r.Shares == s.Shares() && r.In == max(0, s.In+t.In) && r.Out == max(0, s.Out+t.Out) && r.Spent == max(0, s.Spent+t.Spent) &&
-		r.Reserved == s.Reserved && r.Debt == s.Debt && r.Minted == s.Minted && r.Overdrawn == s.Overdrawn &&
+		r.Reserved == s.Reserved && r.Debt == s.Debt && r.Minted == s.Minted && r.Inherited == t.Minted && r.Overdrawn == s.Overdrawn &&
 		(spec.Kind == ledger.Rate || r.Issued == s.Issued()+t.Issued && (spec.HalfLife > 0 || r.Lapsed == s.Lapsed+t.Lapsed)) &&
 		r.Burned == s.Burned+s.Cut+t.Burned
 }
