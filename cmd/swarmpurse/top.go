@@ -32,6 +32,7 @@ terminal, once with --once or when stdout is no terminal.
 Keys:
   1 to 6, Tab  one part alone: swarm, budgets, calls, queues, transfers, policy; 0: all of them
   s, S         sort by the next column, by the one before; r: the other way round
+  right, left  go on to the columns that find no room, and back
   up, down     scroll; among budgets alone: choose one, whose holders stand below
   PgUp, PgDn, Home, End
   q, Ctrl-C    quit`,
@@ -106,8 +107,11 @@ type topModel struct {
 	chosen string          // instance among budgets alone
 	held   api.Budget      // its holders
 
-	width, height int
-	top           int // first line shown
+	width, height int  // 0 wide: all that there is
+	top           int  // first line shown
+	left          int  // columns after the first that are out of sight, where a table is wider than the window
+	follows       bool // what is sorted by is brought in sight
+	wider         int  // so many columns may go out of sight, of the widest table
 }
 
 type (
@@ -247,10 +251,14 @@ func (m *topModel) press(key string) tea.Cmd {
 		m.show((m.view + 1) % (topParts + 1))
 	case "shift+tab":
 		m.show((m.view + topParts) % (topParts + 1))
-	case "s", "right":
+	case "s":
 		m.sortBy(1)
-	case "S", "shift+s", "left":
+	case "S", "shift+s":
 		m.sortBy(-1)
+	case "right", "l":
+		m.left, m.follows = m.left+1, false
+	case "left", "h":
+		m.left, m.follows = max(0, m.left-1), false
 	case "r":
 		if p := m.sorts(); p >= 0 {
 			m.order[p].up = !m.order[p].up
@@ -289,7 +297,7 @@ func (m *topModel) sorts() int {
 func (m *topModel) sortBy(step int) {
 	if p := m.sorts(); p >= 0 {
 		n := len(partColumns[p]) + 1
-		m.order[p] = order{column: (m.order[p].column + step + n) % n}
+		m.order[p], m.follows = order{column: (m.order[p].column + step + n) % n}, true
 	}
 }
 

@@ -168,6 +168,70 @@ func TestTopSorts(t *testing.T) {
 	m.press("r") // the policy is no table
 }
 
+// TestTopIsWider: columns that find no room are gone on to, those of tables that fit stay, and what is sorted by is in sight.
+func TestTopIsWider(t *testing.T) {
+	m := newTopModel(t.Context(), nil, time.Second)
+	m.seen, m.snap = true, fakeSnapshot()
+	m.Update(tea.WindowSizeMsg{Width: 80, Height: 60})
+	sees := func(step string, yes, no []string) {
+		t.Helper()
+		out := m.render()
+		for _, w := range yes {
+			if !strings.Contains(out, w) {
+				t.Errorf("%s: no %q:\n%s", step, w, out)
+			}
+		}
+		for _, w := range no {
+			if strings.Contains(out, w) {
+				t.Errorf("%s: %q is seen:\n%s", step, w, out)
+			}
+		}
+	}
+	sees("at first", []string{"INSTANCE", "USED ", "left right columns", "CLASS", "WAITING"}, []string{"USED UP IN", "PRICE"})
+	m.press("right")
+	sees("one on", []string{"INSTANCE", "LIMIT", "NODE"}, []string{"USED "})
+	for range 100 {
+		m.press("right")
+	}
+	sees("at the end", []string{"INSTANCE", "pot", "PRICE", "USED UP IN", "NODE", "NOTE", "CLASS", "BURN 1H"}, []string{"LIMIT"})
+	if m.press("left"); m.left != m.wider-1 { // it did not go on beyond the end
+		t.Errorf("%d of %d are out of sight", m.left, m.wider)
+	}
+	for range 100 {
+		m.press("left")
+	}
+	sees("back", []string{"USED "}, []string{"USED UP IN"})
+	for range len(partColumns[partBudgets]) {
+		m.press("s")
+		sees("sorted by "+partColumns[partBudgets][m.order[partBudgets].column-1], []string{"INSTANCE", map[bool]string{true: "▼", false: "▲"}[strings.HasPrefix(partColumns[partBudgets][m.order[partBudgets].column-1], "→")]}, nil)
+	}
+	for m.order[partBudgets].column != slices.Index(partColumns[partBudgets], "→level")+1 {
+		m.press("S")
+	}
+	sees("sorted by what was out of sight", []string{"LEVEL ▼"}, []string{"LIMIT"})
+	m.press("left") // from where it stands
+	sees("one back", []string{"LEVEL ▼"}, []string{"LIMIT", "USED UP IN"})
+	m.Update(tea.WindowSizeMsg{Width: 250, Height: 60})
+	sees("a wide window", []string{"USED ", "USED UP IN"}, []string{"left right"})
+	// What is printed has no window.
+	var b strings.Builder
+	if printSnapshot(&b, m.snap); !strings.Contains(b.String(), "USED UP IN") || !strings.Contains(b.String(), "RESERVED") {
+		t.Error(b.String())
+	}
+}
+
+// TestTopBucketMoreThanFull: with borrowed rights there may be more than the burst; no less than nothing is used.
+func TestTopBucketMoreThanFull(t *testing.T) {
+	m := newTopModel(t.Context(), nil, time.Second)
+	m.snap = fakeSnapshot()
+	b := &m.snap.Budgets[0]
+	b.Kind, b.Instances = "rate", b.Instances[:1]
+	b.Instances[0].Limit, b.Instances[0].Swarm.Rights = 100, 160
+	if got := m.instances()[0].cells[1]; got.text != "0.0%" || got.n != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestTopOfLate: rates, percentiles and reasons are those of the last minute, and a node that was started anew counts from 0.
 func TestTopOfLate(t *testing.T) {
 	m := newTopModel(t.Context(), nil, time.Second)

@@ -63,25 +63,59 @@ func amountCell(n ledger.Tokens) cell       { return cell{tokens(n), float64(n)}
 func numCell(n float64, format string) cell { return cell{fmt.Sprintf(format, n), n} }
 func noCell() cell                          { return cell{"-", math.Inf(-1)} }
 
-// grid writes rows as a table.
-func grid(w *strings.Builder, columns []string, rows []line, o order, mark string) {
+// grid writes rows as a table. Of one that is wider than the window the first column stays, and those after it go out of sight, as many as m.left says.
+func (m *topModel) grid(w *strings.Builder, p int, rows []line, mark string) {
+	columns, o := slices.Clone(partColumns[p]), m.order[p]
 	if o.column > 0 {
-		columns = slices.Clone(columns)
 		down := strings.HasPrefix(columns[o.column-1], "→") != o.up
 		columns[o.column-1] += map[bool]string{true: " ▼", false: " ▲"}[down]
 	}
-	t := tables.New(columns...)
+	skip := m.skip(columns, rows, o.column-1, m.follows && p == m.sorts())
+	t := tables.New(slices.Delete(columns, 1, 1+skip)...)
 	for _, r := range rows {
-		cells := make(table.Row, len(r.cells))
+		cells := make(table.Row, 0, len(r.cells))
 		for i, c := range r.cells {
-			cells[i] = c.text
-		}
-		if r.id != "" && r.id == mark {
-			cells[0] = "▶ " + r.cells[0].text
+			switch {
+			case i == 0 && r.id != "" && r.id == mark:
+				cells = append(cells, "▶ "+c.text)
+			case i == 0 || i > skip:
+				cells = append(cells, c.text)
+			}
 		}
 		t.AppendRow(cells)
 	}
 	w.WriteString(t.Render() + "\n")
+}
+
+// skip is how many columns after the first stay out of sight: no more than it takes to see the last one, and after a change of the order as many as it
+// takes to see the one that is sorted by.
+func (m *topModel) skip(columns []string, rows []line, by int, follow bool) int {
+	if m.width == 0 {
+		return 0
+	}
+	ends := make([]int, len(columns)) // where a column ends if all are in sight
+	for i, c := range columns {
+		width := text.StringWidthWithoutEscSequences(strings.TrimPrefix(c, "→"))
+		for _, r := range rows {
+			width = max(width, text.StringWidthWithoutEscSequences(r.cells[i].text))
+		}
+		if ends[i] = width; i > 0 {
+			ends[i] += ends[i-1] + 2
+		}
+	}
+	// Those that must go for column c to be in sight.
+	gone := func(c int) (n int) {
+		for n < c-1 && ends[c]-(ends[n]-ends[0]) > m.width {
+			n++
+		}
+		return n
+	}
+	most := gone(len(columns) - 1)
+	m.wider = max(m.wider, most)
+	if follow && by > 0 {
+		m.left = max(gone(by), min(m.left, by-1))
+	}
+	return min(m.left, most)
 }
 
 // sorted puts rows into their order; those that are alike stay as they were.
@@ -106,7 +140,7 @@ func sorted(rows []line, o order) []line {
 // printSnapshot is the page without the figures that take two looks.
 func printSnapshot(w *strings.Builder, s snapshot) {
 	m := newTopModel(context.Background(), nil, 0)
-	m.seen, m.snap = true, s
+	m.seen, m.snap, m.width = true, s, 0
 	m.head(w)
 	for p := range topParts {
 		if p != partNews {
@@ -118,6 +152,7 @@ func printSnapshot(w *strings.Builder, s snapshot) {
 // render cuts the page to the window, with a last line that says what the keys do.
 func (m *topModel) render() string {
 	var b strings.Builder
+	m.wider = 0
 	if m.seen {
 		m.head(&b)
 		for p := range topParts {
@@ -132,6 +167,9 @@ func (m *topModel) render() string {
 	foot := "q quit  0-6 Tab parts  s S r sort"
 	if m.view-1 == partBudgets {
 		foot += "  up down choose"
+	}
+	if m.left = min(m.left, m.wider); m.wider > 0 {
+		foot += "  left right columns"
 	}
 	if m.err != nil {
 		foot = "no answer: " + clean(m.err.Error()) + "; still trying, q: quit"
@@ -243,14 +281,14 @@ func (m *topModel) part(w *strings.Builder, p int) {
 	fmt.Fprintf(w, "\n— %d %s —\n", p+1, title)
 	switch p {
 	case partSwarm:
-		grid(w, partColumns[p], sorted(m.members(), m.order[p]), m.order[p], "")
+		m.grid(w, p, sorted(m.members(), m.order[p]), "")
 		printStuck(w, m.snap.Members, nil)
 	case partBudgets:
 		mark := ""
 		if m.view-1 == partBudgets {
 			mark = m.chosen
 		}
-		grid(w, partColumns[p], m.instances(), m.order[p], mark)
+		m.grid(w, p, m.instances(), mark)
 		for _, b := range m.snap.Budgets {
 			if b.Truncated > 0 {
 				fmt.Fprintf(w, "%s: %d more, see swarmpurse budgets %s\n", clean(b.Name), b.Truncated, clean(b.Name))
@@ -262,7 +300,7 @@ func (m *topModel) part(w *strings.Builder, p int) {
 	case partCalls:
 		m.calls(w)
 	case partQueues:
-		grid(w, partColumns[p], sorted(m.queues(), m.order[p]), m.order[p], "")
+		m.grid(w, p, sorted(m.queues(), m.order[p]), "")
 	case partNews:
 		m.printNews(w)
 	case partPolicy:
@@ -306,7 +344,7 @@ func (m *topModel) instances() (rows []line) {
 			if i.Limit > 0 {
 				part := float64(i.Swarm.Spent+i.Swarm.Reserved) / float64(i.Limit)
 				if b.Kind == "rate" || b.Kind == "slots" { // what was spent of a rate is no part of its bucket
-					part = 1 - float64(i.Swarm.Rights)/float64(i.Limit)
+					part = max(0, 1-float64(i.Swarm.Rights)/float64(i.Limit)) // borrowed rights may come on top of a full bucket
 				}
 				used = cell{partOf(part), part}
 			}
@@ -397,7 +435,7 @@ func (m *topModel) calls(w *strings.Builder) {
 	slices.SortFunc(rows, func(a, b line) int { // the map has none
 		return cmp.Or(cmp.Compare(b.cells[2].n, a.cells[2].n), strings.Compare(a.cells[0].text+a.cells[1].text, b.cells[0].text+b.cells[1].text))
 	})
-	grid(w, partColumns[partCalls], sorted(rows, m.order[partCalls]), m.order[partCalls], "")
+	m.grid(w, partCalls, sorted(rows, m.order[partCalls]), "")
 }
 
 // queues are the classes, with how long their calls waited against what they may.

@@ -24,6 +24,12 @@ function budget(b, o, history, look) {
 
 const levels = ["", "level 1", "level 2", "level 3: nearly used up"];
 
+// usedPart is of the limit. Of a bucket it is what is not there: borrowed rights may come on top of a full one.
+export function usedPart(bucket, i) {
+  const limit = Math.max(1, i.limit);
+  return bucket ? Math.max(0, 1 - i.swarm.rights / limit) : (i.swarm.spent + i.swarm.reserved) / limit;
+}
+
 function instance(b, i, o, history, look) {
   const sw = i.swarm;
   const mine = Math.min(i.local.rights, sw.rights);
@@ -31,7 +37,7 @@ function instance(b, i, o, history, look) {
   const stock = b.kind === "rate" || b.kind === "slots"; // what was spent of a rate is no part of its bucket
   const spent = stock ? 0 : sw.spent;
   const whole = Math.max(1, i.limit, spent + sw.reserved + sw.rights);
-  const used = stock ? 1 - sw.rights / Math.max(1, i.limit) : (sw.spent + sw.reserved) / Math.max(1, i.limit);
+  const used = usedPart(stock, i);
   const flow = history.flow(i.instance);
   const name = plainName(i.instance);
   const chosen = look.instance === i.instance;
