@@ -81,7 +81,9 @@ classes: [{name: standard, latency_budget: 0s, objective: 90%}]
 budgets:
   - {name: pool, token: compute, supply: {grant: 1000}, alerts: [50%, 90%], levels: [240h, 10ms, 1ms]}
   - {name: tenant, token: compute, per: [tenant], supply: {grant: 700}, alerts: [50%], levels: [3ms, 2ms, 1ms]}
-rules: [{draw: [pool, tenant]}]
+  - {name: pace, token: compute, supply: {rate: 1M/s, burst: 1000}}
+  - {name: idle, token: compute, supply: {grant: 1000}}
+rules: [{draw: [pool, tenant, pace]}]
 `)
 	for _, c := range []struct {
 		tenant string
@@ -108,12 +110,19 @@ rules: [{draw: [pool, tenant]}]
 		"swarmpurse_budget_alert_instances{budget=pool,fraction=0.5,token=compute}":   1,
 		"swarmpurse_budget_alert_instances{budget=pool,fraction=0.9,token=compute}":   1,
 		"swarmpurse_budget_alert_instances{budget=tenant,fraction=0.5,token=compute}": 1,
+		"swarmpurse_budget_used_ratio{budget=pool,token=compute}":                     0.9,
+		"swarmpurse_budget_used_ratio{budget=tenant,token=compute}":                   0.857142, // of a
+		"swarmpurse_budget_used_ratio{budget=idle,token=compute}":                     0,
 		"swarmpurse_lease_duration_seconds{}":                                         540,
 	} {
 		if v, ok := got[name]; !ok || fmt.Sprintf("%.6g", v) != fmt.Sprintf("%.6g", want) {
 			t.Errorf("%s is %v (there: %v), want %v", name, v, ok, want)
 		}
 	}
+	// What was spent of a rate is no part of its bucket, which is full again.
+	waitFor(t, func() bool {
+		return gauges(t, reg, "swarmpurse_budget_used_")["swarmpurse_budget_used_ratio{budget=pace,token=compute}"] == 0
+	})
 	waitFor(t, func() bool { // burn rates are about what comes after the first look
 		if _, err := n.Admit(t.Context(), ask("b", 300)); err != nil {
 			t.Fatal(err)

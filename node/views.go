@@ -132,8 +132,8 @@ func (n *Node) price(b *policy.Budget, id ledger.InstanceID) float64 {
 }
 
 func (n *Node) instance(now ledger.Instant, id ledger.InstanceID, spec *ledger.Spec, holders bool) api.Instance {
-	v := api.Instance{Instance: id.Name(), Limit: spec.Amount}
 	rows := n.replica.Rows(now, id)
+	v := api.Instance{Instance: id.Name(), Limit: spec.Amount, Used: float64(ledger.UsedPPM(spec, rows)) / 1e6}
 	window := ledger.LatestWindow(rows)
 	for _, k := range rows {
 		a := account(&k.Row)
@@ -549,12 +549,11 @@ func (n *Node) state() (telemetry.State, bool) {
 				rows := n.replica.Rows(now, id)
 				st.RowsKnown += len(rows)
 				bs.Limit += int64(b.Spec.Amount)
-				if len(b.Alerts) > 0 {
-					at := ledger.UsedPPM(&b.Spec, rows)
-					for i, ppm := range b.Alerts {
-						if at >= ppm {
-							bs.Alerts[i].Instances++
-						}
+				at := ledger.UsedPPM(&b.Spec, rows)
+				bs.Used = max(bs.Used, float64(at)/1e6)
+				for i, ppm := range b.Alerts {
+					if at >= ppm {
+						bs.Alerts[i].Instances++
 					}
 				}
 				for _, k := range rows {

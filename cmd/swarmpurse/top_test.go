@@ -220,18 +220,6 @@ func TestTopIsWider(t *testing.T) {
 	}
 }
 
-// TestTopBucketMoreThanFull: with borrowed rights there may be more than the burst; no less than nothing is used.
-func TestTopBucketMoreThanFull(t *testing.T) {
-	m := newTopModel(t.Context(), nil, time.Second)
-	m.snap = fakeSnapshot()
-	b := &m.snap.Budgets[0]
-	b.Kind, b.Instances = "rate", b.Instances[:1]
-	b.Instances[0].Limit, b.Instances[0].Swarm.Rights = 100, 160
-	if got := m.instances()[0].cells[1]; got.text != "0.0%" || got.n != 0 {
-		t.Errorf("%+v", got)
-	}
-}
-
 // TestTopOfLate: rates, percentiles and reasons are those of the last minute, and a node that was started anew counts from 0.
 func TestTopOfLate(t *testing.T) {
 	m := newTopModel(t.Context(), nil, time.Second)

@@ -342,11 +342,7 @@ func (m *topModel) instances() (rows []line) {
 		for _, i := range b.Instances {
 			used, speed, end := noCell(), noCell(), cell{text: "", n: math.Inf(-1)}
 			if i.Limit > 0 {
-				part := float64(i.Swarm.Spent+i.Swarm.Reserved) / float64(i.Limit)
-				if b.Kind == "rate" || b.Kind == "slots" { // what was spent of a rate is no part of its bucket
-					part = max(0, 1-float64(i.Swarm.Rights)/float64(i.Limit)) // borrowed rights may come on top of a full bucket
-				}
-				used = cell{partOf(part), part}
+				used = cell{partOf(i.Used), i.Used}
 			}
 			if spent, _, ok := m.past.flow(i.Instance); ok {
 				speed = numCell(spent, "%.0f")

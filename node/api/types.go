@@ -238,7 +238,9 @@ type Renew struct {
 type Instance struct {
 	Instance string        `json:"instance"` // "tenant-day/search"
 	Limit    ledger.Tokens `json:"limit"`    // amount per window, grant, burst, slots; with top-ups
-	Price    float64       `json:"price"`    // what costs are multiplied by at this node now
+	// Used is the part of the limit that is spent or reserved in the swarm; of a rate what is not there of its burst.
+	Used  float64 `json:"used"`
+	Price float64 `json:"price"` // what costs are multiplied by at this node now
 	// Backpressure is the level, 0 to 3, and ExhaustedMS the time until the instance is used up at the pace at which calls ask
 	// for it now, absent if it is not. Both as nodes see them whose calls draw on it; 0 at others.
 	Backpressure int    `json:"backpressure"`

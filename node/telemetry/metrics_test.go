@@ -65,7 +65,7 @@ func feed(m *Metrics) {
 	m.SetSource(func() (State, bool) {
 		return State{
 			ReservationsActive: 3,
-			Budgets:            []BudgetState{{Budget: "pool", Token: "compute", Instances: 1, Known: 10, Most: 11, Limit: 9, Rights: 8, Reserved: 7, Spent: 6, Issued: 5, Decayed: 4, Expired: 5, Burned: 6, Ever: Life{10, 11, 12, 13, 14, 15, 16}, Debt: 3, Price: 1.25, Level: 2, Velocity: 120, Exhausted: 14, Rate: 0.75, Guarantee: true, Floor: 300, Guaranteed: 70, Fair: true, Under: 1, Over: 2, Alerts: []AlertState{{0.8, 3}, {0.95, 1}}, ConservationError: 2}},
+			Budgets:            []BudgetState{{Budget: "pool", Token: "compute", Instances: 1, Known: 10, Most: 11, Limit: 9, Used: 0.875, Rights: 8, Reserved: 7, Spent: 6, Issued: 5, Decayed: 4, Expired: 5, Burned: 6, Ever: Life{10, 11, 12, 13, 14, 15, 16}, Debt: 3, Price: 1.25, Level: 2, Velocity: 120, Exhausted: 14, Rate: 0.75, Guarantee: true, Floor: 300, Guaranteed: 70, Fair: true, Under: 1, Over: 2, Alerts: []AlertState{{0.8, 3}, {0.95, 1}}, ConservationError: 2}},
 			Queues:             []QueueState{{Class: "batch", Calls: 2, Tokens: 900}},
 			RowsKnown:          11, RowAgeSeconds: 1.5, MembersAlive: 4, MembersFailed: 1, MembersLeft: 2,
 			Guard: GuardState{LeaseSeconds: 432.5, LeaseLasts: 540, Answering: 2, Silent: 1, Wards: 3, Notes: 10, Acked: 9, NoteBytes: 1234, Stored: 8, RefusedNotes: 1,
@@ -201,6 +201,7 @@ func TestWhatIsFedComesOut(t *testing.T) {
 		`swarmpurse_backpressure_level{budget=pool,token=compute}`:                    2,
 		`swarmpurse_budget_velocity_tokens{budget=pool,token=compute}`:                120,
 		`swarmpurse_budget_exhaustion_seconds{budget=pool,token=compute}`:             14,
+		`swarmpurse_budget_used_ratio{budget=pool,token=compute}`:                     0.875,
 		`swarmpurse_budget_rate_ratio{budget=pool,token=compute}`:                     0.75,
 		`swarmpurse_budget_lowered_total{budget=pool,by=here}`:                        1,
 		`swarmpurse_budget_lowered_total{budget=pool,by=peer}`:                        2,

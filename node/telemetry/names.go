@@ -64,6 +64,7 @@ var (
 
 	budgetInstances = Metric{"swarmpurse_budget_instances", Gauge, "Instances of a budget that this node has an account for.", []string{labelBudget, labelToken}}
 	budgetLimit     = Metric{"swarmpurse_budget_limit_tokens", Gauge, "Limit of a budget, summed over the instances that this node knows.", []string{labelBudget, labelToken}}
+	budgetUsed      = Metric{"swarmpurse_budget_used_ratio", Gauge, "Part of a budget's limit that is spent or reserved in the whole swarm as this node knows it, of a rate what is not there of its burst; of several instances the largest.", []string{labelBudget, labelToken}}
 	budgetRights    = Metric{"swarmpurse_budget_rights_tokens", Gauge, "Tokens that this node may spend on its own word now.", []string{labelBudget, labelToken}}
 	budgetReserved  = Metric{"swarmpurse_budget_reserved_tokens", Gauge, "Tokens set aside at this node for calls that are not settled.", []string{labelBudget, labelToken}}
 	budgetSpent     = Metric{"swarmpurse_budget_spent_tokens", Gauge, "Tokens spent at this node in the windows that it still keeps.", []string{labelBudget, labelToken}}
@@ -151,7 +152,7 @@ var (
 var all = []Metric{
 	decisionsTotal, flagCalls, admissionSeconds, waitSeconds, classCalls, classBudget, classObjective, classBurn,
 	reservationsActive, reservationsExpired, settlementsTotal, chargedTokens, overrunTokens,
-	budgetInstances, budgetKnown, budgetMost, budgetEnded, forgottenTotal, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, guaranteeRate, guaranteed, fairTenants, budgetAlerts, conservation,
+	budgetInstances, budgetKnown, budgetMost, budgetEnded, forgottenTotal, budgetLimit, budgetUsed, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed, mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, loweredTotal, guaranteeRate, guaranteed, fairTenants, budgetAlerts, conservation,
 	transfersTotal, transferredTokens, asksTotal, asksReceived, askSeconds,
 	members, rowsKnown, rowsSent, rowsReceived, rowAge, messagesDropped,
 	queueDepth, queueTokens, frozenKeys,

@@ -41,6 +41,7 @@ type BudgetState struct {
 	Ended     int   // whose lives are over and that are still known
 	Forgotten int64 // accounts that went after that
 	Limit     int64
+	Used      float64 // of the limit, in the swarm, the most of its instances
 	Rights    int64
 	Reserved  int64
 	Spent     int64
@@ -178,7 +179,7 @@ type stateCollector struct {
 
 var stateMetrics = append([]Metric{
 	reservationsActive, budgetInstances, budgetKnown, budgetMost, budgetEnded, forgottenTotal, budgetLimit, budgetRights, budgetReserved, budgetSpent, budgetIssued, budgetLapsed,
-	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetRate, guaranteeRate, guaranteed, fairTenants, budgetAlerts, conservation, queueDepth, queueTokens,
+	mintedTokens, lapsedTokens, budgetDebt, budgetPrice, budgetLevel, budgetVelocity, budgetExhausted, budgetUsed, budgetRate, guaranteeRate, guaranteed, fairTenants, budgetAlerts, conservation, queueDepth, queueTokens,
 	sizeReserved, sizeMean, sizeAbove, sizeExpected, costLate, costUsual, rowsKnown, rowAge, members, frozenKeys, candidateRevision, candidateHeld, armCalls, shadowCalls, shadowDifferences, experimentCalls, experimentScore, armOutputs, armOutputMean, armCosts, armCostMean,
 	upstreamCalls, upstreamCost, upstreamLatency, upstreamAvoided, upstreamReach,
 }, guardMetrics...)
@@ -228,6 +229,7 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		send(budgetEnded, float64(b.Ended), b.Budget, b.Token)
 		send(forgottenTotal, float64(b.Forgotten), b.Budget, b.Token)
 		send(budgetLimit, float64(b.Limit), b.Budget, b.Token)
+		send(budgetUsed, b.Used, b.Budget, b.Token)
 		send(budgetRights, float64(b.Rights), b.Budget, b.Token)
 		send(budgetReserved, float64(b.Reserved), b.Budget, b.Token)
 		send(budgetSpent, float64(b.Spent), b.Budget, b.Token)

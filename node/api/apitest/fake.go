@@ -320,7 +320,7 @@ func (n *Node) Budget(name string, v api.View) (api.Budget, error) {
 			Backpressure: 2, ExhaustedMS: new(int64(14_000)),
 			Feedback: n.feedback(),
 			Frozen:   slices.ContainsFunc(n.frozen, func(f api.Frozen) bool { return f.Instance == "pot" }),
-			Instance: Instance.Name(), Limit: n.limit, Local: acc, Swarm: acc,
+			Instance: Instance.Name(), Limit: n.limit, Used: float64(n.spent+n.reserved) / float64(n.limit), Local: acc, Swarm: acc,
 			Holders: []api.Holder{{Node: "fake", Gen: "1", Alive: true, Version: 7, Account: acc}},
 		}},
 	}

@@ -60,7 +60,6 @@ func TestPage(t *testing.T) {
 		b.quiet(base)
 	}
 	t.Run("times", func(t *testing.T) { times(t, both[0]) })
-	t.Run("used", func(t *testing.T) { used(t, both[0]) })
 	t.Run("keyboard", func(t *testing.T) { keyboard(t, both[0]) })
 	t.Run("shadow", func(t *testing.T) { shadow(t, s, both) })
 	t.Run("cut", func(t *testing.T) { cuts(t, s, both) })
@@ -85,21 +84,6 @@ func times(t *testing.T, b *tab) {
 	} {
 		if got := eval[string](b, fmt.Sprintf("format.span(%d)", ms)); got != want {
 			t.Errorf("%d ms are told as %s, want %s", ms, got, want)
-		}
-	}
-}
-
-// used checks which part of a budget is told as used: of a bucket with more in it than it should hold, as borrowed rights come on top, none.
-func used(t *testing.T, b *tab) {
-	eval[any](b, `void import("/ui/budgets.js").then((m) => { globalThis.budgets = m; })`)
-	b.wait("the module", `globalThis.budgets !== undefined`)
-	for of, want := range map[string]float64{
-		"false, { limit: 100, swarm: { spent: 50, reserved: 70, rights: 0 } }":   1.2,
-		"true, { limit: 100, swarm: { spent: 5000, reserved: 70, rights: 75 } }": 0.25,
-		"true, { limit: 100, swarm: { spent: 5000, reserved: 0, rights: 160 } }": 0,
-	} {
-		if got := eval[float64](b, "budgets.usedPart("+of+")"); got != want {
-			t.Errorf("%s: %v, want %v", of, got, want)
 		}
 	}
 }

@@ -24,12 +24,6 @@ function budget(b, o, history, look) {
 
 const levels = ["", "level 1", "level 2", "level 3: nearly used up"];
 
-// usedPart is of the limit. Of a bucket it is what is not there: borrowed rights may come on top of a full one.
-export function usedPart(bucket, i) {
-  const limit = Math.max(1, i.limit);
-  return bucket ? Math.max(0, 1 - i.swarm.rights / limit) : (i.swarm.spent + i.swarm.reserved) / limit;
-}
-
 function instance(b, i, o, history, look) {
   const sw = i.swarm;
   const mine = Math.min(i.local.rights, sw.rights);
@@ -37,7 +31,6 @@ function instance(b, i, o, history, look) {
   const stock = b.kind === "rate" || b.kind === "slots"; // what was spent of a rate is no part of its bucket
   const spent = stock ? 0 : sw.spent;
   const whole = Math.max(1, i.limit, spent + sw.reserved + sw.rights);
-  const used = usedPart(stock, i);
   const flow = history.flow(i.instance);
   const name = plainName(i.instance);
   const chosen = look.instance === i.instance;
@@ -64,7 +57,7 @@ function instance(b, i, o, history, look) {
       i.backpressure > 0 && h("span", { class: "tag warn" }, "▲ pressure " + levels[i.backpressure]),
       i.feedback && i.feedback.part < 1 && h("span", { class: "tag warn" }, "slowed to " + percent(i.feedback.part) + " by its provider"),
       spark({ spent: history.line(i.instance) }),
-      h("span", { class: "used" }, percent(used) + (stock ? " in use" : " used"))),
+      h("span", { class: "used" }, percent(i.used) + (stock ? " in use" : " used"))),
     bar(parts, `${name}: ${stock ? "" : percent(spent / whole) + " spent, "}${percent(sw.reserved / whole)} reserved, ${percent(mine / whole)} at this node, ${percent(others / whole)} at others, ${percent(i.away / whole)} out of reach`),
     h("dl", { class: "facts" }, facts.filter(Boolean).map(([k, v, title, mark]) => h("div", { key: k, class: mark || null, title }, h("dt", null, k), h("dd", null, v)))),
     chosen && holders(i, look));
