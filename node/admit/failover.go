@@ -85,12 +85,16 @@ func (e *Engine) Retry(now ledger.Instant, id ID, f Failed) (Next, bool, error) 
 	var next Next
 	later := false
 	sent := len(n.tried) < p.Attempts && !e.stops(r, b)
+	was := r.copied()
 	if sent {
 		next, sent, later = e.elsewhereOrAgain(now, id, r, &n, &f)
 	}
 	if later {
 		s.mu.Unlock()
 		return Next{}, false, ErrLater
+	}
+	if sent && next.Failover {
+		s.leaveAsItWas(i, &was)
 	}
 	r.note = &n
 	if sent {

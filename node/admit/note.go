@@ -42,6 +42,7 @@ type trail struct {
 	cached, think  int64
 	left           [inline]ledger.Tokens // rights after the reservation
 	data           []Datum
+	was            *record // as it was admitted, of a call that has gone on to another upstream since; nil: as it is
 }
 
 // SetAuditing says what is to be noted from now on. Safe for concurrent use.
@@ -105,6 +106,28 @@ func (e *Engine) leaveCall(s *shard, i int32, rec *record, r *Request, takes []l
 	n.counted = r.Counted
 	for j := range min(len(takes), inline) {
 		n.left[j] = takes[j].Left
+	}
+}
+
+// copied is a record that does not change with the one that it was.
+func (r *record) copied() record {
+	c := *r
+	if r.many != nil {
+		m := *r.many
+		c.many = &m
+	}
+	return c
+}
+
+// leaveAsItWas has the note of a call's decision, if it was not taken yet, be of the call as it was admitted: from now on it is at another upstream. Its shard is locked.
+func (s *shard) leaveAsItWas(i int32, was *record) {
+	for k := len(s.trails) - 1; k >= 0; k-- {
+		if n := &s.trails[k]; n.slot == i && n.seq == was.seq && !n.end {
+			if n.was == nil {
+				n.was = was
+			}
+			return
+		}
 	}
 }
 
@@ -185,11 +208,10 @@ func (e *Engine) Notes(fn func(*Noted)) (lost int) {
 				lost++
 				r = &record{}
 			}
-			recs = append(recs, *r)
-			if m := r.many; m != nil {
-				c := *m
-				recs[len(recs)-1].many = &c
+			if n.was != nil && n.slot >= 0 {
+				r = n.was
 			}
+			recs = append(recs, r.copied())
 		}
 		lost += s.missed
 		s.missed = 0

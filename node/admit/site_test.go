@@ -132,6 +132,62 @@ func TestPoolsAreMovedAlong(t *testing.T) {
 	}
 }
 
+// TestNotedWhereItWasAdmitted: a call that goes on to other upstreams before its decision's note was taken is noted as it was admitted, and its end where it ran.
+func TestNotedWhereItWasAdmitted(t *testing.T) {
+	for say, early := range map[string]bool{"taken before": true, "taken after": false} {
+		t.Run(say, func(t *testing.T) {
+			n := poolsOf(t)
+			warm := n.must(big(300), Admit, CodeOK) // afterwards what cloud draws on has its first tokens on the disk
+			for range 10 {
+				if _, _, err := n.e.Retry(n.w.now, warm, Failed{Why: "unreachable", Prompt: 300}); err != ErrLater {
+					break
+				}
+				n.w.pass(20 * time.Millisecond)
+			}
+			if _, err := n.e.Release(n.w.now, warm); err != nil {
+				t.Fatal(err)
+			}
+			n.e.SetAuditing(Auditing{1_000_000, 1_000_000})
+			id := n.must(big(300), Admit, CodeOK)
+			var list []Noted
+			take := func() {
+				more, lost := taken(n.e)
+				if list = append(list, more...); lost != 0 {
+					t.Errorf("%d are lost", lost)
+				}
+			}
+			if early {
+				take()
+			}
+			for range 2 {
+				if next, ok, err := n.e.Retry(n.w.now, id, Failed{Why: "unreachable", Prompt: 300, Now: true}); !ok || err != nil || !next.Failover {
+					t.Fatalf("%+v %v %v", next, ok, err)
+				}
+				n.w.pass(50 * time.Millisecond)
+			}
+			if next, ok, err := n.e.Retry(n.w.now, id, Failed{Why: "429", Prompt: 300, Now: true}); !ok || err != nil || next.Upstream.Name != "cloud" {
+				t.Fatalf("%+v %v %v", next, ok, err)
+			}
+			if _, err := n.e.Settle(n.w.now, id, Settlement{Usage: &Usage{PromptTokens: 200, CompletionTokens: 10}, Outcome: "ok"}); err != nil {
+				t.Fatal(err)
+			}
+			take()
+			if len(list) != 2 || list[0].End || !list[1].End {
+				t.Fatalf("%+v", list)
+			}
+			for i, want := range []string{"gpu all=300 left 99700, gpu-pool=300 left 700, slots=1 left 2, tried []", "cloud all=210 left -1, cloud-pool=420 left -1, tried [gpu unreachable cloud unreachable gpu 429]"} {
+				got := list[i].Upstream
+				for _, d := range list[i].Draws {
+					got += fmt.Sprintf(" %s=%d left %d,", d.Instance.Name(), d.Amount, d.Left)
+				}
+				if got += fmt.Sprintf(" tried %v", list[i].Tried); got != want {
+					t.Errorf("%s, want %s", got, want)
+				}
+			}
+		})
+	}
+}
+
 // TestPoolLaws: whatever happens to calls, pools hold what open calls hold there, and are charged once for those that ended, where they ran.
 func TestPoolLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
