@@ -52,7 +52,7 @@ func (e *Engine) Parse(s string) (ID, error) {
 		return 0, fmt.Errorf("%w %.64q: ids look like NODE.CODE, as admit returned it", ErrUnknownID, s)
 	}
 	if s[:i] != e.cfg.Node {
-		return 0, fmt.Errorf("%w %q: it belongs to node %q, this is %q", ErrUnknownID, s, s[:i], e.cfg.Node)
+		return 0, fmt.Errorf("%w %.64q: it belongs to node %.32q, this is %q", ErrUnknownID, s, s[:i], e.cfg.Node)
 	}
 	var b [idLen]byte
 	code := s[i+1:]
@@ -61,7 +61,7 @@ func (e *Engine) Parse(s string) (ID, error) {
 		n, _ = idEncoding.Decode(b[:], []byte(code))
 	}
 	if n != idLen {
-		return 0, fmt.Errorf("%w %q: ids look like NODE.CODE, as admit returned it", ErrUnknownID, s)
+		return 0, fmt.Errorf("%w %.64q: ids look like NODE.CODE, as admit returned it", ErrUnknownID, s)
 	}
 	if binary.BigEndian.Uint16(b[:]) != e.run {
 		return 0, fmt.Errorf("%w %q: it was made before node %q was last started; what it reserved then counts as spent", ErrUnknownID, s, e.cfg.Node)

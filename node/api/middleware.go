@@ -94,16 +94,14 @@ func (s *Server) fence(r *http.Request) error {
 }
 
 func loopbackHost(host string) bool {
-	name := host
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && strings.IndexByte(host[i:], ']') < 0 {
-		name = host[:i]
+	name, _, err := net.SplitHostPort(host)
+	if err != nil { // without a port
+		name = host
+		if n := len(host); n > 2 && host[0] == '[' && host[n-1] == ']' {
+			name = host[1 : n-1]
+		}
 	}
-	switch name {
-	case "127.0.0.1", "localhost", "[::1]":
-		return true
-	}
-	name = strings.TrimSuffix(strings.TrimPrefix(name, "["), "]")
-	if strings.EqualFold(name, "localhost") {
+	if name == "127.0.0.1" || strings.EqualFold(name, "localhost") {
 		return true
 	}
 	ip, err := netip.ParseAddr(name)
