@@ -9,10 +9,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v4"
 
@@ -79,6 +81,82 @@ func TestManifestsSpeakOurFlags(t *testing.T) {
 		t.Errorf("%d commands and policies were looked at", commands)
 	}
 }
+
+// TestCommentsSpeakOurFlags: the commands that stand in the comments of manifests, settings and policies are what this binary understands.
+func TestCommentsSpeakOurFlags(t *testing.T) {
+	var files []string
+	for _, dir := range []string{deploy, filepath.Join(deploy, "kubernetes"), "../../policy", "../../policy/examples"} {
+		for _, name := range []string{"*.yaml", "*.service", "Dockerfile"} {
+			found, err := filepath.Glob(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, found...)
+		}
+	}
+	// On a line of its own or after a colon it is whole; within a sentence it may lack what does not matter there.
+	command := regexp.MustCompile("(?m)^\\s*#.*?(  |: |`)(swarmpurse [^`\n]+)")
+	seen := 0
+	for _, file := range files {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range command.FindAllStringSubmatch(string(src), -1) {
+			seen++
+			if err := understood(m[2], m[1] != "`"); err != nil {
+				t.Errorf("%s: %s: %v", file, m[2], err)
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("%d commands were looked at in %d files", seen, len(files))
+	}
+}
+
+// TestExamplesSpeakOurFlags: the same of the examples that --help and the man pages give.
+func TestExamplesSpeakOurFlags(t *testing.T) {
+	seen := 0
+	var look func(c *cobra.Command)
+	look = func(c *cobra.Command) {
+		for line := range strings.Lines(strings.ReplaceAll(c.Example, "\\\n", "")) {
+			for part := range strings.SplitSeq(line, "&&") {
+				part, _, _ = strings.Cut(part, "|")
+				part, _, _ = strings.Cut(part, " >")
+				if part = strings.TrimSpace(part); strings.HasPrefix(part, "swarmpurse ") {
+					seen++
+					if err := understood(part, true); err != nil {
+						t.Errorf("%s: %s: %v", c.CommandPath(), part, err)
+					}
+				}
+			}
+		}
+		for _, sub := range c.Commands() {
+			look(sub)
+		}
+	}
+	look(newRootCommand(&app{getenv: func(string) string { return "" }}))
+	if seen < 50 {
+		t.Errorf("%d examples were looked at", seen)
+	}
+}
+
+// understood says what is wrong with a command line; one that is not whole may lack arguments.
+func understood(line string, whole bool) error {
+	c, rest, err := newRootCommand(&app{getenv: func(string) string { return "" }}).Find(strings.Fields(inQuotes.ReplaceAllString(line, "x"))[1:])
+	if err == nil && !c.Runnable() {
+		err = errors.New("no command")
+	}
+	if err == nil {
+		err = c.ParseFlags(rest)
+	}
+	if err == nil && whole {
+		err = c.ValidateArgs(c.Flags().Args())
+	}
+	return err
+}
+
+var inQuotes = regexp.MustCompile(`"[^"]*"`)
 
 func texts(list []any) (out []string) {
 	for _, x := range list {
