@@ -118,7 +118,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown class", "POST /v1/admit", `{"class":"royal"}`, nil, 400, "invalid_request", "class", "no class"},
 		{"escaped id", "GET /v1/decisions/a%2Fb", "", nil, 404, "unknown_id", "", `"a/b"`},
 		{"unknown path", "GET /v2/admit", "", nil, 404, "unknown_path", "", `"/v2/admit"`},
-		{"root", "GET /", "", nil, 404, "unknown_path", "", "under /v1/"},
+		{"root", "GET /", "", nil, 404, "unknown_path", "", "the dashboard is /ui/"},
 		{"proxy not mounted", "POST /openai/v1/chat/completions", "{}", nil, 404, "unknown_path", "", ""},
 		{"wrong method", "GET /v1/admit", "", nil, 405, "method_not_allowed", "", "use POST"},
 		{"wrong method on two", "DELETE /v1/policy", "", nil, 405, "method_not_allowed", "", "use GET, HEAD, PUT"},

@@ -217,7 +217,7 @@ func (s *Server) mount(o Options) {
 		s.handle("/a/", methods{"": {Tenants, passThrough(o.Proxy)}})
 	}
 	s.handle("/", methods{"": {Public, func(w http.ResponseWriter, r *http.Request) error {
-		return newError(http.StatusNotFound, ErrCodePath, "", "there is nothing at %q: the calls are under /v1/, as POST /v1/admit or GET /v1/budgets, and the proxy under /openai/v1/ and /anthropic/v1/", clip(r.URL.Path, maxEchoLen))
+		return newError(http.StatusNotFound, ErrCodePath, "", "there is nothing at %q: the calls are under /v1/, as POST /v1/admit or GET /v1/budgets, the proxy under /openai/v1/ and /anthropic/v1/, and the dashboard is /ui/", clip(r.URL.Path, maxEchoLen))
 	}}})
 }
 
