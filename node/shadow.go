@@ -163,7 +163,7 @@ func seenBy(x *admit.Shadowed, zone string) shadow.Seen {
 	}
 	for i := range x.Draws {
 		d := &x.Draws[i]
-		s.Draws = append(s.Draws, shadow.Draw{Instance: shadow.Instance(d.Draw), Amount: d.Amount, Price: d.Price, Left: d.Left})
+		s.Draws = append(s.Draws, shadow.Draw{Instance: shadow.Instance(d.Draw), Amount: d.Amount, Price: d.Price, Left: d.Left, Budget: d.Draw.Budget, Room: d.Room})
 	}
 	return s
 }

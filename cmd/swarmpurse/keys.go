@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v4"
@@ -74,7 +75,8 @@ func (a *app) makeCallerKey(k *callerFlags, out string) error {
 	sum := caller.Hash(key)
 	v := newKey{Key: key, SHA256: fmt.Sprintf("%x", sum)}
 	v.Policy = "callers:\n  - {" + strings.Join(k.fields(v.SHA256), ", ") + "}\n"
-	if _, err := policy.Parse("callers", []byte("apiVersion: swarmpurse/v1\nrevision: 1\n"+v.Policy)); err != nil {
+	p, err := policy.Parse("callers", []byte("apiVersion: swarmpurse/v1\nrevision: 1\n"+v.Policy))
+	if err != nil {
 		// The mistake is the flag's, and places in a document that nobody sees say nothing.
 		var many *policy.Errors
 		if errors.As(err, &many) && len(many.List) > 0 {
@@ -106,6 +108,9 @@ func (a *app) makeCallerKey(k *callerFlags, out string) error {
 		a.hint("this key is shown only now; add the lines to the policy and run: swarmpurse policy apply")
 	} else {
 		a.hint("add the lines to the policy and run: swarmpurse policy apply")
+	}
+	if at := p.Callers()[0].Expires; at > 0 && int64(at) <= time.Now().UnixMilli() {
+		a.hint("this key is of no use: it expired on %s", k.expires)
 	}
 	return nil
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -99,6 +102,7 @@ Exit code 0 means that all pass.`,
 
 // testPolicy runs the tests of one file.
 func (a *app) testPolicy(file string) (r testResult) {
+	named := file
 	if !strings.HasSuffix(file, testSuffix) {
 		file = strings.TrimSuffix(file, filepath.Ext(file)) + testSuffix
 	}
@@ -108,6 +112,9 @@ func (a *app) testPolicy(file string) (r testResult) {
 		return r
 	}
 	src, err := a.readFile(file, policy.MaxSource)
+	if _, there := os.Stat(named); errors.Is(err, fs.ErrNotExist) && named != file && there == nil {
+		return fail(fmt.Errorf("%s has no tests: there is no %s beside it; swarmpurse policy test --help shows how one is written", named, filepath.Base(file)))
+	}
 	if err != nil {
 		return fail(err)
 	}

@@ -186,7 +186,10 @@ func printTrial(w *strings.Builder, t *api.Trial) {
 	if t == nil {
 		return
 	}
-	until, paused := "", ""
+	until, ends, paused := "", "promotes", ""
+	if t.Shadow != nil {
+		ends = "looked at until"
+	}
 	if t.Until != nil {
 		until = instant(*t.Until)
 	}
@@ -198,7 +201,7 @@ func printTrial(w *strings.Builder, t *api.Trial) {
 	}
 	w.WriteByte('\n')
 	fields(w, "candidate", fmt.Sprint(t.Revision), "hash", clean(t.Hash), "on", clean(t.On), "since", instant(t.Since), "by", clean(t.By), "why", clean(t.Why),
-		"promotes", until, "paused", clean(paused), "held", clean(t.Held), "on promotion", clean(strings.Join(t.Waits, ", ")))
+		ends, until, "paused", clean(paused), "held", clean(t.Held), "on promotion", clean(strings.Join(t.Waits, ", ")))
 	w.WriteByte('\n')
 	if t.Shadow != nil {
 		printShadow(w, t.Shadow)

@@ -39,7 +39,8 @@ type ShadowedDraw struct {
 	Draw   *policy.Draw
 	Amount ledger.Tokens
 	Price  policy.PPM
-	Left   int64 // of the limit, in parts per million, as far as the node knew
+	Left   int64         // of the limit, in parts per million, as far as the node knew
+	Room   ledger.Tokens // that was left in the swarm before it; -1 if the node does not know
 }
 
 // shadowed is the copy.
@@ -59,6 +60,7 @@ type shadowed struct {
 	amounts [inline]ledger.Tokens
 	prices  [inline]policy.PPM
 	left    [inline]int64
+	room    [inline]ledger.Tokens
 }
 
 // SetShadow has decisions leave copies of what they saw, or leave none. Safe for concurrent use.
@@ -90,10 +92,17 @@ func (e *Engine) leaveShadow(s *shard, id ID, rec *record, r *Request, b *bound,
 		}
 		x.n = len(b.takes)
 		for j := range b.takes {
-			if x.left[j] = b.takes[j].gate.left.Load(); takes != nil {
+			t := &b.takes[j]
+			if x.room[j] = -1; t.gate.most.Load() > 0 {
+				x.room[j] = t.account.Rights(rec.at) + ledger.Tokens(t.gate.others.Load())
+			}
+			if x.left[j] = t.gate.left.Load(); takes != nil {
 				x.amounts[j], x.prices[j] = takes[j].Amount, prices[j]
+				if x.room[j] >= 0 {
+					x.room[j] += takes[j].Amount
+				}
 			} else {
-				x.prices[j] = b.takes[j].price()
+				x.prices[j] = t.price()
 			}
 		}
 	}
@@ -122,7 +131,7 @@ func (e *Engine) Shadows(fn func(*Shadowed)) (dropped int) {
 				v.Plan, v.Came, v.Advice = b.whole().plan, b.came(), b.advice()
 				v.Low = b.cheaper != nil && b.cheaper.by.Below > 0
 				for j := range x.n {
-					d := ShadowedDraw{Draw: b.takes[j].draw, Amount: x.amounts[j], Price: x.prices[j], Left: x.left[j]}
+					d := ShadowedDraw{Draw: b.takes[j].draw, Amount: x.amounts[j], Price: x.prices[j], Left: x.left[j], Room: x.room[j]}
 					if !x.verdict.Admitted() { // what it would have drawn
 						call := x.call
 						if a := b.experiment; a != nil {

@@ -31,6 +31,11 @@ func TestShadows(t *testing.T) {
 	if len(list) != 3 || dropped != 0 {
 		t.Fatalf("%+v, %d", list, dropped)
 	}
+	for _, x := range list {
+		if x.Draws[0].Room != -1 {
+			t.Errorf("nobody has looked yet at what is left, and there is room for %d", x.Draws[0].Room)
+		}
+	}
 	byCode := map[string]Shadowed{}
 	for _, x := range list {
 		byCode[x.Code] = x
@@ -43,6 +48,15 @@ func TestShadows(t *testing.T) {
 	}
 	if x := byCode[CodeExhausted]; x.Short == nil || x.Short.Instance.Name() != "pool" || x.Short.Remaining > 990 || x.Draws[0].Amount != 995 {
 		t.Errorf("%+v", x)
+	}
+	for range 3 { // what was left before a call is known once the instance was looked at
+		n.w.now += 1000
+		n.w.tick()
+	}
+	n.must(of("a", "m", 5), Admit, CodeOK)
+	n.must(of("a", "m", 995), Defer, CodeExhausted)
+	if list, _ := take(); len(list) != 2 || list[0].Draws[0].Room != 990 && list[0].Draws[0].Room != 985 || list[0].Draws[0].Room+list[1].Draws[0].Room != 990+985 {
+		t.Errorf("%+v", list)
 	}
 	const many = 2 * numShards * maxShadowed
 	for range many {

@@ -52,7 +52,7 @@ type Trial struct {
 	Since    time.Time  `json:"since"`
 	By       string     `json:"by,omitempty"`
 	Why      string     `json:"why,omitempty"`
-	Until    *time.Time `json:"until,omitempty"`  // when it is promoted by itself
+	Until    *time.Time `json:"until,omitempty"`  // when it is promoted by itself, or a shadow is looked at no more
 	Paused   *Act       `json:"paused,omitempty"` // by whom, if it is
 	// Waits are changes of the document that no canary tries: they take hold when it is promoted.
 	Waits []string `json:"waits_for_promotion,omitempty"`

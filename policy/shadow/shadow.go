@@ -15,6 +15,9 @@ type Draw struct {
 	Amount   ledger.Tokens
 	Price    policy.PPM
 	Left     int64 // of its limit in the swarm, in parts per million, as far as the node knew
+	// Budget is the stable revision's, nil if it is not told; Room what was left of it in the swarm before the call, -1 if the node did not know.
+	Budget *policy.Budget
+	Room   ledger.Tokens
 }
 
 // Seen is a decision of the stable revision.
@@ -234,14 +237,32 @@ func draw(s *Seen, p *policy.Plan, c *policy.Call) (draws []Draw, assumed bool, 
 		case x.Amount > spec.Amount && spec.Ceiling == ledger.Hard:
 			refused = fmt.Sprintf("exceeds_limit: %d of %s", x.Amount, x.Instance)
 		case s.Short && x.Instance == s.Instance:
-			if x.Amount > s.Remaining {
-				refused = fmt.Sprintf("%s: %d of %s, %d left", s.Code, x.Amount, x.Instance, s.Remaining)
+			left := s.Remaining
+			if seen.stock(d.Budget) {
+				left += spec.Amount - seen.Budget.Spec.Amount
+			}
+			if x.Amount > left {
+				refused = fmt.Sprintf("%s: %d of %s, %d left", s.Code, x.Amount, x.Instance, max(0, left))
+			}
+		case seen.stock(d.Budget) && seen.Room >= 0:
+			if left := seen.Room + spec.Amount - seen.Budget.Spec.Amount; x.Amount > left {
+				refused = fmt.Sprintf("budget_exhausted: %d of %s, %d left of its %d", x.Amount, x.Instance, max(0, left), spec.Amount)
 			}
 		case seen == nil || x.Amount > seen.Amount || !s.Admitted:
 			assumed = true
 		}
 	}
 	return draws, assumed, refused
+}
+
+// stock reports whether what was seen of an instance tells how much would be left of it under the candidate's budget: both are hard, and of the
+// same grant or window, so that only the limit may be another. What a rate brings in and an overdraft allows, it does not tell.
+func (d *Draw) stock(b *policy.Budget) bool {
+	if d == nil || d.Budget == nil {
+		return false
+	}
+	was, is := &d.Budget.Spec, &b.Spec
+	return was.Kind == is.Kind && (is.Kind == ledger.Grant || is.Kind == ledger.Windowed) && was.Ceiling == ledger.Hard && is.Ceiling == ledger.Hard && was.Calendar == is.Calendar
 }
 
 // degrade makes the call cheaper where less is left of a budget than a rule says, as the stable decision saw it.

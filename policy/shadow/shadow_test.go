@@ -43,7 +43,7 @@ func see(t *testing.T, p *policy.Policy, c *policy.Call) *Seen {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Draws = append(s.Draws, Draw{Instance(d), n, d.Base(), 500_000})
+		s.Draws = append(s.Draws, Draw{Instance: Instance(d), Amount: n, Price: d.Base(), Left: 500_000, Budget: d.Budget, Room: -1})
 	}
 	return s
 }
@@ -77,6 +77,17 @@ func TestLook(t *testing.T) {
 		// Refused for want of rights: less may be enough, as much is not.
 		{"cost: {compute: prompt_tokens}", "cost: {compute: prompt_tokens / 2}", policy.Call{Model: "m", PromptTokens: 10}, short, "decision: refused: budget_exhausted → admitted; amount: 10 of pool → 5 of pool", true, false},
 		{"revision: 1", "revision: 2", policy.Call{Model: "m", PromptTokens: 10}, short, "", false, false},
+		// Another limit: what was left of the one in force tells what would be left of it.
+		{"grant: 1000", "grant: 600", policy.Call{Model: "m", PromptTokens: 10}, room(410), "", true, false},
+		{"grant: 1000", "grant: 600", policy.Call{Model: "m", PromptTokens: 10}, room(409), "decision: admitted → refused: budget_exhausted: 10 of pool, 9 left of its 600", false, false},
+		{"grant: 1000", "grant: 600", policy.Call{Model: "m", PromptTokens: 10}, room(100), "decision: admitted → refused: budget_exhausted: 10 of pool, 0 left of its 600", false, false},
+		{"grant: 1000", "grant: 600", policy.Call{Model: "m", PromptTokens: 10}, nil, "", true, false}, // the node does not know
+		{"grant: 1000}", "grant: 600}, ceiling: {soft: 10%}", policy.Call{Model: "m", PromptTokens: 10}, room(100), "", true, false},
+		{"grant: 1000", "rate: 600/s, burst: 600", policy.Call{Model: "m", PromptTokens: 10}, room(100), "", true, false},
+		{"cost: {compute: prompt_tokens}", "cost: {compute: 2 * prompt_tokens}", policy.Call{Model: "m", PromptTokens: 10}, room(20), "amount: 10 of pool → 20 of pool", true, false},
+		{"cost: {compute: prompt_tokens}", "cost: {compute: 2 * prompt_tokens}", policy.Call{Model: "m", PromptTokens: 10}, room(19), "decision: admitted → refused: budget_exhausted: 20 of pool, 19 left of its 1000; amount: 10 of pool → 20 of pool", false, false},
+		{"grant: 1000", "grant: 1003", policy.Call{Model: "m", PromptTokens: 10}, short, "decision: refused: budget_exhausted → admitted", true, false},
+		{"grant: 1000", "grant: 1002", policy.Call{Model: "m", PromptTokens: 10}, short, "", false, false},
 		// The node's own state is the candidate's, too.
 		{"cost: {compute: prompt_tokens}", "cost: {compute: prompt_tokens / 2}", policy.Call{Model: "m", PromptTokens: 10}, func(s *Seen) { s.Admitted, s.Code = false, "draining" }, "amount: 10 of pool → 5 of pool", false, false},
 	} {
@@ -108,6 +119,9 @@ func TestLook(t *testing.T) {
 	}
 }
 
+// room has so much be left of the first budget.
+func room(n ledger.Tokens) func(*Seen) { return func(s *Seen) { s.Draws[0].Room = n } }
+
 func short(s *Seen) {
 	s.Admitted, s.Code, s.Short, s.Instance, s.Remaining = false, "budget_exhausted", true, "pool", 7
 }
@@ -132,7 +146,7 @@ func BenchmarkLook(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &Seen{Call: c, Admitted: true, Code: "ok", Plan: plan, Model: "m", Draws: []Draw{{"pool", ledger.Tokens(10), plan.Draws[0].Base(), 500_000}}}
+	s := &Seen{Call: c, Admitted: true, Code: "ok", Plan: plan, Model: "m", Draws: []Draw{{Instance: "pool", Amount: 10, Price: plan.Draws[0].Base(), Left: 500_000, Budget: plan.Draws[0].Budget, Room: 500}}}
 	e := New(p)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -43,7 +43,7 @@ func sent(t *testing.T, p *policy.Policy, c *policy.Call, upstream string) *Seen
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Draws = append(s.Draws, Draw{Instance(d), n, d.Base(), 500_000})
+		s.Draws = append(s.Draws, Draw{Instance: Instance(d), Amount: n, Price: d.Base(), Left: 500_000, Room: -1})
 	}
 	return s
 }
