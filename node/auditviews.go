@@ -68,24 +68,51 @@ func (n *Node) AuditRecords(q api.AuditQuery) ([]api.AuditRecord, error) {
 		return nil, fmt.Errorf("%w: kind is %.64q: there are %s", admit.ErrInvalid, q.Kind, audit.Kinds())
 	}
 	n.auditor.flush()
+	back := func(fn func(*audit.Entry) bool) error {
+		return n.auditor.tl.Dir().Back(func(e *audit.Entry) bool {
+			// Records of one batch are nearly in order, and batches are.
+			return e.Index >= q.From && fn(e) && (q.Since.IsZero() || e.Record.At > q.Since.Add(-time.Minute).UnixMilli())
+		})
+	}
+	ids, err := traced(q, back)
+	if err != nil {
+		return nil, err
+	}
 	var list []api.AuditRecord
-	err := n.auditor.tl.Dir().Back(func(e *audit.Entry) bool {
-		if e.Index < q.From || len(list) >= q.Limit {
+	err = back(func(e *audit.Entry) bool {
+		if len(list) >= q.Limit {
 			return false
 		}
-		if v := viewRecord(e); wanted(&q, &v) {
+		if v := viewRecord(e); wanted(&q, ids, &v) {
 			list = append(list, v)
 		}
-		// Records of one batch are nearly in order, and batches are.
-		return q.Since.IsZero() || e.Record.At > q.Since.Add(-time.Minute).UnixMilli()
+		return true
 	})
 	slices.Reverse(list)
 	return list, err
 }
 
-func wanted(q *api.AuditQuery, r *api.AuditRecord) bool {
+// traced are the calls whose decision names the trace that is asked for: how they ended is told by their ids only.
+func traced(q api.AuditQuery, back func(func(*audit.Entry) bool) error) (ids map[string]bool, err error) {
+	if q.Trace == "" {
+		return nil, nil
+	}
+	ids = map[string]bool{}
+	err = back(func(e *audit.Entry) bool {
+		if r := &e.Record; r.ID != "" && traceHex(r.Trace) == q.Trace {
+			ids[r.ID] = true
+		}
+		return len(ids) < q.Limit
+	})
+	return ids, err
+}
+
+func wanted(q *api.AuditQuery, traced map[string]bool, r *api.AuditRecord) bool {
+	if q.Trace != "" && q.Trace != r.TraceID && !traced[r.ID] {
+		return false
+	}
 	for _, c := range [][2]string{
-		{q.Kind, r.Kind}, {q.ID, r.ID}, {q.Trace, r.TraceID}, {q.Tenant, r.Tenant}, {q.Agent, r.Agent}, {q.Run, r.Run},
+		{q.Kind, r.Kind}, {q.ID, r.ID}, {q.Tenant, r.Tenant}, {q.Agent, r.Agent}, {q.Run, r.Run},
 		{q.Verdict, r.Decision}, {q.Code, r.Code}, {q.Caller, r.Caller},
 	} {
 		if c[0] != "" && c[0] != c[1] {

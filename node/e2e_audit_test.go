@@ -90,7 +90,7 @@ func TestOneTrace(t *testing.T) {
 		t.Errorf("explain of a call that is too large: %+v, %v", d.Service, err)
 	}
 	byTrace, err := p.AuditRecords(t.Context(), api.AuditQuery{Trace: trace})
-	if err != nil || len(byTrace) != 1 || byTrace[0].ID != id || byTrace[0].Tenant != "search" || byTrace[0].Agent != "crawler" {
+	if err != nil || len(byTrace) != 2 || byTrace[0].ID != id || byTrace[0].Tenant != "search" || byTrace[0].Agent != "crawler" || byTrace[1].ID != id || byTrace[1].Kind != "end" {
 		t.Fatalf("%+v %v", byTrace, err)
 	}
 	byID, err := p.AuditRecords(t.Context(), api.AuditQuery{ID: id})

@@ -116,7 +116,7 @@ swarmpurse explain ID shows all of one decision.`,
 	f.Int64Var(&q.From, "from", 0, "only from this `record` on")
 	f.StringVar(&q.Kind, "kind", "", "`kind` of record: decision, end, policy, member, mint, burn, freeze, transfer, claim, start, stop, gap, alarm")
 	f.StringVar(&q.ID, "id", "", "`id` of a decision, or of a mint")
-	f.StringVar(&q.Trace, "trace", "", "W3C trace `id` that the caller sent")
+	f.StringVar(&q.Trace, "trace", "", "W3C trace `id` that the caller sent: its decision, and how it ended")
 	f.StringVar(&q.Tenant, "tenant", "", "`name` of the tenant")
 	f.StringVar(&q.Agent, "agent", "", "`name` of the agent")
 	f.StringVar(&q.Run, "run", "", "`name` of the run")
