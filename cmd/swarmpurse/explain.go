@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -25,18 +27,19 @@ beside what is usual.
 With --data, list the decisions on calls that named a data set instead, the newest first.
 
 A node remembers its own last some ten thousand decisions, and its audit log has more, also of before it was started: ask the node
-that decided. From the audit log come the caller's trace, the node's rights before and after, and the transfers that the call
+that decided, whose name the ID begins with, or have it asked by --swarm. From the audit log come the caller's trace, the node's rights before and after, and the transfers that the call
 waited for. Of calls that named data sets it remembers 65,536 beside these, whatever else it decides on, but for 32 MiB of names at
 most, and since it started.`,
 		Example: `  swarmpurse explain n1-1k3v9q2c0001
+  swarmpurse explain n2.17mf8001m84zy7c4 --swarm
   swarmpurse explain --data eu/docs --swarm`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
 			case data != "" && len(args) > 0:
 				return usageError("name a decision or --data, not both")
-			case data == "" && (swarm || cmd.Flags().Changed("limit")):
-				return usageError("--swarm and --limit go with --data")
+			case data == "" && cmd.Flags().Changed("limit"):
+				return usageError("--limit goes with --data")
 			case data == "" && len(args) == 0:
 				return usageError("name a decision, as in swarmpurse explain ID, or a data set, as in --data eu/docs")
 			case limit < 1:
@@ -50,6 +53,13 @@ most, and since it started.`,
 			}
 			defer done()
 			d, err := client.Decision(ctx, args[0])
+			switch {
+			case !unknownID(err):
+			case swarm:
+				d, err = a.decidedElsewhere(ctx, client, args[0], err)
+			case strings.Contains(args[0], "."):
+				err = &codedError{err: err, code: exitFailed, hint: "to have the node asked whose name it begins with: swarmpurse explain --swarm " + clean(args[0])}
+			}
 			if err != nil {
 				return err
 			}
@@ -59,8 +69,37 @@ most, and since it started.`,
 	f := c.Flags()
 	f.StringVar(&data, "data", "", "list the decisions that touched this data `set`")
 	f.IntVar(&limit, "limit", 100, "how many of them at most, of each node")
-	f.BoolVar(&swarm, "swarm", false, "ask all members that are alive, not only the node")
+	f.BoolVar(&swarm, "swarm", false, "ask the member that decided, or with --data all that are alive, not only the node")
 	return a.withClient(c)
+}
+
+func unknownID(err error) bool {
+	var e *api.Error
+	return errors.As(err, &e) && e.Code == api.ErrCodeUnknownID
+}
+
+// decidedElsewhere asks the member that an id names. why is what the first node said.
+func (a *app) decidedElsewhere(ctx context.Context, client *api.Client, id string, why error) (api.Decision, error) {
+	members, err := client.Members(ctx)
+	if err != nil {
+		return api.Decision{}, err
+	}
+	name := id[:max(0, strings.LastIndexByte(id, '.'))]
+	for _, m := range members {
+		if m.Name != name || m.Self || m.Foreign {
+			continue
+		}
+		if m.Status != "alive" {
+			return api.Decision{}, fmt.Errorf("node %s decided, and it is %s", clean(name), clean(m.Status))
+		}
+		c, err := a.dial(m.HTTP)
+		if err != nil {
+			return api.Decision{}, err
+		}
+		defer c.Close()
+		return c.Decision(ctx, id)
+	}
+	return api.Decision{}, why
 }
 
 // level is "" at level 0, which is the rule.
