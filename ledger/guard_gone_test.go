@@ -9,16 +9,19 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger/guardian"
 )
 
+// stocks are the supplies of which there is so much, and no more comes while a test runs.
+var stocks = []struct {
+	name string
+	spec Spec
+}{
+	{"grant", Spec{Kind: Grant, Amount: 1000}},
+	{"window", Spec{Kind: Windowed, Amount: 1000, Calendar: Calendar{Length: 86_400_000}}},
+}
+
 // TestRowsOfTheClaimedAreForgotten: nobody waits for the return of what an heir has; and though the rows of the dead are gone,
 // those of the living add up to all that was issued, and to no less than what the dead had told callers.
 func TestRowsOfTheClaimedAreForgotten(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		spec Spec
-	}{
-		{"grant", Spec{Kind: Grant, Amount: 1000}},
-		{"window", Spec{Kind: Windowed, Amount: 1000, Calendar: Calendar{Length: 86_400_000}}},
-	} {
+	for _, c := range stocks {
 		t.Run(c.name, func(t *testing.T) {
 			w := guardedWorld(t, 5, 1, c.spec)
 			giver, first := w.nodes[0], w.nodes[1]
@@ -63,13 +66,7 @@ func TestRowsOfTheClaimedAreForgotten(t *testing.T) {
 // TestTopUpsOutliveTheirNode: what the dead were topped up by goes on counting in what a budget holds, again when their heir dies, and no
 // heir shows it for a top-up of its own, which peers hold against what operators signed for it.
 func TestTopUpsOutliveTheirNode(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		spec Spec
-	}{
-		{"grant", Spec{Kind: Grant, Amount: 1000}},
-		{"window", Spec{Kind: Windowed, Amount: 1000, Calendar: Calendar{Length: 86_400_000}}},
-	} {
+	for _, c := range stocks {
 		t.Run(c.name, func(t *testing.T) {
 			w := guardedWorld(t, 6, 1, c.spec)
 			x := w.nodes[1]

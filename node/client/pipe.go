@@ -15,10 +15,9 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/frame"
 )
 
-// maxWindow bounds the requests on their way over one connection.
 const (
-	seatBits  = 10
-	maxWindow = 1 << seatBits
+	seatBits  = 10            // of an id
+	maxWindow = 1 << seatBits // bounds the requests on their way over one connection
 )
 
 // pipe is one connection, which the requests of many goroutines share. One goroutine writes what they have put together meanwhile,
@@ -42,7 +41,7 @@ type pipe struct {
 	seats   []*waiter // one for each request that may be on its way; ids tell the seat
 	free    []int     // seats that nobody has, the last one left is the first to be taken
 	hungry  int       // that wait for a seat
-	due     time.Time // when the last write may end
+	due     time.Time // when the last write may end; whoever writes has it, without mu
 	last    uint64    // requests so far
 	sent    uint64    // of them, those that may have gone out
 	err     error     // why it ended
@@ -208,12 +207,11 @@ func (p *pipe) flush() {
 		_ = p.conn.SetWriteDeadline(p.due)
 	}
 	n, err := p.conn.Write(b)
-	if err != nil && n > 0 {
-		p.end(err)
-	}
 	p.mu.Lock()
-	if err != nil && n == 0 {
-		p.sent = before
+	if err != nil {
+		if n == 0 {
+			p.sent = before
+		}
 		p.mu.Unlock()
 		p.end(err)
 		p.mu.Lock()

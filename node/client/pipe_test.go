@@ -360,7 +360,7 @@ func TestSeats(t *testing.T) {
 func TestAlone(t *testing.T) {
 	p := newPeer(t)
 	c := p.client(Options{Retries: -1})
-	conns := make(chan *inbox, 2)
+	conns := make(chan *inbox, 3)
 	go func() {
 		for {
 			in := p.accept(welcome)
@@ -423,9 +423,22 @@ func TestAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// With nobody who reads, that the node has gone shows when something is written.
+	// Nobody reads now, but for a second at the most: then the reader hears that the node is about to end.
 	first := <-conns
-	_ = first.conn.Close()
+	_, _ = first.conn.Write(frame.Append(nil, frame.KindBye, 0))
+	select {
+	case <-c.framed.places[0].now.Load().ended:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nobody has heard that the node is about to end")
+	}
+	for n := 0; n == 0 || !led(); n++ {
+		if err := settle(ctx, fmt.Sprint("o-", n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// With nobody who reads, that the node has gone shows when something is written.
+	second := <-conns
+	_ = second.conn.Close()
 	if err := settle(ctx, "n-new"); err != nil {
 		t.Errorf("%v", err)
 	}

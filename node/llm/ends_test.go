@@ -2,6 +2,7 @@ package llm_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -141,5 +142,33 @@ func TestEveryEndOfEveryStream(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestStreamThatBreaksBeforeItsFirstEvent is an error with a status, as its head waits for the event: a client's library knows what to do with that. (On a
+// busy machine the head may have gone by then: then the connection breaks, and another is tried.)
+func TestStreamThatBreaksBeforeItsFirstEvent(t *testing.T) {
+	for _, s := range scripts {
+		b := newBed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header().Set("Content-Type", "text/event-stream")
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}), nil)
+		eventually(t, s.path+": a stream without an event is an error with a status", func() bool {
+			resp := b.post(t, s.path, s.body)
+			defer resp.Body.Close()
+			body, err := io.ReadAll(resp.Body)
+			if resp.StatusCode == http.StatusOK {
+				if err == nil {
+					t.Error("the client takes the stream for whole")
+				}
+				return false
+			}
+			if resp.StatusCode != http.StatusBadGateway || resp.Header.Get("Content-Type") != "application/json" || !bytes.Contains(body, []byte("broke off")) {
+				t.Errorf("%s: %s %v %s", s.path, resp.Status, resp.Header, body)
+			}
+			return true
+		})
 	}
 }
