@@ -16,7 +16,7 @@ const (
 	Turns = "turns" // a window of some seconds
 	Pool  = "pool"  // a rate
 	Gates = "gates" // slots
-	Pace  = "pace"  // soft: may be overdrawn by a quarter
+	Pace  = "pace"  // a grant that may be overdrawn by a quarter
 )
 
 // limits are the amounts of a run's budgets, fitted to what its callers ask for.
@@ -76,7 +76,7 @@ budgets:
   - {name: turns, token: compute, supply: {window: %v, amount: %d}}
   - {name: pool, token: compute, supply: {rate: %d/s, burst: %d, lend: %v}}
   - {name: gates, token: open, supply: {slots: %d}}
-  - {name: pace, token: compute, supply: {window: month, amount: %d}, ceiling: {soft: %d%%}}
+  - {name: pace, token: compute, supply: {grant: %d}, ceiling: {soft: %d%%}}
 rules:
   - {when: model == "jobs", draw: [jobs], stop: true}
   - {when: model == "turns", draw: [turns], stop: true}

@@ -322,8 +322,16 @@ func TestPolicyIsValid(t *testing.T) {
 				t.Errorf("%v: %s %d", o, what, v)
 			}
 		}
-		if _, err := policy.Parse("policy", []byte(l.policy())); err != nil {
+		p, err := policy.Parse("policy", []byte(l.policy()))
+		if err != nil {
 			t.Errorf("%v: %v", o, err)
+			continue
+		}
+		// What the nodes say of these in the end is laid beside all that was spent in the run: no calendar may take it from them, as the month did.
+		for _, budget := range []string{Jobs, Pace} {
+			if b, ok := p.Budget(budget); !ok || b.Spec.Kind != ledger.Grant {
+				t.Errorf("%s is no grant, so its totals are no history: %+v", budget, b)
+			}
 		}
 	}
 }
