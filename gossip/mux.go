@@ -3,6 +3,7 @@ package gossip
 import (
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 )
@@ -82,6 +83,9 @@ func (n newcomers) NotifyAlive(node *memberlist.Node) error {
 		return fmt.Errorf("its name has %d bytes, 1 to %d are allowed", len(node.Name), MaxName)
 	}
 	v := n.p.view.Load()
+	if i, known := v.byName[node.Name]; known && v.members[i].Self && node.Address() != v.members[i].Addr {
+		n.p.namesake.Store(time.Now().UnixNano())
+	}
 	if _, known := v.byName[node.Name]; !known && len(v.members) >= maxMembers {
 		return fmt.Errorf("%d members are known, this node keeps no more", len(v.members))
 	}

@@ -33,6 +33,9 @@ type Pool struct {
 	packets *lane
 	streams *lane
 	view    atomic.Pointer[view]
+	seeks   bool // there were seeds, or peers of the last life, to join
+
+	namesake atomic.Int64 // when a peer last told of a member of our name at another address, in ns; 0: never
 
 	changed chan struct{} // serf may have changed
 	seen    chan struct{} // the view has changed
@@ -87,6 +90,7 @@ func Open(ctx context.Context, o Options) (*Pool, error) {
 		done:  make(chan struct{}),
 		tags:  o.allTags(),
 	}
+	p.seeks = len(seeds)+len(peers) > 0
 	p.view.Store(&view{})
 	p.room = packetRoom(o.Cluster, len(o.Keys) > 0)
 	p.inbox, p.outbox = newInbox(p), newOutbox(p)
@@ -233,6 +237,18 @@ func (p *Pool) Addr() string {
 		return v.members[i].Addr
 	}
 	return p.addr
+}
+
+// Seeks reports whether there were seeds, or peers of the last life, to join when the pool was opened.
+func (p *Pool) Seeks() bool { return p.seeks }
+
+// Namesake is when a peer last told that a member of this node's name lives at another address; zero: none has. It may be this node's own last life, which peers
+// have not missed yet. Otherwise letters to this name go there.
+func (p *Pool) Namesake() time.Time {
+	if at := p.namesake.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
 }
 
 func (p *Pool) memberlist() *memberlist.Memberlist { return p.serf.Memberlist() }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -410,5 +411,29 @@ func TestDistance(t *testing.T) {
 	}
 	if m := nodes[0].Members()[0]; !m.Self || m.RTT != 0 || nodes[0].Distance("n0") != 0 {
 		t.Errorf("self: %+v", m)
+	}
+}
+
+// A member of our own name at another address is told by peers: our last life, which they have not missed yet, or somebody who has our name.
+func TestNamesake(t *testing.T) {
+	t.Parallel()
+	p := bare()
+	p.view.Store(&view{members: []Member{{Name: "n1", Addr: "127.0.0.1:7", Self: true}, {Name: "n2", Addr: "127.0.0.1:8"}}, byName: map[string]int{"n1": 0, "n2": 1}})
+	for _, tc := range []struct {
+		name string
+		port uint16
+		is   bool
+	}{
+		{"n1", 7, false},
+		{"n2", 9, false},
+		{"n3", 9, false},
+		{"n1", 9, true},
+	} {
+		if err := (newcomers{p}).NotifyAlive(&memberlist.Node{Name: tc.name, Addr: net.IPv4(127, 0, 0, 1), Port: tc.port}); err != nil {
+			t.Fatal(err)
+		}
+		if got := !p.Namesake().IsZero(); got != tc.is {
+			t.Errorf("after %s at port %d: %v", tc.name, tc.port, got)
+		}
 	}
 }

@@ -85,7 +85,7 @@ func (n *Node) TryAdmit(r *admit.Request) (admit.Answer, bool, error) {
 }
 
 func (n *Node) try(r *admit.Request, begin time.Time) (a admit.Answer, ok bool, err error) {
-	if n.jumped(begin) {
+	if n.jumped(begin) || !n.starting.over.Load() {
 		return a, false, nil
 	}
 	id, ok := n.engine.Try(n.at(begin), r)
@@ -112,6 +112,9 @@ func (n *Node) decided(r *admit.Request, a admit.Answer, err error, begin time.T
 
 // offer has the loop decide, and waits.
 func (n *Node) offer(ctx context.Context, r *admit.Request) (admit.Answer, error) {
+	if err := n.awaitBegun(ctx); err != nil {
+		return admit.Answer{}, err
+	}
 	// The caller may go before the loop is done, so the loop works on a copy.
 	c := *r
 	c.Tokens, c.Data, c.Digests, c.Attributes = slices.Clone(r.Tokens), slices.Clone(r.Data), slices.Clone(r.Digests), maps.Clone(r.Attributes)

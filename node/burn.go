@@ -25,6 +25,9 @@ func (n *Node) Burn(ctx context.Context, m api.BurnRequest) (api.BurnReceipt, er
 	if err != nil {
 		return api.BurnReceipt{}, err
 	}
+	if err := n.awaitBegun(ctx); err != nil {
+		return api.BurnReceipt{}, err
+	}
 	var rc api.BurnReceipt
 	var with uint64 // the version that it came with
 	until := time.Now().Add(burnWaits)

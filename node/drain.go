@@ -159,6 +159,9 @@ func (n *Node) release() {
 // handOn gives rights, shares and seats to the nearest live peer, and waits until it has them durably. It reports whether somebody stays
 // who has, or will have, what was this node's.
 func (n *Node) handOn() bool {
+	if n.begun() != nil {
+		return false // what it holds may be another process's: the directory keeps it
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), handTimeout)
 	defer cancel()
 	h := handing{

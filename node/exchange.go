@@ -275,21 +275,31 @@ func (d *delegate) LocalState(join bool) []byte {
 	}
 }
 
+// pushPull is what always goes, and of the rest what a push/pull has room for: what matters most first. Peers ask for a policy that they lack.
 func (n *Node) pushPull(join bool) []byte {
 	parts := [][]byte{ledger.Encode(n.replica.Digest()), n.have(), n.haveFrozen(), n.haveRevisions()}
 	if c := n.replica.Charter(); !c.ID.IsZero() {
 		parts = append(parts, append([]byte{msgCharter}, ledger.EncodeCharter(&c)...))
 	}
-	if join {
-		if cur := n.policy.Load(); cur.whole {
-			parts = append(parts, append([]byte{msgPolicy}, cur.encode()...))
+	also := func(part []byte) {
+		if part != nil && len(parts) < wire.MaxParts-1 {
+			parts = append(parts, part)
 		}
 	}
-	if have := n.haveEnrolled(); have != nil {
-		parts = append(parts, have)
+	start := append([]byte{msgStart}, n.starting.own.Encode()...)
+	if !n.starting.over.Load() {
+		also(start)
+		start = nil
 	}
-	if ps := n.book.Proofs(); len(ps) > 0 && len(parts) < wire.MaxParts-1 { // one that runs twice may hear of it in no other way
-		parts = append(parts, append([]byte{msgProof}, ps[n.rand.IntN(len(ps))].Encode()...))
+	if ps := n.book.Proofs(); len(ps) > 0 { // one that runs twice may hear of it in no other way
+		also(append([]byte{msgProof}, ps[n.rand.IntN(len(ps))].Encode()...))
+	}
+	also(n.haveEnrolled())
+	also(start)
+	if join {
+		if cur := n.policy.Load(); cur.whole {
+			also(append([]byte{msgPolicy}, cur.encode()...))
+		}
 	}
 	return wire.JoinParts(append(parts, append([]byte{msgSeal}, n.signer.State(parts)...)))
 }
@@ -311,11 +321,19 @@ func (n *Node) takeState(parts [][]byte) {
 	from, dir := "", uint64(0)
 	if last := len(parts) - 1; last >= 0 && len(parts[last]) > 0 && parts[last][0] == msgSeal {
 		var err error
-		if from, dir, err = n.book.OpenState(time.Now().UnixMilli(), parts[last][1:], parts[:last]); err != nil {
+		from, dir, err = n.book.OpenState(time.Now().UnixMilli(), parts[last][1:], parts[:last])
+		// A start has a signature of its own. What a process on a copy of a directory says else may be refused as older than what was read.
+		for _, p := range parts[:last] {
+			if len(p) > 0 && p[0] == msgStart {
+				n.takeStart(from, p[1:], false)
+				break
+			}
+		}
+		if err != nil {
 			n.refuse(from, err)
 			return
 		}
-		parts = parts[:last]
+		parts = slices.DeleteFunc(parts[:last:last], func(p []byte) bool { return len(p) > 0 && p[0] == msgStart })
 	}
 	theirs, who := charterIn(parts), from
 	for _, p := range parts {

@@ -33,14 +33,16 @@ func (n *Node) openIdentity() error {
 	if err != nil {
 		return err
 	}
-	run := uint64(max(1, n.started.UnixMilli()))
+	run, before := uint64(max(1, n.started.UnixMilli())), uint64(0)
 	if len(old) == 8 {
-		run = max(run, binary.BigEndian.Uint64(old)+1) // also where the clock was put back
+		before = binary.BigEndian.Uint64(old)
+		run = max(run, before+1) // also where the clock was put back
 	}
 	if err := n.store.Commit([]store.Write{{Bucket: store.Meta, Key: keyRun, Value: binary.BigEndian.AppendUint64(nil, run)}}); err != nil {
 		return err
 	}
 	n.setKey(key, run)
+	n.beginRun(before)
 	return nil
 }
 

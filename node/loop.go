@@ -201,6 +201,7 @@ func (n *Node) tick(now ledger.Instant) {
 	n.watchTopUps(now)
 	n.watchOutcomes(now)
 	n.sure(now)
+	n.watchStart()
 	if now >= n.met+meetEvery {
 		n.meet(now) // round-trip times change without notice
 	}

@@ -110,6 +110,7 @@ type Node struct {
 	deaths     deaths
 	pooled     atomic.Bool // pool is there
 	signed     signed
+	starting   starting
 	roll       revisions
 	looking    sync.Mutex              // of who compares with a shadow
 	shade      atomic.Pointer[shading] // the last shadow; the loop's to change

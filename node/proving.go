@@ -106,10 +106,18 @@ func (n *Node) convict(now ledger.Instant, from string, p *seal.Proof) {
 	if !news {
 		return
 	}
-	n.log.Error().Str("event", "audit").Str("node", p.Holder.Node).Stringer("holder", p.Holder).Uint64("version", p.Version).Str("by", from).
-		Msg("two different rows of one version, both signed: that node lies, two processes run on copies of its data directory, or an older copy of it was put back. It is fenced: stop all of its processes, and start one with an empty data directory")
-	n.auditor.act(audit.Record{Kind: audit.Alarm, What: "equivocation", Node: p.Holder.Node, By: from, Count: int64(p.Version),
-		Why: fmt.Sprintf("%v has signed two different rows of version %d", p.Holder, p.Version)})
+	const rest = "It is fenced: stop all of its processes, and start one with an empty data directory"
+	say := n.log.Error().Str("event", "audit").Str("node", p.Holder.Node).Stringer("holder", p.Holder).Str("by", from)
+	act := audit.Record{Kind: audit.Alarm, Node: p.Holder.Node, By: from, Count: int64(p.Version)}
+	if p.OfStarts() {
+		say.Msg("a process of that node goes on after another has begun on its data directory, both signed: two run on copies of it. " + rest)
+		act.What, act.Why = "copied directory", fmt.Sprintf("a process of %s with the data directory %x goes on after another has begun on it", p.Holder.Node, p.Holder.Gen)
+	} else {
+		say.Uint64("version", p.Version).
+			Msg("two different rows of one version, both signed: that node lies, two processes run on copies of its data directory, or an older copy of it was put back. " + rest)
+		act.What, act.Why = "equivocation", fmt.Sprintf("%v has signed two different rows of version %d", p.Holder, p.Version)
+	}
+	n.auditor.act(act)
 	n.refused.total[seal.Convicted].Add(1)
 	payload := append([]byte{msgProof}, p.Encode()...)
 	n.pool.Spread("proof/"+p.Holder.Node, frozenWeight, payload)

@@ -19,6 +19,7 @@ const (
 	msgKeys                       // keys of nodes that are no members any more
 	msgWantProof                  // show me my rows that you know
 	msgSeal                       // the signature of a push/pull, beside its other parts
+	msgStart                      // what a node says of its start, in a push/pull, and back to whoever is known by its name
 )
 
 // openLetter takes a letter apart, and hands on what is in it.
@@ -92,6 +93,8 @@ func (n *Node) takeSigned(from string, dir uint64, payload []byte) {
 		n.takeRows(from, body)
 	case msgProof:
 		n.takeProof(from, body)
+	case msgStart:
+		n.takeStart(from, body, true)
 	case msgKeys:
 		if !n.heeds(from, dir, msgKeys) {
 			return

@@ -68,7 +68,9 @@ func (n *Node) loadLedger() error {
 	self := r.Self()
 	n.holder.Store(&self)
 	n.replica, n.core = r, core.Core{Replica: r, Engine: n.engine}
-	n.signed.unsure = len(r.Instances()) > 0
+	if n.signed.unsure = len(r.Instances()) > 0; !n.signed.unsure {
+		n.starting.goOn() // an empty one has nothing to lose
+	}
 	if c := r.Charter(); !c.ID.IsZero() {
 		n.log.Info().Stringer("charter", c.ID).Stringer("holder", self).Int("accounts", len(r.Instances())).Msg("data directory loaded")
 	} else if n.opts.foundsAlone() {

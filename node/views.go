@@ -340,6 +340,9 @@ func (n *Node) Mint(ctx context.Context, m api.MintRequest) (api.MintReceipt, er
 	if err != nil {
 		return api.MintReceipt{}, err
 	}
+	if err := n.awaitBegun(ctx); err != nil {
+		return api.MintReceipt{}, err
+	}
 	var rc api.MintReceipt
 	var with uint64 // the version that it came with
 	err = n.wait(ctx, func(now ledger.Instant, done func(error)) {
@@ -498,6 +501,9 @@ func (n *Node) unready() (why []string) {
 	}
 	if s := n.notIn(); s != "" {
 		why = append(why, s)
+	}
+	if !n.starting.over.Load() {
+		why = append(why, errStarting.Error())
 	}
 	if n.failing != nil {
 		why = append(why, fmt.Sprintf("%v: free space on its disk, or check its rights", n.failing))

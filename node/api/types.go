@@ -325,7 +325,8 @@ type Member struct {
 	// see swarmpurse_peer_refused_total.
 	Refused    int64  `json:"refused,omitempty"`
 	RefusedWhy string `json:"refused_why,omitempty"`
-	// TwoRows says that it has signed two different rows of one version: it lies, or runs twice. All that it signs is refused.
+	// TwoRows says that it was proved to lie or to run twice: two different rows of one version, or two starts side by side, all signed. All that it
+	// signs is refused.
 	TwoRows bool `json:"two_rows,omitempty"`
 	// NotEnrolled says that no operator has enrolled it, which the policy asks for: nobody listens to it. See GET /v1/enrolment.
 	NotEnrolled bool `json:"not_enrolled,omitempty"`

@@ -60,7 +60,7 @@ func (b *Book) pin(name string, dir uint64, key ed25519.PublicKey, hearsay bool)
 		return refuse(Malformed, "a key of %d bytes of directory %x", len(key), dir)
 	}
 	if b.convicted[[32]byte(key)] != nil {
-		return refuse(Convicted, "%s has signed two rows of one version with this key", name)
+		return refuse(Convicted, "%s has a key that is refused for good", name)
 	}
 	pins := b.pins[name]
 	at := len(pins)

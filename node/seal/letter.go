@@ -223,7 +223,7 @@ func (b *Book) admitLetter(now int64, from string, l *letter) (ed25519.PublicKey
 		pin = &Pin{Dir: l.dir, Key: l.key}
 	}
 	if b.convicted[[32]byte(pin.Key)] != nil {
-		return nil, 0, refuse(Convicted, "%s has signed two different rows of one version", from)
+		return nil, 0, refuse(Convicted, "%s, whose key is refused for good", from)
 	}
 	if w := pin.window; w != nil && !w.fresh(l.run, l.seq) {
 		if l.run < w.run && now > w.since+late {

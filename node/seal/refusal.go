@@ -14,7 +14,7 @@ const (
 	NotTheirs                  // it is another node's, or another generation's, to say
 	Replayed                   // it was read before, or is older than what was read
 	Flood                      // more than one node may have checked
-	Convicted                  // the key has signed two different rows of one version
+	Convicted                  // what the key has signed proves that its node lies, or runs twice
 	TwoLives                   // two processes sign with one key
 	Unproved                   // it says that this node has said more than it has, and shows no proof
 	NotSigned                  // an operator's word without a signature, which signers must sign

@@ -155,7 +155,7 @@ func (b *Book) CheckRows(now int64, from string, r *Rows, rows []*ledger.Row) (*
 	key, dir := pin.Key, pin.Dir
 	if b.convicted[[32]byte(key)] != nil {
 		b.mu.Unlock()
-		return nil, refuse(Convicted, "%v has signed two different rows of one version", r.holder)
+		return nil, refuse(Convicted, "rows of %v, whose key is refused for good", r.holder)
 	}
 	if b.checked.Contains(id) {
 		b.mu.Unlock()

@@ -195,6 +195,7 @@ func FuzzParseProof(f *testing.F) {
 	n1 := signer("n1", 7)
 	p := &Proof{Holder: ledger.Holder{Node: "n1", Gen: 7}, Version: 5, a: n1.Rows(row("n1", 7, "a", 5, 1)), b: n1.Rows(row("n1", 7, "a", 5, 2))}
 	f.Add(p.Encode())
+	f.Add(begin(n1, 100, 200, 2).Outlived(begin(n1, 100, 200, 2).start(0), begin(n1, 100, 300, 3).start(0)).Encode())
 	f.Fuzz(func(t *testing.T, msg []byte) {
 		p, err := ParseProof(msg)
 		if err != nil {

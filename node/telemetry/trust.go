@@ -6,7 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 type TrustState struct {
 	Refused []RefusedState
 	Keys    int // of nodes, that are known
-	Fenced  int // keys that have signed two different rows of one version
+	Fenced  int // keys of nodes that were proved to lie, or to run twice
 }
 
 // RefusedState counts what was refused of peers for one reason.
@@ -18,7 +18,7 @@ type RefusedState struct {
 var (
 	peersRefused = Metric{"swarmpurse_peer_refused_total", Counter, "What peers said and this node refused, by reason: unsigned, unknown_key, wrong_key, forged, not_theirs, replayed, flood, convicted, two_lives, unproved, malformed; and of operators' words, which trust.signers must sign: not_signed, no_signer, false_word; and of nodes that operators have not enrolled, where trust.enrol asks for it: not_enrolled; and of nodes that show more top-ups than operators signed: unsigned_mint. A few unknown_key, no_signer, replayed and unsigned_mint are the network's doing, a few unproved come of an upgrade from a version without signatures; of any of the others somebody should look at the log.", []string{labelReason}}
 	peersKeys    = Metric{"swarmpurse_peer_keys", Gauge, "Nodes whose public keys this node knows.", nil}
-	peersFenced  = Metric{"swarmpurse_peer_keys_fenced", Gauge, "Keys of nodes that have signed two different rows of one version: all that they sign is refused.", nil}
+	peersFenced  = Metric{"swarmpurse_peer_keys_fenced", Gauge, "Keys of nodes that were proved to lie, or to run twice on copies of a directory: all that they sign is refused.", nil}
 )
 
 var trustMetrics = []Metric{peersRefused, peersKeys, peersFenced}
