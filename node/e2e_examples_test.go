@@ -14,6 +14,7 @@ import (
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/llm"
+	"github.com/swarmpurse/swarmpurse/node/needs"
 )
 
 // exampleCall is a call through the proxy of a node that runs a policy which ships, and what is spent of each budget by it. The model
@@ -76,7 +77,7 @@ func TestExamplesThroughTheProxy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := newSwarm(t, 1, string(src), func(set *settings) {
+			s := newSwarm(t, 1, "timezone: "+needs.Zone()+"\n"+string(src), func(set *settings) {
 				set.Zone, set.Upstreams = "eu-west", []string{"openai=" + up.URL + "/v1"}
 				if c.example == "locality" {
 					set.Upstreams = []string{"eu-gpu=" + up.URL + "/v1", "cloud=http://127.0.0.1:1/v1"}

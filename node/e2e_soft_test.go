@@ -13,6 +13,7 @@ import (
 func softPolicy(limit int64) string {
 	return fmt.Sprintf(`apiVersion: swarmpurse/v1
 revision: 1
+timezone: %s
 tokens:
   compute: {unit: token}
 budgets:
@@ -20,7 +21,7 @@ budgets:
 rules:
   - draw: [pot]
 default: deny
-`, limit)
+`, zone, limit)
 }
 
 // A soft budget, hammered from all sides with more than twice what it allows: also with one node cut off, the

@@ -14,6 +14,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/admit"
 	"github.com/swarmpurse/swarmpurse/node/api"
+	"github.com/swarmpurse/swarmpurse/node/needs"
 	"github.com/swarmpurse/swarmpurse/node/store"
 	"github.com/swarmpurse/swarmpurse/policy"
 )
@@ -44,7 +45,7 @@ func (d *stuckDisk) commit(ws []store.Write) error {
 // onDisk starts a node of its own, with a budget of 1,000 a day for everybody and 1,000 for each tenant.
 func onDisk(t *testing.T) (*Node, *stuckDisk) {
 	t.Helper()
-	p, err := policy.Parse("test.yaml", []byte(`
+	p, err := policy.Parse("test.yaml", []byte("timezone: "+needs.Zone()+`
 apiVersion: swarmpurse/v1
 revision: 1
 tokens:

@@ -30,12 +30,12 @@ classes:
   - {name: batch, weight: 1, latency_budget: 30s}
 budgets:
   - {name: pool, token: compute, supply: {grant: 1000000}}
-  - {name: tenant-month, token: compute, per: [tenant], supply: {window: month, amount: 100000}}
+  - {name: tenant-pot, token: compute, per: [tenant], supply: {grant: 100000}}
   - {name: seats, token: seat, per: [tenant], supply: {slots: 1}}
 rules:
   - {when: model == "seat", draw: [seats], stop: true}
   - {when: model == "large", draw: [pool], degrade: {below: 100%, model: small, max_output_tokens: 5}, stop: true}
-  - {when: model != "nothing", draw: [pool, tenant-month]}
+  - {when: model != "nothing", draw: [pool, tenant-pot]}
 default: deny
 `
 
@@ -363,7 +363,7 @@ func TestHammer(t *testing.T) {
 	}
 	all.Wait()
 	eventually(t, "something is reserved still", func() bool {
-		b, err := n.Budget("tenant-month", api.View{All: true})
+		b, err := n.Budget("tenant-pot", api.View{All: true})
 		if err != nil {
 			t.Fatal(err)
 		}
