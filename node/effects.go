@@ -12,7 +12,7 @@ func (n *Node) do(fx ledger.Effects) {
 	if n.pool == nil {
 		return // the batch of the start: nobody is known yet, and what matters is told again
 	}
-	for _, s := range fx.Sends {
+	for _, s := range n.starting.lets(fx.Sends) {
 		if rows, ok := s.Message.([]ledger.Row); ok {
 			n.sendRows(s.To, rows)
 			continue

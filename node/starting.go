@@ -55,6 +55,15 @@ func (n *Node) begun() error {
 	return fmt.Errorf("%w: %w", api.ErrNotReady, errStarting)
 }
 
+// lets is what of it the ledger may tell peers: nothing at first, since what it gives away, or notes with guardians, may be another process's. All of it is
+// told again.
+func (s *starting) lets(sends []ledger.Send) []ledger.Send {
+	if s.over.Load() {
+		return sends
+	}
+	return nil
+}
+
 // awaitBegun waits until it may. The error is of ctx, or says that it takes too long. Safe for concurrent use.
 func (n *Node) awaitBegun(ctx context.Context) error {
 	if n.starting.over.Load() {
