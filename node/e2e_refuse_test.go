@@ -168,7 +168,7 @@ func TestRefusalsChangeNothing(t *testing.T) {
 		{"an unknown decision", "GET", "/v1/decisions/nobody", ``, 404, "nobody"},
 		{"an unknown path", "GET", "/v1/gold", ``, 404, ""},
 		{"a wrong method", "DELETE", "/v1/policy", ``, 405, ""},
-		{"a policy with an unknown field", "PUT", "/v1/policy", strings.Replace(doc, "supply:", "suply:", 1), 400, "policy:6:33"},
+		{"a policy with an unknown field", "PUT", "/v1/policy", strings.Replace(doc, "supply:", "suply:", 1), 400, "policy:7:33"},
 		{"a policy that is no YAML", "PUT", "/v1/policy", "a: [", 400, ":1:"},
 		{"an older policy", "PUT", "/v1/policy", computePolicy(2, "{grant: 5}"), 409, "revision 3"},
 		{"the policy that is there", "PUT", "/v1/policy", doc, 409, "revision 3"},
