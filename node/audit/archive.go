@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -74,8 +75,8 @@ func Unpack(r io.Reader, dir string, most int64) error {
 		}
 		name := filepath.Base(h.Name)
 		_, seg := firstOf(name)
-		if !seg && len(name) > len(hashSuffix) {
-			_, seg = firstOf(name[:len(name)-len(hashSuffix)] + segSuffix)
+		if first, ok := strings.CutSuffix(name, hashSuffix); ok {
+			_, seg = firstOf(first + segSuffix)
 		}
 		if name != h.Name || h.Typeflag != tar.TypeReg || !seg && name != keyName && name != prunedName {
 			return fmt.Errorf("the archive holds %.80q, which is no file of an audit log", h.Name)

@@ -122,7 +122,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		again := Append(nil, &r)
 		back, err := Decode(again)
-		if err != nil || !reflect.DeepEqual(r, back) {
+		if err != nil || !bytes.Equal(Append(nil, &back), again) { // a sample that is no number equals nothing, not even itself
 			t.Fatalf("%v: %+v and %+v", err, r, back)
 		}
 		if len(again) > len(b) {

@@ -224,7 +224,7 @@ func quoted(s string) int {
 
 // bracketed is the length of the list or mapping in brackets that s begins with.
 func bracketed(s string) int {
-	depth := 0
+	depth, last := 0, -1 // last is where the last character stood that is no blank and in no comment
 	for i := 0; i < len(s); i++ {
 		before := byte(' ')
 		if i > 0 {
@@ -237,15 +237,30 @@ func bracketed(s string) int {
 			if depth--; depth == 0 {
 				return i + 1
 			}
-		case (c == '"' || c == '\'') && strings.IndexByte(" ,:[{\n", before) >= 0: // else it is an apostrophe
+		case (c == '"' || c == '\'') && quotes(s, i, last):
 			i += quoted(s[i:]) - 1
 		case c == '#' && (before == ' ' || before == '\n'):
 			if n := strings.IndexByte(s[i:], '\n'); n >= 0 {
 				i += n
 			}
+			continue
+		}
+		if i < len(s) && strings.IndexByte(" \t\n", s[i]) < 0 {
+			last = i
 		}
 	}
 	return len(s)
+}
+
+// quotes reports whether the quote s[i] begins a text: else it is an apostrophe in one without quotes. last is where the last character before it stands.
+func quotes(s string, i, last int) bool {
+	switch {
+	case last < 0:
+		return true
+	case s[last] == ':':
+		return last < i-1 || last > 0 && (s[last-1] == '"' || s[last-1] == '\'')
+	}
+	return strings.IndexByte(",[{", s[last]) >= 0
 }
 
 // insert adds the fields of the path, with the value, before the mapping's first.
