@@ -13,7 +13,9 @@ func (r *Replica) Rest() (done bool) {
 		a.mu.Lock()
 		a.resting = true
 		ahead := a.s.Mark > a.s.used() || a.s.Held > a.s.used() || a.s.Debt > in.owes
-		if !in.dirty && ahead {
+		if len(in.changes) > 0 {
+			done = false // which may raise them: rights that came since the last Commit bring their marks with them
+		} else if !in.dirty && ahead {
 			a.s.Mark = min(a.s.Mark, a.s.used())
 			a.s.Held = min(a.s.Held, a.s.used())
 			a.lowerHeld()

@@ -103,3 +103,47 @@ func TestRestLosesNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestRestWhileRightsCome: rights that come in the very batch in which a node rests have brought a mark with them, that for their use; it is
+// brought down, too. All of a swarm that end at once hand rights on to each other like that.
+func TestRestWhileRightsCome(t *testing.T) {
+	w := guardedWorld(t, 5, 2, Spec{Kind: Grant, Amount: 1_000_000})
+	x, y := w.nodes[0], w.nodes[1]
+	if !w.serve(x, 100) {
+		t.Fatal("a call is not served")
+	}
+	x.settle(0, 100)
+	w.rounds(4, 100)
+	pass := func(nodes ...*wnode) { // until guardians have a giver's state, it tells nobody
+		for range 4 {
+			for _, n := range nodes {
+				n.batch(commit, nil)
+			}
+			for len(w.net) > 0 {
+				w.deliver(0, false)
+			}
+		}
+	}
+	s := w.own(x)
+	x.r.GiveRights(x.clock(), w.ids[0], y.self, s.Balance(), 0)
+	pass(w.nodes...)
+	if s := w.own(x); s.Mark != 100 || s.Balance() != 0 {
+		t.Fatalf("it has %d, its mark is %d", s.Balance(), s.Mark)
+	}
+	y.r.GiveRights(y.clock(), w.ids[0], x.self, 200_000, 0)
+	pass(w.nodes[1:]...)
+	done := false
+	for i := 0; i < 5 && !done; i++ {
+		done = x.r.Rest()
+		x.batch(commit, nil)
+	}
+	if s := w.own(x); !done || s.Mark != 100 || s.Held != 100 {
+		t.Fatalf("rested %v: the mark is %d, the held mark %d", done, s.Mark, s.Held)
+	}
+	x.crash()
+	x.start(9)
+	w.members()
+	if s := w.own(x); s.Spent != 100 || s.Balance() != 200_000 {
+		t.Fatalf("%d count as spent, %d are left", s.Spent, s.Balance())
+	}
+}

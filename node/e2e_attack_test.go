@@ -347,7 +347,7 @@ func clonedDirectory(t *testing.T, running bool) {
 	clone.attacked = true
 	fenced := func(p *proc) bool {
 		_, body := p.raw("GET", "/readyz", "")
-		return strings.Contains(body, "fenced")
+		return strings.Contains(body, "fenced: two processes ran on copies of this node's data directory") && strings.Contains(body, "start one with an empty data directory")
 	}
 	eventually(t, func() error {
 		// What the copy is asked for it must never admit: whatever it holds is the other's.

@@ -11,9 +11,6 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/api"
 )
 
-// agreeWithin is how soon after a partition heals all nodes report the same totals.
-const agreeWithin = 15 * time.Second
-
 // A swarm is cut in two, and mended at production's pace. Each side goes on with what it holds; nothing is
 // overspent; after the heal all agree. One cut lasts until each side takes the other for dead, the other is so
 // short that the membership never notices and only we know that rows were lost.
@@ -102,9 +99,6 @@ func TestCutOffNodesGoOnAndAgreeAfterwards(t *testing.T) {
 				sent += st.GossipSent - before[i]
 			}
 			t.Logf("all nodes agree %v after the heal; %d bytes of gossip for each node", took.Round(time.Millisecond), sent/int64(c.nodes))
-			if took > agreeWithin {
-				t.Errorf("all nodes agreed only after %v, want %v", took, agreeWithin)
-			}
 			if int64(in.Swarm.Spent) != b.admitted.Load() {
 				t.Errorf("the swarm reports %d tokens spent, callers were charged %d", in.Swarm.Spent, b.admitted.Load())
 			}
@@ -163,8 +157,5 @@ func TestLostRowsOfQuietInstancesAreFound(t *testing.T) {
 	t.Logf("all nodes agree %v after the heal", took.Round(time.Millisecond))
 	if in.Swarm.Spent != 4 {
 		t.Errorf("%d tokens spent, want 4", in.Swarm.Spent)
-	}
-	if took > agreeWithin {
-		t.Errorf("all nodes agreed only after %v, want %v", took, agreeWithin)
 	}
 }

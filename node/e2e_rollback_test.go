@@ -58,7 +58,7 @@ func TestOlderCopyOfADirectoryIsFenced(t *testing.T) {
 			t.Errorf("%d tokens: %+v %v", tokens, a, err)
 		}
 	}
-	if !strings.Contains(p.log.String(), "fenced: peers know a later state of this node than its data directory") {
+	if !strings.Contains(p.log.String(), "fenced: peers know a later state of this node; restore the newer data directory") {
 		t.Errorf("the log does not say it:\n%s", p.log.last(10))
 	}
 	in, err := peer.instanceOf("pot", "pot")

@@ -422,6 +422,6 @@ func (n *Node) becomeFenced(err error) {
 	if !n.saidFenced {
 		n.saidFenced = true
 		n.engine.Rebind() // nothing is admitted from plans that are bound to accounts
-		n.log.Error().Err(err).Msg("fenced: peers know a later state of this node than its data directory holds; restore the newer directory, or start with an empty one as a new generation")
+		n.log.Error().Err(err).Msg(n.whyFenced())
 	}
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/swarmpurse/swarmpurse/ledger"
 	"github.com/swarmpurse/swarmpurse/node/audit"
@@ -96,6 +97,23 @@ func (n *Node) prove(now ledger.Instant, to string) {
 	}
 }
 
+// afterProof is what there is to do with a directory of which a proof is known.
+const afterProof = "stop all of its processes, and start one with an empty data directory"
+
+// isOfUs reports that a proof is one of this node's data directory. The loop's.
+func (n *Node) isOfUs(p *seal.Proof) bool {
+	pin, ok := n.book.KeyOf(p.Holder.Node, p.Holder.Gen)
+	return ok && p.Holder.Node == n.opts.Name && pin.Dir == n.dir
+}
+
+// whyFenced says why a node is fenced, and what to do: after a proof only an empty directory helps. The loop's.
+func (n *Node) whyFenced() string {
+	if slices.ContainsFunc(n.book.Proofs(), n.isOfUs) {
+		return "fenced: two processes ran on copies of this node's data directory, or an older one was put back; " + afterProof
+	}
+	return "fenced: peers know a later state of this node; restore the newer data directory, or start with an empty one"
+}
+
 // convict acts on a proof that a holder has signed two rows of one version: peers hear of it, and it is fenced. The loop's.
 func (n *Node) convict(now ledger.Instant, from string, p *seal.Proof) {
 	news, err := n.book.Convict(int64(now), from, p)
@@ -106,7 +124,7 @@ func (n *Node) convict(now ledger.Instant, from string, p *seal.Proof) {
 	if !news {
 		return
 	}
-	const rest = "It is fenced: stop all of its processes, and start one with an empty data directory"
+	const rest = "It is fenced: " + afterProof
 	say := n.log.Error().Str("event", "audit").Str("node", p.Holder.Node).Stringer("holder", p.Holder).Str("by", from)
 	act := audit.Record{Kind: audit.Alarm, Node: p.Holder.Node, By: from, Count: int64(p.Version)}
 	if p.OfStarts() {
@@ -124,7 +142,7 @@ func (n *Node) convict(now ledger.Instant, from string, p *seal.Proof) {
 	for _, name := range n.pool.Alive() {
 		n.post(name, payload)
 	}
-	if pin, ok := n.book.KeyOf(p.Holder.Node, p.Holder.Gen); ok && p.Holder.Node == n.opts.Name && pin.Dir == n.dir {
+	if n.isOfUs(p) {
 		// The ledger fences a replica that hears of rows of its own which it has not written. This is that.
 		n.receive(now, from, &ledger.Row{Holder: n.self(), Version: math.MaxUint64})
 	}

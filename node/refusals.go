@@ -140,7 +140,7 @@ func advice(why seal.Reason) string {
 	case seal.Flood:
 		return "more than any node sends: stop that node, or rotate the gossip key"
 	case seal.Convicted:
-		return "that node is fenced: stop all of its processes, and start one with an empty data directory"
+		return "that node is fenced: " + afterProof
 	case seal.TwoLives:
 		return "two processes run with one data directory or copies of it: stop one of them"
 	case seal.NotSigned:

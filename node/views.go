@@ -497,7 +497,7 @@ func (n *Node) unready() (why []string) {
 		}
 	}
 	if n.replica.Fenced() {
-		why = append(why, "fenced: peers know a later state of this node; restore the newer data directory, or start with an empty one")
+		why = append(why, n.whyFenced())
 	}
 	if s := n.notIn(); s != "" {
 		why = append(why, s)

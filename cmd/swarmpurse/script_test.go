@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -33,6 +34,14 @@ import (
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"swarmpurse": main})
+}
+
+// makePlain builds the program as its users have it.
+func makePlain(file string) error {
+	if out, err := exec.Command("go", "build", "-buildvcs=false", "-o", file, ".").CombinedOutput(); err != nil {
+		return fmt.Errorf("swarmpurse cannot be built: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // TestScripts runs testdata/script/*.txtar: each has a fresh node with 1,000 tokens in its budget
@@ -59,6 +68,7 @@ func TestScripts(t *testing.T) {
 			server := httptest.NewServer(s.Handler())
 			env.Defer(server.Close)
 			env.Setenv("SWARMPURSE_NODE", server.URL)
+			env.Setenv("GORACE", os.Getenv("GORACE")) // under the race detector each process else sleeps for a second at its end
 			env.Setenv("SWARMPURSE_GRPC", "off") // scripts run at one time, and the default port is one
 			shipped, err := filepath.Abs("../../policy")
 			if err != nil {
@@ -72,8 +82,18 @@ func TestScripts(t *testing.T) {
 			env.Setenv("RULES", rules)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready, "refused": refused, "change": change, "unpack": unpack, "certify": certify, "answers": answers, "admitted": admitted, "scored": scored, "shows": shows, "lists": lists},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "ready": ready, "refused": refused, "change": change, "unpack": unpack, "certify": certify, "answers": answers, "admitted": admitted, "scored": scored, "shows": shows, "lists": lists, "plainly": plainly},
 	})
+}
+
+// plainly takes the program without the race detector from here on, for simulations: with it they take ten times as long.
+func plainly(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: plainly")
+	}
+	dir := ts.MkAbs("plain")
+	ts.Check(makePlain(filepath.Join(dir, "swarmpurse")))
+	ts.Setenv("PATH", dir+string(os.PathListSeparator)+ts.Getenv("PATH"))
 }
 
 // unpack FILE makes files of a zip's, beside it.

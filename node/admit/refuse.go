@@ -138,7 +138,7 @@ func until(now, at ledger.Instant) time.Duration {
 
 var fencedRefusal = refusal{
 	verdict: Deny, code: CodeFenced,
-	reason: "this node is fenced: peers know a later state of it than its data directory holds; restore the newer directory or start with an empty one",
+	reason: "this node is fenced: its data directory is an older copy, or two processes run on copies of it; its /readyz says which, and what to do",
 }
 
 // jitter adds up to a quarter, at most 10 s, so that refused callers do not come back together.
