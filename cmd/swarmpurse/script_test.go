@@ -69,7 +69,7 @@ func TestScripts(t *testing.T) {
 			env.Defer(server.Close)
 			env.Setenv("SWARMPURSE_NODE", server.URL)
 			env.Setenv("GORACE", os.Getenv("GORACE")) // under the race detector each process else sleeps for a second at its end
-			env.Setenv("SWARMPURSE_GRPC", "off") // scripts run at one time, and the default port is one
+			env.Setenv("SWARMPURSE_GRPC", "off")      // scripts run at one time, and the default port is one
 			shipped, err := filepath.Abs("../../policy")
 			if err != nil {
 				return err
