@@ -51,7 +51,7 @@ func TestDataStaysInItsZone(t *testing.T) {
 	for _, u := range []struct {
 		name  string
 		delay time.Duration
-	}{{"eu-gpu", 2 * time.Millisecond}, {"us-cloud", 60 * time.Millisecond}} {
+	}{{"eu-gpu", 2 * time.Millisecond}, {"us-cloud", 500 * time.Millisecond}} {
 		m, err := standin.New(standin.Options{FirstToken: u.delay})
 		if err != nil {
 			t.Fatal(err)

@@ -21,6 +21,7 @@ var (
 	seedFlag     = flag.Uint64("chaos.seed", 0, "seed of TestChaos; 0 draws one")
 	durationFlag = flag.Duration("chaos.duration", 40*time.Second, "how long TestChaos runs its load")
 	nodesFlag    = flag.Int("chaos.nodes", 7, "nodes of TestChaos")
+	slackFlag    = flag.Duration("chaos.slack", 2*time.Minute, "how much longer than is promised it may take until all agree, on a machine that does other things, too")
 	outFlag      = flag.String("chaos.out", "", "directory in which TestChaos leaves its report and, should it fail, the nodes' logs, by seed; none: they are not kept")
 )
 
@@ -60,7 +61,7 @@ func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes a minute")
 	}
-	o := Options{Seed: *seedFlag, Duration: *durationFlag, Nodes: *nodesFlag}
+	o := Options{Seed: *seedFlag, Duration: *durationFlag, Nodes: *nodesFlag, Slack: *slackFlag}
 	if o.Seed == 0 {
 		o.Seed = uint64(rand.Uint32()) + 1
 	}

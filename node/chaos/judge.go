@@ -90,6 +90,27 @@ func disagreement(views []View, nodes int) string {
 	return ""
 }
 
+// unclaimed is disagreement, or says which generation has ended and still holds something; "" if none.
+func unclaimed(views []View, nodes int) string {
+	if why := disagreement(views, nodes); why != "" {
+		return why
+	}
+	gens := map[string]string{}
+	for i := range views {
+		gens[views[i].Node] = views[i].Status.Generation
+	}
+	for _, budget := range []string{Jobs, Gates, Pace} {
+		for _, in := range views[0].Budgets[budget].Instances {
+			for _, h := range in.Holders {
+				if gens[h.Node] != h.Gen {
+					return fmt.Sprintf("generation %s of %s has ended, and has %d rights and %d shares of %s", h.Gen, h.Node, h.Rights, h.Shares, in.Instance)
+				}
+			}
+		}
+	}
+	return ""
+}
+
 // comparable is what all nodes must say alike of an instance that is at rest: demand fades with time, and a rate's
 // rights come with it. Calls that were given up may be reserved for minutes.
 func comparable(budget string, in *api.Instance) api.Account {

@@ -54,6 +54,23 @@ func TestSoundSwarmIsFoundSound(t *testing.T) {
 	}
 }
 
+func TestUnclaimedIsFound(t *testing.T) {
+	e := swarmOf3()
+	if why := unclaimed(e.Views, 3); why != "" {
+		t.Error(why)
+	}
+	for i := range e.Views {
+		job(&e.Views[i]).Holders = append(job(&e.Views[i]).Holders, api.Holder{Node: "n3", Gen: "0", Account: api.Account{Rights: 7}})
+	}
+	if why := unclaimed(e.Views, 3); why != "generation 0 of n3 has ended, and has 7 rights and 0 shares of jobs/job0" {
+		t.Error(why)
+	}
+	e.Views[1].Status.Ready = false
+	if why := unclaimed(e.Views, 3); !strings.HasPrefix(why, "n2 is not ready") {
+		t.Error(why)
+	}
+}
+
 func TestDisagreementIsFound(t *testing.T) {
 	for _, c := range []struct {
 		want string

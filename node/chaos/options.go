@@ -10,10 +10,11 @@ type Options struct {
 	Seed     uint64        // draws the timeline, the relay's losses and the callers' sizes
 	Duration time.Duration // of the load; the faults lie within it
 	Nodes    int
-	Binary   string // swarmpurse
-	Newer    string // swarmpurse of another version, for the rolling restart
-	Dir      string // an empty directory, which the run mounts over
-	Out      string // directory for the report and, should it fail, the nodes' logs
+	Binary   string        // swarmpurse
+	Newer    string        // swarmpurse of another version, for the rolling restart
+	Dir      string        // an empty directory, which the run mounts over
+	Slack    time.Duration // how much longer than is promised it may take until all agree: other work may have the machine
+	Out      string        // directory for the report and, should it fail, the nodes' logs
 }
 
 const (
@@ -28,6 +29,8 @@ func (o *Options) Check() error {
 	switch {
 	case o.Duration < minDuration || o.Duration > maxDuration:
 		return fmt.Errorf("a duration of %v: choose from %v to %v", o.Duration, minDuration, maxDuration)
+	case o.Slack < 0 || o.Slack > maxDuration:
+		return fmt.Errorf("a slack of %v: choose from 0s to %v", o.Slack, maxDuration)
 	case o.Nodes < minNodes || o.Nodes > maxNodes:
 		return fmt.Errorf("%d nodes: choose from %d to %d", o.Nodes, minNodes, maxNodes)
 	}

@@ -87,7 +87,7 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 		}
 	}
 	ready, cancel := context.WithTimeout(ctx, startWithin)
-	_, lacks, _ := s.agree(ready)
+	_, lacks, _ := s.agree(ready, disagreement)
 	cancel()
 	if lacks != "" {
 		return nil, fmt.Errorf("the swarm was not ready within %v: %s", startWithin, lacks)
@@ -125,14 +125,18 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 		rep.Faults = append(rep.Faults, sched.Events[i].String())
 	}
 	last := time.Now()
-	resting, cancel := context.WithTimeout(ctx, agreeWithin)
-	views, lacks, late := s.agree(resting)
+	resting, cancel := context.WithTimeout(ctx, agreeWithin+o.Slack)
+	views, lacks, late := s.agree(resting, disagreement)
 	cancel()
 	if lacks == "" {
-		rep.Agreed, rep.Late = time.Since(last).Seconds(), late
+		took := time.Since(last)
+		rep.Agreed, rep.Late = took.Seconds(), late
 		r.say("all nodes are at rest and agree")
+		if took > agreeWithin {
+			rep.Notes = append(rep.Notes, fmt.Sprintf("they agreed %v later than is promised", (took-agreeWithin).Round(time.Millisecond)))
+		}
 	} else {
-		rep.fail("%v after the last call the nodes did not agree: %s", agreeWithin, lacks)
+		rep.fail("%v after the last call the nodes did not agree: %s", agreeWithin+o.Slack, lacks)
 		if b, err := json.MarshalIndent(views, "", " "); err == nil {
 			if err := os.WriteFile(filepath.Join(o.Out, "views.json"), b, 0o600); err != nil {
 				return nil, err
@@ -151,11 +155,14 @@ func (r *run) run(ctx context.Context) (*Report, error) {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		looking, cancel := context.WithTimeout(ctx, lookWithin)
-		views, lacks, _ = s.agree(looking)
+		began := time.Now()
+		looking, cancel := context.WithTimeout(ctx, lookWithin+o.Slack)
+		views, lacks, _ = s.agree(looking, unclaimed)
 		cancel()
-		if lacks != "" {
-			rep.fail("%v after the last death the nodes did not agree: %s", l.backWithin(), lacks)
+		if took := time.Since(began); lacks != "" {
+			rep.fail("%v after the last death it was not so: %s", l.backWithin()+took.Round(time.Second), lacks)
+		} else if took > lookWithin {
+			rep.Notes = append(rep.Notes, fmt.Sprintf("what the dead had was back %v later than is promised", took.Round(time.Millisecond)))
 		}
 	}
 	closed()

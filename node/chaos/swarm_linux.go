@@ -25,7 +25,7 @@ const (
 	diskSize    = 24 << 20
 	startWithin = 60 * time.Second      // until the whole swarm is ready
 	upWithin    = 20 * time.Second      // until a process answers
-	endWithin   = 30 * time.Second      // for an orderly end, in which rights are handed on
+	endWithin   = 60 * time.Second      // for an orderly end, in which rights are handed on
 	againAfter  = time.Second           // a process that ended is started again, as a supervisor would
 	pollEvery   = 50 * time.Millisecond // while waiting for something
 	lookWithin  = 5 * time.Second       // one answer of a node
@@ -379,15 +379,15 @@ func looks(ctx context.Context, nodes []*member) ([]View, error) {
 	return views, errors.Join(errs...)
 }
 
-// agree waits until all nodes are at rest and agree. It returns the last views, and in what they differ: "" if in
+// agree waits until all nodes are at rest and agree, by the judge that it is given. It returns the last views, and in what they differ: "" if in
 // nothing; then late is in what they differed last.
-func (s *swarm) agree(ctx context.Context) (views []View, why, late string) {
+func (s *swarm) agree(ctx context.Context, differ func(views []View, nodes int) string) (views []View, why, late string) {
 	for {
 		late = why
 		v, err := looks(ctx, s.members)
 		switch {
 		case err == nil:
-			views, why = v, disagreement(v, len(s.members))
+			views, why = v, differ(v, len(s.members))
 		case ctx.Err() == nil:
 			why = err.Error()
 		}
