@@ -27,13 +27,19 @@ func TestSimFindsABug(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("the bug does not compile: %v\n%s", err, out)
 	}
+	sound := filepath.Join(dir, "sound")
+	if err := makePlain(filepath.Join(sound, "swarmpurse")); err != nil {
+		t.Fatal(err)
+	}
 	// run runs a command line as a user does, with this directory's program or the sound one.
 	run := func(bad bool, line string) (stdout, stderr string, code int) {
 		t.Helper()
 		c := exec.Command("sh", "-c", line)
+		from := sound
 		if bad {
-			c.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+			from = dir
 		}
+		c.Env = append(os.Environ(), "PATH="+from+string(os.PathListSeparator)+os.Getenv("PATH"))
 		var o, e strings.Builder
 		c.Stdout, c.Stderr = &o, &e
 		var exit *exec.ExitError
