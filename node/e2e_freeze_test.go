@@ -182,13 +182,13 @@ rules: [{draw: [pot, day]}]
 	inForce(t, s.nodes, "ads", "x", admit.CodeFrozen)
 }
 
-// With two dozen nodes, of which each tells a few others, a word is in force at all of them, too. How soon stands in the log, as two cores or so
+// With a dozen nodes, of which each tells a few others, a word is in force at all of them, too. How soon stands in the log, as two cores or so
 // serve them here; scenario freeze is held to two seconds.
 func TestFreezeInALargerSwarm(t *testing.T) {
 	if testing.Short() {
-		t.Skip("24 processes")
+		t.Skip("12 processes")
 	}
-	const nodes, rounds = 24, 5
+	const nodes, rounds = 12, 3
 	s := newSwarm(t, nodes, `
 apiVersion: swarmpurse/v1
 revision: 1

@@ -40,7 +40,7 @@ func Scopes() []Scope {
 		{
 			Name: "window", About: "shares wander while windows turn, by clocks that differ",
 			Founders: 2, Specs: []ledger.Spec{window}, Shares: []ledger.Shares{half, third}, Steps: []ledger.Millis{10_000}, Skew: 20_000,
-			Ticks: true, Most: Costs{Shares: 3, Steps: 6}, Depth: 7, Brief: 4, Rest: 40,
+			Ticks: true, Most: Costs{Shares: 3, Steps: 6}, Depth: 6, Brief: 4, Rest: 40,
 		},
 		{
 			Name: "rollover", About: "rights roll over while shares and rights wander and clocks differ",
@@ -52,7 +52,7 @@ func Scopes() []Scope {
 			Name: "free", About: "free shares gather and issue at once, while windows turn, limits change and others wander",
 			Founders: 2, Specs: []ledger.Spec{few, more}, Shares: []ledger.Shares{ledger.TotalShares / 10, half},
 			Turns: []ledger.Millis{10_000}, Skew: 10_000, Ticks: true,
-			Most: Costs{Shares: 3, Steps: 3, Policies: 1}, Depth: 6, Brief: 4, Rest: 40,
+			Most: Costs{Shares: 3, Steps: 3, Policies: 1}, Depth: 5, Brief: 4, Rest: 40,
 		},
 		{
 			Name: "turn", About: "nodes crash and disks fail around the turn of a window",
@@ -75,7 +75,7 @@ func Scopes() []Scope {
 		{
 			Name: "ask", About: "calls that lack rights ask for them; asks and answers are lost, repeated and late",
 			Founders: 1, Specs: []ledger.Spec{grant}, Calls: []ledger.Tokens{30}, Used: []int64{0}, Asks: true, Ticks: true, Faults: true,
-			Most: Costs{Calls: 3, Faults: 1}, Depth: 10, Brief: 6, Rest: 40,
+			Most: Costs{Calls: 3, Faults: 1}, Depth: 9, Brief: 6, Rest: 40,
 		},
 		{
 			Name: "leave", About: "nodes leave and hand on rights, shares and seats; instances are first used before and after",
@@ -86,12 +86,12 @@ func Scopes() []Scope {
 		{
 			Name: "handover", About: "nodes leave and hand on rights and shares of accounts that all have",
 			Founders: 2, Specs: []ledger.Spec{grant}, Calls: []ledger.Tokens{1}, Used: []int64{0}, Leaving: true, Ticks: true, Faults: true,
-			Most: Costs{Calls: 1, Leaves: 3, Faults: 1}, Depth: 6, Brief: 4, Rest: 40,
+			Most: Costs{Calls: 1, Leaves: 3, Faults: 1}, Depth: 5, Brief: 4, Rest: 40,
 		},
 		{
 			Name: "levels", About: "seats pass on while the limit falls and rises at each node at its own time, and part of it is spent",
 			Founders: 2, Specs: []ledger.Spec{grant, less(grant)}, Calls: []ledger.Tokens{70}, Used: []int64{0}, Leaving: true, Ticks: true, Faults: true,
-			Most: Costs{Calls: 1, Leaves: 2, Policies: 3, Faults: 1}, Depth: 6, Brief: 4, Rest: 40,
+			Most: Costs{Calls: 1, Leaves: 2, Policies: 3, Faults: 1}, Depth: 5, Brief: 4, Rest: 40,
 		},
 		{
 			Name: "policy", About: "the limit falls and rises at each node at its own time, with top-ups and crashes",
@@ -108,7 +108,7 @@ func Scopes() []Scope {
 			Name: "renew", About: "one life follows another while calls of both run, overrun and are given rights, at clocks of which some are in one and some in the other",
 			Founders: 2, Specs: []ledger.Spec{long}, Budgets: 2, Life: 200_000, Calls: []ledger.Tokens{5}, Used: []int64{0, 200}, Rights: []ledger.Tokens{4},
 			Turns: []ledger.Millis{200_000, 120_000}, Skew: 320_000, Back: 320_000, Ticks: true, Faults: true,
-			Most: Costs{Calls: 2, Rights: 1, Steps: 3, Faults: 1}, Depth: 5, Brief: 4, Rest: 40,
+			Most: Costs{Calls: 2, Rights: 1, Steps: 3, Faults: 1}, Depth: 4, Brief: 4, Rest: 40,
 		},
 		{
 			Name: "soft", About: "a soft limit is overdrawn, each node its part, with gifts, overruns and crashes",
@@ -118,7 +118,7 @@ func Scopes() []Scope {
 		{
 			Name: "decay", About: "rights decay and are burned while they are lent, reserved and on the way, and while nodes are down",
 			Founders: 1, Specs: []ledger.Spec{rotting}, Calls: []ledger.Tokens{30}, Used: []int64{0}, Rights: []ledger.Tokens{60}, Burn: 30,
-			Turns: []ledger.Millis{3000}, Skew: 3000, Faults: true, Most: Costs{Calls: 2, Rights: 2, TopUps: 1, Steps: 3, Faults: 1}, Depth: 7, Brief: 5, Rest: 40,
+			Turns: []ledger.Millis{3000}, Skew: 3000, Faults: true, Most: Costs{Calls: 2, Rights: 2, TopUps: 1, Steps: 3, Faults: 1}, Depth: 6, Brief: 5, Rest: 40,
 		},
 		{
 			Name: "offer", About: "borrowed rights of a rate are offered back, asked for and given on, late and in vain",
