@@ -61,7 +61,7 @@ bin/promtool: $(PROMTOOL)/go.mod $(PROMTOOL)/go.sum
 # Needs Node.js and npm. make ci does not ask for it.
 openai-node: ## Check the proxy with OpenAI's client for Node
 	cd .ci/openai-node && npm ci --no-audit --no-fund --ignore-scripts
-	$(GO) test ./node/llm -run TestOpenAINode -v
+	$(GO) test -tags openainode ./node/llm -run TestOpenAINode -v
 
 # The pure packages start no goroutines, and the detector makes their laws, simulations and searches ten times slower: with it a few of each suffice
 # (those of accounts that are used from many goroutines are all there), without it all are made. Each run of the simulator and the checker is one

@@ -1,3 +1,5 @@
+//go:build openainode
+
 package llm_test
 
 import (
@@ -12,7 +14,7 @@ import (
 	"github.com/swarmpurse/swarmpurse/node/admit"
 )
 
-// TestOpenAINode runs the official client for Node against the proxy: chats, streams, responses, models, and refusals, which it takes as they are meant.
+// TestOpenAINode runs the official client for Node against the proxy (make openai-node; go test ./... leaves it out): chats, streams, responses, models, and refusals, which it takes as they are meant.
 func TestOpenAINode(t *testing.T) {
 	dir, err := filepath.Abs("../../.ci/openai-node")
 	if err != nil {
@@ -20,10 +22,10 @@ func TestOpenAINode(t *testing.T) {
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("no Node.js")
+		t.Fatal("no Node.js: install it")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "openai")); err != nil {
-		t.Skip("no openai-node: make openai-node installs it")
+		t.Fatal("no openai-node: make openai-node installs it")
 	}
 	b := newBed(t, nil, nil)
 	const after = 120 * time.Millisecond
