@@ -29,13 +29,13 @@ func Scopes() []Scope {
 		{
 			Name: "crash", About: "calls, settlements and gifts, while disks fail and nodes crash before and after the write",
 			Founders: 1, Specs: []ledger.Spec{grant}, Calls: []ledger.Tokens{4}, Used: []int64{0, 150}, Rights: []ledger.Tokens{60},
-			Ticks: true, Faults: true, Most: Costs{Calls: 3, Rights: 2, Faults: 2}, Depth: 7, Brief: 4, Rest: 40,
+			Ticks: true, Faults: true, Most: Costs{Calls: 3, Rights: 2, Faults: 2}, Depth: 6, Brief: 4, Rest: 40,
 		},
 		{
 			Name: "disk", About: "batches of several inputs, calls while the disk writes, writes that fail",
 			Founders: 2, Specs: []ledger.Spec{grant}, Calls: []ledger.Tokens{4}, Used: []int64{0}, Rights: []ledger.Tokens{80},
 			Ticks: true, Faults: true, Batches: true, Meanwhile: true,
-			Most: Costs{Calls: 2, Rights: 2, Faults: 2}, Depth: 7, Brief: 5, Rest: 40,
+			Most: Costs{Calls: 2, Rights: 2, Faults: 2}, Depth: 6, Brief: 5, Rest: 40,
 		},
 		{
 			Name: "window", About: "shares wander while windows turn, by clocks that differ",
@@ -46,7 +46,7 @@ func Scopes() []Scope {
 			Name: "rollover", About: "rights roll over while shares and rights wander and clocks differ",
 			Founders: 1, Specs: []ledger.Spec{rolling}, Calls: []ledger.Tokens{5}, Used: []int64{0}, Rights: []ledger.Tokens{6}, Shares: []ledger.Shares{half},
 			Turns: []ledger.Millis{10_000, 20_000}, Skew: 20_000,
-			Most: Costs{Calls: 1, Rights: 1, Shares: 2, Steps: 5}, Depth: 8, Brief: 5, Rest: 40,
+			Most: Costs{Calls: 1, Rights: 1, Shares: 2, Steps: 5}, Depth: 7, Brief: 5, Rest: 40,
 		},
 		{
 			Name: "free", About: "free shares gather and issue at once, while windows turn, limits change and others wander",
@@ -58,13 +58,13 @@ func Scopes() []Scope {
 			Name: "turn", About: "nodes crash and disks fail around the turn of a window",
 			Founders: 2, Specs: []ledger.Spec{window}, Calls: []ledger.Tokens{3}, Used: []int64{0, 200}, Shares: []ledger.Shares{half},
 			Steps: []ledger.Millis{10_000}, Skew: 10_000, Ticks: true, Faults: true,
-			Most: Costs{Calls: 2, Shares: 1, Steps: 3, Faults: 1}, Depth: 6, Brief: 4, Rest: 40,
+			Most: Costs{Calls: 2, Shares: 1, Steps: 3, Faults: 1}, Depth: 5, Brief: 4, Rest: 40,
 		},
 		{
 			Name: "slots", About: "slots are lent, and forgotten in crashes until their time is over",
 			Founders: 1, Specs: []ledger.Spec{{Kind: ledger.Slots, Amount: 40}}, Calls: []ledger.Tokens{1}, Used: []int64{100}, Rights: []ledger.Tokens{10},
 			Steps: []ledger.Millis{31_000}, Together: true, Ticks: true, Faults: true,
-			Most: Costs{Calls: 3, Rights: 1, Steps: 2, Faults: 2}, Depth: 6, Brief: 4, Rest: 40,
+			Most: Costs{Calls: 3, Rights: 1, Steps: 2, Faults: 2}, Depth: 5, Brief: 4, Rest: 40,
 		},
 		{
 			Name: "rate", About: "a rate is lent, refunded and given on with its shares",
@@ -80,7 +80,7 @@ func Scopes() []Scope {
 		{
 			Name: "leave", About: "nodes leave and hand on rights, shares and seats; instances are first used before and after",
 			Founders: 2, Specs: []ledger.Spec{grant}, Budgets: 1, Cold: true, Calls: []ledger.Tokens{1}, Leaving: true, Faults: true,
-			Most: Costs{Calls: 3, Leaves: 2, Faults: 1}, Depth: 7, Brief: 5,
+			Most: Costs{Calls: 3, Leaves: 2, Faults: 1}, Depth: 6, Brief: 5,
 			Rest: 40,
 		},
 		{
