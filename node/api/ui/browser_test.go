@@ -177,15 +177,21 @@ func eval[T any](b *tab, js string) T {
 	return v
 }
 
-// wait waits until JavaScript says true.
+// wait waits until JavaScript says true; if it never does, it tells what the page shows.
 func (b *tab) wait(what, js string) {
 	b.t.Helper()
-	until(b.t, what, func() bool {
-		if eval[bool](b, js) {
-			return true
+	come := false
+	defer func() {
+		if !come {
+			b.t.Log(eval[string](b, "document.body.innerText"))
 		}
-		time.Sleep(100 * time.Millisecond)
-		return false
+	}()
+	until(b.t, what, func() bool {
+		come = eval[bool](b, js)
+		if !come {
+			time.Sleep(100 * time.Millisecond)
+		}
+		return come
 	})
 }
 

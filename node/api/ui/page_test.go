@@ -26,9 +26,9 @@ var checks string
 func TestPage(t *testing.T) {
 	open := browser(t)
 	s := startSwarm(t)
-	if _, err := s.nodes[0].ApplyPolicy(t.Context(), api.ApplyRequest{
-		Source: source(2, 40_000), Rollout: map[string]string{"canary": "50%", "by": "agent", "bake": "10m"}, By: hostile, Why: "more for all",
-	}); err != nil {
+	// The guard is for other tests: here it must not end what is to be looked at.
+	trial := map[string]string{"canary": "50%", "by": "agent", "bake": "10m", "deny_rate": "+90%", "p99_wait": "+90%"}
+	if _, err := s.nodes[0].ApplyPolicy(t.Context(), api.ApplyRequest{Source: source(2, 40_000), Rollout: trial, By: hostile, Why: "more for all"}); err != nil {
 		t.Fatal(err)
 	}
 	s.load()

@@ -109,7 +109,8 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// load has agents call at the nodes until the test ends: mostly at the first, so that rights go there.
+// load has agents call at the nodes until the test ends: mostly at the first, so that rights go there. Each calls in both classes: a class is
+// refused more than the other, and each agent is in one arm wholly, so arms of agents that keep to one differ though the revisions do not.
 func (s *swarm) load() {
 	ctx, cancel := context.WithCancel(s.t.Context())
 	done := make(chan struct{})
@@ -129,7 +130,7 @@ func (s *swarm) load() {
 				n = s.nodes[i/5%len(s.nodes)]
 			}
 			call := policy.Call{
-				Tenant: []string{"search", "research", hostile}[i%3], Agent: fmt.Sprintf("agent-%d</b>", i%4), Class: []string{"interactive", "batch"}[i%2],
+				Tenant: []string{"search", "research", hostile}[i%3], Agent: fmt.Sprintf("agent-%d</b>", i%4), Class: []string{"interactive", "batch"}[i/4%2],
 				Model: "gpt-4o", Tokens: []policy.Amount{{Token: "compute", Amount: 120}},
 			}
 			go func() {
