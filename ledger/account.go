@@ -497,18 +497,23 @@ func (a *Account) owe(n Tokens) {
 }
 
 // payDebt turns rights into spending until the debt is paid, the rights are used up or the mark is
-// reached. Observe issues what it lacks, Soft what its part of the overdraft allows.
+// reached. Observe issues what it lacks for that, Soft what its part of the overdraft allows.
 func (a *Account) payDebt() {
-	if lack := a.s.Debt - a.rights; lack > 0 && a.spec.Ceiling != Hard {
-		if a.spec.Ceiling == Soft {
-			lack = max(0, min(lack, a.mayHaveOverdrawn()-a.s.Overdrawn))
-		}
-		a.s.Overdrawn += lack
-		a.rights += lack
+	lack := max(0, a.s.Debt-a.rights)
+	switch a.spec.Ceiling {
+	case Hard:
+		lack = 0
+	case Soft:
+		lack = max(0, min(lack, a.mayHaveOverdrawn()-a.s.Overdrawn))
 	}
-	pay := max(0, min(a.s.Debt, a.rights, a.limit()-a.s.used()))
+	there := min(a.s.Debt, a.rights+lack)
+	pay := max(0, min(there, a.limit()-a.s.used()))
 	if a.spec.Kind == Rate && a.last >= a.leaseEnd {
 		pay = 0
+	}
+	if over := pay - a.rights; over > 0 { // what is not paid now is not issued: it would be rights that anybody may have
+		a.s.Overdrawn += over
+		a.rights += over
 	}
 	a.s.Debt -= pay
 	a.s.Spent += pay
@@ -516,8 +521,8 @@ func (a *Account) payDebt() {
 	if a.spec.Kind == Rate {
 		a.accrual.spend(pay)
 	}
-	if a.s.Debt > 0 && a.rights > 0 {
-		a.wantMark = max(a.wantMark, a.s.used()+min(a.s.Debt, a.rights))
+	if there > pay {
+		a.wantMark = max(a.wantMark, a.s.used()+there-pay)
 	}
 }
 

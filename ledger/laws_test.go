@@ -21,9 +21,13 @@ func testSpecs() map[string][]Spec {
 	}
 	grant := Spec{Kind: Grant, Amount: 1000}
 	win := with(window(1000, 20_000), func(s *Spec) { s.RolloverPPM = 100_000 })
+	rate := Spec{Kind: Rate, Amount: 500, Per: 100, PerMillis: 1000, Lend: DefaultLend}
+	fed := with(rate, func(s *Spec) { s.Feedback = answering(1).Feedback })
+	soft := func(s *Spec) { s.Ceiling = Soft; s.OverdraftPPM = 200_000 }
 	return map[string][]Spec{
 		"grant":       times(grant),
-		"grant-soft":  times(with(grant, func(s *Spec) { s.Ceiling = Soft; s.OverdraftPPM = 200_000 })),
+		"grant-soft":  times(with(grant, soft)),
+		"grant-seen":  times(with(grant, func(s *Spec) { s.Ceiling = Observe })),
 		"grant-rots":  times(with(grant, func(s *Spec) { s.HalfLife = 20_000 })),
 		"window":      times(win),
 		"window-cal":  {win, with(win, func(s *Spec) { s.Calendar.Length = 60_000 }), with(win, func(s *Spec) { s.Calendar.Length = 10_000; s.Amount = 700 })},
@@ -32,8 +36,11 @@ func testSpecs() map[string][]Spec {
 		"window-few":  times(window(6, 20_000)),
 		"window-one":  times(with(window(3, 20_000), func(s *Spec) { s.RolloverPPM = 1_000_000 })),
 		"slots":       times(Spec{Kind: Slots, Amount: 24}),
-		"rate":        times(Spec{Kind: Rate, Amount: 500, Per: 100, PerMillis: 1000, Lend: DefaultLend}),
-		"rate-fed":    times(Spec{Kind: Rate, Amount: 500, Per: 100, PerMillis: 1000, Lend: DefaultLend, Feedback: answering(1).Feedback}),
+		"rate":        times(rate),
+		"rate-soft":   times(with(rate, soft)),
+		"rate-seen":   times(with(rate, func(s *Spec) { s.Ceiling = Observe })),
+		"rate-fed":    times(fed),
+		"fed-soft":    times(with(fed, soft)),
 	}
 }
 
@@ -41,7 +48,7 @@ func testSpecs() map[string][]Spec {
 func swarm(t *rapid.T, names ...string) *world {
 	all := testSpecs()
 	if len(names) == 0 {
-		names = []string{"grant", "grant-soft", "grant-rots", "window", "window-cal", "window-soft", "window-seen", "window-few", "window-one", "slots", "rate", "rate-fed"}
+		names = []string{"grant", "grant-soft", "grant-seen", "grant-rots", "window", "window-cal", "window-soft", "window-seen", "window-few", "window-one", "slots", "rate", "rate-soft", "rate-seen", "rate-fed", "fed-soft"}
 		names = rapid.SliceOfNDistinct(rapid.SampledFrom(names), 2, 2, rapid.ID[string]).Draw(t, "budgets")
 	}
 	specs := map[string][]Spec{}

@@ -241,6 +241,39 @@ func TestSoftDebt(t *testing.T) {
 	w.check()
 }
 
+// TestDebtIssuesWhatItPays: of an overrun that is beyond the mark only what can be paid is issued as overdraft. More was left as
+// rights that no loan and no shares accounted for, and that a peer could have been given.
+func TestDebtIssuesWhatItPays(t *testing.T) {
+	for _, c := range []struct {
+		ceiling   Ceiling
+		overdrawn Tokens // for the call itself
+	}{{Soft, 0}, {Observe, 40}} {
+		spec := tenASecond(100, 10_000)
+		spec.Ceiling, spec.OverdraftPPM = c.ceiling, 500_000
+		w := scripted(t, 2, 1, one(spec))
+		w.opened()
+		a, b := w.nodes[0], w.nodes[1] // b has no shares
+		a.r.GiveRights(a.clock(), w.ids[0], b.self, 40-c.overdrawn, b.clock())
+		w.round(1)
+		for !b.reserve(w.ids, []Tokens{40}, false, false) {
+			w.round(1)
+		}
+		b.settle(0, 120)
+		s := w.state(1)
+		expect(t, "the mark", s.Mark, 41)
+		expect(t, "debt", s.Debt, 7)
+		expect(t, "overdrawn", s.Overdrawn, c.overdrawn+1)
+		expect(t, "what the account is off by", b.r.Account(w.ids[0]).Audit(), 0)
+		w.round(1)
+		w.round(1)
+		s = w.state(1)
+		expect(t, "debt, when the mark is there", s.Debt, 0)
+		expect(t, "overdrawn then", s.Overdrawn, c.overdrawn+8)
+		expect(t, "spent", s.Spent, 48)
+		w.check()
+	}
+}
+
 // TestSharesAccrueFromTheCredit: shares accrue here from when they are durable here, not for the time that the disk
 // took.
 func TestSharesAccrueFromTheCredit(t *testing.T) {
