@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	repeatNote = time.Second      // until a note that was not answered is told again; doubles up to seldom
+	repeatNote = time.Second / 2  // until a note that was not answered is told again; doubles up to seldom
 	seldom     = 2 * time.Second  // so often a guardian that is silent is asked whether it is there
 	fullNotes  = 2                // so often records are told without an answer: then only that there are some
 	lateNote   = time.Second / 10 // for which a version that nobody waits for waits for the next, see Later
