@@ -294,13 +294,11 @@ func (a *Account) room(now, expires Instant, t *Take, overdraw bool) Short {
 	if a.rights < n+a.s.Debt+a.aside+keep && !a.mayOverdraw(n, overdraw) {
 		return NoRights
 	}
-	if a.s.Debt > 0 { // rights are there to pay it: the mark is what lacks
-		a.wantMark = max(a.wantMark, a.s.used()+a.s.Debt+n)
-		return NoMark
-	}
-	if a.s.used()+n > a.limit() {
-		a.wantMark = max(a.wantMark, a.s.used()+n)
-		if a.s.used()+n <= a.s.Mark {
+	unleased := a.spec.Kind == Rate && a.last >= a.leaseEnd
+	// There are rights for what is owed and for this: what lacks is the mark, or guardians.
+	if use := a.s.used() + a.s.Debt + n; a.s.Debt > 0 || use > a.limit() {
+		a.wantMark = max(a.wantMark, use)
+		if use <= a.s.Mark || unleased {
 			return NotHeld
 		}
 		return NoMark
@@ -314,7 +312,7 @@ func (a *Account) room(now, expires Instant, t *Take, overdraw bool) Short {
 			return NotHeld
 		}
 	}
-	if a.spec.Kind == Rate && a.last >= a.leaseEnd {
+	if unleased {
 		return NotHeld
 	}
 	return Enough

@@ -139,3 +139,33 @@ func TestLostNotes(t *testing.T) {
 		t.Error("what it gave never came")
 	}
 }
+
+// TestWaitsForGuardiansNotForTheDisk: a call that has to wait as what is owed cannot be paid without guardians is told so, where its mark is
+// durable and the disk has nothing to bring.
+func TestWaitsForGuardiansNotForTheDisk(t *testing.T) {
+	for name, spec := range map[string]Spec{
+		"a soft rate":  {Kind: Rate, Amount: 1000, Per: 10, PerMillis: 1000, Lend: 10_000, Ceiling: Soft, OverdraftPPM: 500_000},
+		"a hard rate":  {Kind: Rate, Amount: 1000, Per: 10, PerMillis: 1000, Lend: 10_000},
+		"a hard stock": {Kind: Grant, Amount: 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := guardedWorld(t, 5, 1, spec)
+			x := w.nodes[0]
+			if !w.serve(x, 60) {
+				t.Fatal("nothing is admitted with guardians")
+			}
+			w.cut(x)
+			w.rounds(400, 100)
+			for x.reserve(w.ids, []Tokens{10}, false, false) { // of a stock what they hold is used up
+			}
+			x.settle(0, 200)
+			w.rounds(3, 100)
+			if w.own(x).Debt == 0 {
+				t.Fatalf("nothing is owed: %+v", w.own(x))
+			}
+			takes := []Take{{Account: x.r.Account(w.ids[0]), Amount: 10}}
+			why, _ := Reserve(x.clock(), x.clock()+ttl, takes, true)
+			expect(t, "why it waits", why, NotHeld)
+		})
+	}
+}
