@@ -551,7 +551,7 @@ func (n *node) effects(fx ledger.Effects) {
 		if s.Row.Holder == n.self {
 			x := n.w.pool.intern(s.Row)
 			n.w.audit.spread(n, s.Row)
-			if !x.turns {
+			if !x.byTime {
 				n.w.stir("row of "+s.Row.Instance.Name(), n.name)
 			}
 			n.fresh(x)

@@ -283,7 +283,7 @@ type news struct {
 	origin           int32 // node of the holder
 	size             int   // on the wire, in bytes
 	born             micros
-	turns            bool // it is the first of its window
+	byTime           bool // nobody did anything: it is the first of its window, or tells of decay alone
 }
 
 // ring keeps the last few versions of one row. Their numbers stand beside them: it is looked through for every row that is told.
@@ -327,7 +327,7 @@ func (p *pool) intern(row *ledger.Row) *news {
 		}
 	}
 	x := &news{instance: in, holder: h, origin: p.nodeOf[h], born: p.w.now}
-	x.turns = !slices.ContainsFunc(r.news[:], func(y *news) bool { return y != nil && y.row.Window >= row.Window })
+	x.byTime = !slices.ContainsFunc(r.news[:], func(y *news) bool { return y != nil && y.row.Window >= row.Window }) || p.w.now > p.w.end && decayed(p.latest(in, h), row)
 	if last := r.news[0]; last != nil {
 		x.row.After(&last.row)
 		x.size = last.size // give or take a few bytes
@@ -349,6 +349,17 @@ func (p *pool) intern(row *ledger.Row) *news {
 		r.news[oldest], r.versions[oldest] = x, row.Version
 	}
 	return x
+}
+
+// decayed reports whether all that a row tells, since the version before, is that rights have decayed. Until none are left that never ends. It
+// is looked at when the calls are over, as before nobody asks.
+func decayed(before *news, row *ledger.Row) bool {
+	if before == nil || row.Decayed <= before.row.Decayed || row.Decayed-before.row.Decayed != row.Lapsed-before.row.Lapsed {
+		return false
+	}
+	old := before.row.Row
+	old.Version, old.Lapsed, old.Decayed, old.Surplus = row.Version, row.Lapsed, row.Decayed, row.Surplus
+	return old == *row
 }
 
 // latest is the newest version that there is of a row, nil if there is none.

@@ -64,7 +64,7 @@ const (
 )
 
 // untilStill lets the world go on without load until nothing moves: no call runs, nobody has had anything to tell
-// for a while, but that a window has turned, and everybody knows exactly the same. It has as long as it takes to tell it, or
+// for a while, but that a window has turned or rights have decayed, and everybody knows exactly the same. It has as long as it takes to tell it, or
 // Scenario.Settle if that is less: then what does not hold yet is not judged.
 func (w *world) untilStill(o Options) {
 	for limit := max(w.end, min(w.lastEnd, w.end+longestCall)) + stillMost + w.told(); w.goesOn(); {
@@ -193,7 +193,7 @@ func (w *world) disagree() string {
 					}
 				}
 			}
-			if x.turns && x.born > w.now-w.told() { // then the last one of the window before
+			if x.byTime && x.born > w.now-w.told() { // then the last one that all can have heard of
 				newest = 0
 				for _, y := range w.pool.recent[in][h].news {
 					if y != nil && y.born <= w.now-w.told() {

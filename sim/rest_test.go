@@ -108,3 +108,28 @@ func TestRest(t *testing.T) {
 		})
 	}
 }
+
+// TestDecayed: rights that decay on keep no swarm from its rest, and whatever else a row tells does.
+func TestDecayed(t *testing.T) {
+	before := ledger.Row{Version: 7, Spent: 100, Lapsed: 30, Decayed: 20, Surplus: 50}
+	for _, c := range []struct {
+		name  string
+		since func(*ledger.Row)
+		want  bool
+	}{
+		{"decay", func(r *ledger.Row) { r.Lapsed, r.Decayed, r.Surplus = 32, 22, 48 }, true},
+		{"nothing", func(*ledger.Row) {}, false},
+		{"a loan that ended, too", func(r *ledger.Row) { r.Lapsed, r.Decayed = 42, 22 }, false},
+		{"spending, too", func(r *ledger.Row) { r.Lapsed, r.Decayed, r.Spent = 32, 22, 101 }, false},
+	} {
+		row := before
+		row.Version++
+		c.since(&row)
+		if got := decayed(&news{row: ledger.SharedRow{Row: before}}, &row); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+	if decayed(nil, &before) {
+		t.Error("the first row tells of decay alone")
+	}
+}

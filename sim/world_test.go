@@ -71,7 +71,8 @@ func TestRandomFaults(t *testing.T) {
 	if testing.Short() {
 		seeds = 2
 	}
-	for seed := uint64(100); seed < 100+seeds; seed++ {
+	for i := range seeds {
+		seed := 100 + i/2 + i%2*scenario.MarketSeeds
 		r, err := Swarm(t.Context(), scenario.Random(seed), Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -97,7 +98,8 @@ func TestSeedsThatFailed(t *testing.T) {
 		861,  // a gift three seconds before the end, told four times over a line that loses much: it counted as stuck
 		904,  // a gift told eleven times over a line that loses much, and never heard of or never answered
 		5095, // an heir that lost its disk with a majority of its guardians, before it had told all what it had taken over
-		94,   // a claim shortly before the swarm had to be at rest, and slots that come free a minute later
+		200622, // one packet in eight lost, so that somebody was alone every few seconds
+		94,     // a claim shortly before the swarm had to be at rest, and slots that come free a minute later
 	} {
 		if testing.Short() && seed != 94 {
 			continue

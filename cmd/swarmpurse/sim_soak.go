@@ -119,7 +119,7 @@ With scenarios, by name or file, only those are run; random ones beside them if 
 	}
 	c.Flags().IntVar(&seeds, "seeds", 2000, "how many random scenarios")
 	c.Flags().IntVar(&each, "each", 20, "how many seeds of each scenario that ships, or is named")
-	c.Flags().Uint64Var(&first, "first", 1, "the first seed")
+	c.Flags().Uint64Var(&first, "first", scenario.MarketSeeds, "the first seed; random scenarios below the default have no decay, guarantees, lives and prices that move")
 	c.Flags().IntVar(&shrinks, "shrink", 3, "for how many runs that fail a smaller one is looked for")
 	c.Flags().IntVar(&jobs, "jobs", runtime.NumCPU(), "how many runs are made at a time")
 	return a.withOutput(c)

@@ -25,7 +25,7 @@ func RandomSource(seed uint64) []byte {
 		r.rolls = rolls
 	}
 	r.swarm(seed)
-	r.policy()
+	r.policy(seed >= MarketSeeds)
 	r.workload()
 	r.faults()
 	r.rollouts()
@@ -33,6 +33,10 @@ func RandomSource(seed uint64) []byte {
 	r.orders(rand.New(rand.NewPCG(seed, 0x6f7264657273)))
 	return []byte(r.String())
 }
+
+// MarketSeeds is the first seed whose scenario may have more of a market than limits and prices: decay, headroom, guarantees, lives, prices that
+// move. Seeds below it stay what they were when they were tried.
+const MarketSeeds = 10_000
 
 // Sizes of random scenarios.
 const (
@@ -55,6 +59,7 @@ type random struct {
 	budgets   []string   // supplies
 	amounts   []stock    // budgets that can be topped up
 	feeds     *rand.Rand // of providers and what follows them
+	market    *rand.Rand // of what else a policy can say of budgets and classes; nil: nothing
 }
 
 func (r *random) linef(format string, args ...any) { fmt.Fprintf(r, format+"\n", args...) }
@@ -89,10 +94,13 @@ func (r *random) swarm(seed uint64) {
 	r.tokens = 100 * float64(r.between(2, 30))
 }
 
-func (r *random) policy() {
+func (r *random) policy(trades bool) {
 	own := r.Uint64()
 	guards := rand.New(rand.NewPCG(own, 1)) // of their own, so that a change here changes nothing else
 	r.feeds = rand.New(rand.NewPCG(own, 2)) // likewise
+	if market := rand.New(rand.NewPCG(own, 4)); market.IntN(2) == 0 && trades {
+		r.market = market
+	}
 	if r.feeds.IntN(3) == 0 {
 		gives := int(r.calls * r.tokens * (0.2 + r.feeds.Float64()))
 		r.linef("provider: {rate: %d/s, burst: %d}", gives, 2*gives)
@@ -100,9 +108,17 @@ func (r *random) policy() {
 	r.linef("policy:\n  apiVersion: swarmpurse/v1\n  revision: 1")
 	r.linef("  guardians: %d\n  lease: %s\n  autonomy: %s", []int{0, 3, 3, 5}[guards.IntN(4)],
 		[]string{"10s", "12s", "20s", "40s", "3m"}[guards.IntN(5)], []string{"1s", "5s", "1m", "5m"}[guards.IntN(4)])
-	r.linef("  tokens: {compute: {unit: token}, requests: {unit: request}, concurrency: {unit: slot}}\n  classes:")
+	decay := ""
+	if r.trades(3) {
+		decay = fmt.Sprintf(", decay: {half_life: %ds}", 3+r.market.IntN(60))
+	}
+	r.linef("  tokens: {compute: {unit: token%s}, requests: {unit: request}, concurrency: {unit: slot}}\n  classes:", decay)
 	for i, name := range r.classes {
-		r.linef("    - {name: %s, weight: %d, latency_budget: %dms}", name, 9-4*i, r.between(0, 6000))
+		headroom := ""
+		if i > 0 && r.trades(2) {
+			headroom = fmt.Sprintf(", headroom: %d%%", 1+r.market.IntN(50))
+		}
+		r.linef("    - {name: %s, weight: %d, latency_budget: %dms%s}", name, 9-4*i, r.between(0, 6000), headroom)
 	}
 	r.linef("  budgets:")
 	n := r.between(1, 4)
@@ -118,7 +134,11 @@ func (r *random) policy() {
 		case i > 0 && r.chance(0.1):
 			when = `when: prompt_tokens > 100, `
 		}
-		r.linef("    - {name: rule-%d, %sdraw: [budget-%d]}", i, when, i)
+		degrade := ""
+		if r.trades(4) {
+			degrade = fmt.Sprintf(", degrade: {below: %d%%, max_output_tokens: %d}", 1+r.market.IntN(60), 1+int(r.tokens*0.2))
+		}
+		r.linef("    - {name: rule-%d, %sdraw: [budget-%d]%s}", i, when, i, degrade)
 	}
 	r.linef("  default: %s", r.one("admit", "deny"))
 	if r.revisions = r.between(0, 2); r.revisions > 0 {
@@ -187,11 +207,50 @@ func (r *random) budget(i int) {
 		feedback = fmt.Sprintf(", feedback: {cut: %d%%, least: %d%%, recover: %ds, retry_after: %ds}",
 			10+r.feeds.IntN(60), 1+r.feeds.IntN(60), 10+r.feeds.IntN(50), r.feeds.IntN(20))
 	}
-	r.linef("    - {name: budget-%d, token: %s, %ssupply: %s, ceiling: %s, price: {base: %s}%s}", i, token, per, supply, ceiling, price, feedback)
+	promises := r.promises(kind, per, supply, ceiling)
+	r.linef("    - {name: budget-%d, token: %s, %ssupply: %s, ceiling: %s, price: {base: %s%s}%s%s}",
+		i, token, per, supply, r.dearer(ceiling), price, r.moves(kind, promises), feedback, promises)
 	r.budgets = append(r.budgets, supply)
 	if key := strings.TrimSuffix(strings.TrimPrefix(per, "per: ["), "], "); kind == "grant" || kind == "window" {
 		r.amounts = append(r.amounts, stock{i, key, n})
 	}
+}
+
+// trades is true once in n, where the policy says more of its market than limits and prices.
+func (r *random) trades(n int) bool { return r.market != nil && r.market.IntN(n) == 0 }
+
+// dearer has some overdrafts cost more, and be reserved in full.
+func (r *random) dearer(ceiling string) string {
+	if !strings.HasPrefix(ceiling, "{soft") || !r.trades(2) {
+		return ceiling
+	}
+	return strings.TrimSuffix(ceiling, "}") + fmt.Sprintf(", price: %d, size: %d%%}", 1+r.market.IntN(4), 50+r.market.IntN(51))
+}
+
+// promises are what some budgets hold for tenants, or how long they last.
+func (r *random) promises(kind, per, supply, ceiling string) string {
+	byTime := kind == "rate" || kind == "window"
+	switch {
+	case per != "" && kind == "window" && !strings.Contains(supply, "rollover") && r.trades(2):
+		return ", renew: 60s"
+	case per == "" && byTime && r.tenants > 1 && ceiling != "observe" && r.trades(3):
+		return fmt.Sprintf(", guarantee: {t-%d: %d%%}", 1+r.market.IntN(r.tenants), 1+r.market.IntN(60))
+	case per == "" && byTime && ceiling != "observe" && r.trades(3):
+		return ", fairness: swarm"
+	}
+	return ""
+}
+
+// moves has the price of some budgets follow their use.
+func (r *random) moves(kind, promises string) string {
+	if kind != "rate" && kind != "window" || strings.Contains(promises, "renew") || !r.trades(3) {
+		return ""
+	}
+	mode := "dynamic"
+	if strings.Contains(promises, "guarantee") {
+		mode = "hybrid"
+	}
+	return fmt.Sprintf(", mode: %s, target: %d%%, max: %d, response: %ds", mode, 40+r.market.IntN(60), 4+r.market.IntN(8), 4+r.market.IntN(30))
 }
 
 // stock is a budget that can be topped up, and what it is per.

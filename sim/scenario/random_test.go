@@ -11,8 +11,14 @@ import (
 func TestRandomScenarios(t *testing.T) {
 	const seeds = 500
 	kinds, streams, supplies, ceilings := map[FaultKind]int{}, map[Kind]int{}, map[ledger.Kind]int{}, map[ledger.Ceiling]int{}
+	market := map[string]int{"half_life": 0, "headroom": 0, "degrade": 0, "renew": 0, "guarantee": 0, "fairness": 0, "mode: dynamic": 0, "mode: hybrid": 0, "size": 0, "feedback": 0}
 	total, most := 0, 0
-	for seed := range uint64(seeds) {
+	for seed := uint64(MarketSeeds); seed < MarketSeeds+seeds; seed++ {
+		for word := range market {
+			if bytes.Contains(RandomSource(seed), []byte(word+":")) || bytes.Contains(RandomSource(seed), []byte(word+",")) {
+				market[word]++
+			}
+		}
 		s := Random(seed) // panics when it cannot be parsed
 		if s.Nodes > randomNodes || s.Rest < 30*sec || s.Seed != seed {
 			t.Errorf("seed %d: %d nodes, rest %v", seed, s.Nodes, s.Rest)
@@ -40,7 +46,7 @@ func TestRandomScenarios(t *testing.T) {
 		}
 		total, most = total+n, max(most, n)
 	}
-	t.Logf("%d calls on average, %d at most", total/seeds, most)
+	t.Logf("%d calls on average, %d at most; policies with %v", total/seeds, most, market)
 	if most > 4000 {
 		t.Errorf("%d calls in one scenario", most)
 	}
@@ -50,6 +56,11 @@ func TestRandomScenarios(t *testing.T) {
 	for _, k := range FaultKinds {
 		if kinds[k] < 20 {
 			t.Errorf("%d faults of kind %s", kinds[k], k)
+		}
+	}
+	for word, n := range market {
+		if n < 10 {
+			t.Errorf("%d policies with %s", n, word)
 		}
 	}
 	if len(streams) != 7 || len(supplies) != 4 || len(ceilings) != 3 {
