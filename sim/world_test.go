@@ -86,18 +86,18 @@ func TestRandomFaults(t *testing.T) {
 // TestSeedsThatFailed: what each of these once showed is mended, in the code or in what is demanded of it.
 func TestSeedsThatFailed(t *testing.T) {
 	for _, seed := range []uint64{
-		281,  // a soft ceiling passed by the parts of joiners
-		5047, // and by the part of a node that lost its disk
-		5063, // shares that drifted away and were not told
-		6039, // four digests lost in a row
-		1825, // a slot that came back when the time of its call was over, which ran on
-		7112, // a clock's step within an interval of a rate
-		5,    // one that was claimed and does not know it drops entries, which the audit took as they were before
-		2235, // marks of soft accounts above all that they owned, which the audit took for spent
-		2839, // a node that was cut off turned windows that were never held; its heir issued them
-		861,  // a gift three seconds before the end, told four times over a line that loses much: it counted as stuck
-		904,  // a gift told eleven times over a line that loses much, and never heard of or never answered
-		5095, // an heir that lost its disk with a majority of its guardians, before it had told all what it had taken over
+		281,    // a soft ceiling passed by the parts of joiners
+		5047,   // and by the part of a node that lost its disk
+		5063,   // shares that drifted away and were not told
+		6039,   // four digests lost in a row
+		1825,   // a slot that came back when the time of its call was over, which ran on
+		7112,   // a clock's step within an interval of a rate
+		5,      // one that was claimed and does not know it drops entries, which the audit took as they were before
+		2235,   // marks of soft accounts above all that they owned, which the audit took for spent
+		2839,   // a node that was cut off turned windows that were never held; its heir issued them
+		861,    // a gift three seconds before the end, told four times over a line that loses much: it counted as stuck
+		904,    // a gift told eleven times over a line that loses much, and never heard of or never answered
+		5095,   // an heir that lost its disk with a majority of its guardians, before it had told all what it had taken over
 		200622, // one packet in eight lost, so that somebody was alone every few seconds
 		94,     // a claim shortly before the swarm had to be at rest, and slots that come free a minute later
 	} {
