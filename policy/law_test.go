@@ -2,7 +2,11 @@ package policy
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"maps"
+	"math"
 	"math/big"
 	"reflect"
 	"strings"
@@ -217,18 +221,29 @@ func TestLinearLaw(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		size := rapid.SampledFrom([]int64{10, 100_000, int64(ledger.MaxTokens)}).Draw(t, "size")
-		c := &Call{PromptTokens: rapid.Int64Range(0, size).Draw(t, "prompt"), MaxOutputTokens: rapid.Int64Range(0, size).Draw(t, "output")}
+		most := rapid.SampledFrom([]int64{10, 100_000, int64(ledger.MaxTokens)}).Draw(t, "size")
+		c := &Call{PromptTokens: rapid.Int64Range(0, most).Draw(t, "prompt"), MaxOutputTokens: rapid.Int64Range(0, most).Draw(t, "output")}
 		got, verdict := cost.linear.at(c.PromptTokens, c.MaxOutputTokens)
+		parsed, err := parser.ParseExpr(source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exact, size := exactly(parsed, c)
+		m := math.Inf(1)
+		if size != nil {
+			m, _ = size.Float64()
+		}
 		v, _, err := program.Eval(&activation{call: c})
 		if err != nil {
-			if verdict == fine {
-				exact := new(big.Int).Mul(big.NewInt(cost.linear.i[1]), big.NewInt(c.PromptTokens))
-				exact.Add(exact, new(big.Int).Mul(big.NewInt(cost.linear.i[2]), big.NewInt(c.MaxOutputTokens)))
-				exact.Add(exact, big.NewInt(cost.linear.i[0]))
-				if cost.linear.double || exact.Cmp(big.NewInt(got)) != 0 {
-					t.Fatalf("%s of %d, %d: CEL fails (%v), plain Go says %d, exactly it is %s", source, c.PromptTokens, c.MaxOutputTokens, err, got, exact)
-				}
+			if verdict != fine {
+				return
+			}
+			off := math.Inf(1)
+			if exact != nil {
+				off, _ = new(big.Rat).Sub(new(big.Rat).SetInt64(got), exact).Float64()
+			}
+			if cost.linear.double && (off < -1e-9*m || off > 1+1e-9*m) || !cost.linear.double && off != 0 {
+				t.Fatalf("%s of %d, %d: CEL fails (%v), plain Go says %d, exactly it is %v", source, c.PromptTokens, c.MaxOutputTokens, err, got, exact)
 			}
 			return
 		}
@@ -236,10 +251,7 @@ func TestLinearLaw(t *testing.T) {
 		compared++
 		if f, ok := v.(types.Double); ok {
 			// Doubles may differ in their last digits, by which terms were added first.
-			if verdict == wantVerdict && closeTo(got, want, float64(f), cost, c) {
-				return
-			}
-			if nearEdge(float64(f), cost, c) {
+			if verdict == wantVerdict && closeTo(got, want, m) || nearEdge(float64(f), m) {
 				return
 			}
 		}
@@ -252,21 +264,53 @@ func TestLinearLaw(t *testing.T) {
 	}
 }
 
-// magnitude bounds the terms whose sum a cost is, and so the error of adding them in another order.
-func magnitude(cost *Cost, c *Call) float64 {
-	abs := func(f float64) float64 { return max(f, -f) }
-	l := cost.linear
-	return abs(l.f[0]) + abs(l.f[1])*float64(c.PromptTokens) + abs(l.f[2])*float64(c.MaxOutputTokens)
+// exactly works a cost out in fractions, as CEL's arithmetic reads like Go's, and beside it the same with all signs positive: that bounds every sum
+// on the way, and so the error of adding doubles in another order. Both are nil where something is divided by zero.
+func exactly(e ast.Expr, c *Call) (value, size *big.Rat) {
+	switch e := e.(type) {
+	case *ast.ParenExpr:
+		return exactly(e.X, c)
+	case *ast.Ident:
+		n := new(big.Rat).SetInt64(map[string]int64{"prompt_tokens": c.PromptTokens, "max_output_tokens": c.MaxOutputTokens}[e.Name])
+		return n, n
+	case *ast.BasicLit:
+		n, _ := new(big.Rat).SetString(e.Value)
+		return n, n
+	case *ast.UnaryExpr:
+		if value, size = exactly(e.X, c); value != nil {
+			value = new(big.Rat).Neg(value)
+		}
+		return value, size
+	}
+	b := e.(*ast.BinaryExpr)
+	x, xs := exactly(b.X, c)
+	y, ys := exactly(b.Y, c)
+	if x == nil || y == nil {
+		return nil, nil
+	}
+	r := func() *big.Rat { return new(big.Rat) }
+	switch b.Op {
+	case token.ADD:
+		return r().Add(x, y), r().Add(xs, ys)
+	case token.SUB:
+		return r().Sub(x, y), r().Add(xs, ys)
+	case token.MUL:
+		return r().Mul(x, y), r().Mul(xs, ys)
+	}
+	if y.Sign() == 0 {
+		return nil, nil
+	}
+	return r().Quo(x, y), r().Quo(xs, ys)
 }
 
-func closeTo(got, want int64, f float64, cost *Cost, c *Call) bool {
-	return got == want || float64(max(got-want, want-got)) <= 1+1e-9*magnitude(cost, c) && magnitude(cost, c) > 1e9
+func closeTo(got, want int64, magnitude float64) bool {
+	return got == want || float64(max(got-want, want-got)) <= 1+1e-9*magnitude && magnitude > 1e9
 }
 
 // nearEdge reports whether a result is so near to the ends of what is allowed that the order of
 // additions decides.
-func nearEdge(f float64, cost *Cost, c *Call) bool {
-	slack := 1e-9 * max(1, magnitude(cost, c))
+func nearEdge(f, magnitude float64) bool {
+	slack := 1e-9 * max(1, magnitude)
 	return f < slack && f > -slack || f > float64(ledger.MaxTokens)-slack && f < float64(ledger.MaxTokens)+slack
 }
 
