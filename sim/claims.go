@@ -18,6 +18,13 @@ type claimed struct {
 	value  guardian.Value
 	finals map[ledger.InstanceID]*books.Final
 	closed map[string][][2]uint64 // generations with which its records show no entries any more, by node
+	floor  ledger.Instant         // instances whose lives ended by then may be missing
+}
+
+// forgot reports whether a generation had forgotten an instance by its final records, as its life was over.
+func (c *claimed) forgot(id ledger.InstanceID) bool {
+	_, ends, mortal := id.Life()
+	return mortal && c.finals[id] == nil && ends <= c.floor
 }
 
 // folded reports whether final records say that everything with a peer was booked, and show no entry with it any more.
@@ -141,7 +148,7 @@ func (a *audit) leased(of ledger.Holder, promises, guardians int, fresh bool) {
 
 // claim takes over what was decided of a generation: from now on it is what its final records show.
 func (a *audit) claim(of ledger.Holder, v guardian.Value, records []guardian.Record) {
-	c := claimed{v, map[ledger.InstanceID]*books.Final{}, map[string][][2]uint64{}}
+	c := claimed{value: v, finals: map[ledger.InstanceID]*books.Final{}, closed: map[string][][2]uint64{}}
 	for _, r := range records {
 		rec, err := ledger.Inspect(ledger.Write(r))
 		if err != nil {
@@ -151,6 +158,7 @@ func (a *audit) claim(of ledger.Holder, v guardian.Value, records []guardian.Rec
 		if rec.Closed != nil {
 			c.closed[rec.Node] = rec.Closed
 		}
+		c.floor = max(c.floor, rec.Floor)
 		if rec.Instance != "" && c.finals[rec.Instance] == nil {
 			f, err := books.ReadFinal(records, rec.Instance)
 			if err != nil {
@@ -236,7 +244,7 @@ func (a *audit) final(in, h int32, f *books.Final) {
 func (a *audit) judged(of ledger.Holder, c *claimed) {
 	h := a.w.pool.holder(of)
 	for k, e := range a.entries {
-		if k.peer != h || a.claims[a.w.pool.names[k.holder]] != nil {
+		if k.peer != h || a.claims[a.w.pool.names[k.holder]] != nil || c.forgot(a.w.pool.ids[k.instance]) {
 			continue
 		}
 		a.came(k, e, a.entries[entryKey{k.instance, h, k.holder}])
@@ -244,7 +252,7 @@ func (a *audit) judged(of ledger.Holder, c *claimed) {
 	n := a.w.byName[of.Node]
 	for in, id := range a.w.pool.ids {
 		s := a.sides[sideKey{int32(in), h}]
-		if s == nil {
+		if s == nil || c.forgot(id) {
 			continue
 		}
 		if spec, ok := n.resolve(id); ok {

@@ -175,3 +175,28 @@ func oneOf(t *testing.T, prefix string) ledger.Write {
 	t.Fatalf("no record %q", prefix)
 	return ledger.Write{}
 }
+
+// TestForgotten: final records need not show an instance whose life was over when the generation forgot it (random seed 402006), and all others.
+func TestForgotten(t *testing.T) {
+	const id = ledger.InstanceID("pot/search@e47fa2471268.695aff00-695aff3c")
+	_, ends, ok := id.Life()
+	if !ok {
+		t.Fatalf("%s has no life", id)
+	}
+	shown := map[ledger.InstanceID]*books.Final{id: {}}
+	for _, c := range []struct {
+		name string
+		claimed
+		id   ledger.InstanceID
+		want bool
+	}{
+		{"forgotten", claimed{floor: ends}, id, true},
+		{"of a life that was not over", claimed{floor: ends - 1}, id, false},
+		{"shown", claimed{floor: ends, finals: shown}, id, false},
+		{"without a life", claimed{floor: ends}, "pot/search@e47fa2471268", false},
+	} {
+		if got := c.forgot(c.id); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
