@@ -22,6 +22,7 @@ var quick = &Tuning{
 	ProbeInterval: 200 * time.Millisecond, ProbeTimeout: 100 * time.Millisecond, GossipInterval: 50 * time.Millisecond,
 	PushPullInterval: 2 * time.Second, ReconnectInterval: 300 * time.Millisecond, SuspicionMult: 3,
 	LeaveDelay: 100 * time.Millisecond, JoinJitter: time.Millisecond, JoinAgain: 100 * time.Millisecond, RejoinInterval: time.Second,
+	LeaveTakes: time.Second,
 }
 
 // recorder is a delegate that remembers. With relay set it passes on what is new to it, as a node does.

@@ -74,6 +74,7 @@ type Tuning struct {
 	JoinJitter        time.Duration // 500 ms: most that the first join waits
 	JoinAgain         time.Duration // 2 s: join one peer again after the first success
 	RejoinInterval    time.Duration // 60 s: try one absent seed
+	LeaveTakes        time.Duration // 15 s: ask a member that is leaving for longer whether it is
 }
 
 // Delegate is what the pool calls. Receive and MembersChanged may come while Open still runs.

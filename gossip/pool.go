@@ -416,6 +416,7 @@ func (t *Tuning) orProduction() Tuning {
 		ProbeInterval: time.Second, ProbeTimeout: 500 * time.Millisecond, GossipInterval: 200 * time.Millisecond,
 		PushPullInterval: 30 * time.Second, ReconnectInterval: 5 * time.Second, SuspicionMult: 4,
 		LeaveDelay: time.Second, JoinJitter: 500 * time.Millisecond, JoinAgain: 2 * time.Second, RejoinInterval: time.Minute,
+		LeaveTakes: 15 * time.Second,
 	}
 	if t == nil {
 		return out
@@ -434,6 +435,7 @@ func (t *Tuning) orProduction() Tuning {
 	set(&out.JoinJitter, t.JoinJitter)
 	set(&out.JoinAgain, t.JoinAgain)
 	set(&out.RejoinInterval, t.RejoinInterval)
+	set(&out.LeaveTakes, t.LeaveTakes)
 	if t.SuspicionMult > 0 {
 		out.SuspicionMult = t.SuspicionMult
 	}

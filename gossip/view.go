@@ -151,6 +151,7 @@ func (p *Pool) drainEvents(events <-chan serf.Event) {
 func (p *Pool) watch() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	leaving := leavers{}
 	for {
 		select {
 		case <-p.changed:
@@ -163,6 +164,9 @@ func (p *Pool) watch() {
 		if !slices.EqualFunc(old.members, now.members, Member.same) {
 			signal(p.seen)
 			signal(p.moved)
+		}
+		for _, name := range leaving.due(now.members, time.Now(), p.tune.LeaveTakes) {
+			p.doubt(name)
 		}
 	}
 }
