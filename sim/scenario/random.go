@@ -219,7 +219,7 @@ func (r *random) budget(i int) {
 // trades is true once in n, where the policy says more of its market than limits and prices.
 func (r *random) trades(n int) bool { return r.market != nil && r.market.IntN(n) == 0 }
 
-// dearer has some overdrafts cost more, and be reserved in full.
+// dearer has some overdrafts cost more, and what may overdraw be reserved by a quantile.
 func (r *random) dearer(ceiling string) string {
 	if !strings.HasPrefix(ceiling, "{soft") || !r.trades(2) {
 		return ceiling
