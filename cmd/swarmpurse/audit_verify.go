@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -142,7 +143,8 @@ func (a *app) sightings(cmd *cobra.Command, peers []string, of string) (seen []a
 			continue
 		}
 		for _, s := range list {
-			if of == "" || s.Of == of {
+			// A peer may be named that the node names, too.
+			if (of == "" || s.Of == of) && !slices.Contains(seen, s) {
 				seen = append(seen, s)
 			}
 		}
