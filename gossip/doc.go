@@ -4,7 +4,8 @@
 //
 // It owns the sockets, the frames, the queues in front of and behind them, their bounds and their
 // counters. It never looks into a payload, never decides who may own what, never retries on its own
-// (loss is the callers' normal case; they repeat until acknowledged) and imports nothing of ours.
+// (loss is the callers' normal case; they repeat until
+// acknowledged; what it repeats is membership's own: joins, and asking whom serf takes for leaving) and imports nothing of ours.
 // memberlist and serf are imported here only.
 //
 // Called by package node: [Open], then [Pool.Send] point to point, [Pool.Spread] and [Pool.Relay] to
